@@ -1,0 +1,134 @@
+"""What training tells the world: frozen host-side records; the run log is this stream, a line each."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Event:
+    """`at` counts the events of a run; `seconds` is wall time since the run (or its resumption) began."""
+
+    at: int
+    seconds: float
+
+    def to_json(self) -> str:
+        record = {"event": type(self).__name__.lower(), **dataclasses.asdict(self)}
+        return json.dumps(_finite(record), allow_nan=False, default=str)
+
+
+@dataclass(frozen=True)
+class Started(Event):
+    run: str
+    net: str
+    rule: str
+    parameters: int
+    data: dict[str, Any]
+    settings: dict[str, Any]
+    resumed: bool = False
+
+
+@dataclass(frozen=True)
+class Planned(Event):
+    name: str
+    precision: str
+    seconds_per_step: float
+    steps_per_chunk: int
+    rejected: list[dict[str, str]]
+    reason: str
+    compiling: float = 0.0
+
+
+@dataclass(frozen=True)
+class Progressed(Event):
+    epoch: int
+    step: int
+    steps: int | None
+    loss: float
+    steps_per_second: float
+    remaining: float | None
+
+
+@dataclass(frozen=True)
+class Looked(Event):
+    step: int
+    looks: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evaluated(Event):
+    epoch: int
+    step: int
+    train: dict[str, float]
+    valid: dict[str, float]
+    best: bool
+
+
+@dataclass(frozen=True)
+class Diagnosed(Event):
+    code: str
+    layer: str
+    evidence: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Warned(Event):
+    message: str
+
+
+@dataclass(frozen=True)
+class Saved(Event):
+    epoch: int
+    step: int
+    path: str
+    best: bool
+
+
+@dataclass(frozen=True)
+class TestOpened(Event):
+    __test__: ClassVar[bool] = False  # pytest would collect it
+    name: str
+    opened: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finished(Event):
+    reason: str
+    epochs: int
+    steps: int
+    best_epoch: int
+    best: dict[str, float]
+    timing: dict[str, float]
+
+
+KINDS: dict[str, type[Event]] = {
+    c.__name__.lower(): c
+    for c in (Started, Planned, Progressed, Looked, Evaluated, Diagnosed, Warned, Saved, TestOpened, Finished)
+}
+
+
+def from_json(line: str) -> Event:
+    """The event a line of the run log holds. Raises ValueError where the line is torn or of an unknown kind."""
+    record = json.loads(line)
+    kind = KINDS.get(record.pop("event", ""))
+    if kind is None:
+        raise ValueError("not an event")
+    names = {f.name for f in dataclasses.fields(kind)}
+    return kind(**{k: v for k, v in record.items() if k in names})
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: non-finite numbers are written as the words nan, inf, -inf."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return value

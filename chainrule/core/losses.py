@@ -1,0 +1,116 @@
+"""Losses, each a per-sample function of outputs and targets, with the link that turns outputs into predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from chainrule.core.registry import losses
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`each(outputs, targets) -> (n,)`, and `link(outputs)`: class probabilities (n, classes) or predictions (n, k).
+
+    `targets` says which targets it reads: `class` (n,) whole numbers, `real` (n, k), `sign` (n,) in {-1, +1}.
+    """
+
+    name: str
+    each: Callable[[Tensor, Tensor], Tensor]
+    link: Callable[[Tensor], Tensor]
+    targets: tuple[str, ...]
+
+
+def one_hot_like(y: Tensor, outputs: Tensor) -> Tensor:
+    """Class numbers (n,) as one-hot rows like `outputs` (n, classes); real targets are reshaped to match instead."""
+    if y.is_floating_point():
+        return y.reshape(outputs.shape)
+    return F.one_hot(y, outputs.shape[-1]).to(outputs.dtype)
+
+
+def identity(outputs: Tensor) -> Tensor:
+    return outputs
+
+
+def softmax(outputs: Tensor) -> Tensor:
+    return outputs.float().softmax(-1)
+
+
+def shares(outputs: Tensor) -> Tensor:
+    """Scores that are not log-odds, cut at zero and divided by their sum: (n, classes)."""
+    positive = outputs.float().clamp(min=1e-12)
+    return positive / positive.sum(-1, keepdim=True)
+
+
+def _squared(outputs: Tensor, y: Tensor) -> Tensor:
+    return 0.5 * (outputs - one_hot_like(y, outputs)).square().flatten(1).sum(1)
+
+
+def _absolute(outputs: Tensor, y: Tensor) -> Tensor:
+    return (outputs - one_hot_like(y, outputs)).abs().flatten(1).sum(1)
+
+
+def _signed(outputs: Tensor, y: Tensor) -> Tensor:
+    """The margin y f(x): (n,) for one output; for several, the right class's score less the best wrong one's."""
+    if outputs.shape[-1] == 1 or outputs.dim() == 1:
+        return y * outputs.reshape(y.shape)
+    right = outputs.gather(1, y[:, None]).squeeze(1)
+    wrong = outputs.scatter(1, y[:, None], float("-inf")).amax(1)
+    return right - wrong
+
+
+@losses("squared", source="Gauss (1809); Legendre (1805)")
+def squared() -> Loss:
+    """Half the squared distance to the target (one-hot for classes)."""
+    return Loss("squared", _squared, identity, ("real", "class", "sign"))
+
+
+@losses("cross-entropy", source="Bridle (1990), https://doi.org/10.1007/978-3-642-76153-9_28")
+def cross_entropy(*, smoothing: float = 0.0) -> Loss:
+    """Minus the log of the softmax probability of the right class."""
+
+    def each(outputs: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, y, reduction="none", label_smoothing=smoothing)
+
+    return Loss("cross-entropy", each, softmax, ("class",))
+
+
+@losses("absolute", source="Boscovich (1757)")
+def absolute() -> Loss:
+    """The sum of absolute differences to the target."""
+    return Loss("absolute", _absolute, identity, ("real",))
+
+
+@losses("perceptron", source="Rosenblatt (1958), https://doi.org/10.1037/h0042519")
+def perceptron() -> Loss:
+    """How far a wrong answer is on the wrong side: max(0, -margin)."""
+    return Loss("perceptron", lambda o, y: (-_signed(o, y)).relu(), softmax, ("sign", "class"))
+
+
+@losses("hinge", source="Cortes & Vapnik (1995), https://doi.org/10.1007/BF00994018; Crammer & Singer (2001)")
+def hinge() -> Loss:
+    """max(0, 1 - margin), with the multi-class margin for several outputs."""
+    return Loss("hinge", lambda o, y: (1 - _signed(o, y)).relu(), softmax, ("sign", "class"))
+
+
+def custom(each: Callable[[Tensor, Tensor], Tensor], task: str) -> Loss:
+    """Any function of (outputs, targets) a user wrote; a scalar result is taken as the batch mean.
+
+    `task` is `classification` or `regression` and picks the link.
+    """
+
+    def per_sample(outputs: Tensor, y: Tensor) -> Tensor:
+        value = each(outputs, y)
+        return value.expand(len(outputs)) if value.dim() == 0 else value.flatten(1).mean(1) if value.dim() > 1 else value
+
+    name = getattr(each, "__name__", type(each).__name__)
+    return Loss(name, per_sample, softmax if task == "classification" else identity, ("class", "real", "sign"))
+
+
+def margin_error(outputs: Tensor, y: Tensor) -> Tensor:
+    """The share of samples on the wrong side or on the plane, a scalar."""
+    return (_signed(outputs, y) <= 0).to(torch.float32).mean()

@@ -1,0 +1,101 @@
+"""A network seen by the engine: an ordinary torch module with its tensors held outside, as a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+
+class Net:
+    """A module, its parameters and its buffers; calling it runs the module on whichever tensors it holds.
+
+    `bound` nets hold the module's own tensors, so a call is the module's call and costs nothing extra. Any other net
+    (a stack, a member, the inside of a transformation) swaps its tensors in for the call. Families never see a Net.
+    """
+
+    __slots__ = ("module", "params", "buffers", "bound")
+
+    def __init__(self, module: nn.Module, params: dict[str, Tensor], buffers: dict[str, Tensor], bound: bool = False):
+        self.module, self.params, self.buffers, self.bound = module, params, buffers, bound
+
+    @classmethod
+    def of(cls, module: nn.Module) -> Net:
+        """The net whose tensors are the module's own: training it trains the module."""
+        return cls(module, dict(module.named_parameters()), dict(module.named_buffers()), bound=True)
+
+    def __call__(self, *inputs: Any) -> Any:
+        if self.bound:
+            return self.module(*inputs)
+        return torch.func.functional_call(self.module, (self.params, self.buffers), inputs)
+
+    def call(self, method: str, *inputs: Any) -> Any:
+        """Like calling the net, but runs the module's `method` (an encoder, a decoder, an energy)."""
+        if self.bound:
+            return getattr(self.module, method)(*inputs)
+        return torch.func.functional_call(_Method(self.module, method), (_below(self.params), _below(self.buffers)), inputs)
+
+    def at(self, params: dict[str, Tensor]) -> Net:
+        """The same net at other parameters."""
+        return Net(self.module, params, self.buffers)
+
+    def clone(self) -> Net:
+        """A net on the same module whose tensors are copies: what is done to it leaves the original alone."""
+        params = {k: v.detach().clone() for k, v in self.params.items()}
+        return Net(self.module, params, {k: v.detach().clone() for k, v in self.buffers.items()})
+
+    def load(self, other: Net) -> None:
+        """Copy another net's tensors into this one's, in place."""
+        with torch.no_grad():
+            for mine, theirs in ((self.params, other.params), (self.buffers, other.buffers)):
+                for name, tensor in mine.items():
+                    tensor.copy_(theirs[name])
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        return {**self.params, **self.buffers}
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.tensors.values()), torch.empty(0)).device
+
+    def count(self) -> int:
+        """The number of trained numbers."""
+        return sum(p.numel() for p in self.params.values())
+
+    @staticmethod
+    def stack(nets: Iterable[Net]) -> Net:
+        """One net whose tensors carry a leading member axis, for `vmap`."""
+        nets = list(nets)
+        params = {k: torch.stack([n.params[k].detach() for n in nets]) for k in nets[0].params}
+        return Net(nets[0].module, params, {k: torch.stack([n.buffers[k] for n in nets]) for k in nets[0].buffers})
+
+    def member(self, i: int) -> Net:
+        """The `i`-th net of a stack, as a view of the stacked tensors."""
+        return Net(self.module, {k: v[i] for k, v in self.params.items()}, {k: v[i] for k, v in self.buffers.items()})
+
+
+class _Method(nn.Module):
+    """Lets `functional_call` reach a method other than `forward`."""
+
+    def __init__(self, module: nn.Module, method: str):
+        super().__init__()
+        self.module, self.method = module, method
+
+    def forward(self, *inputs: Any) -> Any:
+        return getattr(self.module, self.method)(*inputs)
+
+
+def _below(tree: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"module.{name}": t for name, t in tree.items()}
+
+
+pytree.register_pytree_node(
+    Net,
+    lambda net: ([net.params, net.buffers], net.module),
+    lambda tensors, module: Net(module, *tensors),
+    serialized_type_name="chainrule.core.net.Net",
+)

@@ -1,0 +1,217 @@
+"""Names with options: every net, rule, optimizer, loss and data set is found by name and typed by its own signature."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chainrule.core.errors import InputError, suggest
+
+REQUIRED = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Option:
+    """One keyword-only parameter of a registered callable: what a user may set as `name:option=value`."""
+
+    name: str
+    kind: Any
+    default: Any
+
+    @property
+    def kind_name(self) -> str:
+        return _kind_name(self.kind)
+
+    def read(self, text: str, owner: str) -> Any:
+        """The typed value of `text`; `300x100` is a list. Raises InputError where it does not fit."""
+        try:
+            return _read(text, self.kind)
+        except ValueError:
+            raise InputError(f"{owner} expects {self.name} to be {self.kind_name}; got '{text}'. Write {owner}:{self.name}={_example(self)}.") from None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered callable with its source and what is particular about it (`traits`)."""
+
+    name: str
+    make: Callable[..., Any]
+    summary: str
+    source: str
+    options: Mapping[str, Option]
+    traits: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An entry together with the options a user gave it; `str()` is the canonical spelling, which reads back equal."""
+
+    entry: Entry
+    options: Mapping[str, Any]
+
+    def make(self, *supplied: Any, **context: Any) -> Any:
+        return self.entry.make(*supplied, **context, **self.options)
+
+    def __str__(self) -> str:
+        if not self.options:
+            return self.entry.name
+        return self.entry.name + ":" + ",".join(f"{k}={_write(v)}" for k, v in self.options.items())
+
+
+class Registry:
+    """The names of one kind of thing, discovered by importing every module of `package` once, on first use."""
+
+    def __init__(self, noun: str, package: str):
+        self.noun = noun
+        self.package = package
+        self._entries: dict[str, Entry] = {}
+        self._discovered = False
+
+    def __call__(self, name: str | None = None, *, source: str = "", **traits: Any) -> Callable[[Any], Any]:
+        """Register the decorated callable under `name` (default: its own, `_` written `-`) and return it unchanged."""
+
+        def register(make: Any) -> Any:
+            title = name or make.__name__.replace("_", "-")
+            if title in self._entries and self._entries[title].make.__module__ != make.__module__:
+                raise ValueError(f"two {self.noun}s are called {title}: {self._entries[title].make.__module__} and {make.__module__}")
+            summary = (inspect.getdoc(make) or "").split("\n")[0]
+            self._entries[title] = Entry(title, make, summary, source, options_of(make), types.MappingProxyType(traits))
+            return make
+
+        return register
+
+    def discover(self) -> None:
+        if self._discovered:
+            return
+        self._discovered = True
+        package = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
+            importlib.import_module(f"{self.package}.{module.name}")
+
+    def names(self) -> list[str]:
+        self.discover()
+        return sorted(self._entries)
+
+    def entries(self) -> list[Entry]:
+        return [self._entries[name] for name in self.names()]
+
+    def find(self, name: str) -> Entry:
+        self.discover()
+        if name not in self._entries:
+            raise InputError(f"There is no {self.noun} called '{name}'. {suggest(name, self._entries)}")
+        return self._entries[name]
+
+    def choose(self, spec: str) -> Chosen:
+        """Read `name:key=value,key=value`; a lone value goes to the first option. Raises InputError naming the nearest."""
+        name, _, rest = spec.strip().partition(":")
+        entry = self.find(name.strip())
+        given: dict[str, Any] = {}
+        for at, part in enumerate(p for p in rest.split(",") if p.strip()):
+            key, equals, text = part.partition("=")
+            if not equals:
+                if at or not entry.options:
+                    hint = f"write key=value; its options are {', '.join(entry.options)}" if entry.options else "it has no options"
+                    raise InputError(f"{self.noun} {entry.name} cannot place '{part.strip()}': {hint}.")
+                key, text = next(iter(entry.options)), part
+            key = key.strip().replace("-", "_")
+            if key not in entry.options:
+                raise InputError(f"{self.noun} {entry.name} has no option '{key}'. {suggest(key, entry.options)}")
+            given[key] = entry.options[key].read(text.strip(), entry.name)
+        missing = [k for k, o in entry.options.items() if o.default is REQUIRED and k not in given]
+        if missing:
+            raise InputError(f"{self.noun} {entry.name} needs {missing[0]}: write {entry.name}:{missing[0]}={_example(entry.options[missing[0]])}.")
+        return Chosen(entry, given)
+
+
+def options_of(make: Callable[..., Any]) -> dict[str, Option]:
+    """The keyword-only parameters of `make` whose types a user can write: numbers, words, yes/no, lists of these."""
+    target = make.__init__ if inspect.isclass(make) else make  # type: ignore[misc]
+    if inspect.isclass(make) and target is object.__init__:
+        return {}
+    hints = typing.get_type_hints(target)
+    options = {}
+    for name, parameter in inspect.signature(target).parameters.items():
+        kind = hints.get(name)
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and _writable(kind):
+            options[name] = Option(name, kind, parameter.default)
+    return options
+
+
+def _strip_none(kind: Any) -> tuple[Any, bool]:
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        rest = [a for a in typing.get_args(kind) if a is not type(None)]
+        if len(rest) == 1:
+            return rest[0], True
+    return kind, False
+
+
+def _writable(kind: Any) -> bool:
+    kind, _ = _strip_none(kind)
+    if typing.get_origin(kind) is tuple:
+        return _writable(typing.get_args(kind)[0])
+    return kind in (int, float, bool, str) or typing.get_origin(kind) is typing.Literal
+
+
+def _read(text: str, kind: Any) -> Any:
+    kind, optional = _strip_none(kind)
+    if optional and text.lower() in ("none", "off"):
+        return None
+    if typing.get_origin(kind) is tuple:
+        item = typing.get_args(kind)[0]
+        return tuple(_read(part, item) for part in text.split("x") if part)
+    if typing.get_origin(kind) is typing.Literal:
+        if text not in typing.get_args(kind):
+            raise ValueError(text)
+        return text
+    if kind is bool:
+        if text.lower() in ("true", "yes", "on", "1"):
+            return True
+        if text.lower() in ("false", "no", "off", "0"):
+            return False
+        raise ValueError(text)
+    return kind(text)
+
+
+def _kind_name(kind: Any) -> str:
+    kind, optional = _strip_none(kind)
+    if typing.get_origin(kind) is tuple:
+        name = f"a list of {_kind_name(typing.get_args(kind)[0]).split(' ', 1)[-1]}s joined by x"
+    elif typing.get_origin(kind) is typing.Literal:
+        name = "one of " + ", ".join(typing.get_args(kind))
+    else:
+        name = {int: "a whole number", float: "a number", bool: "yes or no", str: "a word"}[kind]
+    return name + (" or none" if optional else "")
+
+
+def _example(option: Option) -> str:
+    if option.default is not REQUIRED and option.default is not None:
+        return _write(option.default)
+    kind, _ = _strip_none(option.kind)
+    if typing.get_origin(kind) is tuple:
+        return "300x100"
+    if typing.get_origin(kind) is typing.Literal:
+        return str(typing.get_args(kind)[0])
+    return {int: "10", float: "0.1", bool: "yes", str: "name"}[kind]
+
+
+def _write(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "x".join(map(_write, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+nets = Registry("net", "chainrule.nets")
+inits = Registry("init", "chainrule.nets")
+rules = Registry("rule", "chainrule.rules")
+optimizers = Registry("optimizer", "chainrule.optim")
+schedules = Registry("schedule", "chainrule.optim")
+losses = Registry("loss", "chainrule.core")
+datasets = Registry("data set", "chainrule.data")

@@ -1,0 +1,82 @@
+"""Arithmetic on dicts of tensors, and the one helper that differentiates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from chainrule.core.net import Net
+
+Tree = Any  # a tensor, or dicts of trees; params, buffers, optimizer state and directions are all trees
+
+
+def clone(tree: Tree) -> Tree:
+    """A copy that shares no memory with `tree`, detached from any graph."""
+    return pytree.tree_map(lambda t: t.detach().clone() if isinstance(t, Tensor) else t, tree)
+
+
+def leaves(tree: Tree) -> list[Tensor]:
+    return [t for t in pytree.tree_leaves(tree) if isinstance(t, Tensor)]
+
+
+def scale(tree: Tree, factor: float | Tensor) -> Tree:
+    return pytree.tree_map(lambda t: t * factor, tree)
+
+
+def dot(a: Tree, b: Tree) -> Tensor:
+    """The sum of products over all entries, a scalar."""
+    return torch.stack([(u * v).sum() for u, v in zip(leaves(a), leaves(b), strict=True)]).sum()
+
+
+def norm(tree: Tree) -> Tensor:
+    """The Euclidean norm over all entries, a scalar."""
+    return torch.stack([t.square().sum() for t in leaves(tree)]).sum().sqrt()
+
+
+def zeros_like(tree: Tree) -> Tree:
+    return pytree.tree_map(torch.zeros_like, tree)
+
+
+def wrapped(tensors: list[Tensor]) -> bool:
+    """Whether a functional transformation (vmap, grad) holds these tensors: list kernels have no rule there."""
+    return any(torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors)
+
+
+@torch.no_grad()
+def add_(tree: dict[str, Tensor], other: dict[str, Tensor], factor: float | Tensor = 1.0) -> None:
+    """In place, `tree += factor * other`, as one list kernel where that exists. Keys of `other` may be fewer."""
+    into, what = [tree[name] for name in other], list(other.values())
+    if isinstance(factor, Tensor):
+        for t, o in zip(into, what, strict=True):
+            t.add_(o * factor)
+    elif wrapped(into) or wrapped(what):
+        for t, o in zip(into, what, strict=True):
+            t.add_(o, alpha=factor)
+    else:
+        torch._foreach_add_(into, what, alpha=factor)
+
+
+def value_and_grad(f: Callable[..., tuple[Tensor, Any]], net: Net, *args: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
+    """`f(net, *args) -> (scalar, aux)`, and the gradient of the scalar with respect to `net.params`.
+
+    Eagerly, with the tensors bound in the module, this is plain autograd; where they are swapped (vmap, compile) it is
+    `torch.func.grad`, which can be captured in one graph. `f` must take the net as an argument: closing over it would
+    break batch normalisation under `vmap(grad)`.
+    """
+    if net.bound:
+        with torch.enable_grad():
+            value, aux = f(net, *args)
+        kept = [p for p in net.params.values() if p.requires_grad]
+        grads = iter(torch.autograd.grad(value, kept, allow_unused=True))
+        taken = ((name, p, next(grads) if p.requires_grad else None) for name, p in net.params.items())
+        return value.detach(), aux, {name: torch.zeros_like(p) if g is None else g for name, p, g in taken}
+
+    def at(params: dict[str, Tensor], net: Net, *args: Any) -> tuple[Tensor, Any]:
+        return f(net.at(params), *args)
+
+    grads_, (value, aux) = torch.func.grad_and_value(at, has_aux=True)(net.params, net, *args)
+    return value, aux, grads_

@@ -1,0 +1,1 @@
+"""Floor 1: readers, encoders, splits and the device-resident feed."""

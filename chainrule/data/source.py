@@ -1,0 +1,83 @@
+"""What a reader returns, and what training reads: Source (raw, unsplit) and Data (split, encoded, the test part sealed)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor
+
+Task = Literal["classification", "regression", "none"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Raw rows: `inputs` is a tensor (n, ...) or a table of columns; `targets` one value per row, or None.
+
+    Images are `uint8` (n, channels, height, width). `given` holds row numbers of parts the source itself defines (an
+    official test set). `origin` is what `load` needs to read it again; `fingerprint` is a SHA-256 of the content.
+    """
+
+    name: str
+    inputs: Any
+    targets: Any
+    task: Task
+    origin: Mapping[str, Any]
+    fingerprint: str
+    classes: tuple[str, ...] = ()
+    given: Mapping[str, Tensor] = field(default_factory=dict)
+    groups: Any = None
+    times: Any = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one part: `x` as stored (n, ...), `y` encoded targets or None, `weight` (n,) or None, `rows` (n,) in the source."""
+
+    x: Tensor
+    y: Tensor | None
+    rows: Tensor
+    weight: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+class Door:
+    """The only way to the test part; every opening is counted by whoever was told at construction."""
+
+    def __init__(self, part: Part, log: Callable[[str], int] | None = None):
+        self.__part, self.log, self.opened = part, log, 0
+
+    def __len__(self) -> int:
+        return len(self.__part)
+
+    def open(self, reason: str) -> Part:
+        """The test rows. `reason` is logged; `opened` says how often this set has been looked at."""
+        self.opened = self.log(reason) if self.log else self.opened + 1
+        return self.__part
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a network trains on: parts as tensors, the encoder that made them, the test part behind its door.
+
+    `ready(x)` turns stored inputs into what a net reads (float32, scaled), on whatever device `x` is.
+    `input_shape` excludes the sample axis; `outputs` is how many numbers a net must give: classes or target columns.
+    """
+
+    name: str
+    source: Source
+    encoder: Any
+    task: Task
+    classes: tuple[str, ...]
+    input_shape: tuple[int, ...]
+    outputs: int
+    train: Part
+    valid: Part
+    door: Door
+    ready: Callable[[Tensor], Tensor]

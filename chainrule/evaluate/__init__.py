@@ -1,0 +1,1 @@
+"""Floor 2: measures with intervals, and whether a difference is real."""

@@ -1,0 +1,1 @@
+"""Floor 2: looking at networks without touching them."""

@@ -1,0 +1,1 @@
+"""Floor 1: learning rules, each one file."""
