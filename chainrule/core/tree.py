@@ -42,8 +42,8 @@ def zeros_like(tree: Tree) -> Tree:
 
 
 def wrapped(tensors: list[Tensor]) -> bool:
-    """Whether a functional transformation (vmap, grad) holds these tensors: list kernels have no rule there."""
-    return any(torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors)
+    """Whether a transformation (vmap, grad, compile) holds these tensors: list kernels have no rule there, or no use."""
+    return torch.compiler.is_compiling() or any(torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors)
 
 
 @torch.no_grad()
@@ -61,7 +61,7 @@ def add_(tree: dict[str, Tensor], other: dict[str, Tensor], factor: float | Tens
 
 
 def value_and_grad(f: Callable[..., tuple[Tensor, Any]], net: Net, *args: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
-    """`f(net, *args) -> (scalar, aux)`, and the gradient of the scalar with respect to `net.params`.
+    """`f(net, *args) -> (scalar, aux)`, aux a tree of tensors (or `{}`), and the gradient of the scalar with respect to `net.params`.
 
     Eagerly, with the tensors bound in the module, this is plain autograd; where they are swapped (vmap, compile) it is
     `torch.func.grad`, which can be captured in one graph. `f` must take the net as an argument: closing over it would

@@ -1,0 +1,59 @@
+"""Files that are either whole or not there: temporary file, fsync, rename, fsync of the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+STRAY = ".tmp"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` so that a reader, or a power cut, sees the old file or the new one and never a part.
+
+    Raises OSError (disk full, read-only folder); the old file is then untouched and the temporary one gone.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{STRAY}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(descriptor, view):]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def keep_as(path: Path, older: Path) -> None:
+    """Give the file at `path` a second name, `older`, replacing what bore it; `path` is never absent in between."""
+    if not path.exists():
+        return
+    link = older.with_name(f".{older.name}.{os.getpid()}{STRAY}")
+    with contextlib.suppress(FileNotFoundError):
+        link.unlink()
+    os.link(path, link)
+    os.replace(link, older)
+
+
+def sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_strays(folder: Path) -> int:
+    """Delete temporary files that a killed process left in `folder`; returns how many."""
+    strays = list(folder.glob(f".*{STRAY}"))
+    for stray in strays:
+        stray.unlink(missing_ok=True)
+    return len(strays)

@@ -1,0 +1,99 @@
+"""Checkpoints that know whether they are whole: one safetensors file whose header carries a SHA-256 over all it says.
+
+Neither safetensors nor torch notices a flipped bit. Here the header's metadata holds `payload` (JSON) and `sha256`, taken over
+the payload and over every tensor's name, type, shape and bytes, so one file, and therefore one rename, is the unit of truth.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import CorruptFile, InputError
+from chainrule.core.files import keep_as, write_atomically
+
+FORMAT = 1
+
+
+def pack(tree: Any, prefix: str) -> dict[str, Tensor]:
+    """The tensors of nested dicts under dotted names."""
+    if isinstance(tree, Tensor):
+        return {prefix: tree}
+    flat: dict[str, Tensor] = {}
+    for key, value in tree.items():
+        flat.update(pack(value, f"{prefix}/{key}"))
+    return flat
+
+
+def unpack(flat: dict[str, Tensor], like: Any, prefix: str) -> Any:
+    """The tree shaped as `like` from `flat`. Raises InputError naming the tensor that is missing or misshapen."""
+    if isinstance(like, Tensor):
+        if prefix not in flat:
+            raise InputError(f"The checkpoint has no tensor '{prefix}'. It belongs to another net or rule; start a new run.")
+        if flat[prefix].shape != like.shape:
+            raise InputError(f"Tensor '{prefix}' has shape {tuple(flat[prefix].shape)} in the checkpoint and {tuple(like.shape)} here. "
+                             "It belongs to another net; start a new run.")
+        return flat[prefix]
+    return {key: unpack(flat, value, f"{prefix}/{key}") for key, value in like.items()}
+
+
+def write(path: Path, tensors: dict[str, Tensor], payload: dict[str, Any], keep: Path | None = None) -> None:
+    """Save atomically; with `keep`, the file that was at `path` stays under that name. Raises OSError."""
+    from safetensors.torch import save
+
+    tensors = {name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}
+    text = json.dumps({"format": FORMAT, **payload})
+    content = save(tensors, metadata={"payload": text, "sha256": _digest(text, tensors)})
+    if keep is not None:
+        keep_as(path, keep)
+    write_atomically(path, content)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and payload, every byte vouched for. Raises CorruptFile naming the file, InputError where it is missing."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"There is no checkpoint at {path}. Give the folder of a run that trained.") from None
+    try:
+        tensors = load(content)
+        size = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + size])["__metadata__"]
+        text, digest = metadata["payload"], metadata["sha256"]
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CorruptFile(f"{path} is not a whole checkpoint ({error}). Use the one before it, or train again.") from None
+    if _digest(text, tensors) != digest:
+        raise CorruptFile(f"{path} does not match its SHA-256: bytes changed since it was saved. Use the one before it, or train again.")
+    payload = json.loads(text)
+    if payload.get("format") != FORMAT:
+        raise InputError(f"{path} has format {payload.get('format')}; this version reads format {FORMAT}. "
+                         "Use the version of chainrule that wrote it.")
+    return tensors, payload
+
+
+def read_first_good(paths: list[Path]) -> tuple[dict[str, Tensor], dict[str, Any], Path, list[str]]:
+    """The first whole checkpoint of `paths`, with a sentence for each one refused. Raises the first error if all are bad."""
+    refused: list[InputError] = []
+    for path in paths:
+        try:
+            return (*read(path), path, [str(e) for e in refused])
+        except InputError as error:
+            refused.append(error)
+    raise next((e for e in refused if isinstance(e, CorruptFile)), refused[0])
+
+
+def _digest(text: str, tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        t = tensors[name].contiguous()
+        digest.update(json.dumps([name, str(t.dtype), list(t.shape)]).encode())
+        digest.update(memoryview(t.reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()

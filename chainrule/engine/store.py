@@ -1,0 +1,102 @@
+"""What of a run is on disk: `last.safetensors` to go on from, `previous.safetensors` behind it, `best.safetensors` to use."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import CorruptFile
+from chainrule.core.files import remove_strays
+from chainrule.core.net import Net
+from chainrule.core.rule import Learner
+from chainrule.core.tree import Tree
+from chainrule.engine import checkpoint
+from chainrule.engine.randomness import Randomness
+
+if TYPE_CHECKING:
+    from chainrule.engine.train import Position
+
+LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A checkpoint taken back: its rule state still packed, and a sentence for each newer one that was refused."""
+
+    tensors: dict[str, Tensor]
+    position: dict[str, Any]
+    best: dict[str, Tensor]
+    warnings: list[str]
+
+
+class Store:
+    """The checkpoints of one run folder. Saving is atomic; the checkpoint before the last is always kept."""
+
+    def __init__(self, folder: Path, run: str):
+        self.folder, self.run = folder, run
+        self._best_saved: int | None = None
+        remove_strays(folder)
+
+    def save(self, net: Net, state: Tree, best: dict[str, Tensor], randomness: Randomness, position: Position) -> Path:
+        """Everything that exact resumption needs, in one file. Raises OSError; the file before it is then untouched."""
+        random_tensors, random_plain = randomness.state()
+        tensors = checkpoint.pack({"net": net.tensors, "state": state, "best": best, "random": random_tensors}, "run")
+        payload = {"kind": "last", "run": self.run, "position": asdict(position), "random": random_plain}
+        checkpoint.write(self.folder / LAST, tensors, payload, keep=self.folder / PREVIOUS)
+        return self.folder / LAST
+
+    def save_best(self, best: dict[str, Tensor], position: Position) -> None:
+        """The best weights alone, under the module's own names; written only when they have changed."""
+        step = position.best.get("step", -1)
+        if step != self._best_saved or not (self.folder / BEST).exists():
+            checkpoint.write(self.folder / BEST, best, {"kind": "best", "run": self.run, "best": position.best})
+            self._best_saved = step
+
+    def restore(self, net: Net, randomness: Randomness) -> Restored | None:
+        """Put the last whole checkpoint into `net` and `randomness`; None where the run has not saved yet."""
+        paths = [p for p in (self.folder / LAST, self.folder / PREVIOUS) if p.exists()]
+        if not paths:
+            return None
+        tensors, payload, path, refused = checkpoint.read_first_good(paths)
+        self._belongs(payload, path, "last")
+        below = checkpoint.unpack(tensors, net.tensors, "run/net")
+        with torch.no_grad():
+            for name, t in net.tensors.items():
+                t.copy_(below[name])
+        best = checkpoint.unpack(tensors, net.tensors, "run/best") if payload["position"]["best"] else {}
+        randomness.restore({k: tensors[f"run/random/{k}"] for k in ("torch", "numpy", "python", "cuda") if f"run/random/{k}" in tensors},
+                           payload["random"])
+        return Restored(tensors, payload["position"], best, [f"{w} Went on from {path.name}." for w in refused])
+
+    def state_into(self, learner: Learner, tensors: dict[str, Tensor]) -> Learner:
+        """The learner with the rule state that a checkpoint holds, on its own device."""
+        state = checkpoint.unpack(tensors, learner.state, "run/state")
+        return Learner(learner.net, _to(state, learner.net.device))
+
+    def load_best(self, net: Net) -> list[str]:
+        """Put the best weights into `net`. A corrupt file is refused by name and the copy in the last checkpoint used."""
+        refused: list[str] = []
+        try:
+            tensors, payload = checkpoint.read(self.folder / BEST)
+            self._belongs(payload, self.folder / BEST, "best")
+            tensors = {f"run/best/{k}": t for k, t in tensors.items()}
+        except CorruptFile as error:
+            tensors, _, path, _ = checkpoint.read_first_good([self.folder / LAST, self.folder / PREVIOUS])
+            refused = [f"{error} Took the best weights from {path.name}."]
+        best = checkpoint.unpack(tensors, net.tensors, "run/best")
+        with torch.no_grad():
+            for name, t in net.tensors.items():
+                t.copy_(best[name])
+        return refused
+
+    def _belongs(self, payload: dict[str, Any], path: Path, kind: str) -> None:
+        if payload.get("run") != self.run or payload.get("kind") != kind:
+            raise CorruptFile(f"{path} belongs to run {payload.get('run')} ({payload.get('kind')}), not here. Put the right file back, or train again.")
+
+
+def _to(tree: Tree, device: torch.device) -> Tree:
+    return {k: _to(v, device) for k, v in tree.items()} if isinstance(tree, dict) else tree.to(device).clone()

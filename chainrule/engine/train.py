@@ -1,0 +1,302 @@
+"""Training as a generator of events: advance a chunk, hand out what happened, validate, keep the best, save."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from chainrule.core.errors import Interrupted
+from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Progressed, Saved, Warned
+from chainrule.core.net import Net
+from chainrule.core.rule import Batch, Learner, Stage, Stages
+from chainrule.core.tree import clone
+from chainrule.data.feed import Feed
+from chainrule.engine.nonfinite import finite, locate
+from chainrule.engine.plan import Advance, Plan, arrange
+from chainrule.engine.planner import choose
+from chainrule.engine.randomness import Aside, Randomness
+from chainrule.engine.store import Restored, Store
+
+Validate = Callable[[Learner], dict[str, float]]
+PROGRESS_SECONDS = 0.1
+SAVE_SHARE = 0.03                        # of wall time that saving may take
+HIGHER_IS_BETTER = ("accuracy", "r2")    # every other measure is better when lower
+REMEDIES = {
+    "input": "drop or impute that value",
+    "optimizer": "start again from the best weights with a lower rate",
+}
+LOWER_RATE = "lower the rate tenfold, clip the gradient (--rule backprop:clip=1), or scale the inputs"
+
+
+@dataclass
+class Position:
+    """Where a run is: all that is not a tensor and must survive. `batch` is the next one of `epoch` in `stage`."""
+
+    stage: int = 0
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    stage_step: int = 0
+    at: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    waited: int = 0
+    best: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    plan: dict[str, Any] = field(default_factory=dict)
+    finished: str = ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run. `monitor` lists the validation measures that decide what is best, the later ones breaking ties."""
+
+    seed: int = 0
+    plan: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    patience: int | None = None
+    monitor: tuple[str, ...] = ("loss",)
+    save_every: float | None = None      # seconds; None: as often as costs under 3 % of the time
+
+
+class Stop:
+    """Set from a signal handler: the loop ends at the next chunk, saved. While planning or compiling it ends at once."""
+
+    def __init__(self) -> None:
+        self.requested = ""
+        self.at_once = False
+
+    def request(self, reason: str) -> None:
+        self.requested = reason
+        if self.at_once:
+            raise Interrupted(f"Stopped by {reason} while the plan was chosen.")
+
+
+def train(stages: Stages, net: Net, feed_for: Callable[[int], Feed], validate: Validate, settings: Settings,
+          store: Store | None = None, stop: Stop | None = None, at: int = 0) -> Iterator[Event]:
+    """Train `net` in place through `stages`; at the end it holds the best weights seen. Yields events, the last `Finished`.
+
+    `feed_for(stage)` gives the batches, `validate(learner)` the measures at each epoch's end. With a `store` that holds a checkpoint
+    the run goes on from there, bit for bit as if it had never stopped. `at` numbers the first event.
+    """
+    return Training(stages, net, feed_for, validate, settings, store, stop or Stop(), at).run()
+
+
+class Training:
+    """One process's part of a run. The loop is `_stage`; stopping and saving are decided there and nowhere else."""
+
+    def __init__(self, stages: Stages, net: Net, feed_for: Callable[[int], Feed], validate: Validate, settings: Settings,
+                 store: Store | None, stop: Stop, at: int):
+        self.stages, self.net, self.feed_for, self.validate = stages, net, feed_for, validate
+        self.settings, self.store, self.stop = settings, store, stop
+        self.position = Position(at=at)
+        self.randomness = Randomness(settings.seed, net.device)
+        self.best: dict[str, torch.Tensor] = {}
+        self.ending = ""
+        self.began = self.last_saved = self.last_progress = time.perf_counter()
+        self.before = self.compiling = self.saving = 0.0
+
+    def run(self) -> Iterator[Event]:
+        restored = self._restore()
+        if restored:
+            for sentence in restored.warnings:
+                yield self._event(Warned, message=sentence)
+        self.ending = self.position.finished
+        while not self.ending:
+            yield from self._stage(self.stages[self.position.stage], restored)
+            restored = None
+            if self.ending in ("budget", "patience") and self.position.stage + 1 < len(self.stages):
+                self._next_stage()
+        yield self._end()
+
+    def _stage(self, stage: Stage, restored: Restored | None) -> Iterator[Event]:
+        position = self.position
+        feed = self.feed_for(position.stage)
+        view = stage.view(self.net) if stage.view else self.net
+        with self.randomness:
+            learner = Learner(view, clone(stage.rule.init(view)))
+        if restored and self.store:
+            learner = self.store.state_into(learner, restored.tensors)
+        self.net.module.train()
+        advance = yield from self._plan(stage, learner, feed)
+        size = Plan(**position.plan["made"]).chunk
+        loop_began, steps_before = time.perf_counter(), position.step
+        while not (self.ending or self._spent(stage, feed)):
+            for chunk in feed.chunks(position.epoch, position.batch, size):
+                batches = self._within(stage, chunk)
+                before = Learner(view.clone(), clone(learner.state))
+                with self.randomness:
+                    learner, reports = advance(learner, batches)
+                losses = reports["loss"].double().cpu()
+                if not (bool(losses.isfinite().all()) and finite([learner.net.tensors, learner.state])):
+                    yield from self._diverged(stage, view, before, batches, feed)
+                    return
+                self._moved(losses)
+                now = time.perf_counter()
+                if now - self.last_progress >= PROGRESS_SECONDS:
+                    speed = (position.step - steps_before) / max(now - loop_began, 1e-9)
+                    yield self._progress(now, float(losses[-1]), speed, _steps_of(stage, feed))
+                if self.stop.requested or self._spent(stage, feed):
+                    break
+                if position.batch < feed.batches and self._due(now):
+                    yield self._save(learner)
+            if position.batch >= feed.batches:
+                position.epoch, position.batch = position.epoch + 1, 0
+            if position.batch == 0 or self._spent(stage, feed):
+                yield self._evaluate(learner)
+            self.ending = self._spent(stage, feed) or ("interrupted" if self.stop.requested else "")
+            if self.ending in ("budget", "patience") and position.stage + 1 == len(self.stages):
+                position.finished = self.ending
+            if self.store and (self.ending or self._due(time.perf_counter())):
+                yield self._save(learner)
+        self.ending = self.ending or self._spent(stage, feed)
+
+    def _plan(self, stage: Stage, learner: Learner, feed: Feed) -> Generator[Event, None, Advance]:
+        """The recorded plan when resuming, so that the numbers stay the same; otherwise the one that trials choose."""
+        position, settings = self.position, self.settings
+        self.stop.at_once = True
+        try:
+            if position.plan:
+                return Plan(**position.plan["made"]).build(stage.rule, learner)
+            few = next(feed.chunks(0, 0, min(10, feed.longest_chunk())))
+            with Aside(settings.seed, self.net.device):
+                choice = choose(stage.rule, learner, few, steps_left=_steps_of(stage, feed), longest_chunk=feed.longest_chunk(),
+                                plan=settings.plan, precision=settings.precision, threads=settings.threads, seed=settings.seed)
+        finally:
+            self.stop.at_once = False
+        arrange(learner, choice.plan.channels_last)
+        self.compiling += choice.compiling
+        told = {"name": choice.plan.name, "precision": choice.plan.precision, "seconds_per_step": choice.seconds_per_step,
+                "rejected": choice.rejected, "reason": choice.reason}
+        position.plan = {"made": asdict(choice.plan), **told}
+        yield self._event(Planned, **told, steps_per_chunk=choice.plan.chunk, compiling=choice.compiling)
+        return choice.advance
+
+    def _spent(self, stage: Stage, feed: Feed) -> str:
+        """Why the stage is over, or nothing."""
+        position, patience, seconds = self.position, self.settings.patience, stage.budget.seconds
+        if position.stage_step >= _steps_of(stage, feed) or (seconds is not None and self._seconds() >= seconds):
+            return "budget"
+        return "patience" if patience is not None and position.waited >= patience else ""
+
+    def _within(self, stage: Stage, chunk: Batch) -> Batch:
+        """As much of a chunk as the budget of steps allows."""
+        left = len(chunk) if stage.budget.steps is None else stage.budget.steps - self.position.stage_step
+        if left >= len(chunk):
+            return chunk
+        return Batch(chunk.x[:left], None if chunk.y is None else chunk.y[:left], None if chunk.weight is None else chunk.weight[:left])
+
+    def _moved(self, losses: torch.Tensor) -> None:
+        position = self.position
+        position.batch += len(losses)
+        position.step += len(losses)
+        position.stage_step += len(losses)
+        position.loss_sum += float(losses.sum())
+        position.loss_count += len(losses)
+
+    def _next_stage(self) -> None:
+        old = self.position
+        self.position = Position(stage=old.stage + 1, step=old.step, at=old.at, seconds=old.seconds, history=old.history)
+        self.best, self.ending = {}, ""
+
+    def _progress(self, now: float, loss: float, speed: float, total: float) -> Progressed:
+        position, known = self.position, total != float("inf")
+        self.last_progress = now
+        return self._event(Progressed, epoch=position.epoch, step=position.step, steps=int(total) if known else None, loss=loss,
+                           steps_per_second=speed, remaining=(total - position.stage_step) / speed if known else None)
+
+    def _evaluate(self, learner: Learner) -> Evaluated:
+        position = self.position
+        self.net.module.eval()
+        with torch.no_grad(), Aside(self.settings.seed, self.net.device):
+            valid = self.validate(learner)
+        self.net.module.train()
+        score = [valid[name] if name in HIGHER_IS_BETTER else -valid[name] for name in self.settings.monitor if name in valid]
+        better = all(s == s for s in score) and (not position.best or score > position.best["score"])
+        if better:
+            position.best = {"epoch": position.epoch, "step": position.step, "score": score, "measures": valid}
+            self.best = clone(self.net.tensors)
+        position.waited = 0 if better else position.waited + 1
+        train = {"loss": position.loss_sum / max(position.loss_count, 1)}
+        position.loss_sum, position.loss_count = 0.0, 0
+        told = {"epoch": position.epoch, "step": position.step, "train": train, "valid": valid, "best": better}
+        position.history.append({"stage": position.stage, **told})
+        return self._event(Evaluated, **told)
+
+    def _due(self, now: float) -> bool:
+        """Whether it is time to save: never more often than saving costs 3 % of the time."""
+        least = self.settings.save_every if self.settings.save_every is not None else max(1.0, self.saving / SAVE_SHARE)
+        return self.store is not None and now - self.last_saved >= least
+
+    def _save(self, learner: Learner) -> Event:
+        """Save the position. A full disk costs a warning, not the run; the checkpoint before this one stays."""
+        assert self.store is not None
+        began = time.perf_counter()
+        self.position.seconds = self._seconds()
+        try:
+            self.store.save_best(self.best or self.net.tensors, self.position)
+            path = self.store.save(self.net, learner.state, self.best, self.randomness, self.position)
+        except OSError as error:
+            self.last_saved = time.perf_counter()
+            return self._event(Warned, message=f"Could not save to {self.store.folder}: {error.strerror or error}. "
+                                               "The checkpoint before this one is kept; free some space.")
+        self.last_saved = time.perf_counter()
+        self.saving = self.last_saved - began
+        return self._event(Saved, epoch=self.position.epoch, step=self.position.step, path=str(path), best=bool(self.best))
+
+    def _diverged(self, stage: Stage, view: Net, before: Learner, batches: Batch, feed: Feed) -> Iterator[Event]:
+        """Put back the last good weights, find where it began, and say so."""
+        position = self.position
+        with self.randomness:
+            fault = locate(stage.rule, before, batches)
+        view.load(before.net)
+        rows = feed.rows(position.epoch, position.batch + fault.step)
+        named = ", ".join(str(int(rows[r])) for r in fault.rows[:5]) + (" and more" if len(fault.rows) > 5 else "")
+        where = f"epoch {position.epoch + 1}, batch {position.batch + fault.step + 1}" + (f", rows {named} of the data" if fault.rows else "")
+        yield self._event(Diagnosed, code="D21", layer=fault.layer, evidence=f"{fault.evidence} ({where})",
+                          remedy=REMEDIES.get(fault.layer, LOWER_RATE))
+        self.ending = position.finished = "diverged"
+        if self.store:
+            yield self._save(before)
+
+    def _restore(self) -> Restored | None:
+        restored = self.store.restore(self.net, self.randomness) if self.store else None
+        if restored:
+            at = self.position.at
+            self.position = Position(**restored.position)
+            self.position.at = max(at, self.position.at)
+            self.best = {k: t.to(self.net.device) for k, t in restored.best.items()}
+            self.before = self.position.seconds
+        return restored
+
+    def _end(self) -> Finished:
+        position = self.position
+        with torch.no_grad():
+            for name, t in self.net.tensors.items():
+                t.copy_(self.best.get(name, t))
+        arrange(Learner(self.net, {}), channels_last=False)
+        self.net.module.eval()
+        return self._event(Finished, reason=self.ending, epochs=position.epoch, steps=position.step, best_epoch=position.best.get("epoch", 0),
+                           best=position.best.get("measures", {}),
+                           timing={"training": self._seconds() - self.compiling, "compiling": self.compiling})
+
+    def _seconds(self) -> float:
+        return self.before + time.perf_counter() - self.began
+
+    def _event(self, kind: Any, **fields: Any) -> Any:
+        event = kind(at=self.position.at, seconds=round(time.perf_counter() - self.began, 4), **fields)
+        self.position.at += 1
+        return event
+
+
+def _steps_of(stage: Stage, feed: Feed) -> float:
+    bounds = [float(stage.budget.steps)] if stage.budget.steps is not None else []
+    if stage.budget.epochs is not None:
+        bounds.append(float(stage.budget.epochs * feed.batches))
+    return min(bounds, default=float("inf"))
