@@ -31,9 +31,13 @@ class Diverged(ChainruleError):
 
 
 class Interrupted(ChainruleError):
-    """A signal asked the run to stop; everything is saved."""
+    """A signal asked the run to stop; everything is saved. `signal` is its name."""
 
     exit_code = 130
+
+    def __init__(self, message: str, signal: str = "SIGINT"):
+        super().__init__(message)
+        self.signal = signal
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:

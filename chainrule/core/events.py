@@ -41,6 +41,7 @@ class Planned(Event):
     rejected: list[dict[str, str]]
     reason: str
     compiling: float = 0.0
+    made: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,12 @@ class Net:
     (a stack, a member, the inside of a transformation) swaps its tensors in for the call. Families never see a Net.
     """
 
-    __slots__ = ("module", "params", "buffers", "bound")
+    __slots__ = ("module", "params", "buffers", "bound", "caller")
 
-    def __init__(self, module: nn.Module, params: dict[str, Tensor], buffers: dict[str, Tensor], bound: bool = False):
+    def __init__(self, module: nn.Module, params: dict[str, Tensor], buffers: dict[str, Tensor], bound: bool = False,
+                 caller: Caller | None = None):
         self.module, self.params, self.buffers, self.bound = module, params, buffers, bound
+        self.caller = caller or Caller(module)
 
     @classmethod
     def of(cls, module: nn.Module) -> Net:
@@ -36,11 +38,11 @@ class Net:
         """Like calling the net, but runs the module's `method` (an encoder, a decoder, an energy)."""
         if self.bound:
             return getattr(self.module, method)(*inputs)
-        return torch.func.functional_call(_Method(self.module, method), (_below(self.params), _below(self.buffers)), inputs)
+        return torch.func.functional_call(self.caller, (_below(self.params), _below(self.buffers)), (method, *inputs))
 
     def at(self, params: dict[str, Tensor]) -> Net:
         """The same net at other parameters."""
-        return Net(self.module, params, self.buffers)
+        return Net(self.module, params, self.buffers, caller=self.caller)
 
     def clone(self) -> Net:
         """A net on the same module whose tensors are copies: what is done to it leaves the original alone."""
@@ -78,15 +80,15 @@ class Net:
         return Net(self.module, {k: v[i] for k, v in self.params.items()}, {k: v[i] for k, v in self.buffers.items()})
 
 
-class _Method(nn.Module):
-    """Lets `functional_call` reach a method other than `forward`."""
+class Caller(nn.Module):
+    """Lets `functional_call` reach methods other than `forward`; made once a net, since compiled code cannot make modules."""
 
-    def __init__(self, module: nn.Module, method: str):
+    def __init__(self, module: nn.Module):
         super().__init__()
-        self.module, self.method = module, method
+        self.module = module
 
-    def forward(self, *inputs: Any) -> Any:
-        return getattr(self.module, self.method)(*inputs)
+    def forward(self, method: str, *inputs: Any) -> Any:
+        return getattr(self.module, method)(*inputs)
 
 
 def _below(tree: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -95,7 +97,7 @@ def _below(tree: dict[str, Tensor]) -> dict[str, Tensor]:
 
 pytree.register_pytree_node(
     Net,
-    lambda net: ([net.params, net.buffers], net.module),
-    lambda tensors, module: Net(module, *tensors),
+    lambda net: ([net.params, net.buffers], (net.module, net.caller)),
+    lambda tensors, modules: Net(modules[0], *tensors, caller=modules[1]),
     serialized_type_name="chainrule.core.net.Net",
 )

@@ -56,6 +56,11 @@ class Door:
     def __len__(self) -> int:
         return len(self.__part)
 
+    @property
+    def rows(self) -> Tensor:
+        """Which rows of the source are held out, (n,): enough to name the set, not to look at it."""
+        return self.__part.rows
+
     def open(self, reason: str) -> Part:
         """The test rows. `reason` is logged; `opened` says how often this set has been looked at."""
         self.opened = self.log(reason) if self.log else self.opened + 1

@@ -77,7 +77,7 @@ class Plan:
         one_by_one = eager(step)
         if not self.compiled:
             return _laid_out(one_by_one, self.channels_last)
-        return _laid_out(_grouped(fused(step, learner.net.module, self.fused), one_by_one, self.fused), self.channels_last)
+        return _laid_out(_grouped(fused(step, learner.net, self.fused), one_by_one, self.fused), self.channels_last)
 
 
 def eager(step: Step) -> Advance:
@@ -101,11 +101,16 @@ def stacked_reports(reports: list[Report]) -> Report:
         return {name: torch.stack([r[name].detach() for r in reports]) for name in reports[0]}
 
 
-def fused(step: Step, module: torch.nn.Module, k: int) -> Advance:
-    """`k` steps as one compiled program that writes the learner's tensors in place."""
+def fused(step: Step, like: Net, k: int, backend: str = "inductor") -> Advance:
+    """`k` steps as one compiled program that writes the learner's tensors in place.
+
+    `backend` is torch.compile's; `aot_eager` captures and functionalises without generating code.
+    """
+
+    module, caller = like.module, like.caller
 
     def run(params: dict[str, Tensor], buffers: dict[str, Tensor], state: Tree, batches: Batch) -> Report:
-        net, now, reports = Net(module, dict(params), dict(buffers)), clone_structure(state), []
+        net, now, reports = Net(module, dict(params), dict(buffers), caller=caller), clone_structure(state), []
         for i in range(k):
             net, now, report = step(net, now, batches[i])
             reports.append(report)
@@ -114,7 +119,8 @@ def fused(step: Step, module: torch.nn.Module, k: int) -> Advance:
         _settle(state, now)
         return stacked_reports(reports)
 
-    compiled = torch.compile(run, fullgraph=True, dynamic=False, options={"fallback_random": True})
+    options = {"fallback_random": True} if backend == "inductor" else None  # the numbers eager would have drawn
+    compiled = torch.compile(run, fullgraph=True, dynamic=False, backend=backend, options=options)
 
     def advance(learner: Learner, batches: Batch) -> tuple[Learner, Report]:
         with torch.no_grad():

@@ -56,6 +56,11 @@ class Store:
             checkpoint.write(self.folder / BEST, best, {"kind": "best", "run": self.run, "best": position.best})
             self._best_saved = step
 
+    def events_before(self) -> int | None:
+        """How many events the run had handed out when it was last saved whole; None where it was not."""
+        paths = [p for p in (self.folder / LAST, self.folder / PREVIOUS) if p.exists()]
+        return checkpoint.read_first_good(paths)[1]["position"]["at"] if paths else None
+
     def restore(self, net: Net, randomness: Randomness) -> Restored | None:
         """Put the last whole checkpoint into `net` and `randomness`; None where the run has not saved yet."""
         paths = [p for p in (self.folder / LAST, self.folder / PREVIOUS) if p.exists()]

@@ -63,6 +63,7 @@ class Settings:
     patience: int | None = None
     monitor: tuple[str, ...] = ("loss",)
     save_every: float | None = None      # seconds; None: as often as costs under 3 % of the time
+    made: dict[str, Any] | None = None   # a plan recorded earlier, to be used as it is
 
 
 class Stop:
@@ -75,7 +76,7 @@ class Stop:
     def request(self, reason: str) -> None:
         self.requested = reason
         if self.at_once:
-            raise Interrupted(f"Stopped by {reason} while the plan was chosen.")
+            raise Interrupted(f"Stopped by {reason} before the first step.", reason)
 
 
 def train(stages: Stages, net: Net, feed_for: Callable[[int], Feed], validate: Validate, settings: Settings,
@@ -158,10 +159,12 @@ class Training:
         self.ending = self.ending or self._spent(stage, feed)
 
     def _plan(self, stage: Stage, learner: Learner, feed: Feed) -> Generator[Event, None, Advance]:
-        """The recorded plan when resuming, so that the numbers stay the same; otherwise the one that trials choose."""
+        """The recorded plan when resuming or repeating, so that the numbers stay the same; otherwise the one that trials choose."""
         position, settings = self.position, self.settings
         self.stop.at_once = True
         try:
+            if settings.made and not position.plan:
+                position.plan = {"made": settings.made}
             if position.plan:
                 return Plan(**position.plan["made"]).build(stage.rule, learner)
             few = next(feed.chunks(0, 0, min(10, feed.longest_chunk())))
@@ -175,7 +178,7 @@ class Training:
         told = {"name": choice.plan.name, "precision": choice.plan.precision, "seconds_per_step": choice.seconds_per_step,
                 "rejected": choice.rejected, "reason": choice.reason}
         position.plan = {"made": asdict(choice.plan), **told}
-        yield self._event(Planned, **told, steps_per_chunk=choice.plan.chunk, compiling=choice.compiling)
+        yield self._event(Planned, **told, made=asdict(choice.plan), steps_per_chunk=choice.plan.chunk, compiling=choice.compiling)
         return choice.advance
 
     def _spent(self, stage: Stage, feed: Feed) -> str:

@@ -1,0 +1,286 @@
+"""The command line: `chainrule COMMAND`; results on stdout, progress on stderr, one sentence for a mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from chainrule.core.errors import ChainruleError, InputError, suggest
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+                  help="Train every network of the neural-network canon on your own data: fast, visibly and honestly.")
+SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
+
+Data = Annotated[str, typer.Argument(help="A named set (chainrule list data), a file, or a folder of images by class.")]
+RunArgument = Annotated[Path, typer.Argument(help="A run folder, e.g. runs/digits-mlp-1.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
+DataDir = Annotated[Path | None, typer.Option(help="Where data sets are kept; otherwise CHAINRULE_DATA and a cache folder.")]
+Out = Annotated[Path | None, typer.Option(help="Where to write.")]
+
+
+def option(text: str) -> Any:
+    return typer.Option(help=text)
+
+
+@app.command()
+def train(
+    data: Data = "digits",
+    net: Annotated[str | None, option("A net, e.g. mlp:hidden=300x100 (chainrule list nets).")] = None,
+    rule: Annotated[str | None, option("A learning rule (chainrule list rules).")] = None,
+    loss: Annotated[str | None, option("squared, cross-entropy, ... (chainrule list losses).")] = None,
+    optimizer: Annotated[str | None, option("E.g. sgd:rate=0.1,momentum=0.9.")] = None,
+    schedule: Annotated[str | None, option("How the rate changes, e.g. cosine.")] = None,
+    init: Annotated[str | None, option("Initial weights, e.g. he or normal:0.01.")] = None,
+    epochs: Annotated[int | None, option("Passes over the training part.")] = None,
+    steps: Annotated[int | None, option("Steps at most.")] = None,
+    seconds: Annotated[float | None, option("Seconds at most.")] = None,
+    batch: Annotated[int | None, option("Samples a step.")] = None,
+    target: Annotated[str | None, option("The column to predict.")] = None,
+    split: Annotated[str | None, option("E.g. train=.7,valid=.15,test=.15.")] = None,
+    group: Annotated[str | None, option("A column whose groups are never divided between parts.")] = None,
+    time: Annotated[str | None, option("A column to split by: train on the past, test on the future.")] = None,
+    classes: Annotated[str | None, option("Keep these classes only, e.g. 3,8.")] = None,
+    seed: Annotated[int, option("What everything random follows from.")] = 0,
+    patience: Annotated[int | None, option("Stop after so many epochs without improvement.")] = None,
+    plan: Annotated[str, option("auto, eager, compiled, fused, with +channels-last, +bf16.")] = "auto",
+    precision: Annotated[str, option("auto, fp32 or bf16.")] = "auto",
+    device: Annotated[str, option("auto, cpu, cuda or mps.")] = "auto",
+    threads: Annotated[int | None, option("Processor threads; measured where left out.")] = None,
+    save_every: Annotated[float | None, option("Seconds between checkpoints.")] = None,
+    config: Annotated[Path | None, option("A TOML file of these options; the command line wins.")] = None,
+    data_dir: DataDir = None,
+    out: Annotated[Path | None, option("The run folder to make.")] = None,
+    test: Annotated[bool, typer.Option("--test", help="Open the test part at the end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read, split, train, validate and save a run. Example: chainrule train iris.csv --target species --test"""
+    from chainrule import api
+
+    given: dict[str, Any] = {
+        "net": net, "rule": rule, "loss": loss, "optimizer": optimizer, "schedule": schedule, "init": init, "epochs": epochs, "steps": steps,
+        "seconds": seconds, "batch": batch, "target": target, "split": split, "group": group, "time": time, "classes": classes, "seed": seed,
+        "patience": patience, "plan": plan, "precision": precision, "device": device, "threads": threads, "save_every": save_every,
+    }
+    if config is not None:
+        given = _configured(config, given)
+    with Signals() as signals:
+        run = api.train(data, **given, data_dir=data_dir, out=out, stop=signals.stop)
+    _after_training(run, test, as_json)
+
+
+@app.command()
+def resume(run: RunArgument, test: Annotated[bool, typer.Option("--test", help="Open the test part at the end.")] = False,
+           as_json: Json = False) -> None:
+    """Go on with an interrupted run, bit for bit. Example: chainrule resume runs/mnist-lenet-1"""
+    from chainrule import api
+
+    with Signals() as signals:
+        done = api.resume(run, stop=signals.stop)
+    _after_training(done, test, as_json)
+
+
+@app.command()
+def test(run: RunArgument, on: Annotated[str | None, option("Other data with targets, in the same form.")] = None, as_json: Json = False) -> None:
+    """Open the test part, count the opening, measure with intervals. Example: chainrule test runs/digits-mlp-1"""
+    from chainrule.run import Run
+
+    one = Run(run)
+    result = one.test() if on is None else one.test_on(on)
+    _say(str(result))
+    if as_json:
+        _json({"run": str(run), **result.to_dict()})
+
+
+@app.command()
+def predict(run: RunArgument, data: Annotated[str, typer.Argument(help="New rows, in the form the run was trained on.")],
+            out: Out = None, as_json: Json = False) -> None:
+    """Write predictions with probabilities. Example: chainrule predict runs/iris-mlp-1 new.csv --out said.csv"""
+    from chainrule.run import Run
+    from chainrule.tabular import write_predictions
+
+    path = out or Path("predictions.csv")
+    one = Run(run)
+    values, names = one.predict(data)
+    write_predictions(path, values, names, one.job.data.task)
+    _say(f"{len(values)} predictions in {path}")
+    if as_json:
+        _json({"n": len(values), "out": str(path)})
+
+
+@app.command()
+def compare(several: Annotated[list[Path], typer.Argument(help="Two or more run folders.", metavar="RUN RUN...")], as_json: Json = False) -> None:
+    """Test whether runs really differ on the same cases. Example: chainrule compare runs/mnist-lenet-1 runs/mnist-softmax-1"""
+    from chainrule.run import Run
+    from chainrule.run import compare as compare_runs
+
+    comparison = compare_runs(*map(Run, several))
+    _say(str(comparison))
+    if as_json:
+        _json(comparison.to_dict())
+
+
+@app.command()
+def repeat(run: RunArgument, as_json: Json = False) -> None:
+    """Train again from run.json alone and say whether the weights are the same. Example: chainrule repeat runs/digits-mlp-1"""
+    from chainrule import api
+
+    same, difference = api.repeat(run)
+    _say("The same weights, bit for bit." if same else f"Not the same: the largest difference is {difference:.3g}.")
+    if as_json:
+        _json({"same": same, "difference": difference})
+
+
+@app.command("list")
+def list_names(what: Annotated[str, typer.Argument(help="nets, rules, optimizers, schedules, inits, losses or data.")], as_json: Json = False) -> None:
+    """Every name with its options and its source. Example: chainrule list nets"""
+    from chainrule.core import registry
+
+    kinds = {"nets": registry.nets, "rules": registry.rules, "optimizers": registry.optimizers, "schedules": registry.schedules,
+             "inits": registry.inits, "losses": registry.losses, "data": registry.datasets}
+    if what not in kinds:
+        raise InputError(f"chainrule list knows no '{what}'. {suggest(what, kinds)}")
+    rows = []
+    for entry in kinds[what].entries():
+        options = {o.name: None if o.default is registry.REQUIRED else o.default for o in entry.options.values()}
+        rows.append({"name": entry.name, "summary": entry.summary, "source": entry.source, "options": options})
+        _say(f"{entry.name}{_option_line(options)}\n    {entry.summary}\n    {entry.source}")
+    if as_json:
+        _json(rows)
+
+
+@app.command()
+def describe(net: Annotated[str, typer.Argument(help="A net, e.g. lenet or mlp:hidden=300x100.")], data: Data = "digits",
+             target: Annotated[str | None, option("The column to predict.")] = None, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Table of layers: output shapes, parameters, multiply-adds. Example: chainrule describe lenet mnist"""
+    import dataclasses
+
+    from chainrule import api
+    from chainrule.job import build
+    from chainrule.observe.layers import layers, table
+    from chainrule.options import Options
+
+    options = Options(net=net, target=target)
+    job = build(api.as_source(data, options, data_dir), options)
+    rows = layers(job.net.module, job.data.input_shape)
+    _say(table(rows))
+    if as_json:
+        _json({"layers": [dataclasses.asdict(r) for r in rows], "parameters": job.net.count()})
+
+
+@app.command()
+def report(run: RunArgument, out: Out = None, as_json: Json = False) -> None:
+    """Write one self-contained HTML file. Example: chainrule report runs/digits-mlp-1"""
+    from chainrule.run import Run
+
+    path = Run(run).report(out)
+    _say(str(path))
+    if as_json:
+        _json({"out": str(path)})
+
+
+@app.command()
+def export(run: RunArgument, to: Annotated[str, option("onnx, pt2 or safetensors.")], out: Out = None, as_json: Json = False) -> None:
+    """Export the best net, checked on the data's own rows. Example: chainrule export runs/digits-mlp-1 --to onnx"""
+    from chainrule.run import Run
+
+    path, difference = Run(run).export(to, out)
+    _say(f"{path}: answers differ from the original's by at most {difference:.1e} on the data's own rows")
+    if as_json:
+        _json({"out": str(path), "max_difference": difference})
+
+
+class Signals:
+    """While training, SIGINT, SIGTERM and SIGHUP ask it to stop, saved; a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        from chainrule.engine.train import Stop
+
+        self.stop = Stop()
+
+    def __enter__(self) -> Signals:
+        self._before = {name: signal.signal(getattr(signal, name), self._handle) for name in SIGNALS if hasattr(signal, name)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, handler in self._before.items():
+            signal.signal(getattr(signal, name), handler)
+
+    def _handle(self, number: int, _: object) -> None:
+        name = signal.Signals(number).name
+        if self.stop.requested:
+            os._exit(SIGNALS[name])
+        self.stop.request(name)
+
+
+def main() -> None:
+    """Run the command line; every mistake of the user is one sentence on stderr and exit code 2."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """The exit code of `chainrule *arguments`."""
+    try:
+        app(arguments, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as shown:
+        print(shown.format_message())
+        return 0
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "chainrule"
+        print(f"{error.format_message()} See {command} --help.", file=sys.stderr)
+        return 2
+    except ChainruleError as error:
+        print(str(error), file=sys.stderr)
+        return SIGNALS.get(getattr(error, "signal", ""), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+def _after_training(run: Any, test: bool, as_json: bool) -> None:
+    if test:
+        _say(str(run.test()))
+    run.report()
+    if as_json:
+        _json(run.summary())
+
+
+def _configured(path: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """The options of a TOML file under those of the command line, which win where they differ from the defaults."""
+    import tomllib
+
+    from chainrule.options import Options
+
+    try:
+        stored = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"--config {path} is not there.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"--config {path} is not TOML: {error}.") from None
+    stored = {key.replace("-", "_"): value for key, value in stored.items()}
+    default = Options.from_json(stored)
+    plain = Options()
+    return {key: getattr(default, key) if value == getattr(plain, key) else value for key, value in given.items()}
+
+
+def _option_line(options: dict[str, Any]) -> str:
+    words = [f"{k}={'x'.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in options.items()]
+    return "  (" + ", ".join(words) + ")" if words else ""
+
+
+def _say(text: str) -> None:
+    print(text)
+
+
+def _json(value: Any) -> None:
+    print(json.dumps(value, default=str))

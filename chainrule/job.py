@@ -1,0 +1,212 @@
+"""A job: options and data made into what the engine runs, and what later opens the test part or predicts new rows."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from chainrule.core.errors import InputError
+from chainrule.core.events import Event
+from chainrule.core.losses import Loss, custom, identity, shares
+from chainrule.core.net import Net
+from chainrule.core.registry import Chosen, inits
+from chainrule.core.rule import Batch, Budget, Descend, Learner, Rule, Stage
+from chainrule.data.feed import Feed
+from chainrule.data.source import Data, Part, Source
+from chainrule.engine.plan import copied
+from chainrule.engine.store import Store
+from chainrule.engine.train import Settings, Stop, train
+from chainrule.options import Options, choose_rule, complete, target_kind
+
+LossLike = str | Callable[[Tensor, Tensor], Tensor] | None
+EVALUATION_ROWS = 1000
+DENSITY_ROWS = 2000
+
+
+@dataclass
+class Job:
+    """Everything of one run that is not yet on disk. `said` lists what was chosen for the user."""
+
+    source: Source
+    data: Data
+    net: Net
+    net_name: str
+    rule: Rule
+    rule_name: str
+    loss: Loss | None
+    options: Options
+    said: list[str]
+    device: torch.device
+    target: str
+
+    def events(self, store: Store | None = None, stop: Stop | None = None, at: int = 0, made: dict[str, Any] | None = None) -> Iterator[Event]:
+        """Train, as a stream of events; afterwards `net` holds the best weights. `made` is a plan recorded earlier."""
+        options = self.options
+        feed = Feed(self.data.train, self.data.ready, batch=options.batch or 1, seed=options.seed, device=self.device,
+                    everything=self.rule.reads == "everything")
+        settings = Settings(seed=options.seed, plan=options.plan, precision=options.precision, threads=options.threads,
+                            patience=options.patience, monitor=self.monitor, save_every=options.save_every, made=made)
+        stage = Stage(self.rule, Budget(options.epochs, options.steps, options.seconds))
+        return train([stage], self.net, lambda _: feed, self.validate, settings, store, stop, at)
+
+    @property
+    def monitor(self) -> tuple[str, ...]:
+        return ("accuracy", "loss") if self.target in ("class", "sign") and self.data.task == "classification" else ("loss",)
+
+    def validate(self, learner: Learner) -> dict[str, float]:
+        """Loss and, where there are targets, accuracy or errors on the validation part."""
+        part = self.data.valid
+        if self.loss is None or part.y is None:
+            rows = part.x[:DENSITY_ROWS].to(self.device)
+            batch = Batch(self.data.ready(rows), None)
+            *_, report = self.rule.step(*copied(learner), batch)
+            return {"loss": float(report["loss"])}
+        from chainrule.evaluate.measures import quick
+
+        y = part.y.to(self.device)
+        outputs = self.outputs(part.x)
+        weight = None if part.weight is None else part.weight.to(self.device)
+        loss = float(Batch(outputs, y, weight).mean(self.loss.each(outputs, y)))
+        if self.data.task == "classification":
+            return {"loss": loss, **quick(self.probabilities(outputs), self.class_numbers(y), "classification")}
+        return {"loss": loss, **quick(self.loss.link(outputs), y, "regression")}
+
+    @torch.no_grad()
+    def outputs(self, x: Tensor) -> Tensor:
+        """Raw scores (n, outputs) for stored inputs (n, ...), a thousand rows at a time."""
+        parts = [self.net(self.data.ready(rows.to(self.device))).float() for rows in x.split(EVALUATION_ROWS)]
+        return torch.cat(parts)
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Class probabilities (n, classes) from raw scores."""
+        assert self.loss is not None
+        if self.target == "sign":
+            positive = torch.sigmoid(2 * outputs.reshape(-1))
+            return torch.stack([1 - positive, positive], 1)
+        return shares(outputs) if self.loss.link is identity else self.loss.link(outputs)
+
+    def class_numbers(self, y: Tensor) -> Tensor:
+        """Targets as the rule reads them, as class numbers (n,)."""
+        return ((y + 1) / 2).round().long().reshape(-1) if self.target == "sign" else y
+
+    def predictions(self, part: Part) -> Tensor:
+        """What the net says of a part: class probabilities (n, classes), values in target units (n, k), or scores (n,)."""
+        self.net.module.eval()
+        outputs = self.outputs(part.x)
+        if self.loss is None:
+            return outputs
+        if self.data.task == "classification":
+            return self.probabilities(outputs).cpu()
+        return self.data.encoder.unscale(self.loss.link(outputs).cpu())
+
+
+def build(source: Source, options: Options, *, module: nn.Module | None = None, loss: LossLike = None,
+          weights: Tensor | None = None, open_log: Callable[[str], int] | None = None) -> Job:
+    """Split, encode, choose and construct. Raises InputError for anything that does not fit together."""
+    from chainrule.data import prepare
+    from chainrule.data.splits import parse_split
+
+    options = options.checked()
+    device = pick_device(options.device)
+    net_chosen, rule_chosen = choose_rule(options, module is not None)
+    classes = [c.strip() for c in options.classes.split(",")] if options.classes else None
+    kind = target_kind(rule_chosen, source, len(classes) if classes else len(source.classes))
+    if rule_chosen.entry.traits["target"] == "any" and source.task == "none":
+        raise InputError(f"{rule_chosen.entry.name} needs targets; {source.name} has none. Name a column with --target, or use --net rbm.")
+    data = prepare(source, split=parse_split(options.split) if options.split else None, seed=options.seed,
+                   range=rule_chosen.entry.traits.get("range", "standard"), target=kind,
+                   flatten=rule_chosen.entry.traits["reads"] == "features", classes=classes, weights=weights, open_log=open_log)
+    choice = complete(options, net_chosen, rule_chosen, data, module is not None, callable(loss))
+    the_loss = custom(loss, data.task) if callable(loss) else choice.loss.make() if choice.loss else None
+    if the_loss is not None and kind not in the_loss.targets:
+        raise InputError(f"loss {the_loss.name} reads {' or '.join(the_loss.targets)} targets; {data.name} gives {kind} ones. "
+                         f"Use --loss {'squared' if kind == 'real' else 'cross-entropy' if kind == 'class' else 'hinge'}.")
+    torch_state = torch.get_rng_state()
+    torch.manual_seed(options.seed)
+    try:
+        if module is None:
+            assert choice.net is not None
+            outputs = 1 if kind == "sign" else data.outputs
+            module = choice.net.make(data.input_shape, outputs)
+            _initialise(module, options.init or choice.net.entry.traits.get("init"))
+        elif options.init:
+            _initialise(module, options.init)
+    finally:
+        torch.set_rng_state(torch_state)
+    module.to(device)
+    net = Net.of(module)
+    steps = _steps(choice.options, len(data.train))
+    rule = make_rule(rule_chosen, the_loss, choice.optimizer, choice.schedule, steps)
+    name = str(choice.net) if choice.net else type(module).__name__
+    job = Job(source, data, net, name, rule, str(rule_chosen), the_loss, choice.options, choice.said, device, kind)
+    _check_fit(job)
+    return job
+
+
+def make_rule(chosen: Chosen, loss: Loss | None, optimizer: Chosen, schedule: Chosen | None, steps: int) -> Rule:
+    """A rule from its name: a direction joined with an optimizer, or a whole rule given what its signature names."""
+    made = chosen.entry.make
+    supplied: dict[str, Any] = {"loss": loss, "optimizer": optimizer.make(), "schedule": schedule.make() if schedule else None,
+                                "steps_total": steps}
+    wanted = inspect.signature(made).parameters
+    if chosen.entry.traits["whole"]:
+        return chosen.make(**{k: v for k, v in supplied.items() if k in wanted})
+    direction = partial(made, **({"loss": loss} if "loss" in wanted else {}), **chosen.options)
+    traits = chosen.entry.traits
+    return Descend(direction, supplied["optimizer"], schedule=supplied["schedule"], steps=steps, reads=traits["reads"],
+                   target=traits["target"], tolerance=traits["tolerance"])
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is CUDA, then MPS, then the CPU. Raises InputError where the machine lacks what was asked for."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    if name not in ("cpu", "cuda", "mps"):
+        raise InputError(f"--device is auto, cpu, cuda or mps; got '{name}'.")
+    if (name == "cuda" and not torch.cuda.is_available()) or (name == "mps" and not torch.backends.mps.is_available()):
+        raise InputError(f"--device {name} is not on this machine. Use --device cpu, or leave it out.")
+    return torch.device(name)
+
+
+def _initialise(module: nn.Module, name: str | None) -> None:
+    if name:
+        from chainrule.nets.initial import initialise
+
+        initialise(module, inits.choose(name))
+
+
+def _steps(options: Options, n: int) -> int:
+    if options.steps is not None:
+        return options.steps
+    return (options.epochs or 1) * max(1, -(-n // (options.batch or 1)))
+
+
+def _check_fit(job: Job) -> None:
+    """Run two samples through before anything is trained, so that shapes that do not fit are said at once."""
+    few = job.data.ready(job.data.train.x[:2].to(job.device))
+    was_training = job.net.module.training
+    job.net.module.eval()
+    try:
+        with torch.no_grad():
+            outputs = job.net(few)
+            if job.loss is not None and job.data.train.y is not None:
+                job.loss.each(outputs, job.data.train.y[:2].to(job.device))
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        shape = tuple(few.shape[1:])
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{job.net_name} does not fit {job.data.name}: inputs of shape {shape}, {job.data.outputs} outputs wanted ({reason}). "
+                         "Check --net and --loss against the data.") from None
+    finally:
+        job.net.module.train(was_training)
+
+
+def split_sizes(data: Data) -> dict[str, int]:
+    return {"train": len(data.train), "valid": len(data.valid), "test": len(data.door)}
+
+

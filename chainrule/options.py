@@ -1,0 +1,148 @@
+"""What a user may set, and what is chosen, and said, where they set nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chainrule.core.errors import InputError, suggest
+from chainrule.core.registry import Chosen, losses, nets, optimizers, rules, schedules
+from chainrule.data.source import Data, Source
+
+AIM_STEPS = 4000                 # epochs are chosen so that a run takes about this many steps, within bounds
+FEWEST_EPOCHS, MOST_EPOCHS = 5, 200
+LENET_PIXELS = 16                # from this height and width on, pictures go to a convolutional net
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings of a run, as `run.json` keeps them. None means: choose from the kind and size of the data."""
+
+    net: str | None = None
+    rule: str | None = None
+    loss: str | None = None
+    optimizer: str | None = None
+    schedule: str | None = None
+    init: str | None = None
+    epochs: int | None = None
+    steps: int | None = None
+    seconds: float | None = None
+    batch: int | None = None
+    target: str | None = None
+    split: str | None = None
+    group: str | None = None
+    time: str | None = None
+    classes: str | None = None
+    seed: int = 0
+    patience: int | None = None
+    plan: str = "auto"
+    precision: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+    save_every: float | None = None
+
+    def checked(self) -> Options:
+        """Itself, once every number is in its range. Raises InputError naming the option."""
+        for name in ("epochs", "steps", "batch", "threads", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"--{name} must be at least 1; got {value}. Leave it out to have one chosen.")
+        if self.seconds is not None and not self.seconds > 0:
+            raise InputError(f"--seconds must be above 0; got {self.seconds}.")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"--seed must be a whole number of at least 0; got {self.seed}.")
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Options:
+        """Raises InputError where a key is not an option of this version."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        for key in record:
+            if key not in names:
+                raise InputError(f"There is no option '{key}'. {suggest(key, names)}")
+        return cls(**record)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The names resolved, each with its options, and the filled-in settings; `said` tells what was chosen and why."""
+
+    net: Chosen | None
+    rule: Chosen
+    loss: Chosen | None
+    optimizer: Chosen
+    schedule: Chosen | None
+    options: Options
+    said: list[str]
+
+
+def choose_rule(options: Options, own_module: bool) -> tuple[Chosen | None, Chosen]:
+    """Net and rule where at least one is named, each picking the other. Net None: choose it from the data."""
+    net = None if own_module or options.net is None else nets.choose(options.net)
+    if options.rule is not None:
+        rule = rules.choose(options.rule)
+        fits = rule.entry.traits.get("nets", ())
+        if net is None and not own_module and fits:
+            net = nets.choose(fits[0])
+        return net, rule
+    if net is not None:
+        for entry in rules.entries():
+            if entry.traits.get("nets", ("",))[0] == net.entry.name:
+                return net, rules.choose(entry.name)
+    return net, rules.choose("backprop")
+
+
+def complete(options: Options, net: Chosen | None, rule: Chosen, data: Data, own_module: bool, own_loss: bool) -> Choice:
+    """Fill in what the user left open, from the kind and size of the data."""
+    said = []
+    n, shape = len(data.train), data.input_shape
+    if net is None and not own_module:
+        pictures = len(shape) == 3 and min(shape[1:]) >= LENET_PIXELS
+        net = nets.choose("lenet" if pictures else "mlp" if n >= 500 else "mlp:hidden=32")
+        said.append(f"net {net}")
+    loss = None
+    if not own_loss and rule.entry.traits["target"] != "none":
+        name = options.loss or rule.entry.traits.get("loss") or (net.entry.traits.get("loss") if net else None) or _usual_loss(data)
+        if data.task == "regression" and options.loss is None and name == "cross-entropy":
+            raise InputError(f"{net.entry.name if net else 'this net'} sorts into classes; {data.name} has a numeric target. "
+                             "Use --net linear or --net mlp, or --loss squared.")
+        loss = losses.choose(name)
+    batch = options.batch or (32 if n < 5_000 else 50 if len(shape) == 3 else 128)
+    optimizer = optimizers.choose(options.optimizer or rule.entry.traits.get("optimizer", "adam"))
+    epochs, usual = options.epochs, rule.entry.traits.get("epochs")
+    if epochs is None and options.steps is None and options.seconds is None:
+        per_epoch = max(1, n // batch)
+        epochs = usual or max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(AIM_STEPS / per_epoch)))
+        said.append(f"{epochs} epochs")
+    patience = options.patience
+    if patience is None and options.epochs is None and epochs is not None and usual is None:
+        patience = max(5, epochs // 4)
+        said.append(f"patience {patience}")
+    if options.batch is None and rule.entry.traits["reads"] != "everything":
+        said.append(f"batch {batch}")
+    if options.optimizer is None and usual is None:
+        said.append(f"optimizer {optimizer.entry.name}")
+    if options.loss is None and loss is not None:
+        said.append(f"loss {loss}")
+    schedule = schedules.choose(options.schedule) if options.schedule else None
+    filled = replace(options, net=str(net) if net else options.net, rule=str(rule), loss=str(loss) if loss else options.loss,
+                     optimizer=str(optimizer), epochs=epochs, batch=batch, patience=patience)
+    return Choice(net, rule, loss, optimizer, schedule, filled.checked(), said)
+
+
+def target_kind(rule: Chosen, source: Source, classes: int) -> str:
+    """What `prepare` encodes the targets as, for this rule and this data."""
+    wanted = rule.entry.traits["target"]
+    if wanted == "sign" and classes != 2 and rule.entry.traits.get("several"):
+        return str(rule.entry.traits["several"])
+    if wanted != "any":
+        return str(wanted)
+    return {"classification": "class", "regression": "real", "none": "none"}[source.task]
+
+
+def _usual_loss(data: Data) -> str:
+    return "squared" if data.task == "regression" else "cross-entropy"

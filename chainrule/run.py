@@ -1,0 +1,238 @@
+"""A run seen from outside: its settings, its history, its best net; what it says of the test part and of new rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from chainrule import runs
+from chainrule.core.errors import InputError
+from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, TestOpened
+from chainrule.engine.store import Store
+from chainrule.job import Job, LossLike, build, split_sizes
+from chainrule.options import Options
+from chainrule.sinks import runlog
+
+if TYPE_CHECKING:
+    from chainrule.data.source import Part
+    from chainrule.evaluate.result import Result
+    from chainrule.evaluate.significance import Comparison
+
+
+class Run:
+    """A run folder. The network and the data are read when first asked for, from the folder alone where that suffices.
+
+    A net, loss or data set that existed only in the program's memory must be given again: `net=`, `loss=`, `data=`.
+    """
+
+    def __init__(self, path: str | Path, *, job: Job | None = None, net: nn.Module | None = None, loss: LossLike = None, data: Any = None):
+        self.folder = runs.Folder.find(path)
+        self.path = self.folder.path
+        self.record = self.folder.read_record()
+        self._job, self._own_net, self._own_loss, self._own_data = job, net, loss, data
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}: {self.record['net']} on {self.record['data']['name']})"
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def options(self) -> Options:
+        return Options.from_json(self.record["options"])
+
+    @cached_property
+    def job(self) -> Job:
+        """The run's job, the net holding its best weights."""
+        job = self._job or self.fresh_job()
+        if self._job is None:
+            self.warnings = Store(self.path, self.record["run"]).load_best(job.net)
+        job.net.module.eval()
+        return job
+
+    def fresh_job(self) -> Job:
+        """The job as it was before its first step. Raises InputError where the data or a module of one's own is missing."""
+        source = self.source
+        if self.record["own_net"] and self._own_net is None:
+            raise InputError(f"{self.path} trained a module of your own, {self.record['net']}. Give it again: cr.Run(path, net=...).")
+        if self.record["own_loss"] and self._own_loss is None:
+            raise InputError(f"{self.path} used a loss of your own, {self.options.loss}. Give it again: cr.Run(path, loss=...).")
+        job = build(source, self.options, module=self._own_net, loss=self._own_loss)
+        job.data.door.log = self._opened
+        return job
+
+    @cached_property
+    def source(self) -> Any:
+        """The data, read again. Raises InputError where it is gone, or is no longer what it was."""
+        from chainrule.data import load
+
+        if self._job is not None:
+            return self._job.source
+        told, options = self.record["data"], self.options
+        origin = told["origin"]
+        if origin["kind"] == "memory" and self._own_data is None:
+            raise InputError(f"{self.path} was trained on data in memory. Give it again: cr.Run(path, data=...).")
+        what = origin["what"] if self._own_data is None else self._own_data
+        source = what if hasattr(what, "fingerprint") else load(what, target=options.target, group=options.group, time=options.time)
+        if source.fingerprint != told["fingerprint"]:
+            raise InputError(f"{told['name']} has changed since {self.path} was trained (its SHA-256 differs). Put the old file back, "
+                             "or train again.")
+        return source
+
+    @property
+    def net(self) -> nn.Module:
+        """A plain torch module with the best weights, in evaluation mode."""
+        return self.job.net.module
+
+    @property
+    def events(self) -> list[Event]:
+        return runlog.read(self.path / runs.LOG)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One row for each evaluation: epoch, step, train_loss and the validation measures; a DataFrame takes it as it is."""
+        return [{"epoch": e.epoch, "step": e.step, "train_loss": e.train["loss"], **{f"valid_{k}": v for k, v in e.valid.items()},
+                 "best": e.best} for e in self.events if isinstance(e, Evaluated)]
+
+    @cached_property
+    def valid(self) -> Result:
+        """Measures with intervals on the validation part."""
+        return self._measured(self.job.data.valid)
+
+    def test(self, reason: str = "test") -> Result:
+        """Open the test part, once more, and measure. The opening is counted in the ledger of the runs folder."""
+        import dataclasses
+
+        part = self.job.data.door.open(reason)
+        if len(part) == 0:
+            raise InputError(f"{self.path} held out no test part. Train with --split train=.7,valid=.15,test=.15.")
+        result = dataclasses.replace(self._measured(part), opened=self.job.data.door.opened)
+        predictions = self.job.predictions(part)
+        cases = {"rows": part.rows, "predictions": predictions} | ({} if part.y is None else {"truth": self._truth(part)})
+        self.folder.write_predictions(cases, {"kind": "test", "run": self.record["run"], "test_set": self.test_set})
+        self.folder.write_json(runs.TESTED, result.to_dict())
+        return result
+
+    @property
+    def tested(self) -> Result | None:
+        """What the last opening of the test part found, if there was one."""
+        import json
+
+        from chainrule.evaluate.result import Result
+
+        stored = self.folder.read_json(runs.TESTED)
+        return None if stored is None else Result.from_json(json.dumps(stored))
+
+    @property
+    def test_set(self) -> str:
+        return runs.test_set(self.job.data, self.job.source)
+
+    def cases(self) -> Any:
+        """Right or wrong, or the squared error, for each test case; opens the test part where it has not been yet."""
+        from chainrule.evaluate.significance import Cases
+
+        stored = self.folder.read_predictions()
+        if stored is None:
+            self.test("compare")
+            stored = self.folder.read_predictions()
+            assert stored is not None
+        tensors, payload = stored
+        truth, said = tensors["truth"], tensors["predictions"]
+        if self.record["data"]["task"] == "classification":
+            return Cases(tensors["rows"], payload["test_set"], right=said.argmax(1) == truth)
+        return Cases(tensors["rows"], payload["test_set"], squared_errors=(said - truth).square().mean(1))
+
+    def predict(self, what: Any) -> tuple[Tensor, tuple[str, ...]]:
+        """Class probabilities (n, classes), or values in target units (n, k), for new rows in the form the run was trained on.
+
+        Returns them with the names of the columns. Raises InputError where columns or shapes do not match.
+        """
+        from chainrule.data import load_inputs
+
+        job = self.job
+        x = job.data.encoder.inputs(load_inputs(what, like=job.source))
+        from chainrule.data.source import Part
+
+        out = job.predictions(Part(x, None, torch.arange(len(x))))
+        names = job.data.classes if job.data.task == "classification" else job.data.encoder.target_names
+        return out, tuple(names) if len(names) == out.shape[1] else tuple(f"output_{i}" for i in range(out.shape[1]))
+
+    def summary(self) -> dict[str, Any]:
+        """The keys that `chainrule train --json` prints."""
+        events = self.events
+        planned = next((e for e in reversed(events) if isinstance(e, Planned)), None)
+        ended = next((e for e in reversed(events) if isinstance(e, Finished)), None)
+        last_evaluated = next((e for e in reversed(events) if isinstance(e, Evaluated)), None)
+        stored = self.folder.read_json(runs.SUMMARY) or {}
+        tested = self.tested
+        return {
+            "run": str(self.path), "net": self.record["net"], "parameters": self.record["parameters"], "rule": self.record["rule"],
+            "data": {k: self.record["data"][k] for k in ("name", "n", "splits", "inputs", "classes")},
+            "epochs": ended.epochs if ended else 0, "steps": ended.steps if ended else 0,
+            "best": {"epoch": ended.best_epoch, **ended.best} if ended else {},
+            "valid": last_evaluated.valid if last_evaluated else {},
+            "plan": {"name": planned.name, "precision": planned.precision, "seconds_per_step": planned.seconds_per_step,
+                     "rejected": planned.rejected, "reason": planned.reason} if planned else {},
+            "seconds": stored.get("seconds", {}),
+            "diagnoses": [{"code": e.code, "layer": e.layer, "evidence": e.evidence, "remedy": e.remedy}
+                          for e in events if isinstance(e, Diagnosed)],
+            "test": tested.to_dict() if tested else None,
+        }
+
+    def report(self, out: str | Path | None = None) -> Path:
+        """One self-contained HTML file about the run."""
+        from chainrule.reporting import write_report
+
+        return write_report(self, Path(out) if out else self.path / runs.REPORT)
+
+    def _measured(self, part: Part) -> Result:
+        from chainrule.evaluate import measures
+
+        said = self.job.predictions(part)
+        if part.y is None or self.job.loss is None:
+            return measures.density(said.float().mean(1), name="mean_output")
+        if self.job.data.task == "classification":
+            return measures.classification(said, self._truth(part), self.job.data.classes, seed=self.options.seed)
+        return measures.regression(said, self._truth(part), self.job.data.encoder.target_names, seed=self.options.seed)
+
+    def _truth(self, part: Part) -> Tensor:
+        """Class numbers (n,), or targets in their own units (n, k)."""
+        assert part.y is not None
+        if self.job.data.task == "classification":
+            return self.job.class_numbers(part.y)
+        return self.job.data.encoder.unscale(part.y)
+
+    def _opened(self, reason: str) -> int:
+        opened = self.folder.open_log(self.test_set, reason)
+        log = runlog.RunLog(self.path / runs.LOG)
+        at = max((e.at for e in runlog.read(self.path / runs.LOG)), default=-1) + 1
+        log(TestOpened(at=at, seconds=0.0, name=self.record["data"]["name"], opened=opened, reason=reason))
+        log.close()
+        return opened
+
+
+def compare(*several: Run) -> Comparison:
+    """Every pair of runs on the same test cases: exact McNemar or paired bootstrap, Holm-corrected, with a verdict each."""
+    from chainrule.evaluate import significance
+
+    if len(several) < 2:
+        raise InputError(f"compare needs at least two runs; got {len(several)}.")
+    names = unique([run.name for run in several])
+    return significance.compare(names, [run.cases() for run in several])
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """Names told apart by a number where they repeat."""
+    return [n if names.count(n) == 1 else f"{n} ({i + 1})" for i, n in enumerate(names)]
+
+
+def describe_data(job: Job) -> dict[str, Any]:
+    """What `run.json` and the log say of the data."""
+    data = job.data
+    return {"splits": split_sizes(data), "inputs": list(data.input_shape), "classes": list(data.classes), "task": data.task}
