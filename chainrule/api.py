@@ -78,10 +78,11 @@ def repeat(path: str | Path | Run, *, progress: bool = True) -> tuple[bool, floa
     again = run.fresh_job()
     again.options = replace(again.options, seconds=None, steps=ended.steps if run.options.seconds else run.options.steps)
     sinks = _sinks(progress, ())
-    for event in again.events(made=run.record["plan"]):
+    _tell(_started(again, "", at=0, resumed=False), sinks)
+    for event in again.events(made=run.record["plan"], at=1):
         _tell(event, sinks)
     _close(sinks)
-    pairs = [(run.job.net.tensors[name], t) for name, t in again.net.tensors.items()]
+    pairs = [(run.job.net.tensors[name].detach(), t.detach()) for name, t in again.net.tensors.items()]
     difference = max((float((a.double() - b.double()).abs().max()) for a, b in pairs if a.numel()), default=0.0)
     return all(torch.equal(a, b) for a, b in pairs), difference
 

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from chainrule.core.errors import ChainruleError, InputError, suggest
@@ -228,17 +227,19 @@ def run_command(arguments: list[str]) -> int:
     """The exit code of `chainrule *arguments`."""
     try:
         app(arguments, standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as shown:
-        print(shown.format_message())
-        return 0
-    except click.ClickException as error:
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "chainrule"
-        print(f"{error.format_message()} See {command} --help.", file=sys.stderr)
+    except typer.Exit as ended:
+        return ended.exit_code
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())
+            return 0
+        print(f"{_mistake(error)} See {context.command_path if context else 'chainrule'} --help.", file=sys.stderr)
         return 2
     except ChainruleError as error:
         print(str(error), file=sys.stderr)
         return SIGNALS.get(getattr(error, "signal", ""), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("Interrupted.", file=sys.stderr)
         return 130
     except BrokenPipeError:
@@ -247,10 +248,22 @@ def run_command(arguments: list[str]) -> int:
     return 0
 
 
+def _mistake(error: typer.TyperException) -> str:
+    """What was typed wrong, with the nearest option offered."""
+    name, near = getattr(error, "option_name", None), getattr(error, "possibilities", None)
+    if name and near is not None:
+        return f"There is no option {name}." + (f" Did you mean {' or '.join(near)}?" if near else "")
+    return error.format_message()
+
+
 def _after_training(run: Any, test: bool, as_json: bool) -> None:
+    summary = run.summary()
     if test:
         _say(str(run.test()))
-    run.report()
+    else:
+        best = ", ".join(f"{k} {v:.4g}" for k, v in summary["best"].items() if k != "epoch")
+        _say(f"{run.path}: {best} on {summary['valid'].get('n', 0)} validation samples")
+    _say(f"Report: {run.report()}")
     if as_json:
         _json(run.summary())
 

@@ -81,7 +81,8 @@ def _pt2(module: nn.Module, example: Tensor) -> tuple[bytes, Answer]:
     torch.export.save(program, file)
     content = file.getvalue()
     if found := pickled(content):
-        raise InputError(f"{type(module).__name__} keeps {found[0]} as a pickle, which can run code when read. Use --to onnx or --to safetensors.")
+        raise InputError(f"{type(module).__name__} keeps {found[0]} as a pickle, which can run code when read. "
+                         "Use --to onnx or --to safetensors.")
     loaded = torch.export.load(io.BytesIO(content)).module()
     return content, lambda x: _outputs(loaded(x))
 
@@ -114,8 +115,8 @@ def _program(module: nn.Module, example: Tensor, to: str) -> Any:
         return torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("rows", min=1)},))
     except Exception as error:  # torch raises a dozen kinds, private ones among them
         why = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__).rstrip(".")
-        raise InputError(f"{type(module).__name__} cannot be written as {to}, since its forward pass is not one graph for every batch: {why}. "
-                         "Use --to safetensors for the weights.") from None
+        raise InputError(f"{type(module).__name__} cannot be written as {to}, since its forward pass is not one graph for every batch: "
+                         f"{why}. Use --to safetensors for the weights.") from None
 
 
 def _difference(module: nn.Module, answer: Answer, rows: Tensor) -> float:
@@ -135,7 +136,7 @@ def _largest(tensors: list[Tensor]) -> float:
 
 
 def pickled(archive: bytes) -> list[str]:
-    """What in a pt2 archive torch would unpickle on loading: its example inputs, and each tensor marked so in the two tables of contents."""
+    """What in a pt2 archive torch would unpickle on loading: example inputs, and each tensor marked so in its tables of contents."""
     found = []
     with zipfile.ZipFile(io.BytesIO(archive)) as files:
         for file in files.infolist():
@@ -149,7 +150,8 @@ def pickled(archive: bytes) -> list[str]:
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
     """The exporters speak to their developers; what concerns the user is raised."""
-    loud = [logging.getLogger(name) for name in ("torch", "torch.onnx", "torch.export", "torch.fx.experimental.symbolic_shapes", "onnxscript", "onnx_ir")]
+    names = ("torch", "torch.onnx", "torch.export", "torch.fx.experimental.symbolic_shapes", "onnxscript", "onnx_ir")
+    loud = [logging.getLogger(name) for name in names]
     levels = [log.level for log in loud]
     for log in loud:
         log.setLevel(logging.ERROR)

@@ -17,9 +17,11 @@ from chainrule.core.losses import Loss, custom, identity, shares
 from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, inits
 from chainrule.core.rule import Batch, Budget, Descend, Learner, Rule, Stage
+from chainrule.core.tree import clone
 from chainrule.data.feed import Feed
 from chainrule.data.source import Data, Part, Source
 from chainrule.engine.plan import copied
+from chainrule.engine.randomness import Aside
 from chainrule.engine.store import Store
 from chainrule.engine.train import Settings, Stop, train
 from chainrule.options import Options, choose_rule, complete, target_kind
@@ -27,6 +29,7 @@ from chainrule.options import Options, choose_rule, complete, target_kind
 LossLike = str | Callable[[Tensor, Tensor], Tensor] | None
 EVALUATION_ROWS = 1000
 DENSITY_ROWS = 2000
+FIT_ROWS = 8
 
 
 @dataclass
@@ -44,6 +47,7 @@ class Job:
     said: list[str]
     device: torch.device
     target: str
+    keeps_last: bool = False
 
     def events(self, store: Store | None = None, stop: Stop | None = None, at: int = 0, made: dict[str, Any] | None = None) -> Iterator[Event]:
         """Train, as a stream of events; afterwards `net` holds the best weights. `made` is a plan recorded earlier."""
@@ -57,7 +61,10 @@ class Job:
 
     @property
     def monitor(self) -> tuple[str, ...]:
-        return ("accuracy", "loss") if self.target in ("class", "sign") and self.data.task == "classification" else ("loss",)
+        """What decides which weights are best; nothing where the rule says that its last ones are."""
+        if self.keeps_last:
+            return ()
+        return ("accuracy", "loss") if self.data.task == "classification" else ("loss",)
 
     def validate(self, learner: Learner) -> dict[str, float]:
         """Loss and, where there are targets, accuracy or errors on the validation part."""
@@ -75,7 +82,8 @@ class Job:
         loss = float(Batch(outputs, y, weight).mean(self.loss.each(outputs, y)))
         if self.data.task == "classification":
             return {"loss": loss, **quick(self.probabilities(outputs), self.class_numbers(y), "classification")}
-        return {"loss": loss, **quick(self.loss.link(outputs), y, "regression")}
+        unscale = self.data.encoder.unscale
+        return {"loss": loss, **quick(unscale(self.loss.link(outputs).cpu()), unscale(part.y), "regression")}
 
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
@@ -144,7 +152,8 @@ def build(source: Source, options: Options, *, module: nn.Module | None = None, 
     steps = _steps(choice.options, len(data.train))
     rule = make_rule(rule_chosen, the_loss, choice.optimizer, choice.schedule, steps)
     name = str(choice.net) if choice.net else type(module).__name__
-    job = Job(source, data, net, name, rule, str(rule_chosen), the_loss, choice.options, choice.said, device, kind)
+    job = Job(source, data, net, name, rule, str(rule_chosen), the_loss, choice.options, choice.said, device, kind,
+              keeps_last=rule_chosen.entry.traits.get("best") == "last")
     _check_fit(job)
     return job
 
@@ -188,22 +197,21 @@ def _steps(options: Options, n: int) -> int:
 
 
 def _check_fit(job: Job) -> None:
-    """Run two samples through before anything is trained, so that shapes that do not fit are said at once."""
-    few = job.data.ready(job.data.train.x[:2].to(job.device))
-    was_training = job.net.module.training
-    job.net.module.eval()
+    """Take one step on a copy before anything is saved, so that a rule, a net and a loss that do not fit are said at once."""
+    part, rows = job.data.train, slice(0, FIT_ROWS)
+    few = job.data.ready(part.x[rows].to(job.device))
+    batch = Batch(few, None if part.y is None else part.y[rows].to(job.device))
     try:
-        with torch.no_grad():
-            outputs = job.net(few)
-            if job.loss is not None and job.data.train.y is not None:
-                job.loss.each(outputs, job.data.train.y[:2].to(job.device))
+        with Aside(job.options.seed, job.device):
+            tried = copied(Learner(job.net, {}))
+            state = clone(job.rule.init(tried.net))
+            if job.rule.reads != "everything":
+                job.rule.step(tried.net, state, batch)
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         shape = tuple(few.shape[1:])
         reason = str(error).splitlines()[0]
         raise InputError(f"{job.net_name} does not fit {job.data.name}: inputs of shape {shape}, {job.data.outputs} outputs wanted ({reason}). "
                          "Check --net and --loss against the data.") from None
-    finally:
-        job.net.module.train(was_training)
 
 
 def split_sizes(data: Data) -> dict[str, int]:

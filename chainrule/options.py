@@ -89,11 +89,7 @@ def choose_rule(options: Options, own_module: bool) -> tuple[Chosen | None, Chos
         if net is None and not own_module and fits:
             net = nets.choose(fits[0])
         return net, rule
-    if net is not None:
-        for entry in rules.entries():
-            if entry.traits.get("nets", ("",))[0] == net.entry.name:
-                return net, rules.choose(entry.name)
-    return net, rules.choose("backprop")
+    return net, rules.choose(net.entry.traits.get("rule", "backprop") if net else "backprop")
 
 
 def complete(options: Options, net: Chosen | None, rule: Chosen, data: Data, own_module: bool, own_loss: bool) -> Choice:

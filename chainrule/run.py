@@ -16,6 +16,7 @@ from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned
 from chainrule.engine.store import Store
 from chainrule.job import Job, LossLike, build, split_sizes
 from chainrule.options import Options
+from chainrule.reporting import write_plots, write_report
 from chainrule.sinks import runlog
 
 if TYPE_CHECKING:
@@ -114,10 +115,21 @@ class Run:
             raise InputError(f"{self.path} held out no test part. Train with --split train=.7,valid=.15,test=.15.")
         result = dataclasses.replace(self._measured(part), opened=self.job.data.door.opened)
         predictions = self.job.predictions(part)
-        cases = {"rows": part.rows, "predictions": predictions} | ({} if part.y is None else {"truth": self._truth(part)})
+        cases = {"rows": part.rows, "predictions": predictions} | ({} if part.y is None else {"truth": self.truth(part)})
         self.folder.write_predictions(cases, {"kind": "test", "run": self.record["run"], "test_set": self.test_set})
         self.folder.write_json(runs.TESTED, result.to_dict())
+        if part.y is not None and self.job.loss is not None:
+            write_plots(self, part, self.path)
         return result
+
+    def test_on(self, what: Any) -> Result:
+        """Measure on other data with targets, in the form the run was trained on; the run's own test part stays shut."""
+        from chainrule.data import load
+        from chainrule.data.source import Part
+
+        options, encoder = self.options, self.job.data.encoder
+        source = what if hasattr(what, "fingerprint") else load(what, target=options.target, group=options.group, time=options.time)
+        return self._measured(Part(encoder.inputs(source), encoder.targets(source), torch.arange(len(source))))
 
     @property
     def tested(self) -> Result | None:
@@ -168,7 +180,6 @@ class Run:
         events = self.events
         planned = next((e for e in reversed(events) if isinstance(e, Planned)), None)
         ended = next((e for e in reversed(events) if isinstance(e, Finished)), None)
-        last_evaluated = next((e for e in reversed(events) if isinstance(e, Evaluated)), None)
         stored = self.folder.read_json(runs.SUMMARY) or {}
         tested = self.tested
         return {
@@ -176,7 +187,7 @@ class Run:
             "data": {k: self.record["data"][k] for k in ("name", "n", "splits", "inputs", "classes")},
             "epochs": ended.epochs if ended else 0, "steps": ended.steps if ended else 0,
             "best": {"epoch": ended.best_epoch, **ended.best} if ended else {},
-            "valid": last_evaluated.valid if last_evaluated else {},
+            "valid": {"n": self.record["data"]["splits"]["valid"], **ended.best} if ended else {},
             "plan": {"name": planned.name, "precision": planned.precision, "seconds_per_step": planned.seconds_per_step,
                      "rejected": planned.rejected, "reason": planned.reason} if planned else {},
             "seconds": stored.get("seconds", {}),
@@ -185,9 +196,16 @@ class Run:
             "test": tested.to_dict() if tested else None,
         }
 
+    def export(self, to: str, out: str | Path | None = None) -> tuple[Path, float]:
+        """Write the best net as `onnx`, `pt2` or `safetensors`; the path, and the largest difference on rows of the data."""
+        from chainrule.export import export
+
+        rows = self.job.data.ready(self.job.data.valid.x[:256])
+        path = Path(out) if out else self.path / f"net.{to}"
+        return path, export(self.net, rows[:2], path, to, rows)  # type: ignore[arg-type]
+
     def report(self, out: str | Path | None = None) -> Path:
         """One self-contained HTML file about the run."""
-        from chainrule.reporting import write_report
 
         return write_report(self, Path(out) if out else self.path / runs.REPORT)
 
@@ -198,10 +216,10 @@ class Run:
         if part.y is None or self.job.loss is None:
             return measures.density(said.float().mean(1), name="mean_output")
         if self.job.data.task == "classification":
-            return measures.classification(said, self._truth(part), self.job.data.classes, seed=self.options.seed)
-        return measures.regression(said, self._truth(part), self.job.data.encoder.target_names, seed=self.options.seed)
+            return measures.classification(said, self.truth(part), self.job.data.classes, seed=self.options.seed)
+        return measures.regression(said, self.truth(part), self.job.data.encoder.target_names, seed=self.options.seed)
 
-    def _truth(self, part: Part) -> Tensor:
+    def truth(self, part: Part) -> Tensor:
         """Class numbers (n,), or targets in their own units (n, k)."""
         assert part.y is not None
         if self.job.data.task == "classification":

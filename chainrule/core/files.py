@@ -9,10 +9,11 @@ from pathlib import Path
 STRAY = ".tmp"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> None:
     """Replace `path` by `content` so that a reader, or a power cut, sees the old file or the new one and never a part.
 
-    Raises OSError (disk full, read-only folder); the old file is then untouched and the temporary one gone.
+    With `keep`, the file that was at `path` stays under that name. Raises OSError (disk full, read-only folder); the old
+    files are then untouched and the temporary one gone.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{STRAY}")
     try:
@@ -24,6 +25,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        if keep is not None:
+            keep_as(path, keep)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):

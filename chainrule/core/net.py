@@ -95,9 +95,14 @@ def _below(tree: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"module.{name}": t for name, t in tree.items()}
 
 
+def _again(tensors: Iterable[Any], modules: Any) -> Net:
+    params, buffers = tensors
+    return Net(modules[0], params, buffers, caller=modules[1])
+
+
 pytree.register_pytree_node(
     Net,
     lambda net: ([net.params, net.buffers], (net.module, net.caller)),
-    lambda tensors, modules: Net(modules[0], *tensors, caller=modules[1]),
+    _again,
     serialized_type_name="chainrule.core.net.Net",
 )

@@ -164,7 +164,7 @@ def _read(text: str, kind: Any) -> Any:
         return None
     if typing.get_origin(kind) is tuple:
         item = typing.get_args(kind)[0]
-        return tuple(_read(part, item) for part in text.split("x") if part)
+        return tuple(_read(part, item) for part in text.split("x"))
     if typing.get_origin(kind) is typing.Literal:
         if text not in typing.get_args(kind):
             raise ValueError(text)

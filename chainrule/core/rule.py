@@ -155,8 +155,9 @@ def rule(name: str | None = None, *, source: str = "", reads: Reads = "batch", t
          tolerance: float = 1e-3, **traits: Any) -> Callable[[Any], Any]:
     """Register a direction `(net, batch, *, options) -> (tree, report)` or a whole rule (a class with `init` and `step`).
 
-    Further traits: `range="unit"` asks for inputs in [0, 1]; `nets=(...)` names the families it can train, the first
-    one being its default.
+    Further traits: `range="unit"` asks for inputs in [0, 1]; `nets=(...)` names the families it can train, the first one
+    being its default; `optimizer`, `epochs` and `loss` are its defaults; `several` is the target kind for more than two
+    classes; `best="last"` keeps the last weights, where the loss says nothing of progress.
     """
 
     def register(made: Any) -> Any:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import CorruptFile, InputError
-from chainrule.core.files import keep_as, write_atomically
+from chainrule.core.files import write_atomically
 
 FORMAT = 1
 
@@ -49,13 +49,11 @@ def write(path: Path, tensors: dict[str, Tensor], payload: dict[str, Any], keep:
     tensors = {name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}
     text = json.dumps({"format": FORMAT, **payload})
     content = save(tensors, metadata={"payload": text, "sha256": _digest(text, tensors)})
-    if keep is not None:
-        keep_as(path, keep)
-    write_atomically(path, content)
+    write_atomically(path, content, keep)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and payload, every byte vouched for. Raises CorruptFile naming the file, InputError where it is missing."""
+    """Tensors and payload, every byte vouched for. Raises CorruptFile naming the file, InputError where it cannot be read."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -63,6 +61,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         content = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"There is no checkpoint at {path}. Give the folder of a run that trained.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}. Make it readable, or restore it from a copy.") from None
     try:
         tensors = load(content)
         size = int.from_bytes(content[:8], "little")
@@ -79,21 +79,10 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, payload
 
 
-def read_first_good(paths: list[Path]) -> tuple[dict[str, Tensor], dict[str, Any], Path, list[str]]:
-    """The first whole checkpoint of `paths`, with a sentence for each one refused. Raises the first error if all are bad."""
-    refused: list[InputError] = []
-    for path in paths:
-        try:
-            return (*read(path), path, [str(e) for e in refused])
-        except InputError as error:
-            refused.append(error)
-    raise next((e for e in refused if isinstance(e, CorruptFile)), refused[0])
-
-
 def _digest(text: str, tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         t = tensors[name].contiguous()
         digest.update(json.dumps([name, str(t.dtype), list(t.shape)]).encode())
-        digest.update(memoryview(t.reshape(-1).view(torch.uint8).numpy()))
+        digest.update(memoryview(t.reshape(-1).view(torch.uint8).numpy()))  # type: ignore[arg-type]
     return digest.hexdigest()

@@ -24,7 +24,8 @@ class RunLock:
         except OSError:
             holder = os.read(descriptor, 32).decode(errors="replace").strip() or "another process"
             os.close(descriptor)
-            raise InputError(f"{self.path.parent} is being trained by process {holder}. Wait for it, stop it, or use another --out.") from None
+            raise InputError(f"{self.path.parent} is being trained by process {holder}. Wait for it, stop it, "
+                             "or use another --out.") from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -37,27 +38,29 @@ def locate(rule: Rule, before: Learner, batches: Batch) -> Fault:
         batch = batches[step]
         if not bool(batch.x.isfinite().all()) if batch.x.is_floating_point() else False:
             return Fault(step, "input", _bad_rows(batch.x), "an input is not finite")
-        watched = _Watch(learner.net.module)
+        watched = _Watch(learner.net.module, len(batch))
         with watched:
             net, state, report = rule.step(learner.net, learner.state, batch)
         if watched.layer is not None:
-            return Fault(step, watched.layer, watched.rows, f"its input is finite and its output is not (largest input {watched.largest:.3g})")
+            return Fault(step, watched.layer, watched.rows, watched.evidence)
         if not all(bool(r.isfinite().all()) for r in report.values()):
             return Fault(step, "loss", [], "every layer's output is finite and the loss is not")
-        if not finite([net.params, state]):
+        if not finite(net.tensors):
             return Fault(step, "gradient", [], "the loss is finite and the update is not")
+        if not finite(state):
+            return Fault(step, "optimizer", [], "the update is finite and the state of the rule after it is not")
         learner = Learner(net, state)
     return Fault(len(batches) - 1, "unknown", [], "a plan gave a number that is not finite where eager execution does not")
 
 
 class _Watch:
-    """Hooks, present only during one step, that note the first module to turn finite inputs into something else."""
+    """Hooks, present only during one step, that note the first module whose output is not finite."""
 
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: nn.Module, rows: int):
         self.layer: str | None = None
         self.rows: list[int] = []
-        self.largest = 0.0
-        self._module = module
+        self.evidence = ""
+        self._module, self._batch = module, rows
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
     def __enter__(self) -> None:
@@ -69,14 +72,17 @@ class _Watch:
         for handle in self._handles:
             handle.remove()
 
-    def _hook(self, name: str):  # type: ignore[no-untyped-def]
+    def _hook(self, name: str) -> Callable[[nn.Module, tuple[object, ...], object], None]:
         def look(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-            out = [t for t in leaves(output) if t.is_floating_point()]
-            if self.layer is None and not finite(out):
-                self.layer = name
-                self.rows = _bad_rows(out[0])
-                seen = [t.detach().abs().max() for t in leaves(list(inputs)) if t.is_floating_point()]
-                self.largest = float(torch.stack(seen).max()) if seen else 0.0
+            if self.layer is not None or finite(output):
+                return
+            self.layer = name
+            self.rows = next((_bad_rows(t) for t in leaves(output) if not finite(t) and len(t) == self._batch), [])
+            if finite(list(inputs)):
+                largest = max((float(t.detach().abs().max()) for t in leaves(list(inputs)) if t.is_floating_point()), default=0.0)
+                self.evidence = f"its input is finite and its output is not (largest input {largest:.3g})"
+            else:
+                self.evidence = "its input, computed between the layer before it and this one, is not finite"
 
         return look
 

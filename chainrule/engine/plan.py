@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -89,7 +90,7 @@ def eager(step: Step) -> Advance:
         ys = batches.y.unbind() if batches.y is not None else None
         weights = batches.weight.unbind() if batches.weight is not None else None
         for i, x in enumerate(batches.x.unbind()):
-            net, state, report = step(net, state, Batch(x, ys and ys[i], weights and weights[i]))
+            net, state, report = step(net, state, Batch(x, None if ys is None else ys[i], None if weights is None else weights[i]))
             reports.append(report)
         return Learner(net, state), stacked_reports(reports)
 
@@ -119,7 +120,7 @@ def fused(step: Step, like: Net, k: int, backend: str = "inductor") -> Advance:
         _settle(state, now)
         return stacked_reports(reports)
 
-    options = {"fallback_random": True} if backend == "inductor" else None  # the numbers eager would have drawn
+    options: dict[str, Any] | None = {"fallback_random": True} if backend == "inductor" else None  # the numbers eager would have drawn
     compiled = torch.compile(run, fullgraph=True, dynamic=False, backend=backend, options=options)
 
     def advance(learner: Learner, batches: Batch) -> tuple[Learner, Report]:

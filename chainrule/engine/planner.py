@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from chainrule.core.errors import InputError, PlanRejected
+from chainrule.core.errors import ChainruleError, InputError, PlanRejected
 from chainrule.core.rule import Batch, Learner, Rule
 from chainrule.core.tree import leaves
 from chainrule.engine.plan import FUSED_STEPS, Advance, Plan, copied
@@ -66,7 +66,8 @@ def choose(rule: Rule, learner: Learner, chunk: Batch, *, steps_left: float, lon
         raise InputError("--precision bf16 needs a processor with native bfloat16, which this one lacks; it would run slower, not faster. "
                          "Use --precision fp32.")
     if plan != "auto":
-        return _asked_for(rule, learner, chunk, replace(Plan.parse(plan), threads=threads or 0), precision, longest_chunk, seed)
+        asked = replace(Plan.parse(plan), threads=threads or _own_threads(device))
+        return _asked_for(rule, learner, chunk, asked, precision, longest_chunk, seed)
 
     eager, threads = _eager(rule, learner, chunk, seed, threads)
     total = eager.seconds_per_step * steps_left
@@ -105,20 +106,26 @@ def _asked_for(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, precision
     except PlanRejected as error:
         eager = _time(rule, learner, chunk, plain, seed)
         refused = [{"plan": plan.name, "reason": str(error)}]
-        return _sized(Choice(Plan(), eager.advance, eager.seconds_per_step, f"{plan.name} was asked for and refused", refused), longest_chunk)
+        reason = f"{plan.name} was asked for and refused"
+        return _sized(Choice(plain, eager.advance, eager.seconds_per_step, reason, refused), longest_chunk)
     return _sized(Choice(plan, trial.advance, trial.seconds_per_step, "asked for", [], trial.compiling), longest_chunk)
 
 
 def _eager(rule: Rule, learner: Learner, chunk: Batch, seed: int, threads: int | None) -> tuple[Trial, int]:
     """Eager execution with the number of threads that suits it."""
-    if threads or learner.net.device.type != "cpu" or torch.get_num_threads() == 1:
-        return _time(rule, learner, chunk, Plan(threads=threads or 0), seed), threads or 0
-    many = torch.get_num_threads()
+    many = _own_threads(learner.net.device)
+    if threads or many <= 1:
+        return _time(rule, learner, chunk, Plan(threads=threads or many), seed), threads or many
     alone = _time(rule, learner, chunk, Plan(threads=1), seed)
     together = _time(rule, learner, chunk, Plan(threads=many), seed)
     best = together if together.seconds_per_step < ONE_THREAD_UNLESS * alone.seconds_per_step else alone
     torch.set_num_threads(best.plan.threads)
     return best, best.plan.threads
+
+
+def _own_threads(device: torch.device) -> int:
+    """Torch's own number of threads, recorded with the plan because sums over threads round differently; 0 where none compute."""
+    return torch.get_num_threads() if device.type == "cpu" else 0
 
 
 def _candidates(learner: Learner, eager: Trial, total: float, precision: str) -> Iterator[tuple[Plan, str]]:
@@ -151,7 +158,7 @@ def _time(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: int, agr
             advance = plan.build(rule, trial)
             trial, _ = advance(trial, chunk)
             _wait(learner.net.device)
-        except InputError:
+        except ChainruleError:
             raise
         except Exception as error:
             if agree_with is None:
@@ -176,8 +183,8 @@ def disagreement(rule: Rule, before: Learner, after: Learner, chunk: Batch, plan
     moved = off = 0.0
     for start, there, here in pairs:
         if there.is_floating_point():
-            moved += float((there - start).double().square().sum())
-            off += float((here - there).double().square().sum())
+            moved += float((there - start).detach().double().square().sum())
+            off += float((here - there).detach().double().square().sum())
     return math.sqrt(off) / max(math.sqrt(moved), 1e-30) if off else 0.0
 
 

@@ -39,7 +39,6 @@ class Store:
     def __init__(self, folder: Path, run: str):
         self.folder, self.run = folder, run
         self._best_saved: int | None = None
-        remove_strays(folder)
 
     def save(self, net: Net, state: Tree, best: dict[str, Tensor], randomness: Randomness, position: Position) -> Path:
         """Everything that exact resumption needs, in one file. Raises OSError; the file before it is then untouched."""
@@ -58,16 +57,22 @@ class Store:
 
     def events_before(self) -> int | None:
         """How many events the run had handed out when it was last saved whole; None where it was not."""
-        paths = [p for p in (self.folder / LAST, self.folder / PREVIOUS) if p.exists()]
-        return checkpoint.read_first_good(paths)[1]["position"]["at"] if paths else None
+        found = self._newest()
+        return found[1]["position"]["at"] if found else None
 
     def restore(self, net: Net, randomness: Randomness) -> Restored | None:
-        """Put the last whole checkpoint into `net` and `randomness`; None where the run has not saved yet."""
-        paths = [p for p in (self.folder / LAST, self.folder / PREVIOUS) if p.exists()]
-        if not paths:
+        """Put the last whole checkpoint into `net` and `randomness`; None where the run has not saved yet.
+
+        Only for whoever holds the run's lock: what a killed process left half-written is removed, and a corrupt last
+        checkpoint gives way to the one before it, so that the next save does not drop the only whole one.
+        """
+        remove_strays(self.folder)
+        found = self._newest()
+        if not found:
             return None
-        tensors, payload, path, refused = checkpoint.read_first_good(paths)
-        self._belongs(payload, path, "last")
+        tensors, payload, path, refused = found
+        if refused:
+            path.replace(self.folder / LAST)
         below = checkpoint.unpack(tensors, net.tensors, "run/net")
         with torch.no_grad():
             for name, t in net.tensors.items():
@@ -86,21 +91,43 @@ class Store:
         """Put the best weights into `net`. A corrupt file is refused by name and the copy in the last checkpoint used."""
         refused: list[str] = []
         try:
-            tensors, payload = checkpoint.read(self.folder / BEST)
-            self._belongs(payload, self.folder / BEST, "best")
-            tensors = {f"run/best/{k}": t for k, t in tensors.items()}
+            tensors, _ = self._read(self.folder / BEST, "best")
+            best = checkpoint.unpack({f"best/{k}": t for k, t in tensors.items()}, net.tensors, "best")
         except CorruptFile as error:
-            tensors, _, path, _ = checkpoint.read_first_good([self.folder / LAST, self.folder / PREVIOUS])
+            found = self._newest()
+            if not found:
+                raise
+            tensors, payload, path, _ = found
             refused = [f"{error} Took the best weights from {path.name}."]
-        best = checkpoint.unpack(tensors, net.tensors, "run/best")
+            best = checkpoint.unpack(tensors, net.tensors, "run/best" if payload["position"]["best"] else "run/net")
         with torch.no_grad():
             for name, t in net.tensors.items():
                 t.copy_(best[name])
         return refused
 
-    def _belongs(self, payload: dict[str, Any], path: Path, kind: str) -> None:
+    def _newest(self) -> tuple[dict[str, Tensor], dict[str, Any], Path, list[str]] | None:
+        """The newest whole checkpoint to go on from, with a sentence for the corrupt one passed over; None where there are none.
+
+        Raises CorruptFile where all are bad. What another version wrote is whole, and never passed over: InputError.
+        """
+        refused: list[CorruptFile] = []
+        for path in (self.folder / LAST, self.folder / PREVIOUS):
+            if path.exists():
+                try:
+                    return (*self._read(path, "last"), path, [str(e) for e in refused])
+                except CorruptFile as error:
+                    refused.append(error)
+        if refused:
+            raise refused[0]
+        return None
+
+    def _read(self, path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """A whole checkpoint of this run and kind. Raises CorruptFile where it is another's."""
+        tensors, payload = checkpoint.read(path)
         if payload.get("run") != self.run or payload.get("kind") != kind:
-            raise CorruptFile(f"{path} belongs to run {payload.get('run')} ({payload.get('kind')}), not here. Put the right file back, or train again.")
+            raise CorruptFile(f"{path} belongs to run {payload.get('run')} ({payload.get('kind')}), not here. "
+                              "Put the right file back, or train again.")
+        return tensors, payload
 
 
 def _to(tree: Tree, device: torch.device) -> Tree:

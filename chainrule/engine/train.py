@@ -16,7 +16,7 @@ from chainrule.core.rule import Batch, Learner, Stage, Stages
 from chainrule.core.tree import clone
 from chainrule.data.feed import Feed
 from chainrule.engine.nonfinite import finite, locate
-from chainrule.engine.plan import Advance, Plan, arrange
+from chainrule.engine.plan import FUSED_STEPS, Advance, Plan, arrange, copied
 from chainrule.engine.planner import choose
 from chainrule.engine.randomness import Aside, Randomness
 from chainrule.engine.store import Restored, Store
@@ -43,6 +43,7 @@ class Position:
     stage_step: int = 0
     at: int = 0
     seconds: float = 0.0
+    stage_began: float = 0.0
     loss_sum: float = 0.0
     loss_count: int = 0
     waited: int = 0
@@ -54,7 +55,10 @@ class Position:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run. `monitor` lists the validation measures that decide what is best, the later ones breaking ties."""
+    """How to run. `monitor` lists the validation measures that decide what is best, the later ones breaking ties.
+
+    Where none of them is measured, the last weights are the best: so for rules whose loss says nothing of progress.
+    """
 
     seed: int = 0
     plan: str = "auto"
@@ -76,7 +80,7 @@ class Stop:
     def request(self, reason: str) -> None:
         self.requested = reason
         if self.at_once:
-            raise Interrupted(f"Stopped by {reason} before the first step.", reason)
+            raise Interrupted(f"Stopped by {reason} while the plan was chosen; nothing has changed since the last save.", reason)
 
 
 def train(stages: Stages, net: Net, feed_for: Callable[[int], Feed], validate: Validate, settings: Settings,
@@ -102,6 +106,7 @@ class Training:
         self.ending = ""
         self.began = self.last_saved = self.last_progress = time.perf_counter()
         self.before = self.compiling = self.saving = 0.0
+        self.unsaved = False  # whether the last attempt to save failed, and was said
 
     def run(self) -> Iterator[Event]:
         restored = self._restore()
@@ -120,7 +125,7 @@ class Training:
         position = self.position
         feed = self.feed_for(position.stage)
         view = stage.view(self.net) if stage.view else self.net
-        with self.randomness:
+        with Aside(self.settings.seed, self.net.device) if restored else self.randomness:  # what is restored has drawn already
             learner = Learner(view, clone(stage.rule.init(view)))
         if restored and self.store:
             learner = self.store.state_into(learner, restored.tensors)
@@ -131,11 +136,15 @@ class Training:
         while not (self.ending or self._spent(stage, feed)):
             for chunk in feed.chunks(position.epoch, position.batch, size):
                 batches = self._within(stage, chunk)
-                before = Learner(view.clone(), clone(learner.state))
+                before, drawn_from = Learner(view.clone(), clone(learner.state)), self.randomness.inside
                 with self.randomness:
                     learner, reports = advance(learner, batches)
+                if learner.net is not view:  # a rule may return its net anew; what is kept is the one that was given
+                    view.load(learner.net)
+                    learner = Learner(view, learner.state)
                 losses = reports["loss"].double().cpu()
                 if not (bool(losses.isfinite().all()) and finite([learner.net.tensors, learner.state])):
+                    self.randomness.inside = drawn_from
                     yield from self._diverged(stage, view, before, batches, feed)
                     return
                 self._moved(losses)
@@ -146,7 +155,7 @@ class Training:
                 if self.stop.requested or self._spent(stage, feed):
                     break
                 if position.batch < feed.batches and self._due(now):
-                    yield self._save(learner)
+                    yield from self._save(learner)
             if position.batch >= feed.batches:
                 position.epoch, position.batch = position.epoch + 1, 0
             if position.batch == 0 or self._spent(stage, feed):
@@ -155,7 +164,7 @@ class Training:
             if self.ending in ("budget", "patience") and position.stage + 1 == len(self.stages):
                 position.finished = self.ending
             if self.store and (self.ending or self._due(time.perf_counter())):
-                yield self._save(learner)
+                yield from self._save(learner)
         self.ending = self.ending or self._spent(stage, feed)
 
     def _plan(self, stage: Stage, learner: Learner, feed: Feed) -> Generator[Event, None, Advance]:
@@ -163,11 +172,13 @@ class Training:
         position, settings = self.position, self.settings
         self.stop.at_once = True
         try:
+            if self.stop.requested:
+                self.stop.request(self.stop.requested)
             if settings.made and not position.plan:
                 position.plan = {"made": settings.made}
+            few = next(feed.chunks(0, 0, min(FUSED_STEPS, feed.longest_chunk())))
             if position.plan:
-                return Plan(**position.plan["made"]).build(stage.rule, learner)
-            few = next(feed.chunks(0, 0, min(10, feed.longest_chunk())))
+                return self._as_recorded(Plan(**position.plan["made"]), stage, learner, few)
             with Aside(settings.seed, self.net.device):
                 choice = choose(stage.rule, learner, few, steps_left=_steps_of(stage, feed), longest_chunk=feed.longest_chunk(),
                                 plan=settings.plan, precision=settings.precision, threads=settings.threads, seed=settings.seed)
@@ -181,10 +192,20 @@ class Training:
         yield self._event(Planned, **told, made=asdict(choice.plan), steps_per_chunk=choice.plan.chunk, compiling=choice.compiling)
         return choice.advance
 
+    def _as_recorded(self, plan: Plan, stage: Stage, learner: Learner, few: Batch) -> Advance:
+        """The plan built; compiling happens here, on a copy, where a signal can still end it at once."""
+        began = time.perf_counter()
+        advance = plan.build(stage.rule, learner)
+        if plan.compiled:
+            with Aside(self.settings.seed, self.net.device):
+                advance(copied(learner), few)
+            self.compiling += time.perf_counter() - began
+        return advance
+
     def _spent(self, stage: Stage, feed: Feed) -> str:
         """Why the stage is over, or nothing."""
         position, patience, seconds = self.position, self.settings.patience, stage.budget.seconds
-        if position.stage_step >= _steps_of(stage, feed) or (seconds is not None and self._seconds() >= seconds):
+        if position.stage_step >= _steps_of(stage, feed) or (seconds is not None and self._seconds() - position.stage_began >= seconds):
             return "budget"
         return "patience" if patience is not None and position.waited >= patience else ""
 
@@ -205,7 +226,8 @@ class Training:
 
     def _next_stage(self) -> None:
         old = self.position
-        self.position = Position(stage=old.stage + 1, step=old.step, at=old.at, seconds=old.seconds, history=old.history)
+        now = self._seconds()
+        self.position = Position(stage=old.stage + 1, step=old.step, at=old.at, seconds=now, stage_began=now, history=old.history)
         self.best, self.ending = {}, ""
 
     def _progress(self, now: float, loss: float, speed: float, total: float) -> Progressed:
@@ -221,7 +243,7 @@ class Training:
             valid = self.validate(learner)
         self.net.module.train()
         score = [valid[name] if name in HIGHER_IS_BETTER else -valid[name] for name in self.settings.monitor if name in valid]
-        better = all(s == s for s in score) and (not position.best or score > position.best["score"])
+        better = all(s == s for s in score) and (not position.best or not score or score > position.best["score"])
         if better:
             position.best = {"epoch": position.epoch, "step": position.step, "score": score, "measures": valid}
             self.best = clone(self.net.tensors)
@@ -237,8 +259,8 @@ class Training:
         least = self.settings.save_every if self.settings.save_every is not None else max(1.0, self.saving / SAVE_SHARE)
         return self.store is not None and now - self.last_saved >= least
 
-    def _save(self, learner: Learner) -> Event:
-        """Save the position. A full disk costs a warning, not the run; the checkpoint before this one stays."""
+    def _save(self, learner: Learner) -> Iterator[Event]:
+        """Save the position. A full disk costs one warning, not the run; the checkpoint before this one stays."""
         assert self.store is not None
         began = time.perf_counter()
         self.position.seconds = self._seconds()
@@ -247,26 +269,31 @@ class Training:
             path = self.store.save(self.net, learner.state, self.best, self.randomness, self.position)
         except OSError as error:
             self.last_saved = time.perf_counter()
-            return self._event(Warned, message=f"Could not save to {self.store.folder}: {error.strerror or error}. "
-                                               "The checkpoint before this one is kept; free some space.")
+            if not self.unsaved:
+                yield self._event(Warned, message=f"Could not save to {self.store.folder}: {error.strerror or error}. "
+                                                  "The checkpoint before this one is kept; free some space.")
+            self.unsaved = True
+            return
         self.last_saved = time.perf_counter()
-        self.saving = self.last_saved - began
-        return self._event(Saved, epoch=self.position.epoch, step=self.position.step, path=str(path), best=bool(self.best))
+        self.saving, self.unsaved = self.last_saved - began, False
+        yield self._event(Saved, epoch=self.position.epoch, step=self.position.step, path=str(path), best=bool(self.best))
 
     def _diverged(self, stage: Stage, view: Net, before: Learner, batches: Batch, feed: Feed) -> Iterator[Event]:
         """Put back the last good weights, find where it began, and say so."""
-        position = self.position
+        position, drawn_from = self.position, self.randomness.inside
         with self.randomness:
             fault = locate(stage.rule, before, batches)
+        self.randomness.inside = drawn_from
         view.load(before.net)
         rows = feed.rows(position.epoch, position.batch + fault.step)
         named = ", ".join(str(int(rows[r])) for r in fault.rows[:5]) + (" and more" if len(fault.rows) > 5 else "")
-        where = f"epoch {position.epoch + 1}, batch {position.batch + fault.step + 1}" + (f", rows {named} of the data" if fault.rows else "")
+        where = f"epoch {position.epoch + 1}, batch {position.batch + fault.step + 1}"
+        where += f", rows {named} of the data" if fault.rows else ""
         yield self._event(Diagnosed, code="D21", layer=fault.layer, evidence=f"{fault.evidence} ({where})",
                           remedy=REMEDIES.get(fault.layer, LOWER_RATE))
         self.ending = position.finished = "diverged"
         if self.store:
-            yield self._save(before)
+            yield from self._save(before)
 
     def _restore(self) -> Restored | None:
         restored = self.store.restore(self.net, self.randomness) if self.store else None
@@ -285,8 +312,8 @@ class Training:
                 t.copy_(self.best.get(name, t))
         arrange(Learner(self.net, {}), channels_last=False)
         self.net.module.eval()
-        return self._event(Finished, reason=self.ending, epochs=position.epoch, steps=position.step, best_epoch=position.best.get("epoch", 0),
-                           best=position.best.get("measures", {}),
+        return self._event(Finished, reason=self.ending, epochs=position.epoch, steps=position.step,
+                           best_epoch=position.best.get("epoch", 0), best=position.best.get("measures", {}),
                            timing={"training": self._seconds() - self.compiling, "compiling": self.compiling})
 
     def _seconds(self) -> float:

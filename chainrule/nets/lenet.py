@@ -1,0 +1,67 @@
+"""LeNet: convolutions and pooling, then a dense layer. LeCun, Bottou, Bengio & Haffner (1998), https://doi.org/10.1109/5.726791"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Literal
+
+from torch import Tensor, nn
+
+from chainrule.core.errors import InputError
+from chainrule.core.registry import nets
+from chainrule.nets import blocks
+from chainrule.nets.blocks import Dense, check_dropout
+
+
+@nets("lenet", source="LeCun, Bottou, Bengio & Haffner (1998), https://doi.org/10.1109/5.726791", init="he")
+class LeNet(nn.Module):
+    """Stages of convolution, nonlinearity and 2 x 2 pooling, a hidden layer, an output layer: (n, c, h, w) -> (n, outputs).
+
+    Every unit sees one kernel's area of the stage below, moved over the picture with the same weights. Where the picture is too small for
+    convolutions without padding, as 8 x 8 digits are, `auto` pads them by half a kernel.
+    """
+
+    def __init__(self, inputs: tuple[int, ...], outputs: int, *, filters: tuple[int, ...] = (20, 50), hidden: int = 500, kernel: int = 5,
+                 activation: str = "relu", pooling: Literal["max", "average"] = "max", padding: Literal["auto", "valid", "same"] = "auto",
+                 dropout: float = 0.0):
+        super().__init__()
+        _check(inputs, filters, hidden, kernel)
+        check_dropout("lenet", dropout)
+        channels, *sides = inputs
+        pad = 0 if padding == "valid" or (padding == "auto" and min(_below(sides, filters, kernel, 0)) >= 1) else kernel // 2
+        sides_left = _below(sides, filters, kernel, pad)
+        if min(sides_left) < 1:
+            least = next(s for s in range(1, 10_000) if min(_below([s], filters, kernel, pad)) >= 1)
+            raise InputError(f"lenet with {len(filters)} stages of {kernel} x {kernel} kernels and padding={padding} needs pictures of "
+                             f"at least {least} x {least}; got {sides[0]} x {sides[1]}. Use fewer filters, a smaller kernel, or --net mlp.")
+
+        stages: OrderedDict[str, nn.Module] = OrderedDict()
+        for i, count in enumerate(filters, 1):
+            stages[f"conv{i}"] = nn.Conv2d(channels, count, kernel, padding=pad)
+            stages[f"{activation}{i}"] = blocks.activation(activation)
+            stages[f"pool{i}"] = nn.MaxPool2d(2) if pooling == "max" else nn.AvgPool2d(2)
+            channels = count
+        self.features = nn.Sequential(stages)
+        self.hidden = Dense((channels, *sides_left), hidden)
+        self.activation = blocks.activation(activation)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.output = nn.Linear(hidden, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.features(x)  # (n, filters[-1], h', w')
+        return self.output(self.dropout(self.activation(self.hidden(maps))))
+
+
+def _below(sides: list[int], filters: tuple[int, ...], kernel: int, pad: int) -> list[int]:
+    """The height and width that all stages leave of `sides`; below one where they do not fit."""
+    for _ in filters:
+        sides = [max(side + 2 * pad - kernel + 1, 0) // 2 for side in sides]
+    return sides
+
+
+def _check(inputs: tuple[int, ...], filters: tuple[int, ...], hidden: int, kernel: int) -> None:
+    if len(inputs) != 3:
+        raise InputError(f"lenet reads pictures (channels, height, width); got inputs of shape {inputs}. Use --net mlp.")
+    if not filters or min(*filters, hidden, kernel) < 1:
+        raise InputError(f"lenet expects filters, hidden and kernel to be at least 1; got filters={'x'.join(map(str, filters)) or 'none'}, "
+                         f"hidden={hidden}, kernel={kernel}.")

@@ -1,0 +1,71 @@
+"""Mixtures of Gaussians: a density as a weighted sum of bells.
+
+Pearson (1894), https://doi.org/10.1098/rsta.1894.0003
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from chainrule.core.errors import InputError
+from chainrule.core.registry import nets
+
+
+@nets("mixture", source="Pearson (1894), https://doi.org/10.1098/rsta.1894.0003", rule="expectation", kind="generative")
+class Mixture(nn.Module):
+    """A mixture of Gaussians: (n, ...) -> the log of each component's weight times its density (n, components).
+
+    `scale` is the lower Cholesky factor (components, features, features) of each covariance, or the standard deviations
+    (components, features) where the covariance is diagonal. Inputs of several axes are flattened.
+    """
+
+    def __init__(self, inputs: tuple[int, ...], outputs: int, *, components: int = 3, covariance: Literal["full", "diagonal"] = "full"):
+        super().__init__()
+        if components < 1:
+            raise InputError(f"mixture needs at least one component; got components={components}. Write mixture:components=3.")
+        features = math.prod(inputs)
+        self.inputs, self.covariance = inputs, covariance
+        scale = torch.ones(features) if covariance == "diagonal" else torch.eye(features)
+        self.log_weights = nn.Parameter(torch.full((components,), -math.log(components)))
+        self.means = nn.Parameter(torch.randn(components, features))
+        self.scale = nn.Parameter(scale.repeat(components, *[1] * scale.dim()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        each = [self._log_density(x, mean, scale) for mean, scale in zip(self.means, self.scale, strict=True)]
+        return self.log_weights.log_softmax(0) + torch.stack(each, 1)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """The log density of the mixture: (n, ...) -> (n,)."""
+        return self(x).logsumexp(1)
+
+    def responsibilities(self, x: Tensor) -> Tensor:
+        """The probability of each component given the sample: (n, ...) -> (n, components)."""
+        return self(x).softmax(1)
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """`n` draws, shaped like the inputs."""
+        which = self.log_weights.softmax(0).multinomial(n, replacement=True)  # (n,)
+        drawn = torch.randn(n, self.means.shape[1], dtype=self.means.dtype, device=self.means.device)
+        for k, (mean, scale) in enumerate(zip(self.means, self.scale, strict=True)):
+            rows = which == k
+            drawn[rows] = mean + (drawn[rows] * scale if scale.dim() == 1 else drawn[rows] @ scale.tril().T)
+        return drawn.reshape(n, *self.inputs)
+
+    @staticmethod
+    def _log_density(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+        """The log density (n,) of one Gaussian."""
+        if scale.dim() == 1:
+            standard, size = (x - mean) / scale, scale                        # (n, features), (features,)
+        else:
+            standard = torch.linalg.solve_triangular(scale.tril(), (x - mean).T, upper=False).T
+            size = scale.diagonal()
+        return -0.5 * standard.square().sum(1) - size.abs().log().sum() - 0.5 * x.shape[1] * math.log(2 * math.pi)
+
+    def extra_repr(self) -> str:
+        return f"features={self.means.shape[1]}, components={len(self.means)}, covariance={self.covariance}"

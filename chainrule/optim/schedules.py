@@ -1,0 +1,89 @@
+"""Schedules: the share of a run that is done, in [0, 1], to the factor of the rate, in torch operations alone."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import InputError
+from chainrule.core.registry import schedules
+from chainrule.core.rule import Schedule
+
+
+@schedules(source="Robbins & Monro (1951), https://doi.org/10.1214/aoms/1177729586")
+def constant() -> Schedule:
+    """The same rate throughout."""
+    return torch.ones_like
+
+
+@schedules(source="Huang, Liu, van der Maaten & Weinberger (2016), https://arxiv.org/abs/1608.06993")
+def step(*, drop: float = 0.1) -> Schedule:
+    """Times `drop` at 50 % and again at 75 % of the run."""
+    _within("step", "drop", drop)
+
+    def factor(share: Tensor) -> Tensor:
+        drops = (share >= 0.5).to(share.dtype) + (share >= 0.75).to(share.dtype)
+        return drop**drops
+
+    return factor
+
+
+@schedules(source="Senior, Heigold, Ranzato & Yang (2013), https://doi.org/10.1109/ICASSP.2013.6638963")
+def exponential(*, final: float = 0.01) -> Schedule:
+    """By the same ratio every step, from 1 to `final`."""
+    _within("exponential", "final", final)
+    return lambda share: torch.exp(share * math.log(final))
+
+
+@schedules(source="Loshchilov & Hutter (2016), https://arxiv.org/abs/1608.03983")
+def cosine(*, final: float = 0.0) -> Schedule:
+    """Half a cosine wave from 1 down to `final`."""
+    if final:
+        _within("cosine", "final", final)
+    return lambda share: _glide(1.0, final, share)
+
+
+@schedules(source="Smith & Topin (2017), https://arxiv.org/abs/1708.07120")
+def one_cycle(*, rise: float = 0.3, start: float = 0.04, final: float = 4e-6) -> Schedule:
+    """Up from `start` to the full rate during the first `rise` of the run, then down to `final`, both as half cosine waves."""
+    _within("one-cycle", "rise", rise)
+    _within("one-cycle", "start", start)
+    _within("one-cycle", "final", final)
+
+    def factor(share: Tensor) -> Tensor:
+        fallen = (share - rise) / (1 - rise) if rise < 1 else torch.zeros_like(share)
+        return torch.where(share < rise, _glide(start, 1.0, share / rise), _glide(1.0, final, fallen))
+
+    return factor
+
+
+@schedules(source="Goyal et al. (2017), https://arxiv.org/abs/1706.02677")
+def warm_up(*, rise: float = 0.1, start: float = 0.1, then: Literal["constant", "linear", "cosine"] = "constant") -> Schedule:
+    """Straight up from `start` to the full rate during the first `rise` of the run, then constant, or down to zero."""
+    _within("warm-up", "rise", rise)
+    _within("warm-up", "start", start)
+
+    def factor(share: Tensor) -> Tensor:
+        up = start + (1 - start) * (share / rise).clamp(max=1.0)
+        left = ((1 - share) / (1 - rise)).clamp(max=1.0) if rise < 1 else torch.ones_like(share)
+        match then:
+            case "linear":
+                return up * left
+            case "cosine":
+                return up * _glide(0.0, 1.0, left)
+        return up
+
+    return factor
+
+
+def _glide(begin: float, end: float, share: Tensor) -> Tensor:
+    """Half a cosine wave from `begin` at share 0 to `end` at share 1."""
+    return end + (begin - end) * 0.5 * (1 + torch.cos(math.pi * share))
+
+
+def _within(name: str, option: str, value: float) -> None:
+    if not 0 < value <= 1:
+        raise InputError(f"{name} expects {option} to be above 0 and at most 1; got {value}. Write e.g. {name}:{option}=0.1.")

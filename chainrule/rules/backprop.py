@@ -1,0 +1,48 @@
+"""Back-propagation: the gradient of a loss by the chain rule. Rumelhart, Hinton & Williams (1986), https://doi.org/10.1038/323533a0"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import InputError
+from chainrule.core.losses import Loss
+from chainrule.core.net import Net
+from chainrule.core.rule import Batch, Report, rule
+from chainrule.core.tree import norm, scale, value_and_grad
+
+
+@rule(source="Rumelhart, Hinton & Williams (1986), https://doi.org/10.1038/323533a0")
+def backprop(net: Net, batch: Batch, *, loss: Loss, l1: float = 0.0, l2: float = 0.0,
+             clip: float | None = None) -> tuple[dict[str, Tensor], Report]:
+    """The gradient of the mean loss, with penalties on the weights and a limit to its length where asked.
+
+    `l1` |w| + `l2` w^2 / 2 is added for every weight, biases excepted; the report has the loss without it. A gradient longer than
+    `clip`, over all parameters together, is shortened to it: Pascanu, Mikolov & Bengio (2012), https://arxiv.org/abs/1211.5063.
+    """
+
+    def objective(net: Net, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        return batch.mean(loss.each(net(batch.x), batch.y)), {}  # type: ignore[arg-type]
+
+    value, _, slope = value_and_grad(objective, net, batch)
+    if l1 or l2:
+        slope = _penalised(slope, net.params, l1, l2)
+    if clip is not None:
+        slope = _clipped(slope, clip)
+    return slope, {"loss": value}
+
+
+@torch.no_grad()
+def _penalised(slope: dict[str, Tensor], params: dict[str, Tensor], l1: float, l2: float) -> dict[str, Tensor]:
+    if l1 < 0 or l2 < 0:
+        raise InputError(f"backprop expects the penalties l1 and l2 to be at least 0; got l1={l1}, l2={l2}.")
+    return {k: g if params[k].dim() < 2 else g + l2 * params[k] + l1 * params[k].sign() for k, g in slope.items()}
+
+
+@torch.no_grad()
+def _clipped(slope: dict[str, Tensor], clip: float) -> dict[str, Tensor]:
+    if not clip > 0:
+        raise InputError(f"backprop expects clip, the greatest length of the gradient, to be above 0; got {clip}. "
+                         "Write e.g. backprop:clip=1.")
+    length = norm(slope)
+    return scale(slope, torch.where(length > clip, clip / length, torch.ones_like(length)))
