@@ -1,0 +1,157 @@
+"""What an evaluation found: plain numbers with their intervals, to print, to store as JSON and to read back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from chainrule.evaluate.intervals import Interval
+
+SHOWN_CLASSES = 20
+SHARES = ("accuracy", "top_", "macro_", "precision", "recall", "f1")  # printed in per cent
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number, both ends of its interval (None only where intervals were not asked for), and how they were found."""
+
+    value: float
+    low: float | None
+    high: float | None
+    method: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """Measures of one net on one part of the data.
+
+    `errors`, `accuracy`, its `interval` and `confusion` (rows true, columns predicted) are None except for classification.
+    Measures of one class or one target are named `recall[Cat]`. `opened` is how often this test set has been looked at,
+    0 for a part that is not a test set. `notes` says which measures are undefined here, and why.
+    """
+
+    task: str
+    n: int
+    errors: int | None
+    accuracy: float | None
+    interval: Interval | None
+    confusion: list[list[int]] | None
+    classes: tuple[str, ...]
+    measures: dict[str, Measure]
+    opened: int = 0
+    level: float = 0.95
+    notes: tuple[str, ...] = ()
+    targets: tuple[str, ...] = field(default=())
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """True and false positives and negatives of each class against the rest: `{"Cat": {"tp": 5, ...}}`."""
+        if self.confusion is None:
+            return {}
+        columns = [sum(c) for c in zip(*self.confusion, strict=True)]
+        found = {}
+        for i, name in enumerate(self.classes):
+            tp, row, column = self.confusion[i][i], sum(self.confusion[i]), columns[i]
+            found[name] = {"tp": tp, "fp": column - tp, "tn": self.n - row - column + tp, "fn": row - tp}
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "counts": self.counts}
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Result:
+        """The result that `to_json` wrote, equal to the original."""
+        record = json.loads(text)
+        known = {f.name for f in dataclasses.fields(cls)}
+        record = {k: tuple(v) if k in ("classes", "notes", "targets") else v for k, v in record.items() if k in known}
+        record["interval"] = None if record["interval"] is None else Interval(**record["interval"])
+        record["measures"] = {name: Measure(**m) for name, m in record["measures"].items()}
+        return cls(**record)
+
+    def __str__(self) -> str:
+        return "\n".join(_headline(self) + _overall(self) + _by_class(self) + _by_target(self) + [f"  {n}" for n in self.notes])
+
+
+def shown(value: float, per_cent: bool = False) -> str:
+    """A number with as many digits as a reader can use: four significant ones, shares in per cent with two decimals."""
+    if per_cent:
+        return f"{100 * value:.2f}"
+    if value == 0:
+        return "0"
+    digits = max(0, 3 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}" if digits <= 7 else f"{value:.3e}"
+
+
+def table(rows: list[list[str]], left: tuple[int, ...] = (0,), indent: str = "  ") -> list[str]:
+    """Rows of cells as aligned lines; columns in `left` are flush left, the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        lines.append((indent + "  ".join(cells)).rstrip())
+    return lines
+
+
+def _headline(r: Result) -> list[str]:
+    plural = "" if r.errors == 1 else "s"
+    kind = f", {len(r.classes)} classes, {r.errors:,} error{plural}" if r.errors is not None else ""
+    opened = f"; test set opened {'once' if r.opened == 1 else f'{r.opened} times'}" if r.opened else ""
+    return [f"{r.n:,} cases{kind} ({100 * r.level:g} % intervals{opened})"]
+
+
+def _overall(r: Result) -> list[str]:
+    rows = []
+    for name, m in r.measures.items():
+        if not name.endswith("]"):
+            share = name.startswith(SHARES)
+            rows.append([name.replace("_", " "), shown(m.value, share) + (" %" if share else ""), *_ends(m, share), m.method])
+    return table(rows, left=(0, 4)) if rows else []
+
+
+def _ends(m: Measure, share: bool) -> list[str]:
+    return ["", ""] if m.low is None or m.high is None else [shown(m.low, share), f"to {shown(m.high, share)}"]
+
+
+def _by_class(r: Result) -> list[str]:
+    if r.confusion is None:
+        return []
+    heads = ["precision", "recall", "f1"]
+    rows = []
+    for name, row in zip(r.classes, r.confusion, strict=True):
+        cells = []
+        for head in heads:
+            m = r.measures.get(f"{head}[{name}]")
+            ends = "" if m is None or m.low is None or m.high is None else f" ({shown(m.low, True)} to {shown(m.high, True)})"
+            cells.append("-" if m is None else shown(m.value, True) + ends)
+        rows.append([name, f"{sum(row):,}", f"{row[r.classes.index(name)]:,}", *cells])
+    title = ["class", "cases", "right", "precision %", "recall %", "F1 %"]
+    if len(rows) <= SHOWN_CLASSES:
+        return ["", *table([title, *rows])]
+
+    def recall(row: list[str]) -> float:
+        m = r.measures.get(f"recall[{row[0]}]")
+        return 2.0 if m is None else m.value
+
+    worst = sorted(rows, key=recall)[:SHOWN_CLASSES]
+    return ["", f"  the {SHOWN_CLASSES} classes of {len(rows)} with the lowest recall", *table([title, *worst])]
+
+
+def _by_target(r: Result) -> list[str]:
+    if not r.targets:
+        return []
+    heads = [name for name in r.measures if not name.endswith("]")]
+    rows = []
+    for target in r.targets:
+        cells = [r.measures.get(f"{head}[{target}]") for head in heads]
+        rows.append([target, *("-" if m is None else " ".join([shown(m.value), *_bracketed(m)]) for m in cells)])
+    return ["", *table([["target", *heads], *rows])]
+
+
+def _bracketed(m: Measure) -> list[str]:
+    return [] if m.low is None or m.high is None else [f"({shown(m.low)} to {shown(m.high)})"]

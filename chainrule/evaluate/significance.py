@@ -1,0 +1,224 @@
+"""Whether one net is really better than another on the same cases.
+
+Exact McNemar test: McNemar (1947), https://doi.org/10.1007/BF02295996; interval of the paired difference: Newcombe (1998), method 10,
+https://doi.org/10.1002/(SICI)1097-0258(19981130)17:22<2635::AID-SIM954>3.0.CO;2-C; several pairs: Holm (1979), https://www.jstor.org/stable/4615733
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import InputError
+from chainrule.evaluate.intervals import bootstrap_weighted, enough_repeats, spread, wilson
+from chainrule.evaluate.result import shown, table
+
+REPEATS = 9999
+
+
+@dataclass(frozen=True)
+class Cases:
+    """What one net did on each test case: `right` (n,) booleans, or `squared_errors` (n,) for regression.
+
+    `rows` (n,) are row numbers in the source whose content has `fingerprint`: two nets can be compared only on the same.
+    """
+
+    rows: Tensor
+    fingerprint: str
+    right: Tensor | None = None
+    squared_errors: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`a` less `b`: of shares of errors, or of mean squared errors; negative where `a` is better."""
+
+    value: float
+    low: float
+    high: float
+    level: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two nets on the same cases. The four counts are None for regression; `p_corrected` is Holm's over all pairs."""
+
+    a: str
+    b: str
+    a_only_wrong: int | None
+    b_only_wrong: int | None
+    both_wrong: int | None
+    both_right: int | None
+    difference: Difference
+    p: float
+    p_corrected: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All pairs of `names`; `scores` are their errors (counts) or mean squared errors on the `n` common cases."""
+
+    names: tuple[str, ...]
+    n: int
+    measure: str
+    scores: tuple[float, ...]
+    test: str
+    pairs: tuple[Pair, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    def __str__(self) -> str:
+        counted = self.measure == "errors"
+        unit = 100 if counted else 1
+        rows = [[name, f"{s:,.0f}" if counted else shown(s), *([shown(s / self.n, True) + " %"] if counted else [])]
+                for name, s in zip(self.names, self.scores, strict=True)]
+        wrong = ["only a wrong", "only b wrong", "both wrong"] if counted else []
+        head = ["a", "b", *wrong, "a - b %" if counted else "a - b", "", "p", "p corrected"]
+        body = []
+        for q in self.pairs:
+            counts = [f"{k:,}" for k in (q.a_only_wrong, q.b_only_wrong, q.both_wrong) if k is not None]
+            d = q.difference
+            ends = f"({shown(unit * d.low)} to {shown(unit * d.high)})"
+            body.append([q.a, q.b, *counts, shown(unit * d.value), ends, probability(q.p), probability(q.p_corrected)])
+        title = ["net", "errors", "share"] if counted else ["net", self.measure]
+        lines = [f"{self.n:,} cases, {self.test}", "", *table([title, *rows]), "", *table([head, *body], left=(0, 1)), ""]
+        return "\n".join([*lines, *(q.verdict for q in self.pairs)])
+
+
+def mcnemar(a_only_wrong: int, b_only_wrong: int) -> float:
+    """The two-sided p of the cases on which exactly one of two nets is wrong, if each were as likely to be that one: a
+    fair coin thrown `a_only_wrong + b_only_wrong` times.
+    """
+    from scipy.special import bdtr
+
+    thrown = a_only_wrong + b_only_wrong
+    if min(a_only_wrong, b_only_wrong) < 0:
+        raise InputError(f"McNemar's test needs two counts; got {a_only_wrong} and {b_only_wrong}. "
+                         "Count the cases on which exactly one net is wrong.")
+    return min(1.0, 2 * float(bdtr(min(a_only_wrong, b_only_wrong), thrown, 0.5))) if thrown else 1.0
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Probabilities corrected for their number, in the same order: the k-th smallest of m times m - k + 1, never falling."""
+    order = sorted(range(len(p)), key=lambda i: p[i])
+    corrected, floor = [0.0] * len(p), 0.0
+    for rank, i in enumerate(order):
+        floor = max(floor, min(1.0, (len(p) - rank) * p[i]))
+        corrected[i] = floor
+    return corrected
+
+
+def paired_difference(a_only_wrong: int, b_only_wrong: int, both_wrong: int, both_right: int, level: float = 0.95) -> Difference:
+    """The difference of two shares of errors on the same cases, with Newcombe's score interval (his method 10)."""
+    n = a_only_wrong + b_only_wrong + both_wrong + both_right
+    one, two = both_wrong + a_only_wrong, both_wrong + b_only_wrong
+    p1, p2, ends1, ends2 = one / n, two / n, wilson(one, n, level), wilson(two, n, level)
+    margins = one * (n - one) * two * (n - two)
+    cross = both_wrong * both_right - a_only_wrong * b_only_wrong
+    cross_ = max(cross - n / 2, 0.0) if cross >= 0 else float(cross)
+    phi = cross_ / math.sqrt(margins) if margins else 0.0
+
+    def reach(x: float, y: float) -> float:
+        return math.sqrt(max(0.0, x * x - 2 * phi * x * y + y * y))
+
+    low = p1 - p2 - reach(p1 - ends1.low, ends2.high - p2)
+    high = p1 - p2 + reach(ends1.high - p1, p2 - ends2.low)
+    return Difference(p1 - p2, low, high, level)
+
+
+def paired_bootstrap(a: Tensor, b: Tensor, *, seed: int = 0, level: float = 0.95) -> tuple[Difference, float]:
+    """The mean of a - b over cases (n,), its percentile interval, and a two-sided p: how often a resample of the
+    differences, moved to have mean zero, is as far from zero as the mean found; never below 2^(1 - m), with m the cases
+    that differ, because so few signs can agree by chance.
+    """
+    d = (a - b).double()                                                 # (n,)
+    n, value = len(d), float(d.mean())
+    drawn = bootstrap_weighted(lambda w: (d @ w.double() / n)[None], n, seed=seed, repeats=enough_repeats(n, REPEATS, least=999))[0]
+    low, high = spread(drawn, level)
+    far = int(((drawn - value).abs() >= abs(value) * (1 - 1e-12)).sum())
+    p = 1.0 if value == 0 else max((1 + far) / (1 + len(drawn)), 2.0 ** (1 - int((d != 0).sum())))
+    return Difference(value, min(low, value), max(high, value), level), p
+
+
+def compare(names: Sequence[str], cases: Sequence[Cases], *, level: float = 0.95, seed: int = 0) -> Comparison:
+    """Every pair of nets, tested on the cases they share, with a sentence of verdict.
+
+    Raises InputError where the nets were not tested on the same cases, or some classify and others do not.
+    """
+    outcomes, counted = _aligned(list(names), list(cases))
+    n = outcomes.shape[1]
+    raw: list[tuple[int, int, tuple[int, int, int, int] | None, Difference, float]] = []
+    for i, j in combinations(range(len(names)), 2):
+        a, b = outcomes[i], outcomes[j]
+        if counted:
+            both = int((a * b).sum())
+            counts = (int(a.sum()) - both, int(b.sum()) - both, both, n - int(a.sum()) - int(b.sum()) + both)
+            raw.append((i, j, counts, paired_difference(*counts, level=level), mcnemar(*counts[:2])))
+        else:
+            raw.append((i, j, None, *paired_bootstrap(a, b, seed=seed, level=level)))
+    corrected = holm([r[4] for r in raw])
+    scores = [float(o.sum()) if counted else float(o.mean()) for o in outcomes]
+    test = "exact McNemar" if counted else "paired bootstrap"
+    if len(raw) > 1:
+        test += f", Holm-corrected over {len(raw)} pairs"
+    pairs = []
+    for (i, j, found, difference, p), p_corrected in zip(raw, corrected, strict=True):
+        only_a, only_b, both_wrong, both_right = found or (None, None, None, None)
+        verdict = _verdict(names[i], names[j], scores[i], scores[j], n, p_corrected, 1 - level, counted, test)
+        pairs.append(Pair(names[i], names[j], only_a, only_b, both_wrong, both_right, difference, p, p_corrected, verdict))
+    return Comparison(tuple(names), n, "errors" if counted else "mse", tuple(scores), test, tuple(pairs))
+
+
+def probability(p: float) -> str:
+    """A p value with two significant digits."""
+    return "1" if p >= 0.9995 else f"{p:.2g}" if p < 0.1 else f"{p:.3f}"
+
+
+def _verdict(a: str, b: str, score_a: float, score_b: float, n: int, p: float, alpha: float, counted: bool, test: str) -> str:
+    better, worse, least, most = (a, b, score_a, score_b) if score_a <= score_b else (b, a, score_b, score_a)
+    what = f"{least:,.0f} against {most:,.0f} errors" if counted else f"a mean squared error of {shown(least)} against {shown(most)}"
+    evidence = f"on the same {n:,} cases, p = {probability(p)} ({test})."
+    if p < alpha:
+        return f"{better} is better than {worse}: {what} {evidence}"
+    return f"No difference is shown: {better} has {what} {'of' if counted else 'for'} {worse} {evidence}"
+
+
+def _aligned(names: list[str], cases: list[Cases]) -> tuple[Tensor, bool]:
+    """Outcomes (nets, n) in the order of row numbers: 1 for wrong, or squared errors; and whether they are counts."""
+    if len(names) != len(cases) or len(names) < 2:
+        raise InputError(f"A comparison needs a name for each of at least two nets; got {len(names)} names and {len(cases)} sets of cases. "
+                         "Name two runs.")
+    kinds = {c.right is not None for c in cases}
+    if len(kinds) > 1:
+        raise InputError(f"A comparison needs nets of one task; {', '.join(names)} mix classification and regression. "
+                         "Compare runs with the same target.")
+    counted = kinds.pop()
+    outcomes, first = [], None
+    for name, c in zip(names, cases, strict=True):
+        values = c.right if counted else c.squared_errors
+        if values is None or len(values) != len(c.rows) or len(values) == 0:
+            raise InputError(f"{name} needs one outcome for each of its {len(c.rows)} test cases; got "
+                             f"{'none' if values is None else len(values)}. Test the run again.")
+        rows, order = c.rows.detach().cpu().sort(stable=True)
+        if first is None:
+            first = rows
+        if c.fingerprint != cases[0].fingerprint or not torch.equal(rows, first):
+            why = "the data differ" if c.fingerprint != cases[0].fingerprint else "other rows of the data"
+            raise InputError(f"{names[0]} and {name} were tested on different cases ({why}), so no paired test applies; "
+                             "test both on one set with chainrule test RUN --on DATA.")
+        values = values.detach().cpu()[order].double()
+        outcomes.append(1 - values if counted else values)
+    return torch.stack(outcomes), counted
