@@ -6,7 +6,6 @@ The contract served is that of Buitinck et al. (2013), https://arxiv.org/abs/130
 from __future__ import annotations
 
 import copy
-import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.errors import Diverged, InputError
-from chainrule.core.events import Diagnosed, Evaluated, Event, Finished
+from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Progressed
 from chainrule.core.losses import custom, identity, shares
 from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, rules
@@ -37,7 +36,7 @@ from chainrule.options import Options, choose_rule, complete, target_kind
 
 NetLike = str | nn.Module | Callable[[tuple[int, ...], int], nn.Module] | None
 SMALL_ROWS = 200                 # up to here all rows make one batch, in double precision: then a weight of 2 is a row given twice
-SMALL_EPOCHS = 200               # these three did best of nine settings by cross-validation on 225 rows each of iris, wine, breast cancer, diabetes
+SMALL_EPOCHS = 200               # these three did best of nine by cross-validation on 225 rows of iris, wine, breast cancer and diabetes
 SMALL_OPTIMIZER = "adam:rate=0.01"
 SMALL_RULE = "backprop:l2=0.01"
 VALID_SHARE = 0.1
@@ -65,7 +64,8 @@ class Rounds(Feed):
     def chunks(self, epoch: int, start: int = 0, size: int = 1) -> Iterator[Batch]:
         for at in range(start, ROUNDS, size):
             k = min(size, ROUNDS - at)
-            yield Batch(*(None if t is None else t.expand(k, *t.shape) for t in (self.x, self.y, self.weight)))
+            y, weight = (None if t is None else t.expand(k, *t.shape) for t in (self.y, self.weight))
+            yield Batch(self.x.expand(k, *self.x.shape), y, weight)
 
 
 @dataclass
@@ -73,16 +73,22 @@ class Whole(Job):
     """A job that trains on all its rows: nothing is left to choose the best weights by, and the last ones stay."""
 
     def validate(self, learner: Learner) -> dict[str, float]:
-        return {"loss": math.nan}
+        return {}
 
-    def events(self, store: Store | None = None, stop: Stop | None = None, at: int = 0, made: dict[str, Any] | None = None) -> Iterator[Event]:
-        """As for every job; where all rows are one batch anyway, in rounds of many steps."""
+    def events(self, store: Store | None = None, stop: Stop | None = None, at: int = 0,
+               made: dict[str, Any] | None = None) -> Iterator[Event]:
+        """As for every job; where all rows are one batch anyway, in rounds of many steps, each of which is told as an epoch."""
         options = self.options
         if options.epochs is None or (options.batch or 1) < len(self.data.train) or self.rule.reads == "everything":
-            return super().events(store, stop, at, made)
+            yield from super().events(store, stop, at, made)
+            return
         feed = Rounds(self.data.train, self.data.ready, device=self.device)
-        settings = Settings(seed=options.seed, plan=options.plan, precision=options.precision, threads=options.threads, made=made)
-        return train([Stage(self.rule, Budget(steps=options.epochs))], self.net, lambda _: feed, self.validate, settings, store, stop, at)
+        settings = Settings(options.seed, options.plan, options.precision, options.threads, monitor=(), made=made)
+        stage = Stage(self.rule, Budget(steps=options.epochs))
+        for event in train([stage], self.net, lambda _: feed, self.validate, settings, store, stop, at):
+            if isinstance(event, Evaluated | Progressed):
+                event = replace(event, epoch=event.step)
+            yield replace(event, epochs=event.steps, best_epoch=event.steps) if isinstance(event, Finished) else event
 
 
 class Carried:
@@ -147,8 +153,8 @@ class Learned:
         return self.encoder.unscale(self.link(self.outputs(inputs)))
 
 
-def learn(source: Source, options: Options, *, net: NetLike = None, loss: LossLike = None, rows: Tensor | None = None, weight: Tensor | None = None,
-          emphasis: Tensor | None = None, validation: float | None = None, watch: bool = False) -> Learned:
+def learn(source: Source, options: Options, *, net: NetLike = None, loss: LossLike = None, rows: Tensor | None = None,
+          weight: Tensor | None = None, emphasis: Tensor | None = None, validation: float | None = None, watch: bool = False) -> Learned:
     """Train on `rows` of the source (default all), choosing what `options` leave open.
 
     `weight` (n of the source) says how often a row counts, in the encoder's statistics too; `emphasis` multiplies it in the loss alone.
@@ -160,7 +166,8 @@ def learn(source: Source, options: Options, *, net: NetLike = None, loss: LossLi
         chosen, rule, kind = _chosen(source, options, net)
         share = validation if validation is not None else VALID_SHARE if len(rows) > SMALL_ROWS or options.patience else 0.0
         train, valid = _divided(source, rows, share, options.seed)
-        small = len(train) <= SMALL_ROWS and isinstance(net, str | None) and options.device in ("auto", "cpu") and options.precision == "auto"
+        here = options.device in ("auto", "cpu") and options.precision == "auto"
+        small = here and len(train) <= SMALL_ROWS and isinstance(net, str | None)
         if small:
             options = replace(options, device="cpu")
             if rule.entry.name == "backprop":
@@ -173,21 +180,28 @@ def learn(source: Source, options: Options, *, net: NetLike = None, loss: LossLi
         return _run(assemble(data, options, chosen, rule, kind, net, loss, dtype), watch)
 
 
-def go_on(source: Source, options: Options, before: Learned | None, *, net: NetLike = None, loss: LossLike = None, weight: Tensor | None = None,
-          emphasis: Tensor | None = None, watch: bool = False) -> Learned:
+def go_on(source: Source, options: Options, before: Learned | None, *, net: NetLike = None, loss: LossLike = None,
+          weight: Tensor | None = None, emphasis: Tensor | None = None, watch: bool = False) -> Learned:
     """One pass over these rows from where `before` stopped. The first call fits the encoder; all later ones read as it says."""
     with ONE_AT_A_TIME:
-        rows = torch.arange(len(source))
-        chosen, rule, kind = _chosen(source, options, net)
-        options = replace(options, epochs=1, batch=options.batch or PASS_BATCH, plan="eager")
-        encoder, module, dtype = encoder_of(source, rows, weight, kind, rule) if before is None else before.encoder, None, torch.float32
+        rows, module, dtype = torch.arange(len(source)), None, torch.float32
+        options = replace(options, epochs=1, batch=options.batch or PASS_BATCH, plan="eager", schedule=None)
         if before is not None:
             module = copy.deepcopy(before.module)
             dtype = next(module.parameters()).dtype
+            options = replace(options, seed=options.seed + before.epochs, rule=options.rule or before.options.rule,
+                              optimizer=options.optimizer or before.options.optimizer)
+        chosen, rule, kind = _chosen(source, options, net)
+        encoder = before.encoder if before else encoder_of(source, rows, weight, kind, rule)
         data = _data(source, encoder, rows, rows[:0], _product(weight, emphasis), dtype)
         job = assemble(data, options, chosen, rule, kind, net, loss, dtype, module)
-        job.rule = carried = Carried(job.rule, before and before.state)
-        return replace(_run(job, watch), state=carried.state)
+        same = before is not None and (before.options.rule, before.options.optimizer) == (job.options.rule, job.options.optimizer)
+        job.rule = carried = Carried(job.rule, before.state if before and same else None)
+        learned = _run(job, watch)
+        past = before.history if before else []
+        done = before.epochs if before else 0
+        history = [*past, *({**row, "epoch": done + 1} for row in learned.history)]
+        return replace(learned, state=carried.state, history=history, epochs=done + 1)
 
 
 def assemble(data: Data, options: Options, chosen: Chosen | None, rule: Chosen, kind: str, net: NetLike, loss: LossLike, dtype: torch.dtype,
@@ -198,8 +212,9 @@ def assemble(data: Data, options: Options, chosen: Chosen | None, rule: Chosen, 
     choice = complete(options, chosen, rule, data, own, callable(loss))
     if not len(data.valid):
         if options.patience:
-            raise InputError("patience needs rows to validate on, and validation_fraction=0 leaves none. Set it to 0.1, or patience to None.")
-        choice = replace(choice, options=replace(choice.options, patience=None), said=[s for s in choice.said if not s.startswith("patience")])
+            raise InputError("patience needs rows to validate on, and there are none. Set validation_fraction to 0.1, or patience to None.")
+        said = [s for s in choice.said if not s.startswith("patience")]
+        choice = replace(choice, options=replace(choice.options, patience=None), said=said)
     the_loss = custom(loss, data.task) if callable(loss) else choice.loss.make() if choice.loss else None
     if the_loss is not None and kind not in the_loss.targets:
         raise InputError(f"loss {the_loss.name} reads {' or '.join(the_loss.targets)} targets; these are {kind} ones. "
@@ -212,8 +227,9 @@ def assemble(data: Data, options: Options, chosen: Chosen | None, rule: Chosen, 
     module.to(device=device, dtype=dtype)
     made = make_rule(rule, the_loss, choice.optimizer, choice.schedule, _steps(choice.options, len(data.train)))
     name = str(choice.net) if choice.net else type(module).__name__
-    job = (Job if len(data.valid) else Whole)(data.source, data, Net.of(module), name, made, str(rule), the_loss, choice.options, choice.said,
-                                              device, kind)
+    kind_of_job = Job if len(data.valid) else Whole
+    job = kind_of_job(data.source, data, Net.of(module), name, made, str(rule), the_loss, choice.options, choice.said, device, kind,
+                      keeps_last=not len(data.valid) or rule.entry.traits.get("best") == "last")
     _check_fit(job)
     return job
 
@@ -283,7 +299,8 @@ def _chosen(source: Source, options: Options, net: NetLike) -> tuple[Chosen | No
         raise InputError(f"rule {rule.entry.name} learns {'without' if wanted == 'none' else 'from'} targets; this estimator learns "
                          f"{'without' if source.task == 'none' else 'from'} them. Use another rule or another estimator.")
     if source.task == "regression" and wanted not in ("any", "real"):
-        raise InputError(f"rule {rule.entry.name} sorts into classes; a regressor has a numeric target. Use rule='backprop' or NetworkClassifier.")
+        raise InputError(f"rule {rule.entry.name} sorts into classes; a regressor has a numeric target. Use rule='backprop', or "
+                         "NetworkClassifier.")
     return chosen, rule, target_kind(rule, source, len(source.classes))
 
 
@@ -309,7 +326,8 @@ def _made(net: NetLike, chosen: Chosen | None, data: Data, outputs: int) -> nn.M
     if callable(net):
         made = net(data.input_shape, outputs)
         if not isinstance(made, nn.Module):
-            raise InputError(f"net is a name, a torch.nn.Module, or a function of (input shape, outputs) that makes one; it made a {type(made).__name__}.")
+            raise InputError("net is a name, a torch.nn.Module, or a function of (input shape, outputs) that makes one; this one made a "
+                             f"{type(made).__name__}.")
         return made
     assert chosen is not None
     return chosen.make(data.input_shape, outputs)
@@ -323,7 +341,7 @@ def _run(job: Job, watch: bool) -> Learned:
         for event in job.events(made=_quick_plan(job)):
             tell(event)
             if isinstance(event, Evaluated):
-                valid = {f"valid_{k}": v for k, v in event.valid.items()} if len(job.data.valid) else {}
+                valid = {f"valid_{k}": v for k, v in event.valid.items()}
                 history.append({"epoch": event.epoch, "step": event.step, "train_loss": event.train["loss"], **valid})
             if isinstance(event, Diagnosed):
                 fault = f"{event.layer}: {event.evidence}. {event.remedy[0].upper()}{event.remedy[1:]}."
@@ -332,8 +350,7 @@ def _run(job: Job, watch: bool) -> Learned:
     if ended.reason == "diverged":
         raise Diverged(f"The loss stopped being finite. {fault}")
     link = job.loss.link if job.loss else identity
-    per_epoch = max(1, -(-len(job.data.train) // (job.options.batch or 1)))
-    return Learned(job.net.module, job.data.encoder, job.target, link, job.options, job.said, history, max(1, ended.steps // per_epoch))
+    return Learned(job.net.module, job.data.encoder, job.target, link, job.options, job.said, history, ended.epochs)
 
 
 def _quick_plan(job: Job) -> dict[str, Any] | None:

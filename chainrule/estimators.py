@@ -14,7 +14,14 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
 from sklearn.utils import check_random_state, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_array, check_consistent_length, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 from torch import Tensor
 
 from chainrule.core.errors import InputError
@@ -34,6 +41,9 @@ class _Network(BaseEstimator):
 
     _default_net: str | None = None
     learned_: Learned
+    net: NetLike
+    random_state: Any
+    verbose: bool
 
     @property
     def module_(self) -> torch.nn.Module:
@@ -63,7 +73,7 @@ class _Network(BaseEstimator):
         given = {name: value for name, value in self.get_params(deep=False).items() if name in Options.__dataclass_fields__}
         net = self._net()
         given |= {"net": net if isinstance(net, str) else None, "seed": int(check_random_state(self.random_state).randint(SEEDS))}
-        return Options(**{name: None if callable(value) else value for name, value in given.items()})
+        return Options.from_json({name: None if callable(value) else value for name, value in given.items()})
 
     def _read(self, X: Any, *, reset: bool) -> Any:
         """X as the encoder takes it: a table where the columns hold words or gaps, else numbers checked by scikit-learn."""
@@ -107,13 +117,13 @@ class _Supervised(_Network):
 
     def _fit(self, source: Source, weight: np.ndarray | None, emphasis: np.ndarray | None) -> None:
         rows = None if weight is None else torch.from_numpy(np.flatnonzero(weight))
-        self.learned_ = learn(source, self._options(), net=self._net(), loss=self.loss, rows=rows, weight=_tensor(weight), emphasis=_tensor(emphasis),
-                              validation=self.validation_fraction, watch=bool(self.verbose))
+        self.learned_ = learn(source, self._options(), net=self._net(), loss=self.loss, rows=rows, weight=_tensor(weight),
+                              emphasis=_tensor(emphasis), validation=self.validation_fraction, watch=bool(self.verbose))
 
     def _go_on(self, source: Source, weight: np.ndarray | None, emphasis: np.ndarray | None) -> None:
         before = getattr(self, "learned_", None)
-        self.learned_ = go_on(source, self._options(), before, net=self._net(), loss=self.loss, weight=_tensor(weight), emphasis=_tensor(emphasis),
-                              watch=bool(self.verbose))
+        self.learned_ = go_on(source, self._options(), before, net=self._net(), loss=self.loss, weight=_tensor(weight),
+                              emphasis=_tensor(emphasis), watch=bool(self.verbose))
 
     def _weights(self, sample_weight: Any, X: Any) -> np.ndarray | None:
         """Weights (n,) float64, or None. Raises ValueError where one is negative or all are zero."""
@@ -128,24 +138,24 @@ class _Supervised(_Network):
 class NetworkClassifier(ClassifierMixin, _Supervised):
     """A classifier on any net, rule and optimizer of chainrule: (n, ...) -> classes (n,).
 
-    `net` is a name with options such as `mlp:hidden=100`, a `torch.nn.Module` (a copy is trained), or a function of (input shape, outputs) that
-    makes one; `loss` a name or a function of (outputs, targets). The others are the options of `chainrule train`; None has one chosen. A frame with
-    words or missing values is encoded, anything else is standardised; statistics come from training rows alone.
+    `net` is a name with options such as `mlp:hidden=100`, a `torch.nn.Module` (a copy is trained), or a function of (input shape,
+    outputs) that makes one; `loss` a name or a function of (outputs, targets). The others are the options of `chainrule train`; None has
+    one chosen. A frame with words or missing values is encoded, anything else standardised, from the training rows alone.
 
-    Up to 200 rows are one batch in double precision, with no validation: then a weight of 2 is the same as a row given twice. With more, a tenth
-    (`validation_fraction`) is set aside by class, and the weights kept are those that did best on it.
+    Up to 200 rows are one batch in double precision, with no validation: then a weight of 2 is the same as a row given twice. With more,
+    a tenth (`validation_fraction`) is set aside by class, and the weights kept are those that did best on it.
     """
 
     classes_: np.ndarray
 
     def __init__(self, net: NetLike = None, *, rule: str | None = None, loss: LossLike = None, optimizer: str | None = None,
                  schedule: str | None = None, init: str | None = None, epochs: int | None = None, batch: int | None = None,
-                 patience: int | None = None, validation_fraction: float | None = None, class_weight: Mapping[Any, float] | str | None = None,
-                 plan: str = "auto", precision: str = "auto", device: str = "auto", threads: int | None = None, random_state: Any = None,
-                 verbose: bool = False):
-        super().__init__(net, rule=rule, loss=loss, optimizer=optimizer, schedule=schedule, init=init, epochs=epochs, batch=batch, patience=patience,
-                         validation_fraction=validation_fraction, plan=plan, precision=precision, device=device, threads=threads,
-                         random_state=random_state, verbose=verbose)
+                 patience: int | None = None, validation_fraction: float | None = None,
+                 class_weight: Mapping[Any, float] | str | None = None, plan: str = "auto", precision: str = "auto", device: str = "auto",
+                 threads: int | None = None, random_state: Any = None, verbose: bool = False):
+        super().__init__(net, rule=rule, loss=loss, optimizer=optimizer, schedule=schedule, init=init, epochs=epochs, batch=batch,
+                         patience=patience, validation_fraction=validation_fraction, plan=plan, precision=precision, device=device,
+                         threads=threads, random_state=random_state, verbose=verbose)
         self.class_weight = class_weight
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NetworkClassifier:
@@ -192,7 +202,8 @@ class NetworkClassifier(ClassifierMixin, _Supervised):
 
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class of each row, (n,)."""
-        return self.classes_[self.predict_proba(X).argmax(1)] if hasattr(self, "learned_") else check_is_fitted(self)
+        likeliest = self.predict_proba(X).argmax(1)
+        return self.classes_[likeliest]
 
     def _source(self, inputs: Any, labels: np.ndarray) -> tuple[Source, np.ndarray]:
         """The source, and the codes (n,) of the labels; a label that only rows of weight 0 have gets any code."""
@@ -212,7 +223,7 @@ class NetworkClassifier(ClassifierMixin, _Supervised):
 class NetworkRegressor(RegressorMixin, _Supervised):
     """A regressor on any net, rule and optimizer of chainrule: (n, ...) -> values (n,), or (n, k) for several targets.
 
-    Parameters and defaults are those of NetworkClassifier; targets are standardised for the net and predictions returned in their own units.
+    Parameters and defaults are those of NetworkClassifier; the net learns standardised targets, predictions are in their own units.
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NetworkRegressor:
@@ -306,8 +317,8 @@ class NetworkTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Uns
         for name in ("encode", "hidden", "responsibilities"):
             if callable(getattr(learned.module, name, None)):
                 return getattr(learned.module, name)
-        raise InputError(f"NetworkTransformer needs a net with codes; {type(learned.module).__name__} has no method encode, hidden or responsibilities. "
-                         "Use net='rbm' or 'mixture'.")
+        raise InputError(f"NetworkTransformer needs a net with codes; {type(learned.module).__name__} has no method encode, hidden or "
+                         "responsibilities. Use net='rbm' or 'mixture'.")
 
 
 class NetworkGenerator(_Unsupervised):
@@ -328,7 +339,8 @@ class NetworkGenerator(_Unsupervised):
             raise InputError(f"NetworkGenerator needs a net that can be sampled; {type(learned.module).__name__} has no method sample. "
                              "Use net='mixture', 'gan' or 'rbm'.")
         if learned.encoder.features is not None:
-            raise InputError("NetworkGenerator needs columns of numbers without gaps; X has words or missing values. Encode or drop these columns.")
+            raise InputError("NetworkGenerator needs columns of numbers without gaps; X has words or missing values. Encode these columns, "
+                             "or drop them.")
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from chainrule.core.tree import clone
 from chainrule.data.feed import Feed
 from chainrule.data.source import Data, Part, Source
 from chainrule.engine.plan import copied
+from chainrule.engine.planner import check_asked
 from chainrule.engine.randomness import Aside
 from chainrule.engine.store import Store
 from chainrule.engine.train import Settings, Stop, train
@@ -122,6 +123,7 @@ def build(source: Source, options: Options, *, module: nn.Module | None = None, 
 
     options = options.checked()
     device = pick_device(options.device)
+    check_asked(options.plan, options.precision, device)
     net_chosen, rule_chosen = choose_rule(options, module is not None)
     classes = [c.strip() for c in options.classes.split(",")] if options.classes else None
     kind = target_kind(rule_chosen, source, len(classes) if classes else len(source.classes))

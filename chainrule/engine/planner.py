@@ -51,6 +51,17 @@ class Trial:
     compiling: float = 0.0
 
 
+def check_asked(plan: str, precision: str, device: torch.device) -> None:
+    """Raises InputError for an unknown plan, or a precision that this machine does not have natively."""
+    if precision not in ("auto", "fp32", "bf16"):
+        raise InputError(f"--precision is auto, fp32 or bf16; got '{precision}'.")
+    if precision == "bf16" and not native_bf16(device):
+        raise InputError("--precision bf16 needs a processor with native bfloat16, which this one lacks; it would run slower, not faster. "
+                         "Use --precision fp32.")
+    if plan != "auto" and Plan.parse(plan).bf16 and not native_bf16(device):
+        raise InputError(f"Plan {plan} needs a processor with native bfloat16, which this one lacks. Leave out +bf16.")
+
+
 def choose(rule: Rule, learner: Learner, chunk: Batch, *, steps_left: float, longest_chunk: int, plan: str = "auto",
            precision: str = "auto", threads: int | None = None, seed: int = 0) -> Choice:
     """Choose for `steps_left` further steps, by trials on `chunk` (k, batch, ...), a few real batches.
@@ -60,11 +71,7 @@ def choose(rule: Rule, learner: Learner, chunk: Batch, *, steps_left: float, lon
     Raises InputError for an unknown plan or a precision that this machine does not have natively.
     """
     device = learner.net.device
-    if precision not in ("auto", "fp32", "bf16"):
-        raise InputError(f"--precision is auto, fp32 or bf16; got '{precision}'.")
-    if precision == "bf16" and not native_bf16(device):
-        raise InputError("--precision bf16 needs a processor with native bfloat16, which this one lacks; it would run slower, not faster. "
-                         "Use --precision fp32.")
+    check_asked(plan, precision, device)
     if plan != "auto":
         asked = replace(Plan.parse(plan), threads=threads or _own_threads(device))
         return _asked_for(rule, learner, chunk, asked, precision, longest_chunk, seed)
@@ -98,8 +105,6 @@ def choose(rule: Rule, learner: Learner, chunk: Batch, *, steps_left: float, lon
 def _asked_for(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, precision: str, longest_chunk: int, seed: int) -> Choice:
     if precision == "bf16":
         plan = replace(plan, bf16=True)
-    if plan.bf16 and not native_bf16(learner.net.device):
-        raise InputError(f"Plan {plan.name} needs a processor with native bfloat16, which this one lacks. Leave out +bf16.")
     try:
         plain = Plan(threads=plan.threads)
         trial = _time(rule, learner, chunk, plan, seed, agree_with=plain if plan != plain else None)
