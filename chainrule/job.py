@@ -31,6 +31,7 @@ LossLike = str | Callable[[Tensor, Tensor], Tensor] | None
 EVALUATION_ROWS = 1000
 DENSITY_ROWS = 2000
 FIT_ROWS = 8
+DENSITIES = {"free_energy": "free_energy", "log_prob": "log_likelihood"}
 
 
 @dataclass
@@ -113,6 +114,16 @@ class Job:
         if self.data.task == "classification":
             return self.probabilities(outputs).cpu()
         return self.data.encoder.unscale(self.loss.link(outputs).cpu())
+
+    def scores(self, part: Part) -> tuple[str, Tensor]:
+        """What a net without targets says of each sample, (n,), by its own name: log likelihood, free energy, or its mean output."""
+        self.net.module.eval()
+        for method, name in DENSITIES.items():
+            if hasattr(self.net.module, method):
+                with torch.no_grad():
+                    said = [self.net.call(method, self.data.ready(rows.to(self.device))) for rows in part.x.split(EVALUATION_ROWS)]
+                return name, torch.cat(said).cpu()
+        return "mean_output", self.outputs(part.x).mean(1).cpu()
 
 
 def build(source: Source, options: Options, *, module: nn.Module | None = None, loss: LossLike = None,

@@ -121,7 +121,7 @@ def complete(options: Options, net: Chosen | None, rule: Chosen, data: Data, own
     if options.batch is None and rule.entry.traits["reads"] != "everything":
         said.append(f"batch {batch}")
     if options.optimizer is None and usual is None:
-        said.append(f"optimizer {optimizer.entry.name}")
+        said.append(f"optimizer {optimizer}")
     if options.loss is None and loss is not None:
         said.append(f"loss {loss}")
     schedule = schedules.choose(options.schedule) if options.schedule else None

@@ -212,9 +212,10 @@ class Run:
     def _measured(self, part: Part) -> Result:
         from chainrule.evaluate import measures
 
-        said = self.job.predictions(part)
         if part.y is None or self.job.loss is None:
-            return measures.density(said.float().mean(1), name="mean_output")
+            name, scores = self.job.scores(part)
+            return measures.density(scores, name=name)
+        said = self.job.predictions(part)
         if self.job.data.task == "classification":
             return measures.classification(said, self.truth(part), self.job.data.classes, seed=self.options.seed)
         return measures.regression(said, self.truth(part), self.job.data.encoder.target_names, seed=self.options.seed)

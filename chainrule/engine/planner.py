@@ -67,13 +67,13 @@ def choose(rule: Rule, learner: Learner, chunk: Batch, *, steps_left: float, lon
     """Choose for `steps_left` further steps, by trials on `chunk` (k, batch, ...), a few real batches.
 
     `threads` fixes their number; None measures one against torch's own, because tiny steps lose by sharing.
-
     Raises InputError for an unknown plan or a precision that this machine does not have natively.
     """
     device = learner.net.device
     check_asked(plan, precision, device)
-    if plan != "auto":
-        asked = replace(Plan.parse(plan), threads=threads or _own_threads(device))
+    if plan != "auto" or precision == "bf16":
+        asked = Plan.parse(plan) if plan != "auto" else Plan(channels_last=_convolutional(learner))
+        asked = replace(asked, threads=threads or _own_threads(device))
         return _asked_for(rule, learner, chunk, asked, precision, longest_chunk, seed)
 
     eager, threads = _eager(rule, learner, chunk, seed, threads)
@@ -128,6 +128,10 @@ def _eager(rule: Rule, learner: Learner, chunk: Batch, seed: int, threads: int |
     return best, best.plan.threads
 
 
+def _convolutional(learner: Learner) -> bool:
+    return any(p.dim() == 4 for p in learner.net.params.values())
+
+
 def _own_threads(device: torch.device) -> int:
     """Torch's own number of threads, recorded with the plan because sums over threads round differently; 0 where none compute."""
     return torch.get_num_threads() if device.type == "cpu" else 0
@@ -136,7 +140,7 @@ def _own_threads(device: torch.device) -> int:
 def _candidates(learner: Learner, eager: Trial, total: float, precision: str) -> Iterator[tuple[Plan, str]]:
     """The plans worth a trial, or the sentence why one is not."""
     device = learner.net.device
-    convolutional = any(p.dim() == 4 for p in learner.net.params.values())
+    convolutional = _convolutional(learner)
     if convolutional:
         yield Plan(channels_last=True), ""
     if precision == "auto":
