@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from chainrule import runs
 from chainrule.core.errors import Diverged, InputError, Interrupted
-from chainrule.core.events import Diagnosed, Event, Finished, Planned, Started
+from chainrule.core.events import Diagnosed, Event, Finished, Planned, Started, Warned
 from chainrule.data.source import Source
 from chainrule.engine.lock import RunLock
 from chainrule.engine.store import Store
@@ -114,7 +114,10 @@ def _go(path: Path, job: Job, reading: float, progress: bool, sinks: Iterable[Si
     fault = ""
     try:
         _tell(_started(job, str(path), at=at or 0, resumed=at is not None), watching)
-        for event in job.events(store, stop, at=(at or 0) + 1):
+        notes = [] if at is not None else list(job.data.encoder.notes)
+        for number, note in enumerate(notes, 1):
+            _tell(Warned(at=number, seconds=0.0, message=note), watching)
+        for event in job.events(store, stop, at=(at or 0) + 1 + len(notes)):
             _tell(event, watching)
             if isinstance(event, Planned):
                 record["plan"] = event.made

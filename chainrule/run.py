@@ -80,7 +80,8 @@ class Run:
         if origin["kind"] == "memory" and self._own_data is None:
             raise InputError(f"{self.path} was trained on data in memory. Give it again: cr.Run(path, data=...).")
         what = origin["what"] if self._own_data is None else self._own_data
-        source = what if hasattr(what, "fingerprint") else load(what, target=options.target, group=options.group, time=options.time)
+        source = what if hasattr(what, "fingerprint") else load(
+            what, target=options.target, group=options.group, time=options.time, data_dir=origin.get("data_dir"))
         if source.fingerprint != told["fingerprint"]:
             raise InputError(f"{told['name']} has changed since {self.path} was trained (its SHA-256 differs). Put the old file back, "
                              "or train again.")

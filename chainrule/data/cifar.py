@@ -1,0 +1,73 @@
+"""CIFAR-10 and CIFAR-100 in their binary form: Krizhevsky (2009), https://www.cs.toronto.edu/~kriz/cifar.html"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import CorruptFile, InputError
+
+PIXELS = 3 * 32 * 32
+
+
+def layout(path: Path) -> int:
+    """How many label bytes a record has: 1 in CIFAR-10, 2 in CIFAR-100. Raises CorruptFile where neither fits the size."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    for labels in (1, 2):
+        if size and size % (labels + PIXELS) == 0:
+            return labels
+    whole = size // (1 + PIXELS) * (1 + PIXELS)
+    raise CorruptFile(f"{path}: expected records of {1 + PIXELS} bytes (CIFAR-10) or {2 + PIXELS} (CIFAR-100); "
+                      f"its {size:,} bytes end inside the record at offset {whole:,}. Fetch the file again.")
+
+
+def read(paths: Sequence[Path], classes: int | None = None) -> tuple[Tensor, Tensor, list[int]]:
+    """Images (n, 3, 32, 32) uint8, fine labels (n,) and the rows each file gave. Raises CorruptFile with path and offset."""
+    labels = layout(paths[0])
+    record = labels + PIXELS
+    most = classes or (10 if labels == 1 else 100)
+    for path in paths:
+        if layout(path) != labels:
+            raise CorruptFile(f"{path} has {layout(path)} label bytes a record, {paths[0]} {labels}. Give files of one set.")
+    rows = [path.stat().st_size // record for path in paths]
+    x = np.empty((sum(rows), 3, 32, 32), np.uint8)
+    y = np.empty(sum(rows), np.int64)
+    at = 0
+    for path, n in zip(paths, rows):
+        records = np.fromfile(path, np.uint8).reshape(n, record)
+        x[at : at + n] = records[:, labels:].reshape(n, 3, 32, 32)
+        y[at : at + n] = records[:, labels - 1]
+        wrong = np.flatnonzero(y[at : at + n] >= most)
+        if len(wrong):
+            raise CorruptFile(f"{path}, offset {wrong[0] * record + labels - 1:,}: expected a label below {most}; got {y[at + wrong[0]]}. "
+                              "The file is damaged or of another format.")
+        at += n
+    return torch.from_numpy(x), torch.from_numpy(y), rows
+
+
+def read_folder(folder: Path) -> tuple[Tensor, Tensor, int, tuple[str, ...], str] | None:
+    """Images, labels, how many rows are training ones, class names and the set's name; None where the folder holds no such set."""
+    ten = sorted(folder.glob("data_batch_*.bin"))
+    hundred = [p for p in (folder / "train.bin",) if p.is_file()]
+    train, test = (ten, folder / "test_batch.bin") if ten else (hundred, folder / "test.bin")
+    if not train:
+        return None
+    x, y, rows = read([*train, *([test] if test.is_file() else [])])
+    names = _names(folder / ("batches.meta.txt" if ten else "fine_label_names.txt"), 10 if ten else 100)
+    return x, y, sum(rows[: len(train)]), names, "cifar10" if ten else "cifar100"
+
+
+def _names(path: Path, count: int) -> tuple[str, ...]:
+    """Class names from the set's own list, or numbers where it has none."""
+    if path.is_file():
+        names = tuple(path.read_text(encoding="utf-8", errors="replace").split())
+        if len(names) == count:
+            return names
+    return tuple(map(str, range(count)))

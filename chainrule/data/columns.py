@@ -1,0 +1,132 @@
+"""A table as chainrule holds it: named columns of numbers, yes/no values or category codes, missing values marked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import InputError, suggest
+
+Kind = Literal["numeric", "boolean", "categorical", "ordered"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """`values` (n,): float64 with NaN where missing (numeric, boolean), or int64 codes into `categories` with -1 where missing."""
+
+    name: str
+    kind: Kind
+    values: Tensor
+    categories: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def missing(self) -> Tensor:
+        """Which rows lack a value, (n,) bool."""
+        return self.values.isnan() if self.values.is_floating_point() else self.values < 0
+
+    def take(self, rows: Tensor) -> Column:
+        return Column(self.name, self.kind, self.values.index_select(0, rows), self.categories)
+
+    def word(self, row: int) -> str:
+        """The value of a row as a user would write it."""
+        value = self.values[row].item()
+        return self.categories[int(value)] if self.categories else class_name(value)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one length, in the order of the file."""
+
+    columns: tuple[Column, ...]
+
+    def __len__(self) -> int:
+        return len(self.columns[0]) if self.columns else 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.columns)
+
+    def __getitem__(self, name: str) -> Column:
+        return next(c for c in self.columns if c.name == name)
+
+    def without(self, names: Iterable[str]) -> Table:
+        gone = set(names)
+        return Table(tuple(c for c in self.columns if c.name not in gone))
+
+    def find(self, name: str | int, where: str, option: str) -> Column:
+        """The column called `name`, or numbered so from 0. Raises InputError offering the nearest."""
+        if name in self.names:
+            return self[str(name)]
+        if isinstance(name, int) or name.lstrip("-").isdigit():
+            at = int(name)
+            if not -len(self.columns) <= at < len(self.columns):
+                raise InputError(f"{where} has {len(self.columns)} columns; {option} {at} is not one of them. Count from 0, or give a "
+                                 "name.")
+            return self.columns[at]
+        raise InputError(f"{where} has no column '{name}'. {suggest(name, self.names)} Name it with {option}.")
+
+
+def class_name(value: float) -> str:
+    """A number as the name of a class: 3 and 3.0 are both '3'."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return str(int(value)) if value == int(value) else repr(float(value))
+
+
+def in_order(words: Iterable[str]) -> list[str]:
+    """Sorted as numbers where all are numbers, else by letter."""
+    words = list(words)
+    try:
+        return sorted(words, key=float)
+    except ValueError:
+        return sorted(words)
+
+
+def of_numbers(name: str, values: np.ndarray) -> Column:
+    return Column(name, "numeric", torch.from_numpy(np.array(values, dtype=np.float64)))
+
+
+def of_booleans(name: str, values: np.ndarray) -> Column:
+    return Column(name, "boolean", torch.from_numpy(np.array(values, dtype=np.float64)))
+
+
+def of_words(name: str, values: Sequence[Any], order: Sequence[str] | None = None) -> Column:
+    """Categories from words; None and NaN are missing. With `order` they are ordered as it says."""
+    words = [None if v is None or v != v else class_name(v) if isinstance(v, float) else str(v) for v in values]
+    categories = tuple(order) if order is not None else tuple(in_order({w for w in words if w is not None}))
+    code: dict[str | None, int] = {w: i for i, w in enumerate(categories)}
+    code[None] = -1
+    codes = torch.tensor([code[w] for w in words], dtype=torch.int64)
+    return Column(name, "categorical" if order is None else "ordered", codes, categories)
+
+
+def of_objects(name: str, values: Sequence[Any], where: str) -> Column:
+    """A column from Python objects: all yes/no, all numbers, or words. Raises InputError on anything else."""
+    present = [v for v in values if v is not None and v == v]
+    if present and all(isinstance(v, (bool, np.bool_)) for v in present):
+        return of_booleans(name, np.array([np.nan if v is None or v != v else float(v) for v in values]))
+    if all(isinstance(v, (int, float, np.number)) for v in present):
+        return of_numbers(name, np.array([np.nan if v is None or v != v else float(v) for v in values]))
+    for row, value in enumerate(values):
+        if value is not None and value == value and not isinstance(value, (str, bool, int, float, np.generic)):
+            raise InputError(f"{where}, row {row + 1}, column '{name}': expected a number, a word or yes/no; got {type(value).__name__}. "
+                             "Flatten it into columns of its own.")
+    return of_words(name, [v if v is None or isinstance(v, (str, float)) else str(v) for v in values])
+
+
+def refuse_infinite(table: Table, where: str) -> None:
+    """Raises InputError naming the row (from 1, below the header) and column of the first infinite number."""
+    for column in table.columns:
+        if column.values.is_floating_point() and bool(column.values.isinf().any()):
+            row = int(column.values.isinf().nonzero()[0, 0])
+            raise InputError(f"{where}, row {row + 1}, column '{column.name}': expected a finite number; got {column.word(row)}. "
+                             "Correct it, or leave it empty if it is missing.")

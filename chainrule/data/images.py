@@ -1,0 +1,121 @@
+"""Folders of images by class, through Pillow, refusing decompression bombs before they are decoded."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import CorruptFile, InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+MOST_PIXELS = 64 * 10**6
+PARTS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test", "testing": "test"}
+ORIENTATION = 0x0112
+
+
+def is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def in_folder(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_file() and is_image(p))
+
+
+def read_folder(folder: Path, channels: Literal[1, 3] | None = None) -> tuple[Tensor, Tensor | None, tuple[str, ...], dict[str, Tensor]]:
+    """Images (n, c, h, w) uint8, class codes (n,), class names and given parts of `folder/CLASS/*` or `folder/PART/CLASS/*`.
+
+    A flat folder of images has no codes. Raises InputError where there are no images or their sizes differ.
+    """
+    inside = _folders(folder)
+    parts = [(PARTS[d.name.lower()], d) for d in inside if d.name.lower() in PARTS]
+    nested = bool(parts) and len(parts) == len(inside)
+    found: list[tuple[str, str, Path]] = []  # part, class, file
+    for part, top in parts if nested else [("", folder)]:
+        found += [(part, d.name, path) for d in _folders(top) for path in in_folder(d)]
+    flat = [] if found else in_folder(folder)
+    if not found and not flat:
+        raise InputError(f"{folder} holds no images; expected a folder for each class with {' '.join(SUFFIXES[:3])} files in it, "
+                         "or the files of a known set (MNIST's IDX, CIFAR's .bin, SVHN's .mat).")
+    x = read([path for *_, path in found] or flat, channels)
+    if flat:
+        return x, None, (), {}
+    classes = tuple(sorted({name for _, name, _ in found}))
+    y = torch.tensor([classes.index(name) for _, name, _ in found])
+    rows = {part: torch.tensor([i for i, (p, *_) in enumerate(found) if p == part]) for part in ("valid", "test")}
+    return x, y, classes, {part: at for part, at in rows.items() if nested and len(at)}
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(d for d in folder.iterdir() if d.is_dir() and not d.name.startswith((".", "__")))
+
+
+def read(paths: Sequence[Path], channels: Literal[1, 3] | None = None) -> Tensor:
+    """Images of one size as uint8 (n, c, h, w); grey where all are grey, else red, green and blue. Raises InputError, CorruptFile."""
+    looks = [_look(path) for path in paths]
+    (width, height), _ = looks[0]
+    for path, ((w, h), _) in zip(paths, looks):
+        if (w, h) != (width, height):
+            raise InputError(f"the images differ in size: {paths[0]} is {width} x {height}, {path} is {w} x {h}. Resize them to one "
+                             "size first.")
+    grey = channels == 1 or (channels is None and all(grey for _, grey in looks))
+    whole = np.empty((len(paths), 1 if grey else 3, height, width), np.uint8)
+    for at, path in enumerate(paths):
+        with _opened(path) as image:
+            pixels = np.asarray(_upright(image).convert("L" if grey else "RGB"))  # (h, w) or (h, w, 3)
+        whole[at] = pixels if grey else pixels.transpose(2, 0, 1)
+    return torch.from_numpy(whole)
+
+
+def _upright(image: Any) -> Any:
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(image)
+
+
+def _look(path: Path) -> tuple[tuple[int, int], bool]:
+    """Size as shown (width, height) and whether it is grey, from the header alone."""
+    with _opened(path) as image:
+        width, height = image.size
+        if image.mode.startswith("I") or image.mode == "F":
+            raise InputError(f"{path} has more than 8 bits a pixel (mode {image.mode}), which would be cut. Convert it to 8 bits, or "
+                             "give an .npz.")
+        turned = image.getexif().get(ORIENTATION, 1) >= 5
+        return ((height, width) if turned else (width, height)), image.mode in ("1", "L")
+
+
+class _opened:
+    """An image file whose size was checked, and whose failures to decode become CorruptFile."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.image: Any = None
+
+    def __enter__(self) -> Any:
+        from PIL import Image
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            try:
+                self.image = Image.open(self.path)
+            except Image.DecompressionBombError:
+                raise InputError(f"{self.path} declares more than {MOST_PIXELS:,} pixels; that many were not decoded. Make it "
+                                 "smaller.") from None
+            except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, ... by format
+                raise CorruptFile(f"{self.path} is damaged or not an image: {error}. Replace or remove it.") from None
+        width, height = self.image.size
+        if width * height > MOST_PIXELS:
+            raise InputError(f"{self.path} declares {width} x {height} pixels, more than {MOST_PIXELS:,}; it was not decoded. Make it "
+                             "smaller.")
+        return self.image
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if self.image is not None:
+            self.image.close()
+        if isinstance(error, Exception) and not isinstance(error, InputError):
+            raise CorruptFile(f"{self.path} is damaged: {error}. Replace or remove it.") from None

@@ -1,0 +1,198 @@
+"""One door in: named sets, files, folders, arrays and frames all become a Source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from chainrule.core.errors import InputError, suggest
+from chainrule.core.registry import datasets
+from chainrule.data import arrays, catalog, cifar, fingerprint, idx, images, svhn, tables, targets
+from chainrule.data.columns import Table
+from chainrule.data.download import to_stderr
+from chainrule.data.source import Source
+
+FRAME = "the data frame"
+TABLES = (".csv", ".tsv", ".parquet")
+READ = (*TABLES, ".npz", ".npy", ".bin", ".mat")
+
+
+def load(what: Any, *, target: str | int | None = None, data_dir: str | Path | None = None, group: str | None = None,
+         time: str | None = None, name: str | None = None, say: Callable[[str], None] = to_stderr) -> Source:
+    """The source that `what` is: a named set, a file, a folder, a frame, an array or tensor, or (inputs, targets) of these.
+
+    `target`, `group` and `time` name columns of a table (or number them from 0); `target="none"` is a table without one.
+    `data_dir` is where named sets are sought first. `say` is told of downloads. Raises InputError, CorruptFile.
+    """
+    if isinstance(what, Source):
+        return what
+    if isinstance(what, (str, Path)):
+        source = _of_text(what, target, data_dir, group, time, say)
+    else:
+        source = _of_memory(what, target, group, time)
+    origin = {"kind": "memory", "what": source.name, "target": None, "group": None, "time": None, **source.origin}
+    return Source(**{**vars(source), "origin": origin, "name": name or source.name})
+
+
+def load_inputs(what: Any, *, like: Source, data_dir: str | Path | None = None, say: Callable[[str], None] = to_stderr) -> Source:
+    """Rows for a network trained on `like`: read as that was, except that a target may be absent or have gaps, and is then None."""
+    told = like.origin.get("target")
+    if isinstance(what, (str, Path)) and what not in datasets.names():
+        path = _existing(what)
+        if isinstance(like.inputs, Table) and path.is_file() and _suffix(path) in TABLES:
+            return _table(tables.read_file(path), str(path), {"kind": "file", "what": str(path.absolute())}, told, None, None, lenient=True)
+        channels: Any = like.inputs.shape[1] if isinstance(like.inputs, Tensor) and like.inputs.dim() == 4 else None
+        if channels in (1, 3):
+            if path.is_file() and images.is_image(path):
+                return _pictures(images.read([path], channels), None, (), path, "file")
+            if path.is_dir():
+                return catalog.known_folder(path) or _pictures(*images.read_folder(path, channels)[:3], path, "folder")
+    elif isinstance(like.inputs, Table) and tables.is_frame(what):
+        return _table(tables.of_frame(what, FRAME), FRAME, {"kind": "memory", "what": "frame"}, told, None, None, lenient=True)
+    return load(what, data_dir=data_dir, say=say)
+
+
+def describe_source(source: Source) -> dict[str, Any]:
+    """Name, number of rows, shape of a row (or number of columns), class names and task, for people and for JSON."""
+    shape = [len(source.inputs.columns)] if isinstance(source.inputs, Table) else list(source.inputs.shape[1:])
+    return {"name": source.name, "n": len(source), "inputs": shape, "classes": list(source.classes), "task": source.task}
+
+
+def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | None, group: str | None, time: str | None,
+             say: Callable[[str], None]) -> Source:
+    if isinstance(what, str) and what in datasets.names():
+        if target is not None or group is not None or time is not None:
+            raise InputError(f"{what} has its own target and no further columns; --target, --group and --time are for tables. Leave "
+                             "them out.")
+        source = datasets.find(what).make(data_dir, say)
+        kept = {"data_dir": str(Path(data_dir).expanduser().absolute())} if data_dir is not None else {}
+        return Source(**{**vars(source), "origin": {**source.origin, **kept}})
+    path = _existing(what)
+    if path.is_dir():
+        known = catalog.known_folder(path)
+        if known is not None:
+            return known
+        x, y, classes, given = images.read_folder(path)
+        return _pictures(x, y, classes, path, "folder", given)
+    origin = {"kind": "file", "what": str(path.absolute())}
+    suffix = _suffix(path)
+    if not path.stat().st_size:
+        raise InputError(f"{path} is empty (0 bytes). Fetch or write it again.")
+    if suffix in TABLES:
+        return _table(tables.read_file(path), str(path), origin, target, group, time)
+    if group is not None or time is not None:
+        raise InputError(f"{path} has no columns with names; --group and --time need a table ({' '.join(TABLES)}).")
+    if suffix == ".npy":
+        return _array(arrays.read_npy(path), None, str(path), _stem(path), origin, target)
+    if suffix == ".npz":
+        values, held, given = arrays.roles(arrays.read_npz(path), path, target)
+        return _array(values, held, str(path), _stem(path), origin, target if isinstance(target, int) else None, given)
+    if idx.is_idx(path):
+        return _idx_file(path, origin)
+    if suffix == ".bin":
+        pixels, y, _ = cifar.read([path])
+        return _pictures(pixels, y, tuple(map(str, range(10 if cifar.layout(path) == 1 else 100))), path, "file")
+    if suffix == ".mat":
+        pixels, y, _ = svhn.read([path])
+        return _pictures(pixels, y, catalog.DIGITS, path, "file")
+    if images.is_image(path):
+        return _pictures(images.read([path]), None, (), path, "file")
+    raise InputError(f"{path} is of no kind that chainrule reads; expected {' '.join(READ)}, IDX, a folder of images, or a named set.")
+
+
+def _existing(what: str | Path) -> Path:
+    """The path, if there is something there. Raises InputError that offers the nearest set and the nearest file."""
+    path = Path(what).expanduser()
+    if path.exists():
+        return path
+    folder = path.parent
+    beside = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    near = suggest(path.name, beside) if beside else ""
+    if isinstance(what, str) and "/" not in what and not path.suffix:
+        sets = suggest(what, datasets.names())
+        near = f" Did you mean the file {near.removeprefix('Did you mean ')}" if near.startswith("Did you mean") else ""
+        raise InputError(f"'{what}' is neither a named set nor a file or folder here. {sets}{near}")
+    if not folder.is_dir():
+        raise InputError(f"{path} does not exist, and neither does its folder {folder}. Check the path.")
+    raise InputError(f"{path} does not exist. "
+                     f"{near if near.startswith('Did you mean') else 'Check the name, or give a named set such as digits.'}")
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).suffix.lower()
+
+
+def _stem(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).stem
+
+
+def _table(table: Table, where: str, origin: dict[str, Any], target: str | int | None, group: str | None, time: str | None,
+           lenient: bool = False) -> Source:
+    name = _stem(Path(where)) if origin["kind"] == "file" else origin["what"]
+    return tables.source_of(table, where, name=name, origin=origin, fingerprint=fingerprint.of,
+                            target=target, group=group, time=time, lenient=lenient)
+
+
+def _array(values: Any, y: Any, where: str, name: str, origin: dict[str, Any], target: int | str | None = None,
+           given: dict[str, Tensor] | None = None) -> Source:
+    x = arrays.of_inputs(values, where)
+    if target is not None and target != "none" and y is None:
+        if not str(target).lstrip("-").isdigit():
+            raise InputError(f"{where} has no names for its columns; --target must number one from 0, not '{target}'.")
+        x, y = arrays.column_apart(x, int(target), where)
+        origin = {**origin, "target": int(target)}
+    task, held, classes = ("none", None, ()) if y is None else _targets(y, len(x), where)
+    return Source(name, x, held, task, origin, fingerprint.of(x, held, classes), classes, given or {})  # type: ignore[arg-type]
+
+
+def _targets(y: Any, n: int, where: str) -> targets.Targets:
+    if tables.is_frame(y) and getattr(y, "ndim", 1) == 1 and not hasattr(y, "column_names"):
+        column = tables.of_series(y, where)
+        if len(column) != n:
+            raise InputError(f"{where}: expected one target for each of {n} rows; got {len(column)}.")
+        return targets.of_column(column, where)
+    return targets.of_array(y, n, where)
+
+
+def _pictures(x: Tensor, y: Tensor | None, classes: tuple[str, ...], path: Path, kind: str,
+              given: dict[str, Tensor] | None = None) -> Source:
+    origin = {"kind": kind, "what": str(path.absolute())}
+    task: Any = "none" if y is None else "classification"
+    name = path.absolute().name if kind == "folder" else _stem(path)
+    return Source(name, x, y, task, origin, fingerprint.of(x, y, classes), classes, given or {})
+
+
+def _idx_file(path: Path, origin: dict[str, Any]) -> Source:
+    """One IDX file of images, with its labels where they lie beside it."""
+    x = idx.pictures(idx.read(path), path)
+    labels = idx.labels_beside(path)
+    if labels is None:
+        return _array(x, None, str(path), _stem(path), origin)
+    y = idx.read(labels).long()
+    if len(y) != len(x):
+        raise InputError(f"{path} holds {len(x)} images but {labels} {len(y)} labels. Give files of one set.")
+    classes = tuple(map(str, range(int(y.max()) + 1)))
+    return Source(_stem(path), x, y, "classification", origin, fingerprint.of(x, y, classes), classes)
+
+
+def _of_memory(what: Any, target: str | int | None, group: str | None, time: str | None) -> Source:
+    if isinstance(what, tuple) and len(what) == 2:
+        inputs, y = what
+        if tables.is_frame(inputs) and getattr(inputs, "ndim", 2) == 2:
+            return _frame_and_targets(inputs, y)
+        return _array(inputs, y, "the arrays", "arrays", {"kind": "memory", "what": "arrays"})
+    if tables.is_frame(what):
+        return _table(tables.of_frame(what, FRAME), FRAME, {"kind": "memory", "what": "frame"}, target, group, time)
+    if isinstance(what, (np.ndarray, Tensor)):
+        return _array(what, None, "the array", "array", {"kind": "memory", "what": "array"}, target)
+    raise InputError(f"cannot load a {type(what).__name__}; expected a named set, a path, an array, a data frame, or (inputs, targets).")
+
+
+def _frame_and_targets(inputs: Any, y: Any) -> Source:
+    table = tables.of_frame(inputs, FRAME)
+    task, held, classes = _targets(y, len(table), "the targets")
+    return Source("frame", table, held, task, {"kind": "memory", "what": "frame"}, fingerprint.of(table, held, classes), classes)

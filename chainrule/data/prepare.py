@@ -1,0 +1,131 @@
+"""From a raw source to what a network trains on: split, encoded by its training rows alone, the test part behind its door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import InputError, suggest
+from chainrule.data import catalog
+from chainrule.data.encode import Encoder, Range, TargetKind, gather
+from chainrule.data.source import Data, Door, Part, Source
+from chainrule.data.splits import Splits, marked, sample, split
+from chainrule.data.targets import as_codes, as_numbers
+
+
+def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None, seed: int = 0, range: Range = "standard",
+            target: TargetKind | Literal["auto"] = "auto", flatten: bool = False, classes: Sequence[str] | None = None,
+            weights: Tensor | None = None, rows: Tensor | None = None, limit: int | None = None,
+            open_log: Callable[[str], int] | None = None) -> Data:
+    """Split, fit the encoder on the training rows, and encode.
+
+    `split` holds shares of train, valid and test, or the rows themselves; without it the usual division of a named set is
+    taken, else .7, .15, .15. `classes` keeps only these, in this order; `rows` only these rows; `limit` at most so many
+    training rows. `weights` (n of the source) are scaled to a mean of 1 over the training rows. Raises InputError.
+    """
+    if len(source) < 2:
+        raise InputError(f"{source.name} has {len(source)} sample{'s' * (len(source) != 1)}; learning and checking need at least one "
+                         "each. Give more rows.")
+    source, kind = _as_target(source, target)
+    kept = torch.arange(len(source)) if rows is None else rows.sort().values
+    names = source.classes
+    if classes is not None:
+        names, kept = _only(source, classes, kept)
+    if kind in ("class", "sign"):
+        _refuse_constant(source, names, kept)
+    if kind == "sign" and len(names) != 2:
+        raise InputError(f"this rule needs targets in {{-1, +1}}; {source.name} has {len(names)} classes. "
+                         f"Pick two with --classes {','.join(names[:2])}, or use --rule backprop.")
+    parts = split if isinstance(split, Splits) else _divided(source, split, seed, kept)
+    if limit is not None:
+        parts = replace(parts, train=sample(source, parts.train, limit, seed))
+    if kind in ("class", "sign"):
+        _refuse_unseen(source, parts)
+    maximum = catalog.traits(source).get("maximum")
+    encoder = Encoder.fit(source, parts.train, target=kind, range=range, flatten=flatten,
+                          classes=names if kind in ("class", "sign") else (), maximum=maximum)
+    scaled = None if weights is None else _weights(weights, source, parts.train)
+
+    def part(at: Tensor) -> Part:
+        return Part(encoder.inputs(source, at), encoder.targets(source, at), at, None if scaled is None else gather(scaled, at))
+
+    task = {"class": "classification", "sign": "classification", "real": "regression", "none": "none"}[kind]
+    return Data(source.name, source, encoder, task, encoder.classes, encoder.input_shape, encoder.outputs,  # type: ignore[arg-type]
+                part(parts.train), part(parts.valid), Door(part(parts.test), open_log), encoder.ready)
+
+
+def _as_target(source: Source, target: str) -> tuple[Source, TargetKind]:
+    """The source with its targets as the kind asked for, and that kind."""
+    kind: Any = {"classification": "class", "regression": "real", "none": "none"}[source.task] if target == "auto" else target
+    if kind not in ("class", "real", "sign", "none"):
+        raise InputError(f"expected a target of class, real, sign, none or auto; got '{kind}'.")
+    if kind != "none" and source.targets is None:
+        raise InputError(f"{source.name} has no targets; this rule needs them. Name a column with --target, or use a rule that learns "
+                         "without.")
+    if kind in ("class", "sign") and source.task == "regression":
+        codes, names = as_codes(source.task, source.targets, source.classes, source.name)
+        return replace(source, task="classification", targets=codes, classes=names), kind
+    if kind == "real" and source.task == "classification":
+        values = as_numbers(source.task, source.targets, source.classes, source.name)
+        return replace(source, task="regression", targets=values, classes=()), kind
+    return source, kind
+
+
+def _only(source: Source, classes: Sequence[str], rows: Tensor) -> tuple[tuple[str, ...], Tensor]:
+    """The class names kept, and the rows that have one of them."""
+    if source.task != "classification":
+        raise InputError(f"{source.name} has no classes to pick {', '.join(classes)} from: its targets are "
+                         f"{'absent' if source.task == 'none' else 'numbers'}.")
+    for name in classes:
+        if name not in source.classes:
+            raise InputError(f"{source.name} has no class '{name}'. {suggest(name, source.classes)}")
+    wanted = torch.tensor([source.classes.index(name) for name in dict.fromkeys(classes)])
+    return tuple(dict.fromkeys(classes)), rows[marked(wanted, len(source.classes))[source.targets[rows]]]
+
+
+def _refuse_constant(source: Source, names: tuple[str, ...], rows: Tensor) -> None:
+    present = marked(source.targets[rows], len(source.classes)).nonzero()[:, 0]
+    if len(present) < 2:
+        only = f"only '{source.classes[int(present[0])]}'" if len(present) else "no value"
+        where = f" '{source.origin['target']}'" if source.origin.get("target") else ""
+        raise InputError(f"{source.name}: the target{where} is constant ({only} in {len(rows)} rows of the classes "
+                         f"{', '.join(names[:5])}); "
+                         "there is nothing to learn. Pick another with --target, or more --classes.")
+
+
+def _divided(source: Source, shares: Mapping[str, float] | None, seed: int, rows: Tensor) -> Splits:
+    """By shares, or without any by the usual division of a named set: its last training rows validate."""
+    if shares is not None:
+        return split(source, **{"train": 0.0, "valid": 0.0, "test": 0.0, **shares}, seed=seed, rows=rows)
+    usual = catalog.traits(source).get("valid_rows")
+    if usual and "test" in source.given:
+        is_test = marked(source.given["test"], len(source))
+        free = (~is_test).nonzero()[:, 0]
+        is_valid = marked(free[-usual:], len(source))
+        found = Splits(rows[~(is_valid | is_test)[rows]], rows[is_valid[rows]], rows[is_test[rows]])
+        if len(free) >= 4 * usual and min(map(len, vars(found).values())):
+            return found
+    return split(source, seed=seed, rows=rows)
+
+
+def _refuse_unseen(source: Source, parts: Splits) -> None:
+    seen = marked(source.targets[parts.train], len(source.classes))
+    for name, rows in (("validation", parts.valid), ("test", parts.test)):
+        strange = rows[~seen[source.targets[rows]]]
+        if len(strange):
+            word = source.classes[int(source.targets[strange[0]])]
+            raise InputError(f"{source.name}: the class '{word}' is in the {name} part (row {int(strange[0]) + 1}); training never saw it. "
+                             "Split by --group or --time so that each class is early or common enough, or drop it with --classes.")
+
+
+def _weights(weights: Tensor, source: Source, train: Tensor) -> Tensor:
+    """Weights (n,) float32 with a mean of 1 over the training rows."""
+    w = torch.as_tensor(weights, dtype=torch.float64).reshape(-1)
+    if len(w) != len(source) or not bool(w.isfinite().all()) or bool((w < 0).any()) or float(w[train].sum()) == 0:
+        raise InputError(f"expected a finite weight of at least 0 for each of the {len(source)} rows of {source.name}, some above 0 in "
+                         f"training; got {len(w)}, the least of them {float(w.min()) if len(w) else 'none'}.")
+    return (w / w[train].mean()).float()

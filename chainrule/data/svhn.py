@@ -1,0 +1,47 @@
+"""Street View House Numbers, cropped digits in .mat files: Netzer et al. (2011), http://ufldl.stanford.edu/housenumbers/"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import CorruptFile, InputError
+
+
+def read(paths: Sequence[Path]) -> tuple[Tensor, Tensor, list[int]]:
+    """Images (n, 3, h, w) uint8, labels (n,) in 0..9 (the files write 10 for 0), and the rows each file gave."""
+    from scipy.io import loadmat
+
+    xs, ys = [], []
+    for path in paths:
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+        try:
+            with file:
+                held = loadmat(file, variable_names=["X", "y"])
+            x, y = held["X"], held["y"].reshape(-1)
+        except KeyError as error:
+            raise CorruptFile(f"{path} holds no variable {error}; expected X (h, w, 3, n) and y as SVHN's cropped digits have.") from None
+        except Exception as error:  # scipy's parser raises OSError, ValueError, TypeError, zlib.error, ... on damaged files
+            raise CorruptFile(f"{path} is damaged or no MATLAB file of version 5: {error}. Fetch it again.") from None
+        if x.ndim != 4 or x.shape[3] != len(y) or x.dtype != np.uint8 or not len(y) or y.min() < 0 or y.max() > 10:
+            raise CorruptFile(f"{path}: expected X of uint8 (h, w, 3, n) and n labels in 1..10; got X {x.dtype} {x.shape} and {len(y)} "
+                              "labels.")
+        xs.append(torch.from_numpy(np.ascontiguousarray(x.transpose(3, 2, 0, 1))))
+        ys.append(torch.from_numpy(y.astype(np.int64) % 10))
+    return torch.cat(xs), torch.cat(ys), [len(y) for y in ys]
+
+
+def read_folder(folder: Path) -> tuple[Tensor, Tensor, int] | None:
+    """Images, labels and how many rows are training ones, or None where the folder holds no such set."""
+    train, test = folder / "train_32x32.mat", folder / "test_32x32.mat"
+    if not train.is_file():
+        return None
+    x, y, rows = read([train, *([test] if test.is_file() else [])])
+    return x, y, rows[0]
