@@ -67,7 +67,7 @@ def resume(path: str | Path | Run, *, progress: bool = True, sinks: Iterable[Sin
 
 
 def repeat(path: str | Path | Run, *, progress: bool = True) -> tuple[bool, float]:
-    """Run it again from `run.json` alone, under the plan it records; whether the best weights are the same bits, and the largest difference.
+    """Run it again from `run.json` alone, under its plan; whether the best weights are the same bits, and the largest difference.
 
     Raises InputError where the run did not end by itself: there is nothing to compare with yet.
     """
@@ -77,7 +77,7 @@ def repeat(path: str | Path | Run, *, progress: bool = True) -> tuple[bool, floa
         raise InputError(f"{run.path} has not finished. Finish it with chainrule resume {run.path}, then repeat it.")
     again = run.fresh_job()
     again.options = replace(again.options, seconds=None, steps=ended.steps if run.options.seconds else run.options.steps)
-    sinks = _sinks(progress, ())
+    sinks: list[Sink] = _sinks(progress, ())
     _tell(_started(again, "", at=0, resumed=False), sinks)
     for event in again.events(made=run.record["plan"], at=1):
         _tell(event, sinks)
@@ -91,7 +91,8 @@ def events(data: Any = "digits", *, net: str | nn.Module | None = None, loss: Lo
            data_dir: str | Path | None = None, stop: Stop | None = None, **options: Any) -> Iterator[Event]:
     """The same training as a stream, with no folder; a module given as `net` holds the best weights when it ends."""
     asked = _options(net, loss, options)
-    job = build(as_source(data, asked, data_dir), asked, module=net if isinstance(net, nn.Module) else None, loss=loss, weights=weights)
+    module = net if isinstance(net, nn.Module) else None
+    job = build(as_source(data, asked, data_dir), asked, module=module, loss=loss, weights=weights)
     yield _started(job, "", at=0, resumed=False)
     yield from job.events(stop=stop, at=1)
 
@@ -109,7 +110,7 @@ def _go(path: Path, job: Job, reading: float, progress: bool, sinks: Iterable[Si
     store = Store(path, record["run"])
     at = store.events_before()
     log = RunLog.resume(path / runs.LOG, keep_before=at or 0)
-    watching = [log, *_sinks(progress, sinks)]
+    watching: list[Sink] = [log, *_sinks(progress, sinks)]
     finished: Finished | None = None
     fault = ""
     try:
@@ -129,7 +130,8 @@ def _go(path: Path, job: Job, reading: float, progress: bool, sinks: Iterable[Si
         _close(watching)
     assert finished is not None
     timing = finished.timing
-    folder.write_json(runs.SUMMARY, {"seconds": {"total": reading + timing["training"] + timing["compiling"], "reading": reading, **timing}})
+    total = reading + timing["training"] + timing["compiling"]
+    folder.write_json(runs.SUMMARY, {"seconds": {"total": total, "reading": reading, **timing}})
     if finished.reason == "diverged":
         raise Diverged(f"The loss stopped being finite; the last good weights are in {path}. {fault}")
     if finished.reason == "interrupted":
@@ -151,7 +153,8 @@ def _sinks(progress: bool, more: Iterable[Sink]) -> list[Sink]:
         return list(more)
     from chainrule.sinks.progress import Progress
 
-    return [Progress(), *more]
+    line: Sink = Progress()
+    return [line, *more]
 
 
 def _tell(event: Event, sinks: Iterable[Sink]) -> None:

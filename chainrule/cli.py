@@ -63,9 +63,10 @@ def train(
     from chainrule import api
 
     given: dict[str, Any] = {
-        "net": net, "rule": rule, "loss": loss, "optimizer": optimizer, "schedule": schedule, "init": init, "epochs": epochs, "steps": steps,
-        "seconds": seconds, "batch": batch, "target": target, "split": split, "group": group, "time": time, "classes": classes, "seed": seed,
-        "patience": patience, "plan": plan, "precision": precision, "device": device, "threads": threads, "save_every": save_every,
+        "net": net, "rule": rule, "loss": loss, "optimizer": optimizer, "schedule": schedule, "init": init, "epochs": epochs,
+        "steps": steps, "seconds": seconds, "batch": batch, "target": target, "split": split, "group": group, "time": time,
+        "classes": classes, "seed": seed, "patience": patience, "plan": plan, "precision": precision, "device": device,
+        "threads": threads, "save_every": save_every,
     }
     if config is not None:
         given = _configured(config, given)
@@ -85,8 +86,9 @@ def resume(run: RunArgument, test: Annotated[bool, typer.Option("--test", help="
     _after_training(done, test, as_json)
 
 
-@app.command()
-def test(run: RunArgument, on: Annotated[str | None, option("Other data with targets, in the same form.")] = None, as_json: Json = False) -> None:
+@app.command("test")
+def open_test(run: RunArgument, on: Annotated[str | None, option("Other data with targets, in the same form.")] = None,
+              as_json: Json = False) -> None:
     """Open the test part, count the opening, measure with intervals. Example: chainrule test runs/digits-mlp-1"""
     from chainrule.run import Run
 
@@ -114,7 +116,8 @@ def predict(run: RunArgument, data: Annotated[str, typer.Argument(help="New rows
 
 
 @app.command()
-def compare(several: Annotated[list[Path], typer.Argument(help="Two or more run folders.", metavar="RUN RUN...")], as_json: Json = False) -> None:
+def compare(several: Annotated[list[Path], typer.Argument(help="Two or more run folders.", metavar="RUN RUN...")],
+            as_json: Json = False) -> None:
     """Test whether runs really differ on the same cases. Example: chainrule compare runs/mnist-lenet-1 runs/mnist-softmax-1"""
     from chainrule.run import Run
     from chainrule.run import compare as compare_runs
@@ -137,7 +140,8 @@ def repeat(run: RunArgument, as_json: Json = False) -> None:
 
 
 @app.command("list")
-def list_names(what: Annotated[str, typer.Argument(help="nets, rules, optimizers, schedules, inits, losses or data.")], as_json: Json = False) -> None:
+def list_names(what: Annotated[str, typer.Argument(help="nets, rules, optimizers, schedules, inits, losses or data.")],
+               as_json: Json = False) -> None:
     """Every name with its options and its source. Example: chainrule list nets"""
     from chainrule.core import registry
 
@@ -156,7 +160,8 @@ def list_names(what: Annotated[str, typer.Argument(help="nets, rules, optimizers
 
 @app.command()
 def describe(net: Annotated[str, typer.Argument(help="A net, e.g. lenet or mlp:hidden=300x100.")], data: Data = "digits",
-             target: Annotated[str | None, option("The column to predict.")] = None, data_dir: DataDir = None, as_json: Json = False) -> None:
+             target: Annotated[str | None, option("The column to predict.")] = None, data_dir: DataDir = None,
+             as_json: Json = False) -> None:
     """Table of layers: output shapes, parameters, multiply-adds. Example: chainrule describe lenet mnist"""
     import dataclasses
 

@@ -142,8 +142,8 @@ class NetworkClassifier(ClassifierMixin, _Supervised):
     outputs) that makes one; `loss` a name or a function of (outputs, targets). The others are the options of `chainrule train`; None has
     one chosen. A frame with words or missing values is encoded, anything else standardised, from the training rows alone.
 
-    Up to 200 rows are one batch in double precision, with no validation: then a weight of 2 is the same as a row given twice. With more,
-    a tenth (`validation_fraction`) is set aside by class, and the weights kept are those that did best on it.
+    Up to 1000 rows are one batch, in double precision and without validation: then a weight of 2 is the same as a row given twice. With
+    more, or with `patience`, a tenth (`validation_fraction`) is set aside by class, and the weights kept are those that did best on it.
     """
 
     classes_: np.ndarray

@@ -51,7 +51,8 @@ class Job:
     target: str
     keeps_last: bool = False
 
-    def events(self, store: Store | None = None, stop: Stop | None = None, at: int = 0, made: dict[str, Any] | None = None) -> Iterator[Event]:
+    def events(self, store: Store | None = None, stop: Stop | None = None, at: int = 0,
+               made: dict[str, Any] | None = None) -> Iterator[Event]:
         """Train, as a stream of events; afterwards `net` holds the best weights. `made` is a plan recorded earlier."""
         options = self.options
         feed = Feed(self.data.train, self.data.ready, batch=options.batch or 1, seed=options.seed, device=self.device,
@@ -223,8 +224,8 @@ def _check_fit(job: Job) -> None:
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         shape = tuple(few.shape[1:])
         reason = str(error).splitlines()[0]
-        raise InputError(f"{job.net_name} does not fit {job.data.name}: inputs of shape {shape}, {job.data.outputs} outputs wanted ({reason}). "
-                         "Check --net and --loss against the data.") from None
+        raise InputError(f"{job.net_name} does not fit {job.data.name}: inputs of shape {shape}, {job.data.outputs} outputs wanted "
+                         f"({reason}). Check --net and --loss against the data.") from None
 
 
 def split_sizes(data: Data) -> dict[str, int]:

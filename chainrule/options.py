@@ -8,6 +8,7 @@ from typing import Any
 
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.registry import Chosen, losses, nets, optimizers, rules, schedules
+from chainrule.data.encode import TargetKind
 from chainrule.data.source import Data, Source
 
 AIM_STEPS = 4000                 # epochs are chosen so that a run takes about this many steps, within bounds
@@ -130,14 +131,13 @@ def complete(options: Options, net: Chosen | None, rule: Chosen, data: Data, own
     return Choice(net, rule, loss, optimizer, schedule, filled.checked(), said)
 
 
-def target_kind(rule: Chosen, source: Source, classes: int) -> str:
+def target_kind(rule: Chosen, source: Source, classes: int) -> TargetKind:
     """What `prepare` encodes the targets as, for this rule and this data."""
     wanted = rule.entry.traits["target"]
     if wanted == "sign" and classes != 2 and rule.entry.traits.get("several"):
-        return str(rule.entry.traits["several"])
-    if wanted != "any":
-        return str(wanted)
-    return {"classification": "class", "regression": "real", "none": "none"}[source.task]
+        wanted = rule.entry.traits["several"]
+    kinds: dict[str, TargetKind] = {"classification": "class", "regression": "real", "none": "none"}
+    return kinds[source.task] if wanted == "any" else wanted
 
 
 def _usual_loss(data: Data) -> str:

@@ -52,10 +52,12 @@ def write_plots(run: Run, part: Part, folder: Path) -> list[Path]:
         drawn = {"predicted": plots.predicted_against_true(said, truth, names), "residuals": plots.residuals(said, truth, names)}
     else:
         classes = run.job.data.classes
-        matrix = torch.zeros(len(classes), len(classes), dtype=torch.int64).index_put_((truth, said.argmax(1)), torch.tensor(1), accumulate=True)
+        matrix = torch.zeros(len(classes), len(classes), dtype=torch.int64)
+        matrix.index_put_((truth, said.argmax(1)), torch.tensor(1), accumulate=True)
         present = [c for c in range(len(classes)) if 0 < int((truth == c).sum()) < len(truth)]
         points = {classes[c]: curves.operating_points(said[:, c], truth == c) for c in (present[1:] if len(classes) == 2 else present)}
-        drawn = {"confusion": plots.confusion_matrix(matrix.tolist(), classes), "calibration": plots.reliability(calibration.reliability(said, truth))}
+        drawn = {"confusion": plots.confusion_matrix(matrix.tolist(), classes),
+                 "calibration": plots.reliability(calibration.reliability(said, truth))}
         if points:
             drawn |= {"roc": plots.roc(points), "precision-recall": plots.precision_recall(points)}
     paths = []

@@ -103,7 +103,7 @@ def test_it_resumes_bit_for_bit_from_what_a_checkpoint_holds(name, tmp_path):
 @pytest.mark.parametrize("name", RULES)
 def test_a_member_of_a_stack_learns_what_it_would_alone(name):
     """Members draw different random numbers, so rules that draw are compared on a stack of one, which draws what it would alone."""
-    rule, learner, batches = learner_and_batches(name)
+    rule, _, batches = learner_and_batches(name)
     draws = registry.rules.find(name).traits["target"] == "none" or not registry.rules.find(name).traits.get("nets")
     alone = [learner_and_batches(name, seed) for seed in ((0,) if draws else (0, 1, 2))]
     starts = [a[1].net.clone() for a in alone]

@@ -40,10 +40,12 @@ def keep_as(path: Path, older: Path) -> None:
     if not path.exists():
         return
     link = older.with_name(f".{older.name}.{os.getpid()}{STRAY}")
-    with contextlib.suppress(FileNotFoundError):
-        link.unlink()
-    os.link(path, link)
-    os.replace(link, older)
+    link.unlink(missing_ok=True)
+    try:
+        os.link(path, link)
+        os.replace(link, older)
+    finally:
+        link.unlink(missing_ok=True)  # a rename between two names of one file does nothing and leaves both
 
 
 def sync_folder(folder: Path) -> None:

@@ -17,7 +17,7 @@ class Net:
     (a stack, a member, the inside of a transformation) swaps its tensors in for the call. Families never see a Net.
     """
 
-    __slots__ = ("module", "params", "buffers", "bound", "caller")
+    __slots__ = ("bound", "buffers", "caller", "module", "params")
 
     def __init__(self, module: nn.Module, params: dict[str, Tensor], buffers: dict[str, Tensor], bound: bool = False,
                  caller: Caller | None = None):

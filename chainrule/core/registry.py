@@ -33,7 +33,8 @@ class Option:
         try:
             return _read(text, self.kind)
         except ValueError:
-            raise InputError(f"{owner} expects {self.name} to be {self.kind_name}; got '{text}'. Write {owner}:{self.name}={_example(self)}.") from None
+            raise InputError(f"{owner} expects {self.name} to be {self.kind_name}; got '{text}'. "
+                             f"Write {owner}:{self.name}={_example(self)}.") from None
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,14 @@ class Registry:
             given[key] = entry.options[key].read(text.strip(), entry.name)
         missing = [k for k, o in entry.options.items() if o.default is REQUIRED and k not in given]
         if missing:
-            raise InputError(f"{self.noun} {entry.name} needs {missing[0]}: write {entry.name}:{missing[0]}={_example(entry.options[missing[0]])}.")
+            example = _example(entry.options[missing[0]])
+            raise InputError(f"{self.noun} {entry.name} needs {missing[0]}: write {entry.name}:{missing[0]}={example}.")
         return Chosen(entry, given)
 
 
 def options_of(make: Callable[..., Any]) -> dict[str, Option]:
     """The keyword-only parameters of `make` whose types a user can write: numbers, words, yes/no, lists of these."""
-    target = make.__init__ if inspect.isclass(make) else make  # type: ignore[misc]
+    target = make.__init__ if inspect.isclass(make) else make
     if inspect.isclass(make) and target is object.__init__:
         return {}
     hints = typing.get_type_hints(target)

@@ -22,7 +22,7 @@ Target = Literal["any", "class", "sign", "real", "none"]
 class Batch:
     """Inputs (n, ...), targets (n,) or (n, k) or None, and sample weights (n,) or None; `x, y = batch` unpacks it."""
 
-    __slots__ = ("x", "y", "weight")
+    __slots__ = ("weight", "x", "y")
 
     def __init__(self, x: Tensor, y: Tensor | None = None, weight: Tensor | None = None):
         self.x, self.y, self.weight = x, y, weight

@@ -46,7 +46,11 @@ def write(path: Path, tensors: dict[str, Tensor], payload: dict[str, Any], keep:
     """Save atomically; with `keep`, the file that was at `path` stays under that name. Raises OSError."""
     from safetensors.torch import save
 
-    tensors = {name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}
+    tensors, held = {name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}, set()
+    for name, t in tensors.items():
+        where = t.untyped_storage().data_ptr()
+        tensors[name] = t.clone() if where in held else t  # the format has no tensors that share memory
+        held.add(where)
     text = json.dumps({"format": FORMAT, **payload})
     content = save(tensors, metadata={"payload": text, "sha256": _digest(text, tensors)})
     write_atomically(path, content, keep)

@@ -83,7 +83,7 @@ def choose(rule: Rule, learner: Learner, chunk: Batch, *, steps_left: float, lon
         return _sized(Choice(eager.plan, eager.advance, eager.seconds_per_step, reason), longest_chunk)
 
     best, rejected = eager, []
-    for option, why_not in _candidates(learner, eager, total, precision):
+    for option, why_not in _candidates(learner, eager, total, precision, len(chunk)):
         candidate = replace(option, threads=threads)
         if why_not:
             rejected.append({"plan": candidate.name, "reason": why_not})
@@ -137,7 +137,7 @@ def _own_threads(device: torch.device) -> int:
     return torch.get_num_threads() if device.type == "cpu" else 0
 
 
-def _candidates(learner: Learner, eager: Trial, total: float, precision: str) -> Iterator[tuple[Plan, str]]:
+def _candidates(learner: Learner, eager: Trial, total: float, precision: str, batches: int) -> Iterator[tuple[Plan, str]]:
     """The plans worth a trial, or the sentence why one is not."""
     device = learner.net.device
     convolutional = _convolutional(learner)
@@ -147,7 +147,9 @@ def _candidates(learner: Learner, eager: Trial, total: float, precision: str) ->
         low = Plan(bf16=True, channels_last=convolutional)
         yield low, "" if native_bf16(device) else "this processor has no native bfloat16"
     compiled = Plan(compiled=True, fused=FUSED_STEPS)
-    if device.type == "cpu" and shutil.which("g++") is None and shutil.which("clang++") is None:
+    if batches < FUSED_STEPS:
+        yield compiled, f"it fuses {FUSED_STEPS} steps, and only {batches} pass at once"
+    elif device.type == "cpu" and shutil.which("g++") is None and shutil.which("clang++") is None:
         yield compiled, "there is no C++ compiler on this machine"
     elif device.type == "cpu" and eager.seconds_per_step > OVERHEAD_BOUND_SECONDS:
         yield compiled, f"a step takes {1e3 * eager.seconds_per_step:.0f} ms of arithmetic, which compiling does not shorten on a CPU"

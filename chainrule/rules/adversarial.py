@@ -81,7 +81,8 @@ def _fooling(side: Net, net: Net, z: Tensor) -> tuple[Tensor, Report]:
 
 def _side(net: Net, name: str) -> Net:
     """The net as one player may change it: the same module, with that player's parameters alone."""
-    return Net(net.module, {k: v for k, v in net.params.items() if k.startswith(name + ".")}, net.buffers, bound=net.bound)
+    return Net(net.module, {k: v for k, v in net.params.items() if k.startswith(name + ".")}, net.buffers, bound=net.bound,
+               caller=net.caller)
 
 
 def _whole(side: Net, net: Net) -> Net:
