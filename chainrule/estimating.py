@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from chainrule.core.errors import Diverged, InputError
 from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Progressed
-from chainrule.core.losses import custom, identity, shares
+from chainrule.core.losses import identity, shares
 from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, rules
 from chainrule.core.rule import Batch, Budget, Learner, Report, Rule, Stage
 from chainrule.core.tree import Tree
-from chainrule.data.encode import Encoder, gather
+from chainrule.data.encode import Encoder, TargetKind, gather
 from chainrule.data.features import scaling
 from chainrule.data.feed import Feed
 from chainrule.data.source import Data, Door, Part, Source
@@ -31,8 +31,8 @@ from chainrule.engine.plan import Plan
 from chainrule.engine.randomness import Aside
 from chainrule.engine.store import Store
 from chainrule.engine.train import Settings, Stop, train
-from chainrule.job import EVALUATION_ROWS, Job, LossLike, _check_fit, _initialise, _steps, make_rule, pick_device
-from chainrule.options import Options, choose_rule, complete, target_kind
+from chainrule.job import EVALUATION_ROWS, Job, LossLike, assemble, pick_device
+from chainrule.options import Options, choose_rule, target_kind
 
 NetLike = str | nn.Module | Callable[[tuple[int, ...], int], nn.Module] | None
 SMALL_ROWS = 1000                # up to here all rows make one batch, in double precision: then a weight of 2 is a row given twice
@@ -112,7 +112,7 @@ class Learned:
 
     module: nn.Module
     encoder: Encoder
-    kind: str
+    kind: TargetKind
     link: Callable[[Tensor], Tensor]
     options: Options
     said: list[str]
@@ -177,7 +177,7 @@ def learn(source: Source, options: Options, *, net: NetLike = None, loss: LossLi
         dtype = torch.float64 if small else torch.float32
         encoder = encoder_of(source, train, weight, kind, rule)
         data = _data(source, encoder, train, valid, _product(weight, emphasis), dtype)
-        return _run(assemble(data, options, chosen, rule, kind, net, loss, dtype), watch)
+        return _run(job_of(data, options, chosen, rule, kind, net, loss, dtype), watch)
 
 
 def go_on(source: Source, options: Options, before: Learned | None, *, net: NetLike = None, loss: LossLike = None,
@@ -194,7 +194,7 @@ def go_on(source: Source, options: Options, before: Learned | None, *, net: NetL
         chosen, rule, kind = _chosen(source, options, net)
         encoder = before.encoder if before else encoder_of(source, rows, weight, kind, rule)
         data = _data(source, encoder, rows, rows[:0], _product(weight, emphasis), dtype)
-        job = assemble(data, options, chosen, rule, kind, net, loss, dtype, module)
+        job = job_of(data, options, chosen, rule, kind, net, loss, dtype, module)
         same = before is not None and (before.options.rule, before.options.optimizer) == (job.options.rule, job.options.optimizer)
         job.rule = carried = Carried(job.rule, before.state if before and same else None)
         learned = _run(job, watch)
@@ -204,37 +204,24 @@ def go_on(source: Source, options: Options, before: Learned | None, *, net: NetL
         return replace(learned, state=carried.state, history=history, epochs=done + 1)
 
 
-def assemble(data: Data, options: Options, chosen: Chosen | None, rule: Chosen, kind: str, net: NetLike, loss: LossLike, dtype: torch.dtype,
-             module: nn.Module | None = None) -> Job:
+def job_of(data: Data, options: Options, chosen: Chosen | None, rule: Chosen, kind: TargetKind, net: NetLike, loss: LossLike,
+           dtype: torch.dtype, module: nn.Module | None = None) -> Job:
     """The job for data that is already encoded. A `module` is trained as it is; without one, `net` makes it."""
     options = options.checked()
-    own = module is not None or not isinstance(net, str | None)
-    choice = complete(options, chosen, rule, data, own, callable(loss))
-    if not len(data.valid):
-        if options.patience:
-            raise InputError("patience needs rows to validate on, and there are none. Set validation_fraction to 0.1, or patience to None.")
-        said = [s for s in choice.said if not s.startswith("patience")]
-        choice = replace(choice, options=replace(choice.options, patience=None), said=said)
-    the_loss = custom(loss, data.task) if callable(loss) else choice.loss.make() if choice.loss else None
-    if the_loss is not None and kind not in the_loss.targets:
-        raise InputError(f"loss {the_loss.name} reads {' or '.join(the_loss.targets)} targets; these are {kind} ones. "
-                         f"Use loss='{'squared' if kind == 'real' else 'cross-entropy' if kind == 'class' else 'hinge'}'.")
-    device = pick_device(options.device)
-    if module is None:
-        with Aside(options.seed, device):
-            module = _made(net, choice.net, data, 1 if kind == "sign" else data.outputs)
-            _initialise(module, options.init or (choice.net.entry.traits.get("init") if choice.net else None))
-    module.to(device=device, dtype=dtype)
-    made = make_rule(rule, the_loss, choice.optimizer, choice.schedule, _steps(choice.options, len(data.train)))
-    name = str(choice.net) if choice.net else type(module).__name__
-    kind_of_job = Job if len(data.valid) else Whole
-    job = kind_of_job(data.source, data, Net.of(module), name, made, str(rule), the_loss, choice.options, choice.said, device, kind,
-                      keeps_last=not len(data.valid) or rule.entry.traits.get("best") == "last")
-    _check_fit(job)
+    if module is None and not isinstance(net, str | None):
+        with Aside(options.seed, pick_device(options.device)):
+            module = _made(net, data, 1 if kind == "sign" else data.outputs)
+    if len(data.valid):
+        return assemble(data, options, chosen, rule, kind, module=module, loss=loss, dtype=dtype)
+    if options.patience:
+        raise InputError("patience needs rows to validate on, and there are none. Set validation_fraction to 0.1, or patience to None.")
+    job = assemble(data, options, chosen, rule, kind, module=module, loss=loss, dtype=dtype, made_as=Whole, keeps_last=True)
+    job.options = replace(job.options, patience=None)
+    job.said = [s for s in job.said if not s.startswith("patience")]
     return job
 
 
-def encoder_of(source: Source, rows: Tensor, weight: Tensor | None, kind: str, rule: Chosen) -> Encoder:
+def encoder_of(source: Source, rows: Tensor, weight: Tensor | None, kind: TargetKind, rule: Chosen) -> Encoder:
     """An encoder fitted on `rows`, each counted as often as its weight says. A constant target is kept, unscaled."""
     spread: Any = rule.entry.traits.get("range", "standard")
     classes = source.classes if kind in ("class", "sign") else ()
@@ -324,18 +311,15 @@ def _product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return b if a is None else a if b is None else a * b
 
 
-def _made(net: NetLike, chosen: Chosen | None, data: Data, outputs: int) -> nn.Module:
-    """A named net, a copy of the caller's module, or what the caller's function makes of (input shape, outputs)."""
+def _made(net: nn.Module | Callable[[tuple[int, ...], int], nn.Module], data: Data, outputs: int) -> nn.Module:
+    """A copy of the caller's module, or what the caller's function makes of (input shape, outputs)."""
     if isinstance(net, nn.Module):
         return copy.deepcopy(net)
-    if callable(net):
-        made = net(data.input_shape, outputs)
-        if not isinstance(made, nn.Module):
-            raise InputError("net is a name, a torch.nn.Module, or a function of (input shape, outputs) that makes one; this one made a "
-                             f"{type(made).__name__}.")
-        return made
-    assert chosen is not None
-    return chosen.make(data.input_shape, outputs)
+    made = net(data.input_shape, outputs)
+    if not isinstance(made, nn.Module):
+        raise InputError("net is a name, a torch.nn.Module, or a function of (input shape, outputs) that makes one; this one made a "
+                         f"{type(made).__name__}.")
+    return made
 
 
 def _run(job: Job, watch: bool) -> Learned:

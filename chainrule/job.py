@@ -18,6 +18,7 @@ from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, inits
 from chainrule.core.rule import Batch, Budget, Descend, Learner, Rule, Stage
 from chainrule.core.tree import clone
+from chainrule.data.encode import TargetKind
 from chainrule.data.feed import Feed
 from chainrule.data.source import Data, Part, Source
 from chainrule.engine.plan import copied
@@ -48,7 +49,7 @@ class Job:
     options: Options
     said: list[str]
     device: torch.device
-    target: str
+    target: TargetKind
     keeps_last: bool = False
 
     def events(self, store: Store | None = None, stop: Stop | None = None, at: int = 0,
@@ -134,8 +135,7 @@ def build(source: Source, options: Options, *, module: nn.Module | None = None, 
     from chainrule.data.splits import parse_split
 
     options = options.checked()
-    device = pick_device(options.device)
-    check_asked(options.plan, options.precision, device)
+    check_asked(options.plan, options.precision, pick_device(options.device))
     net_chosen, rule_chosen = choose_rule(options, module is not None)
     classes = [c.strip() for c in options.classes.split(",")] if options.classes else None
     kind = target_kind(rule_chosen, source, len(classes) if classes else len(source.classes))
@@ -144,30 +144,34 @@ def build(source: Source, options: Options, *, module: nn.Module | None = None, 
     data = prepare(source, split=parse_split(options.split) if options.split else None, seed=options.seed,
                    range=rule_chosen.entry.traits.get("range", "standard"), target=kind,
                    flatten=rule_chosen.entry.traits["reads"] == "features", classes=classes, weights=weights, open_log=open_log)
+    return assemble(data, options, net_chosen, rule_chosen, kind, module=module, loss=loss)
+
+
+def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chosen: Chosen, kind: TargetKind, *,
+             module: nn.Module | None = None, loss: LossLike = None, dtype: torch.dtype = torch.float32, made_as: type[Job] = Job,
+             keeps_last: bool = False) -> Job:
+    """The job for data that is already split and encoded, with what the options leave open chosen."""
+    device = pick_device(options.device)
     choice = complete(options, net_chosen, rule_chosen, data, module is not None, callable(loss))
     the_loss = custom(loss, data.task) if callable(loss) else choice.loss.make() if choice.loss else None
     if the_loss is not None and kind not in the_loss.targets:
         raise InputError(f"loss {the_loss.name} reads {' or '.join(the_loss.targets)} targets; {data.name} gives {kind} ones. "
                          f"Use --loss {'squared' if kind == 'real' else 'cross-entropy' if kind == 'class' else 'hinge'}.")
-    torch_state = torch.get_rng_state()
-    torch.manual_seed(options.seed)
-    try:
+    init = options.init
+    with Aside(options.seed, device):
         if module is None:
             assert choice.net is not None
-            outputs = 1 if kind == "sign" else data.outputs
-            module = choice.net.make(data.input_shape, outputs)
-            _initialise(module, options.init or choice.net.entry.traits.get("init"))
-        elif options.init:
-            _initialise(module, options.init)
-    finally:
-        torch.set_rng_state(torch_state)
-    module.to(device)
-    net = Net.of(module)
-    steps = _steps(choice.options, len(data.train))
-    rule = make_rule(rule_chosen, the_loss, choice.optimizer, choice.schedule, steps)
+            module = choice.net.make(data.input_shape, 1 if kind == "sign" else data.outputs)
+            init = init or choice.net.entry.traits.get("init")
+        if init:
+            from chainrule.nets.initial import initialise
+
+            initialise(module, inits.choose(init))
+    module.to(device=device, dtype=dtype)
+    rule = make_rule(rule_chosen, the_loss, choice.optimizer, choice.schedule, _steps(choice.options, len(data.train)))
     name = str(choice.net) if choice.net else type(module).__name__
-    job = Job(source, data, net, name, rule, str(rule_chosen), the_loss, choice.options, choice.said, device, kind,
-              keeps_last=rule_chosen.entry.traits.get("best") == "last")
+    job = made_as(data.source, data, Net.of(module), name, rule, str(rule_chosen), the_loss, choice.options, choice.said, device, kind,
+                  keeps_last=keeps_last or rule_chosen.entry.traits.get("best") == "last")
     _check_fit(job)
     return job
 
@@ -195,13 +199,6 @@ def pick_device(name: str) -> torch.device:
     if (name == "cuda" and not torch.cuda.is_available()) or (name == "mps" and not torch.backends.mps.is_available()):
         raise InputError(f"--device {name} is not on this machine. Use --device cpu, or leave it out.")
     return torch.device(name)
-
-
-def _initialise(module: nn.Module, name: str | None) -> None:
-    if name:
-        from chainrule.nets.initial import initialise
-
-        initialise(module, inits.choose(name))
 
 
 def _steps(options: Options, n: int) -> int:

@@ -21,6 +21,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from chainrule.core.errors import Diverged
+from chainrule.data.source import Part
+from chainrule.estimating import ROUNDS, Rounds
 from chainrule.estimators import NetworkClassifier, NetworkGenerator, NetworkRegressor, NetworkTransformer
 from chainrule.nets.adversarial import GAN
 
@@ -81,6 +83,17 @@ def test_a_weight_of_two_is_a_row_given_twice_in_a_frame_with_words():
     weighted, repeated = clone(net).fit(frame, y, w), clone(net).fit(frame.iloc[at], y[at])
     np.testing.assert_allclose(weighted.predict_proba(frame), repeated.predict_proba(frame), atol=1e-6)
     assert np.abs(weighted.predict_proba(frame) - clone(net).fit(frame, y).predict_proba(frame)).max() > 1e-3
+
+
+def test_rows_of_no_weight_are_absent():
+    """They do not even make a set large: without them it is one batch, with them it would be many."""
+    X, y = load_digits(return_X_y=True)
+    X, y, w = X[:1200], y[:1200], np.arange(1200) % 3 == 0
+    net = NetworkClassifier("mlp:hidden=8", epochs=5, random_state=0)
+    few = clone(net).fit(X[w], y[w])
+    some = clone(net).fit(np.where(w[:, None], X, 1e9), np.where(w, y, 99), w)
+    np.testing.assert_allclose(some.predict_proba(X), few.predict_proba(X), atol=1e-6)
+    assert list(some.classes_) == list(range(10))
 
 
 @pytest.mark.parametrize("optimizer", ["adam:rate=0.01", "momentum:rate=0.1"])
@@ -250,6 +263,27 @@ def test_probabilities_add_up(net, classes):
     assert said.score(X, y) > 0.65
 
 
+def test_only_the_talkative_talk(capsys):
+    X, y = load_iris(return_X_y=True)
+    NetworkClassifier(epochs=5).fit(X, y)
+    assert capsys.readouterr() == ("", "")
+    NetworkClassifier(epochs=5, verbose=True).fit(X, y)
+    out, err = capsys.readouterr()
+    assert not out
+    assert "5" in err
+
+
+@pytest.mark.parametrize("size", [1, 7, ROUNDS, 2 * ROUNDS])
+def test_a_round_is_the_same_rows_over_and_over(size):
+    part = Part(torch.arange(6.0).reshape(3, 2), torch.tensor([1, 0, 2]), torch.tensor([7, 8, 9]))
+    chunks = list(Rounds(part, lambda x: 2 * x, device=torch.device("cpu")).chunks(0, 0, size))
+    assert sum(map(len, chunks)) == ROUNDS
+    assert max(map(len, chunks)) <= size
+    for batch in (chunk[i] for chunk in chunks for i in range(len(chunk))):
+        assert torch.equal(batch.x, 2 * part.x)
+        assert torch.equal(batch.y, part.y)
+
+
 # ---- going on
 
 def test_streams_may_come_class_by_class():
@@ -287,6 +321,8 @@ def test_codes_are_the_hidden_probabilities():
     unit = np.where(high > low, (X - low) / np.where(high > low, high - low, 1), 0)
     w, c = (codes.module_.state_dict()[k].numpy() for k in ("weight", "hidden_bias"))
     np.testing.assert_allclose(codes.transform(X), 1 / (1 + np.exp(-(unit @ w.T + c))), atol=1e-6)
+    shares = NetworkTransformer("mixture:components=3,covariance=diagonal", epochs=3, random_state=0).fit_transform(load_iris().data)
+    np.testing.assert_allclose(shares.sum(1), 1)
     assert list(codes.get_feature_names_out()) == [f"networktransformer{i}" for i in range(6)]
     assert make_pipeline(codes, NetworkClassifier(epochs=20)).fit(X, load_digits().target[:100]).predict(X).shape == (100,)
 
@@ -314,7 +350,7 @@ def test_samples_have_the_shape_of_a_row(net, shape):
 @pytest.mark.parametrize(("options", "message"), [
     ({"net": "mpl"}, "Did you mean mlp"),
     ({"optimizer": "adam:rte=1"}, "rate"),
-    ({"loss": "absolute"}, "Use loss='cross-entropy'"),
+    ({"loss": "absolute"}, "Use --loss cross-entropy"),
     ({"rule": "divergence"}, "learns without targets"),
     ({"epochs": 0}, "at least 1"),
     ({"patience": 3, "validation_fraction": 0}, "validation_fraction to 0.1"),

@@ -32,13 +32,19 @@ class Net:
     def __call__(self, *inputs: Any) -> Any:
         if self.bound:
             return self.module(*inputs)
-        return torch.func.functional_call(self.module, (self.params, self.buffers), inputs)
+        return torch.func.functional_call(self.module, self._held(), inputs, tie_weights=False)
 
     def call(self, method: str, *inputs: Any) -> Any:
         """Like calling the net, but runs the module's `method` (an encoder, a decoder, an energy)."""
         if self.bound:
             return getattr(self.module, method)(*inputs)
-        return torch.func.functional_call(self.caller, (_below(self.params), _below(self.buffers)), (method, *inputs))
+        held = {f"module.{name}": t for name, t in self._held().items()}
+        return torch.func.functional_call(self.caller, held, (method, *inputs), tie_weights=False)
+
+    def _held(self) -> dict[str, Tensor]:
+        """A tensor for every place of the module. Torch's own tying would leave a submodule that is used twice with the wrong ones."""
+        tensors = self.tensors
+        return {**tensors, **{name: tensors[first] for name, first in self.caller.ties.items() if first in tensors}}
 
     def at(self, params: dict[str, Tensor]) -> Net:
         """The same net at other parameters."""
@@ -47,7 +53,7 @@ class Net:
     def clone(self) -> Net:
         """A net on the same module whose tensors are copies: what is done to it leaves the original alone."""
         params = {k: v.detach().clone() for k, v in self.params.items()}
-        return Net(self.module, params, {k: v.detach().clone() for k, v in self.buffers.items()})
+        return Net(self.module, params, {k: v.detach().clone() for k, v in self.buffers.items()}, caller=self.caller)
 
     def load(self, other: Net) -> None:
         """Copy another net's tensors into this one's, in place."""
@@ -81,18 +87,24 @@ class Net:
 
 
 class Caller(nn.Module):
-    """Lets `functional_call` reach methods other than `forward`; made once a net, since compiled code cannot make modules."""
+    """Lets `functional_call` reach methods other than `forward`; made once a net, since compiled code cannot make modules.
+
+    `ties` maps the further names of tensors that are used in several places to their first.
+    """
 
     def __init__(self, module: nn.Module):
         super().__init__()
         self.module = module
+        self.ties: dict[str, str] = {}
+        first: dict[int, str] = {}
+        for path, part in module.named_modules():
+            for name, t in [*part._parameters.items(), *part._buffers.items()]:
+                place = f"{path}.{name}" if path else name
+                if t is not None and first.setdefault(id(t), place) != place:
+                    self.ties[place] = first[id(t)]
 
     def forward(self, method: str, *inputs: Any) -> Any:
         return getattr(self.module, method)(*inputs)
-
-
-def _below(tree: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"module.{name}": t for name, t in tree.items()}
 
 
 def _again(tensors: Iterable[Any], modules: Any) -> Net:

@@ -99,7 +99,7 @@ def of_frame(frame: Any, where: str) -> Table:
 
     try:
         held = nw.from_native(frame, eager_only=True)
-        columns = tuple(_column(held[name], where) for name in held.columns)
+        columns = tuple(_column(series, where) for series in held.iter_columns())
     except (TypeError, nw.exceptions.NarwhalsError) as error:
         raise InputError(f"{where}: expected a data frame in memory with distinct column names; {_first_line(error)}.") from None
     table = Table(columns)

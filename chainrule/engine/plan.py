@@ -120,6 +120,7 @@ def fused(step: Step, like: Net, k: int, backend: str = "inductor") -> Advance:
         _settle(state, now)
         return stacked_reports(reports)
 
+    run.__code__ = run.__code__.replace()  # torch allows eight programs a code object; every plan gets its own
     options: dict[str, Any] | None = {"fallback_random": True} if backend == "inductor" else None  # the numbers eager would have drawn
     compiled = torch.compile(run, fullgraph=True, dynamic=False, backend=backend, options=options)
 

@@ -16,7 +16,9 @@ class Randomness:
     def __init__(self, seed: int, device: torch.device):
         self.cuda = device if device.type == "cuda" else None
         outside = self._capture()
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
+        if self.cuda is not None:
+            torch.cuda.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
         self.inside = self._capture()

@@ -114,11 +114,15 @@ class Training:
             for sentence in restored.warnings:
                 yield self._event(Warned, message=sentence)
         self.ending = self.position.finished
-        while not self.ending:
-            yield from self._stage(self.stages[self.position.stage], restored)
-            restored = None
-            if self.ending in ("budget", "patience") and self.position.stage + 1 < len(self.stages):
-                self._next_stage()
+        threads = torch.get_num_threads()
+        try:
+            while not self.ending:
+                yield from self._stage(self.stages[self.position.stage], restored)
+                restored = None
+                if self.ending in ("budget", "patience") and self.position.stage + 1 < len(self.stages):
+                    self._next_stage()
+        finally:
+            torch.set_num_threads(threads)
         yield self._end()
 
     def _stage(self, stage: Stage, restored: Restored | None) -> Iterator[Event]:
