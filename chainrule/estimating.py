@@ -278,7 +278,7 @@ def _data(source: Source, encoder: Encoder, train: Tensor, valid: Tensor, weight
                 Door(part(train[:0])), lambda x: encoder.ready(x).to(dtype))
 
 
-def _chosen(source: Source, options: Options, net: NetLike) -> tuple[Chosen | None, Chosen, str]:
+def _chosen(source: Source, options: Options, net: NetLike) -> tuple[Chosen | None, Chosen, TargetKind]:
     """Net (None: choose later, or it is the caller's own), rule, and the kind of targets it reads. Raises InputError."""
     chosen, rule = choose_rule(options, not isinstance(net, str | None))
     wanted = rule.entry.traits["target"]

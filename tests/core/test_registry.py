@@ -1,0 +1,109 @@
+"""Names with options: what a user writes is read by the signature, and what does not fit is answered with what would."""
+
+from typing import Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chainrule.core import registry
+from chainrule.core.errors import InputError
+from chainrule.core.registry import Registry, options_of
+
+shapes = Registry("shape", "tests_without_such_a_package")
+shapes._discovered = True
+
+
+@shapes("box", source="Euclid", solid=True)
+def box(inputs, *, sides: tuple[int, ...] = (3, 4), scale: float = 1.0, turned: bool = False, colour: Literal["red", "blue"] = "red",
+        label: str | None = None, count: int = 1):
+    """A box. More about it."""
+    return inputs, sides, scale, turned, colour, label, count
+
+
+@shapes(source="Archimedes")
+def thin_disc(*, radius: float):
+    """A disc."""
+    return radius
+
+
+@shapes("ball")
+class Ball:
+    """A ball."""
+
+    def __init__(self, inputs, *, radius: float = 2.0, hidden: dict | None = None):
+        self.inputs, self.radius = inputs, radius
+
+
+def test_a_name_alone_takes_the_defaults():
+    assert shapes.choose("box").make("in") == ("in", (3, 4), 1.0, False, "red", None, 1)
+    assert shapes.choose("ball").make("in").radius == 2.0
+
+
+@pytest.mark.parametrize(("spec", "got"), [
+    ("box:sides=5x6x7", ((5, 6, 7), 1.0, False, "red", None, 1)),
+    ("box:8", ((8,), 1.0, False, "red", None, 1)),
+    ("box:8x9,scale=1e-3,turned=yes", ((8, 9), 1e-3, True, "red", None, 1)),
+    (" box : colour = blue , label = big one ", ((3, 4), 1.0, False, "blue", "big one", 1)),
+    ("box:label=none,turned=off,count=7", ((3, 4), 1.0, False, "red", None, 7)),
+])
+def test_options_are_read_by_their_types(spec, got):
+    assert shapes.choose(spec).make("in")[1:] == got
+
+
+@pytest.mark.parametrize(("spec", "message"), [
+    ("bxo", "no shape called 'bxo'. Did you mean box?"),
+    ("zzz", "no shape called 'zzz'. Known: ball, box, thin-disc."),
+    ("box:colur=red", "shape box has no option 'colur'. Did you mean colour?"),
+    ("box:scale=big", "box expects scale to be a number; got 'big'. Write box:scale=1.0."),
+    ("box:count=1.5", "box expects count to be a whole number; got '1.5'. Write box:count=1."),
+    ("box:turned=maybe", "box expects turned to be yes or no; got 'maybe'. Write box:turned=no."),
+    ("box:colour=green", "box expects colour to be one of red, blue; got 'green'. Write box:colour=red."),
+    ("box:sides=3xa", "box expects sides to be a list of whole numbers joined by x; got '3xa'. Write box:sides=3x4."),
+    ("box:scale=1,2", "shape box cannot place '2': write key=value; its options are sides, scale"),
+    ("thin-disc", "shape thin-disc needs radius: write thin-disc:radius=0.1."),
+    ("ball:hidden=1", "shape ball has no option 'hidden'. Did you mean"),
+])
+def test_what_does_not_fit_is_answered_with_what_would(spec, message):
+    with pytest.raises(InputError) as refused:
+        shapes.choose(spec)
+    said = str(refused.value)
+    assert message.rstrip("?") in said or (message.startswith("shape ball") and "no option 'hidden'" in said)
+
+
+SPECS = st.fixed_dictionaries({}, optional={
+    "sides": st.lists(st.integers(-9, 999), min_size=1, max_size=4).map(tuple), "scale": st.floats(allow_nan=False, allow_infinity=False),
+    "turned": st.booleans(), "colour": st.sampled_from(["red", "blue"]), "label": st.none() | st.sampled_from(["a", "b c"]),
+    "count": st.integers()})
+
+
+@settings(max_examples=80, deadline=None)
+@given(SPECS)
+def test_the_spelling_of_a_choice_reads_back_equal(options):
+    chosen = registry.Chosen(shapes.find("box"), options)
+    assert shapes.choose(str(chosen)) == chosen
+
+
+def test_an_entry_knows_its_summary_its_source_and_its_traits():
+    entry = shapes.find("box")
+    assert (entry.summary, entry.source, entry.traits["solid"]) == ("A box. More about it.", "Euclid", True)
+    assert list(options_of(Ball)) == ["radius"], "what a user cannot write is no option"
+    assert shapes.names() == ["ball", "box", "thin-disc"]
+
+
+def test_two_places_may_not_claim_one_name():
+    def box():
+        """Another box."""
+
+    box.__module__ = "elsewhere"
+    with pytest.raises(ValueError, match="two shapes are called box"):
+        shapes("box")(box)
+
+
+def test_the_house_has_names_of_every_kind_each_with_a_line_about_it():
+    for kind in (registry.nets, registry.rules, registry.optimizers, registry.schedules, registry.inits, registry.losses):
+        entries = kind.entries()
+        assert len(entries) >= 3
+        for entry in entries:
+            assert entry.summary.endswith("."), f"{kind.noun} {entry.name} has no sentence about it"
+            assert entry.source, f"{kind.noun} {entry.name} has no source"
