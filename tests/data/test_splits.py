@@ -85,7 +85,7 @@ def test_time_runs_from_training_to_test(times, seed):
     try:
         parts = split(source, seed=seed)
     except InputError as error:
-        assert "different times" in str(error)  # noqa: PT017 (too few times is allowed to be refused)
+        assert "different times" in str(error)
         assert len(set(times)) < len(times)
         return
     assert_divides(parts, range(len(times)))
