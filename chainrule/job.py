@@ -29,7 +29,7 @@ from chainrule.engine.train import Settings, Stop, train
 from chainrule.options import Options, choose_rule, complete, target_kind
 
 LossLike = str | Callable[[Tensor, Tensor], Tensor] | None
-EVALUATION_ROWS = 1000
+EVALUATION_ROWS = 250   # a forward pass of more holds more memory than a step, and is hardly faster
 DENSITY_ROWS = 2000
 FIT_ROWS = 8
 DENSITIES = {"free_energy": "free_energy", "log_prob": "log_likelihood"}
@@ -91,7 +91,7 @@ class Job:
 
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
-        """Raw scores (n, outputs) for stored inputs (n, ...), a thousand rows at a time."""
+        """Raw scores (n, outputs) for stored inputs (n, ...), a few hundred rows at a time."""
         parts = [self.net(self.data.ready(rows.to(self.device))).float() for rows in x.split(EVALUATION_ROWS)]
         return torch.cat(parts)
 

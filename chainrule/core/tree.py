@@ -68,12 +68,16 @@ def value_and_grad(f: Callable[..., tuple[Tensor, Any]], net: Net, *args: Any) -
     break batch normalisation under `vmap(grad)`.
     """
     if net.bound:
-        with torch.enable_grad():
+        if torch.is_grad_enabled():
             value, aux = f(net, *args)
-        kept = [p for p in net.params.values() if p.requires_grad]
-        grads = iter(torch.autograd.grad(value, kept, allow_unused=True))
-        taken = ((name, p, next(grads) if p.requires_grad else None) for name, p in net.params.items())
-        return value.detach(), aux, {name: torch.zeros_like(p) if g is None else g for name, p, g in taken}
+        else:
+            with torch.enable_grad():
+                value, aux = f(net, *args)
+        kept = {name: p for name, p in net.params.items() if p.requires_grad}
+        grads = dict(zip(kept, torch.autograd.grad(value, list(kept.values()), allow_unused=True), strict=True))
+        if len(grads) < len(net.params) or any(g is None for g in grads.values()):
+            grads = {name: torch.zeros_like(p) if grads.get(name) is None else grads[name] for name, p in net.params.items()}
+        return value.detach(), aux, grads
 
     def at(params: dict[str, Tensor], net: Net, *args: Any) -> tuple[Tensor, Any]:
         return f(net.at(params), *args)

@@ -99,7 +99,7 @@ def eager(step: Step) -> Advance:
 
 def stacked_reports(reports: list[Report]) -> Report:
     with torch.no_grad():
-        return {name: torch.stack([r[name].detach() for r in reports]) for name in reports[0]}
+        return {name: torch.stack([r[name] for r in reports]) for name in reports[0]}
 
 
 def fused(step: Step, like: Net, k: int, backend: str = "inductor") -> Advance:
