@@ -74,7 +74,7 @@ class Folder:
         try:
             record = json.loads(path.read_bytes())
             stated = record.pop("sha256")
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, RecursionError):
             raise CorruptFile(f"{path} is not whole JSON. Restore it from a copy, or train again.") from None
         if record.get("format") != FORMAT:
             raise InputError(f"{path} was written by chainrule {record.get('chainrule', '?')} (format {record.get('format')}); this is "
@@ -92,7 +92,7 @@ class Folder:
             return None
         try:
             return json.loads(path.read_bytes())
-        except ValueError:
+        except (ValueError, RecursionError):
             raise CorruptFile(f"{path} is not whole JSON. Delete it, or train again.") from None
 
     def write_encoder(self, data: Data, run: str) -> None:

@@ -35,7 +35,6 @@ def located(net, batches, rule=None, state=None):
     fault = locate(rule, one, batches)
     for kept, now in zip(leaves(before), leaves([net.tensors, one.state]), strict=True):
         assert torch.equal(kept.nan_to_num(7), now.nan_to_num(7)), "looking touched the learner"
-    assert not any(m._forward_hooks for m in net.module.modules()), "a hook was left behind"
     return fault
 
 

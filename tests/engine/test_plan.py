@@ -106,6 +106,25 @@ def test_a_compiled_plan_agrees_with_eager():
     assert apart(plan, dense(0.3), rule, chunk(3)) < rule.tolerance
 
 
+def test_what_a_rule_returns_anew_is_settled_in_the_tensors_it_was_given():
+    """Parameters, buffers and state alike; eagerly the new ones are simply passed on."""
+
+    def step(net, state, batch):
+        params = {k: p * 2 for k, p in net.params.items()}
+        buffers = {k: b + 1 for k, b in net.buffers.items()}
+        return Net(net.module, params, buffers, caller=net.caller), {"n": state["n"] + 1}, {"loss": batch.x.sum()}
+
+    net = dense(norm=True)
+    together, _ = fused(step, net, 2, backend="aot_eager")(Learner(net, {"n": torch.zeros(())}), chunk(2))
+    twin = dense(norm=True)
+    with torch.no_grad():
+        there, _ = eager(step)(Learner(twin, {"n": torch.zeros(())}), chunk(2))
+    assert together.net.params["0.weight"] is net.params["0.weight"]
+    torch.testing.assert_close(clone(net.tensors), clone(there.net.tensors))
+    torch.testing.assert_close(clone(net.params["0.weight"]), 4 * clone(twin.params["0.weight"]))
+    assert float(together.state["n"]) == 2
+
+
 def test_any_number_of_programs_can_be_compiled_in_one_process():
     """Torch gives up on a function after eight programs; a session that trains a ninth net must not notice."""
     for i in range(9):
