@@ -9,6 +9,7 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.core.files import write_atomically
+from chainrule.data.tables import is_number
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run rather than show
 
@@ -46,12 +47,5 @@ def write_predictions(path: Path, values: Tensor, names: Sequence[str], task: st
 
 def shielded(name: str) -> str:
     """A name that a spreadsheet shows instead of running it."""
-    return f"'{name}" if name.startswith(FORMULA) and not _is_number(name) else name
+    return f"'{name}" if name.startswith(FORMULA) and not is_number(name) else name
 
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

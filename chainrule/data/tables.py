@@ -55,7 +55,7 @@ def _read_text(path: Path) -> Any:
     except pl.exceptions.PolarsError as error:
         hint = "Save it as UTF-8." if "utf" in str(error).lower() else "Each line needs as many values as the first has names."
         raise CorruptFile(f"{path} is not a table of values separated by {separator!r}: {_first_line(error)}. {hint}") from None
-    if all(_is_number(name) for name in frame.columns):
+    if all(is_number(name) for name in frame.columns):
         raise InputError(f"{path} starts with numbers ({', '.join(frame.columns[:3])}, ...); expected a line of column names. Add one.")
     return frame.with_columns([_retyped(frame[name]) for name, kind in frame.schema.items() if kind == pl.String])
 
@@ -76,7 +76,7 @@ def _retyped(series: Any) -> Any:
     return words
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:
