@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule import runs
-from chainrule.core.errors import Diverged, InputError, Interrupted
+from chainrule.core.errors import ChainruleError, Diverged, InputError, Interrupted
 from chainrule.core.events import Diagnosed, Event, Finished, Planned, Started, Warned
 from chainrule.data.source import Source
 from chainrule.engine.lock import RunLock
@@ -134,6 +134,9 @@ def _go(path: Path, job: Job, reading: float, progress: bool, sinks: Iterable[Si
     folder.write_json(runs.SUMMARY, {"seconds": {"total": total, "reading": reading, **timing}})
     if finished.reason == "diverged":
         raise Diverged(f"The loss stopped being finite; the last good weights are in {path}. {fault}")
+    if not finished.saved:
+        raise ChainruleError(f"Trained to step {finished.steps}, but the end could not be saved to {path}; the checkpoint before it is "
+                             f"whole. Free some space and go on with: chainrule resume {path}")
     if finished.reason == "interrupted":
         raise Interrupted(f"Interrupted; everything is saved. Go on with: chainrule resume {path}", stop.requested if stop else "SIGINT")
     run = Run(path, job=job)

@@ -206,6 +206,26 @@ def test_mistakes_get_one_sentence(options, sentence):
         train(**options)
 
 
+def test_a_run_whose_end_could_not_be_saved_says_so_and_can_go_on(monkeypatch):
+    from chainrule.core.errors import ChainruleError
+    from chainrule.engine.store import Store
+
+    whole, save = train(out="whole"), Store.save
+
+    def full(self, net, state, best, randomness, position):
+        if position.epoch == 2:
+            raise OSError(28, "No space left on device")
+        return save(self, net, state, best, randomness, position)
+
+    monkeypatch.setattr(Store, "save", full)
+    with pytest.raises(ChainruleError, match="could not be saved"):
+        train(out="full", save_every=0.0)
+    monkeypatch.setattr(Store, "save", save)
+    resumed = cr.resume("full", progress=False)
+    for name, t in whole.net.state_dict().items():
+        assert torch.equal(t, resumed.net.state_dict()[name])
+
+
 def test_saving_never_happens_without_being_said():
     seen = []
     train(save_every=0.0, sinks=[seen.append], out="said")

@@ -106,6 +106,7 @@ class Finished(Event):
     best_epoch: int
     best: dict[str, float]
     timing: dict[str, float]
+    saved: bool = True
 
 
 KINDS: dict[str, type[Event]] = {

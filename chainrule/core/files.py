@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 from pathlib import Path
 
 STRAY = ".tmp"
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
 def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> None:
@@ -36,13 +39,21 @@ def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> No
 
 
 def keep_as(path: Path, older: Path) -> None:
-    """Give the file at `path` a second name, `older`, replacing what bore it; `path` is never absent in between."""
+    """Give the file at `path` a second name, `older`, replacing what bore it; `path` is never absent in between.
+
+    Where the file system knows no second names, `older` becomes a copy.
+    """
     if not path.exists():
         return
     link = older.with_name(f".{older.name}.{os.getpid()}{STRAY}")
     link.unlink(missing_ok=True)
     try:
-        os.link(path, link)
+        try:
+            os.link(path, link)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            shutil.copyfile(path, link)
         os.replace(link, older)
     finally:
         link.unlink(missing_ok=True)  # a rename between two names of one file does nothing and leaves both

@@ -318,7 +318,7 @@ class Training:
         self.net.module.eval()
         return self._event(Finished, reason=self.ending, epochs=position.epoch, steps=position.step,
                            best_epoch=position.best.get("epoch", 0), best=position.best.get("measures", {}),
-                           timing={"training": self._seconds() - self.compiling, "compiling": self.compiling})
+                           timing={"training": self._seconds() - self.compiling, "compiling": self.compiling}, saved=not self.unsaved)
 
     def _seconds(self) -> float:
         return self.before + time.perf_counter() - self.began

@@ -91,3 +91,17 @@ def test_strays_are_removed_and_nothing_else(tmp_path):
     assert remove_strays(tmp_path) == 2
     assert set(names(tmp_path)) == {*keep, "below"}
     assert (tmp_path / "below" / f".y.5{STRAY}").exists()
+
+
+def test_where_no_second_name_can_be_given_the_older_file_is_a_copy(tmp_path, monkeypatch):
+    """File systems of memory cards and some network shares refuse hard links."""
+
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    path, older = tmp_path / "last", tmp_path / "previous"
+    files.write_atomically(path, b"one")
+    files.write_atomically(path, b"two", keep=older)
+    assert (path.read_bytes(), older.read_bytes()) == (b"two", b"one")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last", "previous"]
