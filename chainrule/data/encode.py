@@ -16,12 +16,13 @@ from chainrule.data.columns import Table
 from chainrule.data.download import to_stderr
 from chainrule.data.features import Features, Range, moments
 from chainrule.data.source import Source
+from chainrule.data.symbols import Symbols, Vocabulary, one_hot, widened
 from chainrule.data.targets import as_codes, as_numbers
 
 FORMAT = 1
 WIDE = 64  # uint8 rows at least this wide are pixels
 TargetKind = Literal["class", "real", "sign", "none"]
-Kind = Literal["table", "pixels", "array"]
+Kind = Literal["table", "pixels", "array", "symbols"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Encoder:
     y_scale: Tensor | None = None
     apart: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    vocabulary: Vocabulary | None = None
 
     @classmethod
     def fit(cls, source: Source, rows: Tensor, *, target: TargetKind, range: Range = "standard", flatten: bool = False,
@@ -53,11 +55,18 @@ class Encoder:
         """Learn from `rows` of the source and from nothing else. `maximum` is the largest value a pixel can have, where known."""
         notes: list[str] = []
         left_out: set[str] = set()
-        kind, features, scale = "array", None, None
+        shape: tuple[int, ...]
+        kind, features, scale, vocabulary = "array", None, None, None
         if isinstance(source.inputs, Table):
             features, notes = Features.fit(source.inputs, rows, range)
             kind, shape = "table", (len(features.names),)
             left_out = {c.name for c in source.inputs.columns} - {c.name for c in features.columns}
+        elif isinstance(source.inputs, Symbols):
+            follows = source.inputs.next_symbol and source.task == "classification"
+            vocabulary = Vocabulary.of_rows(source.inputs, rows, source.targets if follows else None)
+            kind, shape = "symbols", source.inputs.shape[1:]
+            if follows and target == "class" and not classes:
+                classes = vocabulary.names
         else:
             x = source.inputs
             shape = tuple(x.shape[1:])
@@ -81,12 +90,13 @@ class Encoder:
         apart = (*roles, *sorted(left_out))
         names = _target_names(source, y_scale)
         return cls(kind, shape, range, target, tuple(classes), names, flatten, float(maximum or 1),  # type: ignore[arg-type]
-                   features, scale, y_scale, apart, tuple(notes))
+                   features, scale, y_scale, apart, tuple(notes), vocabulary)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """A row as a net reads it, without the sample axis."""
-        return (math.prod(self.shape),) if self.flatten else self.shape
+        shape = self.shape if self.vocabulary is None else (*self.shape, len(self.vocabulary))
+        return (math.prod(shape),) if self.flatten else shape
 
     @property
     def outputs(self) -> int:
@@ -102,7 +112,7 @@ class Encoder:
         return self.features.names if self.features else ()
 
     def inputs(self, rows_of: Any, rows: Tensor | None = None, say: Callable[[str], None] = to_stderr) -> Tensor:
-        """Rows as they are stored, (n, ...): uint8 for pixels, else scaled float32. Takes a Source, a Table, a frame or an array.
+        """Rows as they are stored, (n, ...): uint8 pixels, codes of symbols, else scaled float32. Takes a Source, its inputs, a frame.
 
         Raises InputError in one sentence where columns or shape are not those of training; tells `say` of columns passed over.
         """
@@ -114,6 +124,17 @@ class Encoder:
                 raise InputError(f"{where}: expected a table with the columns {', '.join(c.name for c in self.features.columns[:10])}; "
                                  "got an array.")
             return self.features.encode(held, rows, where, self.apart, say)
+        if self.vocabulary is not None:
+            if not isinstance(held, Symbols):
+                raise InputError(f"{where}: expected text or sequences of symbols; got rows of numbers. Give a .txt or FASTA file.")
+            short = not held.next_symbol and self.classes != self.vocabulary.names
+            if held.shape[1:] != self.shape and not short:
+                raise InputError(f"{where} has a context of {held.shape[1]} symbols; the network was trained on {self.shape[0]}. Read it "
+                                 "with that context.")
+            return widened(self.vocabulary.recode(held, rows), self.shape[0], self.vocabulary.padding, where)
+        if isinstance(held, Symbols):
+            raise InputError(f"{where} is text or sequences of symbols; the network was trained on rows of shape {self.shape}. Give such "
+                             "rows.")
         if isinstance(held, Table):
             raise InputError(f"{where} is a table; the network was trained on rows of shape {self.shape}. Give an array or images.")
         x = held if isinstance(rows_of, Source) else arrays.of_inputs(held, where)
@@ -133,7 +154,10 @@ class Encoder:
         return x.flatten(1) if self.flatten else x
 
     def ready(self, x: Tensor) -> Tensor:
-        """Stored inputs as a net reads them: float32, pixels in [0, 1], on whatever device they are."""
+        """Stored inputs as a net reads them: float32, pixels in [0, 1], symbols one-hot, on whatever device they are."""
+        if self.vocabulary is not None:
+            hot = one_hot(x, len(self.vocabulary))                   # (n, t, symbols)
+            return hot.flatten(1) if self.flatten else hot
         return x.to(torch.float32) / self.maximum if self.kind == "pixels" else x.to(torch.float32)
 
     def targets(self, source: Source, rows: Tensor | None = None) -> Tensor | None:
@@ -151,7 +175,8 @@ class Encoder:
             return ((y - self.y_scale[0]) / self.y_scale[1]).float()
         codes, names = as_codes(source.task, source.targets, source.classes, source.name)
         place = {c: i for i, c in enumerate(self.classes)}
-        y = torch.tensor([place.get(c, -1) for c in names])[gather(codes, rows)]
+        unseen = self.vocabulary.unknown if self.vocabulary and self.classes == self.vocabulary.names else -1
+        y = torch.tensor([place.get(c, unseen) for c in names])[gather(codes, rows)]
         if bool((y < 0).any()):
             row = int((y < 0).nonzero()[0, 0])
             row = row if rows is None else int(rows[row])
@@ -171,10 +196,12 @@ class Encoder:
     def to_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors for safetensors and a JSON-able rest, from which `from_state` makes an equal encoder."""
         held = {"columns": self.features.scale if self.features else None, "scale": self.scale, "y_scale": self.y_scale}
-        meta = {"format": FORMAT, "kind": self.kind, "shape": list(self.shape), "range": self.range, "target": self.target,
-                "classes": list(self.classes), "target_names": list(self.target_names), "flatten": self.flatten, "maximum": self.maximum,
-                "apart": list(self.apart),
-                "notes": list(self.notes), "columns": self.features.to_json() if self.features else None}
+        meta: dict[str, Any] = {
+            "format": FORMAT, "kind": self.kind, "shape": list(self.shape), "range": self.range, "target": self.target,
+            "classes": list(self.classes), "target_names": list(self.target_names), "flatten": self.flatten, "maximum": self.maximum,
+            "apart": list(self.apart), "notes": list(self.notes), "columns": self.features.to_json() if self.features else None}
+        if self.vocabulary is not None:
+            meta |= {"symbols": list(self.vocabulary.symbols), "unit": self.vocabulary.unit}
         return {name: tensor.contiguous() for name, tensor in held.items() if tensor is not None}, meta
 
     @classmethod
@@ -183,9 +210,10 @@ class Encoder:
             raise InputError(f"the encoder was saved in format {meta.get('format')}; this version of chainrule reads {FORMAT}. Use the "
                              "version that saved it.")
         features = Features.from_json(meta["columns"], tensors["columns"]) if meta["columns"] is not None else None
+        vocabulary = Vocabulary(tuple(meta["symbols"]), meta["unit"]) if meta["kind"] == "symbols" else None
         return cls(meta["kind"], tuple(meta["shape"]), meta["range"], meta["target"], tuple(meta["classes"]), tuple(meta["target_names"]),
                    meta["flatten"], meta["maximum"], features, tensors.get("scale"), tensors.get("y_scale"), tuple(meta["apart"]),
-                   tuple(meta["notes"]))
+                   tuple(meta["notes"]), vocabulary)
 
 
 def _target_names(source: Source, y_scale: Tensor | None) -> tuple[str, ...]:

@@ -61,7 +61,8 @@ class Feed:
 
     def longest_chunk(self) -> int:
         """How many batches may be gathered at once within the memory set aside for a chunk."""
-        row = max(1, self.x[:1].numel() * max(self.x.element_size(), 4))
+        one = self.ready(self.x[:1])
+        row = max(1, one.numel() * max(one.element_size(), 4))
         return max(1, CHUNK_BYTES // (row * self.batch))
 
     def chunks(self, epoch: int, start: int = 0, size: int = 1) -> Iterator[Batch]:

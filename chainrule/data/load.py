@@ -11,14 +11,16 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.registry import datasets
-from chainrule.data import arrays, catalog, cifar, fingerprint, idx, images, svhn, tables, targets
+from chainrule.data import arrays, catalog, cifar, fasta, fingerprint, idx, images, svhn, tables, targets, text
 from chainrule.data.columns import Table
 from chainrule.data.download import to_stderr
 from chainrule.data.source import Source
+from chainrule.data.symbols import Symbols
 
 FRAME = "the data frame"
 TABLES = (".csv", ".tsv", ".parquet")
-READ = (*TABLES, ".npz", ".npy", ".bin", ".mat")
+SYMBOLS = (".txt", *fasta.SUFFIXES)
+READ = (*TABLES, *SYMBOLS, ".npz", ".npy", ".bin", ".mat")
 
 
 def load(what: Any, *, target: str | int | None = None, data_dir: str | Path | None = None, group: str | None = None,
@@ -45,6 +47,8 @@ def load_inputs(what: Any, *, like: Source, data_dir: str | Path | None = None, 
         path = _existing(what)
         if isinstance(like.inputs, Table) and path.is_file() and _suffix(path) in TABLES:
             return _table(tables.read_file(path), str(path), {"kind": "file", "what": str(path.absolute())}, told, None, None, lenient=True)
+        if isinstance(like.inputs, Symbols) and path.is_file() and _suffix(path) in SYMBOLS:
+            return _symbols(path, None, like.inputs)
         channels: Any = like.inputs.shape[1] if isinstance(like.inputs, Tensor) and like.inputs.dim() == 4 else None
         if channels in (1, 3):
             if path.is_file() and images.is_image(path):
@@ -86,6 +90,8 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
         return _table(tables.read_file(path), str(path), origin, target, group, time)
     if group is not None or time is not None:
         raise InputError(f"{path} has no columns with names; --group and --time need a table ({' '.join(TABLES)}).")
+    if suffix in SYMBOLS:
+        return _symbols(path, target)
     if suffix == ".npy":
         return _array(arrays.read_npy(path), None, str(path), _stem(path), origin, target)
     if suffix == ".npz":
@@ -102,6 +108,22 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
     if images.is_image(path):
         return _pictures(images.read([path]), None, (), path, "file")
     raise InputError(f"{path} is of no kind that chainrule reads; expected {' '.join(READ)}, IDX, a folder of images, or a named set.")
+
+
+def _symbols(path: Path, target: str | int | None, like: Symbols | None = None) -> Source:
+    """A text, each symbol of which is to be named from those before it, or sequences, with classes where their headers say them.
+
+    With `like`, rows to predict: a text in the windows of that one, without targets; sequences whose classes may have gaps.
+    """
+    if target not in (None, "none"):
+        raise InputError(f"{path} has no columns; --target {target} is for tables. Leave it out, or write --target none.")
+    origin, name = {"kind": "file", "what": str(path.absolute())}, _stem(path)
+    if _suffix(path) in fasta.SUFFIXES:
+        return fasta.source(path, _suffix(path), origin=origin, name=name, targets=target is None, lenient=like is not None)
+    held = text.read(path)
+    if like is not None:
+        return text.source(held, str(path), name=name, origin=origin, context=like.shape[1], unit=like.unit, targets=False)
+    return text.source(held, str(path), name=name, origin=origin, targets=target is None)
 
 
 def _existing(what: str | Path) -> Path:

@@ -14,6 +14,7 @@ from chainrule.data import catalog
 from chainrule.data.encode import Encoder, Range, TargetKind, gather
 from chainrule.data.source import Data, Door, Part, Source
 from chainrule.data.splits import Splits, marked, sample, split
+from chainrule.data.symbols import SHARES, Symbols
 from chainrule.data.targets import as_codes, as_numbers
 
 
@@ -24,8 +25,9 @@ def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None
     """Split, fit the encoder on the training rows, and encode.
 
     `split` holds shares of train, valid and test, or the rows themselves; without it the usual division of a named set is
-    taken, else .7, .15, .15. `classes` keeps only these, in this order; `rows` only these rows; `limit` at most so many
-    training rows. `weights` (n of the source) are scaled to a mean of 1 over the training rows. Raises InputError.
+    taken, for a text .765, .085, .15 in its order, else .7, .15, .15. `classes` keeps only these, in this order; `rows` only
+    these rows; `limit` at most so many training rows. What follows in a text is a symbol that training saw, or the unknown
+    one. `weights` (n of the source) are scaled to a mean of 1 over the training rows. Raises InputError.
     """
     if len(source) < 2:
         raise InputError(f"{source.name} has {len(source)} sample{'s' * (len(source) != 1)}; learning and checking need at least one "
@@ -43,11 +45,12 @@ def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None
     parts = split if isinstance(split, Splits) else _divided(source, split, seed, kept)
     if limit is not None:
         parts = replace(parts, train=sample(source, parts.train, limit, seed))
-    if kind in ("class", "sign"):
+    open_ended = isinstance(source.inputs, Symbols) and source.inputs.next_symbol and kind == "class" and classes is None
+    if kind in ("class", "sign") and not open_ended:
         _refuse_unseen(source, parts)
     maximum = catalog.traits(source).get("maximum")
     encoder = Encoder.fit(source, parts.train, target=kind, range=range, flatten=flatten,
-                          classes=names if kind in ("class", "sign") else (), maximum=maximum)
+                          classes=names if kind in ("class", "sign") and not open_ended else (), maximum=maximum)
     scaled = None if weights is None else _weights(weights, source, parts.train)
 
     def part(at: Tensor) -> Part:
@@ -101,6 +104,8 @@ def _divided(source: Source, shares: Mapping[str, float] | None, seed: int, rows
     """By shares, or without any by the usual division of a named set: its last training rows validate."""
     if shares is not None:
         return split(source, **{"train": 0.0, "valid": 0.0, "test": 0.0, **shares}, seed=seed, rows=rows)
+    if isinstance(source.inputs, Symbols) and source.times is not None:
+        return split(source, **SHARES, seed=seed, rows=rows)
     usual = catalog.traits(source).get("valid_rows")
     if usual and "test" in source.given:
         is_test = marked(source.given["test"], len(source))

@@ -1,0 +1,159 @@
+"""Text and sequences as small whole numbers: raw symbols as read, the vocabulary fitted on training rows, one-hot rows for a net.
+
+One column a symbol, nothing for what training never saw: Elman (1990), https://doi.org/10.1207/s15516709cog1402_1
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import InputError
+
+UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+ROWS = 65_536  # recoded at once
+SHARES = {"train": 0.765, "valid": 0.085, "test": 0.15}  # of a text: the first nine tenths of what is not test train
+Unit = Literal["characters", "words"]
+WORDS = re.compile(r"\w+|\s|[^\w\s]")
+
+
+def tokens(text: str, unit: Unit = "characters") -> list[str]:
+    """Its characters, or its words, blanks and punctuation marks; joined they are the text again."""
+    return list(text) if unit == "characters" else WORDS.findall(text)
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """Raw sequences: `codes` (n, t) number the `alphabet`; `len(alphabet)` fills the end of short ones.
+
+    With `next_symbol` the targets are codes of the same alphabet: what follows each row.
+    """
+
+    codes: Tensor
+    alphabet: tuple[str, ...]
+    unit: Unit = "characters"
+    next_symbol: bool = False
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.codes.shape)
+
+    @property
+    def mask(self) -> Tensor:
+        """Which places hold a symbol, (n, t) bool."""
+        return self.codes < len(self.alphabet)
+
+    @property
+    def lengths(self) -> Tensor:
+        """Symbols in each row, (n,)."""
+        return self.mask.sum(1)
+
+    def __getitem__(self, row: int) -> str:
+        return "".join(self.alphabet[c] for c in self.codes[row][self.mask[row]].tolist())
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Known symbols, coded 0 to k - 1; k is the unknown symbol and k + 1 fills the end of short sequences."""
+
+    symbols: tuple[str, ...]
+    unit: Unit = "characters"
+
+    @classmethod
+    def fit(cls, text: str, unit: Unit = "characters") -> Vocabulary:
+        """The symbols of a text, sorted."""
+        return cls(tuple(sorted({*tokens(text, unit)} - {UNKNOWN})), unit)
+
+    @classmethod
+    def of_rows(cls, held: Symbols, rows: Tensor, following: Tensor | None = None) -> Vocabulary:
+        """The symbols in these rows, and in `following` (n,) of these rows; in the order of the alphabet."""
+        present = torch.zeros(len(held.alphabet) + 1, dtype=torch.bool)
+        for some in rows.split(ROWS):
+            present[held.codes[some].unique().long()] = True
+            if following is not None:
+                present[following[some]] = True
+        return cls(tuple(s for s, seen in zip(held.alphabet, present.tolist()) if seen and s != UNKNOWN), held.unit)
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    @property
+    def unknown(self) -> int:
+        return len(self.symbols)
+
+    @property
+    def padding(self) -> int:
+        return len(self.symbols) + 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What codes 0 to k are called."""
+        return (*self.symbols, UNKNOWN)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The smallest in which every code fits."""
+        return torch.uint8 if self.padding <= 255 else torch.int16 if self.padding < 2**15 else torch.int32
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {s: i for i, s in enumerate(self.symbols)}
+
+    def encode(self, text: str) -> Tensor:
+        """Codes (t,) int64 of a text; what is not known becomes the unknown symbol."""
+        return self._codes(tokens(text, self.unit))
+
+    def _codes(self, words: Iterable[str]) -> Tensor:
+        return torch.tensor([self._places.get(w, self.unknown) for w in words], dtype=torch.int64)
+
+    def decode(self, codes: Tensor) -> str:
+        """The text of codes (t,), without what fills its end. Raises InputError for a code that is none."""
+        numbers = codes.reshape(-1).tolist()
+        wrong = [c for c in numbers if not 0 <= c <= self.padding]
+        if wrong:
+            raise InputError(f"expected symbol codes from 0 to {self.padding}; got {wrong[0]}. Decode with the vocabulary that encoded.")
+        return "".join(self.names[c] for c in numbers if c != self.padding)
+
+    def recode(self, held: Symbols, rows: Tensor | None = None) -> Tensor:
+        """Raw rows as codes of this vocabulary, (n, t), in the smallest dtype."""
+        lookup = torch.cat([self._codes(held.alphabet), torch.tensor([self.padding])]).to(self.dtype)  # (alphabet + 1,)
+        rows = torch.arange(len(held)) if rows is None else rows
+        out = torch.empty(len(rows), held.codes.shape[1], dtype=self.dtype)
+        for into, some in zip(out.split(ROWS), rows.split(ROWS)):
+            into.copy_(lookup[held.codes[some].long()])
+        return out
+
+
+def one_hot(codes: Tensor, count: int) -> Tensor:
+    """Codes (n, t) as float32 (n, t, count); a row of zeros for codes from `count` on: unknown symbols and filled ends."""
+    columns = torch.arange(count, device=codes.device, dtype=codes.dtype)
+    return (codes[..., None] == columns).to(torch.float32)
+
+
+def widened(codes: Tensor, width: int, fill: int, where: str) -> Tensor:
+    """Rows (n, t) filled at the end to (n, width). Raises InputError naming a row that is longer."""
+    missing = width - codes.shape[1]
+    if missing < 0:
+        long = (codes[:, width:] != fill).any(1)                     # (n,)
+        if bool(long.any()):
+            row = int(long.nonzero()[0, 0])
+            raise InputError(f"{where}, sequence {row + 1}: {int((codes[row] != fill).sum())} symbols; the network was trained on at most "
+                             f"{width}. Cut it, or train with longer ones.")
+        return codes[:, :width]
+    return torch.nn.functional.pad(codes, (0, missing), value=fill)
+
+
+def numbered(words: Sequence[str]) -> tuple[Tensor, tuple[str, ...]]:
+    """Codes (t,) int32 of words, and the distinct ones, sorted, that they number."""
+    alphabet = tuple(sorted(set(words)))
+    place = {w: i for i, w in enumerate(alphabet)}
+    return torch.tensor([place[w] for w in words], dtype=torch.int32), alphabet
