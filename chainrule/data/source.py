@@ -13,7 +13,7 @@ Task = Literal["classification", "regression", "none"]
 
 @dataclass(frozen=True)
 class Source:
-    """Raw rows: `inputs` is a tensor (n, ...) or a table of columns; `targets` one value per row, or None.
+    """Raw rows: `inputs` is a tensor (n, ...), a table of columns or symbols over an alphabet; `targets` one value per row, or None.
 
     Images are `uint8` (n, channels, height, width). `given` holds row numbers of parts the source itself defines (an
     official test set). `origin` is what `load` needs to read it again; `fingerprint` is a SHA-256 of the content.
