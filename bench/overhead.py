@@ -18,7 +18,6 @@ from chainrule import api
 from chainrule.core.events import Evaluated, Planned
 from chainrule.core.rule import Budget, Stage
 from chainrule.core.tree import clone
-from chainrule.data.feed import Feed
 from chainrule.data.source import Source
 from chainrule.engine.train import Settings, train
 from chainrule.job import Job, build
@@ -76,7 +75,7 @@ class Sides:
         self.work, self.threads = work, threads
         self.job: Job = build(source, Options(net=work.net, loss=work.loss, batch=work.batch, optimizer=f"sgd:rate={work.rate}",
                                               steps=work.steps, device="cpu"))
-        self.feed = Feed(self.job.data.train, self.job.data.ready, batch=work.batch)
+        self.feed = self.job.feed()
         self.start = clone(self.job.net.tensors)
         y = self.feed.y
         assert y is not None

@@ -51,17 +51,21 @@ class Job:
     device: torch.device
     target: TargetKind
     keeps_last: bool = False
+    one_hot: int = 0
 
     def events(self, store: Store | None = None, stop: Stop | None = None, at: int = 0,
                made: dict[str, Any] | None = None) -> Iterator[Event]:
         """Train, as a stream of events; afterwards `net` holds the best weights. `made` is a plan recorded earlier."""
-        options = self.options
-        feed = Feed(self.data.train, self.data.ready, batch=options.batch or 1, seed=options.seed, device=self.device,
-                    everything=self.rule.reads == "everything")
+        options, feed = self.options, self.feed()
         settings = Settings(seed=options.seed, plan=options.plan, precision=options.precision, threads=options.threads,
                             patience=options.patience, monitor=self.monitor, save_every=options.save_every, made=made)
         stage = Stage(self.rule, Budget(options.epochs, options.steps, options.seconds))
         return train([stage], self.net, lambda _: feed, self.validate, settings, store, stop, at)
+
+    def feed(self) -> Feed:
+        """The training part in batches, as this job's rule and loss read it."""
+        return Feed(self.data.train, self.data.ready, batch=self.options.batch or 1, seed=self.options.seed, device=self.device,
+                    everything=self.rule.reads == "everything", one_hot=self.one_hot)
 
     @property
     def monitor(self) -> tuple[str, ...]:
@@ -170,8 +174,11 @@ def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chose
     module.to(device=device, dtype=dtype)
     rule = make_rule(rule_chosen, the_loss, choice.optimizer, choice.schedule, _steps(choice.options, len(data.train)))
     name = str(choice.net) if choice.net else type(module).__name__
+    wanted = inspect.signature(rule_chosen.entry.make).parameters
+    spread = the_loss is not None and the_loss.one_hot and kind == "class" and "loss" in wanted
     job = made_as(data.source, data, Net.of(module), name, rule, str(rule_chosen), the_loss, choice.options, choice.said, device, kind,
-                  keeps_last=keeps_last or rule_chosen.entry.traits.get("best") == "last")
+                  keeps_last=keeps_last or rule_chosen.entry.traits.get("best") == "last",
+                  one_hot=data.outputs if spread else 0)
     _check_fit(job)
     return job
 

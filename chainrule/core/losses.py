@@ -16,20 +16,27 @@ from chainrule.core.registry import losses
 class Loss:
     """`each(outputs, targets) -> (n,)`, and `link(outputs)`: class probabilities (n, classes) or predictions (n, k).
 
-    `targets` says which targets it reads: `class` (n,) whole numbers, `real` (n, k), `sign` (n,) in {-1, +1}.
+    `targets` says which targets it reads: `class` (n,) whole numbers, `real` (n, k), `sign` (n,) in {-1, +1}; with `one_hot`
+    it would rather have classes as rows (n, classes), made for many batches at once, than make them each time.
     """
 
     name: str
     each: Callable[[Tensor, Tensor], Tensor]
     link: Callable[[Tensor], Tensor]
     targets: tuple[str, ...]
+    one_hot: bool = False
 
 
 def one_hot_like(y: Tensor, outputs: Tensor) -> Tensor:
     """Class numbers (n,) as one-hot rows like `outputs` (n, classes); real targets are reshaped to match instead."""
     if y.is_floating_point():
-        return y.reshape(outputs.shape)
+        return y if y.shape == outputs.shape else y.reshape(outputs.shape)
     return torch.zeros_like(outputs).scatter(-1, y.unsqueeze(-1), 1.0)  # F.one_hot looks at every target first
+
+
+def _over_outputs(each: Tensor) -> Tensor:
+    """The sum over all but the sample axis, (n,)."""
+    return each.sum(1) if each.dim() == 2 else each.flatten(1).sum(1)
 
 
 def identity(outputs: Tensor) -> Tensor:
@@ -47,11 +54,11 @@ def shares(outputs: Tensor) -> Tensor:
 
 
 def _squared(outputs: Tensor, y: Tensor) -> Tensor:
-    return 0.5 * (outputs - one_hot_like(y, outputs)).square().flatten(1).sum(1)
+    return 0.5 * _over_outputs((outputs - one_hot_like(y, outputs)).square())
 
 
 def _absolute(outputs: Tensor, y: Tensor) -> Tensor:
-    return (outputs - one_hot_like(y, outputs)).abs().flatten(1).sum(1)
+    return _over_outputs((outputs - one_hot_like(y, outputs)).abs())
 
 
 def _signed(outputs: Tensor, y: Tensor) -> Tensor:
@@ -66,7 +73,7 @@ def _signed(outputs: Tensor, y: Tensor) -> Tensor:
 @losses("squared", source="Gauss (1809); Legendre (1805)")
 def squared() -> Loss:
     """Half the squared distance to the target (one-hot for classes)."""
-    return Loss("squared", _squared, identity, ("real", "class", "sign"))
+    return Loss("squared", _squared, identity, ("real", "class", "sign"), one_hot=True)
 
 
 @losses("cross-entropy", source="Bridle (1990), https://doi.org/10.1007/978-3-642-76153-9_28")

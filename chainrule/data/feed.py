@@ -22,18 +22,18 @@ class Feed:
     """Batches of one part. Full batches come first; what is left over forms a last, smaller batch.
 
     A single left-over sample joins the batch before it, because statistics over one sample do not exist. With
-    `everything` each epoch is one batch of all rows in their own order.
+    `everything` each epoch is one batch of all rows in their own order; with `one_hot` class numbers come as rows of so many.
     """
 
     def __init__(self, part: Part, ready: Callable[[Tensor], Tensor], *, batch: int, seed: int = 0,
-                 device: torch.device | str = "cpu", everything: bool = False):
+                 device: torch.device | str = "cpu", everything: bool = False, one_hot: int = 0):
         if batch < 1:
             raise InputError(f"--batch must be at least 1; got {batch}. Leave it out to have one chosen.")
         self.part, self.ready, self.seed, self.device = part, ready, seed, torch.device(device)
         self.x = part.x.to(self.device)
         self.y = None if part.y is None else part.y.to(self.device)
         self.weight = None if part.weight is None else part.weight.to(self.device)
-        self.everything = everything
+        self.everything, self.one_hot = everything, one_hot
         self.batch = len(part) if everything else min(batch, len(part))
         self.full, left = divmod(len(part), self.batch)
         self.tail = left
@@ -85,4 +85,7 @@ class Feed:
 
         x = take(self.x, self.ready)
         assert x is not None
-        return Batch(x, take(self.y), take(self.weight))
+        return Batch(x, take(self.y, self._spread if self.one_hot else None), take(self.weight))
+
+    def _spread(self, y: Tensor) -> Tensor:
+        return torch.nn.functional.one_hot(y, self.one_hot).float()

@@ -14,6 +14,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 GZIP_MOST = 1040  # deflate cannot expand a byte into more than 1032
 MOST_BYTES = 2**31
 MOST_RATIO = 100
+PIECE = 2**20  # unpacked at a time: gzip holds a second copy of what it is asked for
 
 
 class Packed:
@@ -48,7 +49,7 @@ class Packed:
         done = 0
         try:
             while done < len(view):
-                came = self.file.readinto(view[done:])  # type: ignore[attr-defined]
+                came = self.file.readinto(view[done : done + PIECE])  # type: ignore[attr-defined]
                 if not came:
                     break
                 done += came
