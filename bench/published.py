@@ -39,7 +39,10 @@ LENET = Experiment(
     "lenet", "mnist",
     {"net": "lenet", "optimizer": "adam:rate=0.002", "schedule": "one-cycle", "batch": 50, "epochs": 4, "seconds": 290.0}, 0.990,
     "99.05 %: LeNet-5 of LeCun, Bottou, Bengio & Haffner (1998), https://doi.org/10.1109/5.726791")
-EXPERIMENTS = {e.name: e for e in (SOFTMAX, NIELSEN, LENET)}
+NIELSEN_100 = Experiment(
+    "784-100-10", "mnist", {**NIELSEN.options, "net": "mlp:hidden=100,activation=sigmoid,output=sigmoid"}, 0.965,
+    "96.59 %: Nielsen (2015), chapter 1, http://neuralnetworksanddeeplearning.com/chap1.html")
+EXPERIMENTS = {e.name: e for e in (SOFTMAX, NIELSEN, NIELSEN_100, LENET)}
 
 
 @dataclass(frozen=True)
