@@ -49,7 +49,7 @@ def train(data: Any = "digits", *, net: str | nn.Module | None = None, loss: Los
     job = build(source, asked, module=net if isinstance(net, nn.Module) else None, loss=loss, weights=weights)
     folder = runs.Folder.create(out, source.name, job.net_name.split(":")[0])
     record = runs.record_of(source, job.options, net=job.net_name, rule=job.rule_name, own_net=isinstance(net, nn.Module),
-                            own_loss=callable(loss), asked=asked)
+                            own_loss=callable(loss), own_weights=weights is not None, asked=asked)
     record["parameters"] = job.net.count()
     record["data"] |= describe_data(job)
     with RunLock(folder.path):

@@ -28,14 +28,17 @@ if TYPE_CHECKING:
 class Run:
     """A run folder. The network and the data are read when first asked for, from the folder alone where that suffices.
 
-    A net, loss or data set that existed only in the program's memory must be given again: `net=`, `loss=`, `data=`.
+    A net, loss, data set or sample weights that existed only in the program's memory must be given again: `net=`, `loss=`,
+    `data=`, `weights=`.
     """
 
-    def __init__(self, path: str | Path, *, job: Job | None = None, net: nn.Module | None = None, loss: LossLike = None, data: Any = None):
+    def __init__(self, path: str | Path, *, job: Job | None = None, net: nn.Module | None = None, loss: LossLike = None, data: Any = None,
+                 weights: Tensor | None = None):
         self.folder = runs.Folder.find(path)
         self.path = self.folder.path
         self.record = self.folder.read_record()
         self._job, self._own_net, self._own_loss, self._own_data = job, net, loss, data
+        self._own_weights = weights
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}: {self.record['net']} on {self.record['data']['name']})"
@@ -64,7 +67,9 @@ class Run:
             raise InputError(f"{self.path} trained a module of your own, {self.record['net']}. Give it again: cr.Run(path, net=...).")
         if self.record["own_loss"] and self._own_loss is None:
             raise InputError(f"{self.path} used a loss of your own, {self.options.loss}. Give it again: cr.Run(path, loss=...).")
-        job = build(source, self.options, module=self._own_net, loss=self._own_loss)
+        if self.record["own_weights"] and self._own_weights is None:
+            raise InputError(f"{self.path} weighted its samples. Give the weights again: cr.Run(path, weights=...).")
+        job = build(source, self.options, module=self._own_net, loss=self._own_loss, weights=self._own_weights)
         job.data.door.log = self._opened
         return job
 

@@ -128,7 +128,8 @@ class Folder:
             raise _unwritable(self.path, error) from None
 
 
-def record_of(source: Source, options: Options, *, net: str, rule: str, own_net: bool, own_loss: bool, asked: Options) -> dict[str, Any]:
+def record_of(source: Source, options: Options, *, net: str, rule: str, own_net: bool, own_loss: bool, own_weights: bool,
+              asked: Options) -> dict[str, Any]:
     """What `run.json` says: all that a repetition needs, and the machine it ran on."""
     return {
         "run": uuid.uuid4().hex[:12],
@@ -137,6 +138,7 @@ def record_of(source: Source, options: Options, *, net: str, rule: str, own_net:
         "rule": rule,
         "own_net": own_net,
         "own_loss": own_loss,
+        "own_weights": own_weights,
         "data": {"name": source.name, "origin": dict(source.origin), "fingerprint": source.fingerprint, "n": len(source)},
         "options": options.to_json(),
         "asked": {k: v for k, v in asked.to_json().items() if v is not None},

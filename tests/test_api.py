@@ -129,6 +129,17 @@ def test_a_run_is_repeated_from_its_record_alone():
         cr.repeat(other.path, progress=False)
 
 
+def test_a_weighted_run_is_repeated_with_its_weights_and_refused_without():
+    weights = torch.linspace(0.1, 2.0, 1797)
+    run = train(weights=weights, out="weighted")
+    with pytest.raises(InputError, match="Give the weights again"):
+        cr.repeat("weighted", progress=False)
+    same, _ = cr.repeat(cr.Run("weighted", weights=weights), progress=False)
+    assert same
+    plain = train(out="plain")
+    assert any(not torch.equal(t, plain.net.state_dict()[name]) for name, t in run.net.state_dict().items())
+
+
 def test_two_runs_are_compared_on_the_same_cases():
     good, poor = train(epochs=10, optimizer="adam:rate=0.01", out="good"), train(epochs=1, optimizer="sgd:rate=0.01", out="poor")
     comparison = cr.compare(good, poor)
