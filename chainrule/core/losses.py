@@ -116,8 +116,3 @@ def custom(each: Callable[[Tensor, Tensor], Tensor], task: str) -> Loss:
 
     name = getattr(each, "__name__", type(each).__name__)
     return Loss(name, per_sample, softmax if task == "classification" else identity, ("class", "real", "sign"))
-
-
-def margin_error(outputs: Tensor, y: Tensor) -> Tensor:
-    """The share of samples on the wrong side or on the plane, a scalar."""
-    return (_signed(outputs, y) <= 0).to(torch.float32).mean()

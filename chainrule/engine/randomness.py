@@ -66,14 +66,5 @@ class Randomness:
             self.inside["cuda"] = tensors["cuda"]
 
 
-class Aside:
+class Aside(Randomness):
     """A context in which anything may draw random numbers, from a given seed, and nobody outside notices."""
-
-    def __init__(self, seed: int, device: torch.device):
-        self.randomness = Randomness(seed, device)
-
-    def __enter__(self) -> None:
-        self.randomness.__enter__()
-
-    def __exit__(self, *_: object) -> None:
-        self.randomness.__exit__()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from chainrule.core.losses import Loss, absolute, cross_entropy, custom, hinge, losses, margin_error, perceptron, shares, squared
+from chainrule.core.losses import Loss, absolute, cross_entropy, custom, hinge, losses, perceptron, shares, squared
 
 torch.manual_seed(0)
 OUT, CLASSES = torch.randn(50, 4, dtype=torch.float64), torch.randint(4, (50,))
@@ -60,11 +60,6 @@ def test_the_hinge_is_scikit_learns():
 
     assert float(hinge().each(ONE, SIGNS).mean()) == pytest.approx(hinge_loss(SIGNS.numpy(), ONE[:, 0].numpy()), rel=1e-12)
     assert float(hinge().each(OUT, CLASSES).mean()) == pytest.approx(hinge_loss(CLASSES.numpy(), OUT.numpy(), labels=range(4)), rel=1e-12)
-
-
-def test_the_margin_error_counts_the_wrong_side_and_the_plane():
-    assert float(margin_error(torch.tensor([[1.0], [-1.0], [0.0], [2.0]]), torch.tensor([1.0, 1.0, 1.0, -1.0]))) == 0.75
-    assert float(margin_error(OUT, CLASSES)) == pytest.approx(float((margins(OUT, CLASSES) <= 0).mean()))
 
 
 @pytest.mark.parametrize("name", losses.names())
