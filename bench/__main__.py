@@ -1,4 +1,4 @@
-"""`python -m bench NAME`: every file of this folder that has a `main` is a command, its options the signature's."""
+"""`python -m bench`: the works side by side, all or by name; every other file of this folder that has a `main` is a command beside them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import typer
 import bench
 from chainrule.core.errors import ChainruleError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+BESIDE = "beside"
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.callback()
 def works() -> None:
-    """Measure chainrule beside a peer; what was measured goes to docs/results.md with --record."""
+    """Measure chainrule beside its peers, and by itself. Without a command, or with the name of a work: the works side by side."""
 
 
 for found in pkgutil.iter_modules(bench.__path__):
@@ -25,8 +26,15 @@ for found in pkgutil.iter_modules(bench.__path__):
         if hasattr(module, "main"):
             app.command(found.name)(module.main)
 
+
+def words(given: list[str]) -> list[str]:
+    """The command line with the side-by-side command put in front where no other command is named."""
+    commands = {command.name for command in app.registered_commands}
+    return given if "--help" in given[:1] or commands & set(given[:1]) else [BESIDE, *given]
+
+
 if __name__ == "__main__":
     try:
-        app()
+        app(words(sys.argv[1:]))
     except ChainruleError as error:
         sys.exit(str(error))

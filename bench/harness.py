@@ -22,6 +22,7 @@ from chainrule.core.errors import InputError
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results.md"
 FEWEST_REPEATS = 5
+INSTRUCTIONS = {"avx2": "AVX2", "fma": "FMA", "avx512f": "AVX-512", "avx512_bf16": "AVX-512-BF16", "amx_bf16": "AMX-BF16", "asimd": "NEON"}
 T = TypeVar("T")
 
 
@@ -93,11 +94,19 @@ def tell(name: str, lines: Sequence[str], record: bool) -> None:
 
 def keep(path: Path, name: str, text: str) -> None:
     """Insert `text` after the line `<!-- bench NAME -->` of a Markdown file. Raises InputError where there is no such line."""
+    mark = marked(path, name)
+    path.write_text(path.read_text().replace(mark, f"{mark}\n```text\n{text}\n```\n"))
+
+
+def marked(path: Path, name: str) -> str:
+    """The line of a Markdown file under which the figures of a work are kept. Raises InputError where it is not there, or not once."""
     mark = f"<!-- bench {name} -->\n"
-    page = path.read_text()
-    if page.count(mark) != 1:
-        raise InputError(f"{path} needs exactly one line {mark.strip()}; it has {page.count(mark)}. Give the work a heading there.")
-    path.write_text(page.replace(mark, f"{mark}\n```text\n{text}\n```\n"))
+    if not path.is_file():
+        raise InputError(f"--record keeps figures in docs/results.md of a checkout; there is no {path}. Leave it out, or use --json.")
+    found = path.read_text().count(mark)
+    if found != 1:
+        raise InputError(f"{path} needs exactly one line {mark.strip()}; it has {found}. Give the work a heading there.")
+    return mark
 
 
 def reachable() -> dict[str, str]:
@@ -111,6 +120,17 @@ def python(code: str) -> str:
     if done.returncode:
         raise InputError(f"the other process ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
     return done.stdout
+
+
+def features() -> str:
+    """The instruction sets that decide how fast nets are here."""
+    try:
+        found = re.search(r"^flags\s*:\s*(.+)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    flags = set(found.group(1).split()) if found else set()
+    told = " ".join(shown for flag, shown in INSTRUCTIONS.items() if flag in flags) or "instruction sets unknown"
+    return told if {"avx512_bf16", "amx_bf16"} & flags else f"{told}, no native bfloat16"
 
 
 def _processor() -> str:

@@ -85,7 +85,7 @@ class Sides:
         """`engine.train`, timed from the chosen plan to the end; validation is a number that falls, so that the last weights stay."""
         self._fresh()
         settings = Settings(plan="eager", precision="fp32", threads=self.threads)
-        stage = Stage(self.job.rule, Budget(steps=self.work.steps))
+        stage = Stage(self.job.reading(self.job.rule), Budget(steps=self.work.steps))
         clock, total, counted = Clock(), 0.0, 0
         falling = itertools.count(0, -1)
         for event in train([stage], self.job.net, lambda _: self.feed, lambda _: {"loss": next(falling)}, settings):
@@ -138,7 +138,7 @@ class Sides:
         sizes = [feed.batch] * feed.full + [feed.tail] * (feed.tail > 0)
         while left:
             for rows in feed.order(epoch).split(sizes)[:left]:
-                yield feed.ready(feed.x.index_select(0, rows)), self.targets.index_select(0, rows)
+                yield self.job.data.ready(feed.x.index_select(0, rows)), self.targets.index_select(0, rows)
             left, epoch = left - min(left, len(sizes)), epoch + 1
 
 

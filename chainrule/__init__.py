@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Run", "compare", "events", "load", "repeat", "resume", "train"]
+__all__ = ["Run", "Sweep", "compare", "events", "load", "repeat", "resume", "sweep", "train"]
 
 if TYPE_CHECKING:
-    from chainrule.api import events, load, repeat, resume, train
+    from chainrule.api import events, load, repeat, resume, sweep, train
     from chainrule.run import Run, compare
+    from chainrule.sweeps import Sweep
 
 
 def __getattr__(name: str) -> Any:

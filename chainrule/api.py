@@ -3,64 +3,90 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
 
 from chainrule import runs
 from chainrule.core.errors import ChainruleError, Diverged, InputError, Interrupted
-from chainrule.core.events import Diagnosed, Event, Finished, Planned, Started, Warned
+from chainrule.core.events import Event, Finished
 from chainrule.data.source import Source
 from chainrule.engine.lock import RunLock
-from chainrule.engine.store import Store
 from chainrule.engine.train import Stop
 from chainrule.job import Job, LossLike, build
 from chainrule.options import Options
-from chainrule.run import Run, describe_data
-from chainrule.sinks.runlog import RunLog
-
-Sink = Callable[[Event], None]
+from chainrule.recording import Recording, Sink, close, lay_down, started, tell, watching
+from chainrule.run import Run
+from chainrule.sweeps import Own, Sweep, go_on, sweep_over
 
 
 def load(what: Any = "digits", *, target: str | int | None = None, data_dir: str | Path | None = None, group: str | None = None,
-         time: str | None = None) -> Source:
-    """Data by name, path, arrays or frame, unsplit. Raises InputError that says what is missing or wrong."""
+         time: str | None = None, stream: bool | None = None) -> Source:
+    """Data by name, path, arrays or frame, unsplit. Raises InputError that says what is missing or wrong.
+
+    `stream` keeps the rows of a Parquet or NPY file or a folder of images on disk; left open, where they would fill a quarter of memory.
+    """
     from chainrule import data
 
-    return data.load(what, target=target, data_dir=data_dir, group=group, time=time)
+    return data.load(what, target=target, data_dir=data_dir, group=group, time=time, stream=stream)
+
+
+@overload
+def train(data: Any = ..., *, members: None = None, **rest: Any) -> Run: ...
+@overload
+def train(data: Any = ..., *, members: int, **rest: Any) -> Sweep: ...
 
 
 def train(data: Any = "digits", *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
           out: str | Path | None = None, progress: bool = True, sinks: Iterable[Sink] = (), stop: Stop | None = None,
-          data_dir: str | Path | None = None, **options: Any) -> Run:
+          data_dir: str | Path | None = None, members: int | None = None, **options: Any) -> Run | Sweep:
     """Train on `data`, save a run folder, return the run with its best weights.
 
     `net` is a name or any `torch.nn.Module`, `loss` a name or any function of (outputs, targets). `options` are those of
-    `chainrule train` (see `Options`). Raises InputError for what does not fit, Diverged when the loss stops being finite
-    (the best weights are kept), Interrupted when `stop` was requested.
+    `chainrule train` (see `Options`). With `members`, so many nets of consecutive seeds are trained, a sweep. Raises InputError for
+    what does not fit, Diverged when the loss stops being finite (the best weights are kept), Interrupted when `stop` was requested.
     """
     began = time.perf_counter()
     asked = _options(net, loss, options)
+    if members is not None:
+        if members < 1:
+            raise InputError(f"--members must be at least 1; got {members}. Leave it out to train one net.")
+        return sweep(data, over={"seed": range(asked.seed, asked.seed + members)}, net=net, loss=loss, weights=weights, out=out,
+                     progress=progress, sinks=sinks, stop=stop, data_dir=data_dir, **options)
     source = as_source(data, asked, data_dir)
     job = build(source, asked, module=net if isinstance(net, nn.Module) else None, loss=loss, weights=weights)
     folder = runs.Folder.create(out, source.name, job.net_name.split(":")[0])
-    record = runs.record_of(source, job.options, net=job.net_name, rule=job.rule_name, own_net=isinstance(net, nn.Module),
-                            own_loss=callable(loss), own_weights=weights is not None, asked=asked)
-    record["parameters"] = job.net.count()
-    record["data"] |= describe_data(job)
     with RunLock(folder.path):
-        folder.write_record(record)
-        folder.write_encoder(job.data, record["run"])
+        lay_down(folder, job, asked, own_net=isinstance(net, nn.Module), own_loss=callable(loss), own_weights=weights is not None)
         return _go(folder.path, job, time.perf_counter() - began, progress, sinks, stop)
 
 
-def resume(path: str | Path | Run, *, progress: bool = True, sinks: Iterable[Sink] = (), stop: Stop | None = None) -> Run:
-    """Go on with an interrupted run, to the same weights, bit for bit, that it would have had."""
+def sweep(data: Any = "digits", *, over: Mapping[str, Sequence[Any] | str], net: str | nn.Module | None = None, loss: LossLike = None,
+          weights: Tensor | None = None, out: str | Path | None = None, progress: bool = True, sinks: Iterable[Sink] = (),
+          stop: Stop | None = None, data_dir: str | Path | None = None, **options: Any) -> Sweep:
+    """Train a net for every combination of the settings in `over`, side by side where that is faster; each is an ordinary run.
+
+    `over={"optimizer.rate": (0.1, 0.3), "seed": range(5)}`: keys are options of `train`, options of its net, rule, optimizer or schedule
+    (`net.hidden`, `l2`), `fold` (1 to k: k-fold validation) or `bootstrap`. The other arguments are those of `train`; `sinks` are given
+    the events of all members. Raises InputError for a key or value that does not exist, Diverged where no member has stayed finite.
+    """
+    asked = _options(net, loss, options)
+    own = Own(net if isinstance(net, nn.Module) else None, loss if callable(loss) else None, weights)
+    return sweep_over(as_source(data, asked, data_dir), asked, over, own, out=out, progress=progress, sinks=sinks, stop=stop)
+
+
+def resume(path: str | Path | Run, *, progress: bool = True, sinks: Iterable[Sink] = (), stop: Stop | None = None) -> Any:
+    """Go on with an interrupted run, to the same weights, bit for bit, that it would have had; or with all unfinished runs of a sweep.
+
+    Returns the `Run`, or the `Sweep`.
+    """
     began = time.perf_counter()
+    if not isinstance(path, Run) and (Path(path) / runs.SWEEP).exists():
+        return go_on(Path(path), progress=progress, sinks=sinks, stop=stop)
     run = path if isinstance(path, Run) else Run(path)
     with RunLock(run.path):
         return _go(run.path, run.fresh_job(), time.perf_counter() - began, progress, sinks, stop)
@@ -77,11 +103,11 @@ def repeat(path: str | Path | Run, *, progress: bool = True) -> tuple[bool, floa
         raise InputError(f"{run.path} has not finished. Finish it with chainrule resume {run.path}, then repeat it.")
     again = run.fresh_job()
     again.options = replace(again.options, seconds=None, steps=ended.steps if run.options.seconds else run.options.steps)
-    sinks: list[Sink] = _sinks(progress, ())
-    _tell(_started(again, "", at=0, resumed=False), sinks)
-    for event in again.events(made=run.record["plan"], at=1):
-        _tell(event, sinks)
-    _close(sinks)
+    sinks: list[Sink] = watching(progress, ())
+    tell(started(again, "", at=0, resumed=False), sinks)
+    for event in again.events(made=[{**one, "later": []} for one in run.record["plan"]], at=1):
+        tell(event, sinks)
+    close(sinks)
     pairs = [(run.job.net.tensors[name].detach(), t.detach()) for name, t in again.net.tensors.items()]
     difference = max((float((a.double() - b.double()).abs().max()) for a, b in pairs if a.numel()), default=0.0)
     return all(torch.equal(a, b) for a, b in pairs), difference
@@ -93,7 +119,7 @@ def events(data: Any = "digits", *, net: str | nn.Module | None = None, loss: Lo
     asked = _options(net, loss, options)
     module = net if isinstance(net, nn.Module) else None
     job = build(as_source(data, asked, data_dir), asked, module=module, loss=loss, weights=weights)
-    yield _started(job, "", at=0, resumed=False)
+    yield started(job, "", at=0, resumed=False)
     yield from job.events(stop=stop, at=1)
 
 
@@ -105,70 +131,22 @@ def as_source(data: Any, options: Options, data_dir: str | Path | None = None) -
 
 def _go(path: Path, job: Job, reading: float, progress: bool, sinks: Iterable[Sink], stop: Stop | None) -> Run:
     """Train `job` in the locked folder `path`, from its last checkpoint where there is one."""
-    folder = runs.Folder(path)
-    record = folder.read_record()
-    store = Store(path, record["run"])
-    at = store.events_before()
-    log = RunLog.resume(path / runs.LOG, keep_before=at or 0)
-    watching: list[Sink] = [log, *_sinks(progress, sinks)]
-    finished: Finished | None = None
-    fault = ""
+    recording = Recording(path, job, watching(progress, sinks))
     try:
-        _tell(_started(job, str(path), at=at or 0, resumed=at is not None), watching)
-        notes = [] if at is not None else list(job.data.encoder.notes)
-        for number, note in enumerate(notes, 1):
-            _tell(Warned(at=number, seconds=0.0, message=note), watching)
-        for event in job.events(store, stop, at=(at or 0) + 1 + len(notes)):
-            _tell(event, watching)
-            if isinstance(event, Planned):
-                record["plan"] = event.made
-                folder.write_record(record)
-            if isinstance(event, Diagnosed):
-                fault = f"{event.layer}: {event.evidence}. {event.remedy[0].upper()}{event.remedy[1:]}."
-            finished = event if isinstance(event, Finished) else finished
+        recording.begin()
+        for event in job.events(recording.store, stop, at=recording.next_at, made=recording.record.get("plan")):
+            recording.tell(event)
     finally:
-        _close(watching)
-    assert finished is not None
-    timing = finished.timing
-    total = reading + timing["training"] + timing["compiling"]
-    folder.write_json(runs.SUMMARY, {"seconds": {"total": total, "reading": reading, **timing}})
+        recording.close()
+    finished = recording.finish(reading)
     if finished.reason == "diverged":
-        raise Diverged(f"The loss stopped being finite; the last good weights are in {path}. {fault}")
+        raise Diverged(f"The loss stopped being finite; the last good weights are in {path}. {recording.fault}")
     if not finished.saved:
         raise ChainruleError(f"Trained to step {finished.steps}, but the end could not be saved to {path}; the checkpoint before it is "
                              f"whole. Free some space and go on with: chainrule resume {path}")
     if finished.reason == "interrupted":
         raise Interrupted(f"Interrupted; everything is saved. Go on with: chainrule resume {path}", stop.requested if stop else "SIGINT")
-    run = Run(path, job=job)
-    job.data.door.log = run._opened
-    return run
-
-
-def _started(job: Job, path: str, *, at: int, resumed: bool) -> Started:
-    told: Mapping[str, Any] = describe_data(job)
-    return Started(at=at, seconds=0.0, run=path, net=job.net_name, rule=job.rule_name, parameters=job.net.count(),
-                   data={"name": job.source.name, "n": len(job.source), **told},
-                   settings={**job.options.to_json(), "chosen": job.said}, resumed=resumed)
-
-
-def _sinks(progress: bool, more: Iterable[Sink]) -> list[Sink]:
-    if not progress:
-        return list(more)
-    from chainrule.sinks.progress import Progress
-
-    line: Sink = Progress()
-    return [line, *more]
-
-
-def _tell(event: Event, sinks: Iterable[Sink]) -> None:
-    for sink in sinks:
-        sink(event)
-
-
-def _close(sinks: Iterable[Sink]) -> None:
-    for sink in sinks:
-        if hasattr(sink, "close"):
-            sink.close()
+    return recording.run()
 
 
 def _options(net: str | nn.Module | None, loss: LossLike, options: dict[str, Any]) -> Options:

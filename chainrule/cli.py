@@ -11,7 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from chainrule.benching import bench
 from chainrule.core.errors import ChainruleError, InputError, suggest
+from chainrule.sweeping import command
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train every network of the neural-network canon on your own data: fast, visibly and honestly.")
@@ -46,7 +48,11 @@ def train(
     group: Annotated[str | None, option("A column whose groups are never divided between parts.")] = None,
     time: Annotated[str | None, option("A column to split by: train on the past, test on the future.")] = None,
     classes: Annotated[str | None, option("Keep these classes only, e.g. 3,8.")] = None,
+    fold: Annotated[str | None, option("Validate on one of k parts of what is not test, e.g. 1/5.")] = None,
+    bootstrap: Annotated[int | None, option("Train on rows drawn with replacement, sample number N.")] = None,
+    augment: Annotated[str | None, option("Alter batches at random, e.g. shift:2+flip (chainrule list augments).")] = None,
     seed: Annotated[int, option("What everything random follows from.")] = 0,
+    members: Annotated[int | None, option("Train so many nets, of consecutive seeds, side by side.")] = None,
     patience: Annotated[int | None, option("Stop after so many epochs without improvement.")] = None,
     plan: Annotated[str, option("auto, eager, compiled, fused, with +channels-last, +bf16.")] = "auto",
     precision: Annotated[str, option("auto, fp32 or bf16.")] = "auto",
@@ -65,25 +71,31 @@ def train(
     given: dict[str, Any] = {
         "net": net, "rule": rule, "loss": loss, "optimizer": optimizer, "schedule": schedule, "init": init, "epochs": epochs,
         "steps": steps, "seconds": seconds, "batch": batch, "target": target, "split": split, "group": group, "time": time,
-        "classes": classes, "seed": seed, "patience": patience, "plan": plan, "precision": precision, "device": device,
-        "threads": threads, "save_every": save_every,
+        "classes": classes, "fold": fold, "bootstrap": bootstrap, "augment": augment, "seed": seed,
+        "patience": patience, "plan": plan, "precision": precision, "device": device, "threads": threads, "save_every": save_every,
     }
     if config is not None:
         given = _configured(config, given)
     with Signals() as signals:
+        if members is not None:
+            _after_sweep(api.train(data, members=members, **given, data_dir=data_dir, out=out, stop=signals.stop), test, as_json)
+            return
         run = api.train(data, **given, data_dir=data_dir, out=out, stop=signals.stop)
     _after_training(run, test, as_json)
 
 
+app.command("sweep")(command(train))
+
+
 @app.command()
-def resume(run: RunArgument, test: Annotated[bool, typer.Option("--test", help="Open the test part at the end.")] = False,
-           as_json: Json = False) -> None:
+def resume(run: Annotated[Path, typer.Argument(help="A run folder, or the folder of a sweep.")],
+           test: Annotated[bool, typer.Option("--test", help="Open the test part at the end.")] = False, as_json: Json = False) -> None:
     """Go on with an interrupted run, bit for bit. Example: chainrule resume runs/mnist-lenet-1"""
     from chainrule import api
 
     with Signals() as signals:
         done = api.resume(run, stop=signals.stop)
-    _after_training(done, test, as_json)
+    (_after_sweep if isinstance(done, api.Sweep) else _after_training)(done, test, as_json)
 
 
 @app.command("test")
@@ -103,16 +115,14 @@ def open_test(run: RunArgument, on: Annotated[str | None, option("Other data wit
 def predict(run: RunArgument, data: Annotated[str, typer.Argument(help="New rows, in the form the run was trained on.")],
             out: Out = None, as_json: Json = False) -> None:
     """Write predictions with probabilities. Example: chainrule predict runs/iris-mlp-1 new.csv --out said.csv"""
+    from chainrule.predicting import predict_to
     from chainrule.run import Run
-    from chainrule.tabular import write_predictions
 
     path = out or Path("predictions.csv")
-    one = Run(run)
-    values, names = one.predict(data)
-    write_predictions(path, values, names, one.job.data.task)
-    _say(f"{len(values)} predictions in {path}")
+    n = predict_to(Run(run), data, path)
+    _say(f"{n} predictions in {path}")
     if as_json:
-        _json({"n": len(values), "out": str(path)})
+        _json({"n": n, "out": str(path)})
 
 
 @app.command()
@@ -128,6 +138,9 @@ def compare(several: Annotated[list[Path], typer.Argument(help="Two or more run 
         _json(comparison.to_dict())
 
 
+app.command()(bench)
+
+
 @app.command()
 def repeat(run: RunArgument, as_json: Json = False) -> None:
     """Train again from run.json alone and say whether the weights are the same. Example: chainrule repeat runs/digits-mlp-1"""
@@ -140,13 +153,13 @@ def repeat(run: RunArgument, as_json: Json = False) -> None:
 
 
 @app.command("list")
-def list_names(what: Annotated[str, typer.Argument(help="nets, rules, optimizers, schedules, inits, losses or data.")],
+def list_names(what: Annotated[str, typer.Argument(help="nets, rules, optimizers, schedules, inits, losses, augments or data.")],
                as_json: Json = False) -> None:
     """Every name with its options and its source. Example: chainrule list nets"""
     from chainrule.core import registry
 
     kinds = {"nets": registry.nets, "rules": registry.rules, "optimizers": registry.optimizers, "schedules": registry.schedules,
-             "inits": registry.inits, "losses": registry.losses, "data": registry.datasets}
+             "inits": registry.inits, "losses": registry.losses, "augments": registry.augments, "data": registry.datasets}
     if what not in kinds:
         raise InputError(f"chainrule list knows no '{what}'. {suggest(what, kinds)}")
     rows = []
@@ -259,6 +272,15 @@ def _mistake(error: typer.TyperException) -> str:
     if name and near is not None:
         return f"There is no option {name}." + (f" Did you mean {' or '.join(near)}?" if near else "")
     return error.format_message()
+
+
+def _after_sweep(sweep: Any, test: bool, as_json: bool) -> None:
+    """The table; with `test`, the test part is opened for the best run alone."""
+    _say(str(sweep))
+    if test:
+        _say(f"{sweep.best.path}, best on validation, on the test part:\n{sweep.best.test()}")
+    if as_json:
+        _json({**sweep.summary(), **({"test": sweep.best.tested.to_dict()} if test else {})})
 
 
 def _after_training(run: Any, test: bool, as_json: bool) -> None:

@@ -76,7 +76,7 @@ class Whole(Job):
         return {}
 
     def events(self, store: Store | None = None, stop: Stop | None = None, at: int = 0,
-               made: dict[str, Any] | None = None) -> Iterator[Event]:
+               made: list[dict[str, Any]] | None = None) -> Iterator[Event]:
         """As for every job; where all rows are one batch anyway, in rounds of many steps, each of which is told as an epoch."""
         options = self.options
         if options.epochs is None or (options.batch or 1) < len(self.data.train) or self.rule.reads == "everything":
@@ -342,13 +342,13 @@ def _run(job: Job, watch: bool) -> Learned:
     return Learned(job.net.module, job.data.encoder, job.target, link, job.options, job.said, history, ended.epochs)
 
 
-def _quick_plan(job: Job) -> dict[str, Any] | None:
+def _quick_plan(job: Job) -> list[dict[str, Any]] | None:
     """Eager on one thread, untried, where the whole run is shorter than the trials; None: let the planner measure."""
     options, n = job.options, len(job.data.train)
     epochs = options.epochs or 1
     if options.plan not in ("auto", "eager") or options.precision == "bf16" or 6.0 * job.net.count() * n * epochs > QUICK_OPERATIONS:
         return None
-    return asdict(Plan(chunk=QUICK_CHUNK, threads=options.threads or 1))
+    return [{"since": 0, "made": asdict(Plan(chunk=QUICK_CHUNK, threads=options.threads or 1))}]
 
 
 @contextmanager

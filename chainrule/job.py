@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+import chainrule
 from chainrule.core.errors import InputError
 from chainrule.core.events import Event
 from chainrule.core.losses import Loss, custom, identity, shares
 from chainrule.core.net import Net
-from chainrule.core.registry import Chosen, inits
-from chainrule.core.rule import Batch, Budget, Descend, Learner, Rule, Stage
+from chainrule.core.registry import Chosen, inits, optimizers, rules, schedules
+from chainrule.core.rule import Alter, Batch, Budget, Descend, Learner, Rule, Stage, prepared
 from chainrule.core.tree import clone
+from chainrule.data.augment import augmentation
 from chainrule.data.encode import TargetKind
-from chainrule.data.feed import Feed
+from chainrule.data.feed import Feed, feed_of
 from chainrule.data.source import Data, Part, Source
-from chainrule.engine.plan import copied
+from chainrule.engine.eager import copied
+from chainrule.engine.inference import Inference
+from chainrule.engine.memory import Memory, usual_folder
 from chainrule.engine.planner import check_asked
 from chainrule.engine.randomness import Aside
 from chainrule.engine.store import Store
-from chainrule.engine.train import Settings, Stop, train
+from chainrule.engine.train import Settings, Stop, Training
 from chainrule.options import Options, choose_rule, complete, target_kind
+from chainrule.resample import bootstrapped, folded
 
 LossLike = str | Callable[[Tensor, Tensor], Tensor] | None
 EVALUATION_ROWS = 250   # a forward pass of more holds more memory than a step, and is hardly faster
@@ -37,7 +42,10 @@ DENSITIES = {"free_energy": "free_energy", "log_prob": "log_likelihood"}
 
 @dataclass
 class Job:
-    """Everything of one run that is not yet on disk. `said` lists what was chosen for the user."""
+    """Everything of one run that is not yet on disk. `said` lists what was chosen for the user.
+
+    `augment` alters the inputs of training steps; the `rule` itself knows nothing of it, so that validation may use it.
+    """
 
     source: Source
     data: Data
@@ -52,20 +60,68 @@ class Job:
     target: TargetKind
     keeps_last: bool = False
     one_hot: int = 0
+    augment: Alter | None = None
 
     def events(self, store: Store | None = None, stop: Stop | None = None, at: int = 0,
-               made: dict[str, Any] | None = None) -> Iterator[Event]:
-        """Train, as a stream of events; afterwards `net` holds the best weights. `made` is a plan recorded earlier."""
+               made: list[dict[str, Any]] | None = None) -> Iterator[Event]:
+        """Train, as a stream of events; afterwards `net` holds the best weights. `made` are plans recorded earlier."""
+        return self.training(store, stop, at, made).run()
+
+    def training(self, store: Store | None = None, stop: Stop | None = None, at: int = 0,
+                 made: list[dict[str, Any]] | None = None) -> Training:
+        """What the engine runs for this job."""
         options, feed = self.options, self.feed()
         settings = Settings(seed=options.seed, plan=options.plan, precision=options.precision, threads=options.threads,
-                            patience=options.patience, monitor=self.monitor, save_every=options.save_every, made=made)
-        stage = Stage(self.rule, Budget(options.epochs, options.steps, options.seconds))
-        return train([stage], self.net, lambda _: feed, self.validate, settings, store, stop, at)
+                            patience=options.patience, monitor=self.monitor, save_every=options.save_every, made=made,
+                            identity=self.identity, memory=Memory(usual_folder()))
+        stage = Stage(self.reading(self.rule), Budget(options.epochs, options.steps, options.seconds))
+        return Training([stage], self.net, lambda _: feed, self.validate, settings, store, stop or Stop(), at)
+
+    def kind(self) -> tuple[tuple[Any, ...], dict[str, float]]:
+        """What members of a stack must have in common, beside shapes; and the numbers in which they may differ, e.g. `optimizer.rate`."""
+        options = self.options
+        common: list[Any] = []
+        numbers: dict[str, float] = {}
+        for owner, chosen in (("rule", rules.choose(self.rule_name)), ("optimizer", optimizers.choose(str(options.optimizer)))):
+            values = {f"{owner}.{name}": chosen.options.get(name, option.default) for name, option in chosen.entry.options.items()}
+            numbers |= {name: value for name, value in values.items() if isinstance(value, float)}
+            common += [chosen.entry.name, *((name, value) for name, value in values.items() if name not in numbers)]
+        steps = _steps(options, len(self.data.train)) if options.schedule else 0
+        return (*common, options.loss, options.schedule, steps, options.augment, options.plan, options.precision, options.threads,
+                self.one_hot, self.target, self.data.encoder.maximum), numbers
+
+    def remaking(self) -> Callable[[Mapping[str, Any]], Rule]:
+        """A function that makes its rule anew with some of its `numbers` replaced."""
+        rule, optimizer = rules.choose(self.rule_name), optimizers.choose(str(self.options.optimizer))
+        schedule = schedules.choose(self.options.schedule) if self.options.schedule else None
+        steps = _steps(self.options, len(self.data.train))
+
+        def make(numbers: Mapping[str, Any]) -> Rule:
+            def at(chosen: Chosen, owner: str) -> Chosen:
+                own = {name.removeprefix(owner): value for name, value in numbers.items() if name.startswith(owner)}
+                return replace(chosen, options={**chosen.options, **own})
+
+            remade = make_rule(at(rule, "rule."), self.loss, at(optimizer, "optimizer."), schedule, steps)
+            return self.reading(remade)
+
+        return make
+
+    def reading(self, rule: Rule) -> Rule:
+        """`rule` as it reads the feed's batches, which come as they are stored: what a net reads is made of them inside the step."""
+        return prepared(rule, self.data.ready, self.augment)
 
     def feed(self) -> Feed:
-        """The training part in batches, as this job's rule and loss read it."""
-        return Feed(self.data.train, self.data.ready, batch=self.options.batch or 1, seed=self.options.seed, device=self.device,
-                    everything=self.rule.reads == "everything", one_hot=self.one_hot)
+        """The training part in batches, inputs as they are stored, targets as this job's rule and loss read them."""
+        return feed_of(self.data.train, as_stored, batch=self.options.batch or 1, seed=self.options.seed, device=self.device,
+                       everything=self.rule.reads == "everything", one_hot=self.one_hot)
+
+    @property
+    def identity(self) -> str:
+        """Net, rule and loss in words, under which measured plans are remembered."""
+        loss = self.loss.name if self.loss else "no loss"
+        options = self.options
+        return " | ".join([self.net_name, self.rule_name, loss, str(options.optimizer), str(options.schedule), str(options.augment),
+                           type(self.net.module).__qualname__, f"chainrule {chainrule.__version__}"])
 
     @property
     def monitor(self) -> tuple[str, ...]:
@@ -85,7 +141,7 @@ class Job:
         from chainrule.evaluate.measures import quick
 
         y = part.y.to(self.device)
-        outputs = self.outputs(part.x)
+        outputs = self.inference.plainly(part.x)
         weight = None if part.weight is None else part.weight.to(self.device)
         loss = float(Batch(outputs, y, weight).mean(self.loss.each(outputs, y)))
         if self.data.task == "classification":
@@ -93,11 +149,15 @@ class Job:
         unscale = self.data.encoder.unscale
         return {"loss": loss, **quick(unscale(self.loss.link(outputs).cpu()), unscale(part.y), "regression")}
 
-    @torch.no_grad()
-    def outputs(self, x: Tensor) -> Tensor:
-        """Raw scores (n, outputs) for stored inputs (n, ...), a few hundred rows at a time."""
-        parts = [self.net(self.data.ready(rows.to(self.device))).float() for rows in x.split(EVALUATION_ROWS)]
-        return torch.cat(parts)
+    @cached_property
+    def inference(self) -> Inference:
+        """What runs rows through the net."""
+        return Inference(self.net, self.data.ready, self.device, self.options.precision)
+
+    def outputs(self, x: Tensor, expected: int | None = None) -> Tensor:
+        """Raw scores (n, outputs) for stored inputs (n, ...), in the fastest way where `expected` rows, or these, are many."""
+        self.net.module.eval()
+        return self.inference(x, expected)
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         """Class probabilities (n, classes) from raw scores."""
@@ -111,10 +171,12 @@ class Job:
         """Targets as the rule reads them, as class numbers (n,)."""
         return ((y + 1) / 2).round().long().reshape(-1) if self.target == "sign" else y
 
-    def predictions(self, part: Part) -> Tensor:
-        """What the net says of a part: class probabilities (n, classes), values in target units (n, k), or scores (n,)."""
-        self.net.module.eval()
-        outputs = self.outputs(part.x)
+    def predictions(self, part: Part, expected: int | None = None) -> Tensor:
+        """What the net says of a part: class probabilities (n, classes), values in target units (n, k), or scores (n,).
+
+        Where the part is one block of more, `expected` is how many rows are to come in all.
+        """
+        outputs = self.outputs(part.x, expected)
         if self.loss is None:
             return outputs
         if self.data.task == "classification":
@@ -123,9 +185,9 @@ class Job:
 
     def scores(self, part: Part) -> tuple[str, Tensor]:
         """What a net without targets says of each sample, (n,), by its own name: log likelihood, free energy, or its mean output."""
-        self.net.module.eval()
         for method, name in DENSITIES.items():
             if hasattr(self.net.module, method):
+                self.net.module.eval()
                 with torch.no_grad():
                     said = [self.net.call(method, self.data.ready(rows.to(self.device))) for rows in part.x.split(EVALUATION_ROWS)]
                 return name, torch.cat(said).cpu()
@@ -145,9 +207,13 @@ def build(source: Source, options: Options, *, module: nn.Module | None = None, 
     kind = target_kind(rule_chosen, source, len(classes) if classes else len(source.classes))
     if rule_chosen.entry.traits["target"] == "any" and source.task == "none":
         raise InputError(f"{rule_chosen.entry.name} needs targets; {source.name} has none. Name a column with --target, or use --net rbm.")
-    data = prepare(source, split=parse_split(options.split) if options.split else None, seed=options.seed,
-                   range=rule_chosen.entry.traits.get("range", "standard"), target=kind,
-                   flatten=rule_chosen.entry.traits["reads"] == "features", classes=classes, weights=weights, open_log=open_log)
+    encoded = partial(prepare, source, seed=options.seed, range=rule_chosen.entry.traits.get("range", "standard"), target=kind,
+                      flatten=rule_chosen.entry.traits["reads"] == "features", classes=classes, weights=weights, open_log=open_log)
+    data = encoded(split=parse_split(options.split) if options.split else None)
+    if options.fold:
+        data = folded(data, options.fold, options.seed, lambda rows: encoded(split=rows))
+    if options.bootstrap:
+        data = bootstrapped(data, options.bootstrap, options.seed)
     return assemble(data, options, net_chosen, rule_chosen, kind, module=module, loss=loss)
 
 
@@ -178,7 +244,8 @@ def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chose
     spread = the_loss is not None and the_loss.one_hot and kind == "class" and "loss" in wanted
     job = made_as(data.source, data, Net.of(module), name, rule, str(rule_chosen), the_loss, choice.options, choice.said, device, kind,
                   keeps_last=keeps_last or rule_chosen.entry.traits.get("best") == "last",
-                  one_hot=data.outputs if spread else 0)
+                  one_hot=data.outputs if spread else 0,
+                  augment=augmentation(options.augment, data.encoder.shape, data.name) if options.augment else None)
     _check_fit(job)
     return job
 
@@ -193,8 +260,9 @@ def make_rule(chosen: Chosen, loss: Loss | None, optimizer: Chosen, schedule: Ch
         return chosen.make(**{k: v for k, v in supplied.items() if k in wanted})
     direction = partial(made, **({"loss": loss} if "loss" in wanted else {}), **chosen.options)
     traits = chosen.entry.traits
+    additive = "additive" in traits and all(chosen.options.get(option) is None for option in traits["additive"])
     return Descend(direction, supplied["optimizer"], schedule=supplied["schedule"], steps=steps, reads=traits["reads"],
-                   target=traits["target"], tolerance=traits["tolerance"])
+                   target=traits["target"], tolerance=traits["tolerance"], additive=additive)
 
 
 def pick_device(name: str) -> torch.device:
@@ -208,6 +276,10 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def as_stored(x: Tensor) -> Tensor:
+    return x
+
+
 def _steps(options: Options, n: int) -> int:
     if options.steps is not None:
         return options.steps
@@ -217,16 +289,16 @@ def _steps(options: Options, n: int) -> int:
 def _check_fit(job: Job) -> None:
     """Take one step on a copy before anything is saved, so that a rule, a net and a loss that do not fit are said at once."""
     part, rows = job.data.train, slice(0, FIT_ROWS)
-    few = job.data.ready(part.x[rows].to(job.device))
+    few = part.x[rows].to(job.device)
     batch = Batch(few, None if part.y is None else part.y[rows].to(job.device))
     try:
         with Aside(job.options.seed, job.device):
             tried = copied(Learner(job.net, {}))
             state = clone(job.rule.init(tried.net))
             if job.rule.reads != "everything":
-                job.rule.step(tried.net, state, batch)
+                job.reading(job.rule).step(tried.net, state, batch)
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        shape = tuple(few.shape[1:])
+        shape = tuple(job.data.ready(few).shape[1:])
         reason = str(error).splitlines()[0]
         raise InputError(f"{job.net_name} does not fit {job.data.name}: inputs of shape {shape}, {job.data.outputs} outputs wanted "
                          f"({reason}). Check --net and --loss against the data.") from None

@@ -10,6 +10,7 @@ from chainrule.core.errors import InputError, suggest
 from chainrule.core.registry import Chosen, losses, nets, optimizers, rules, schedules
 from chainrule.data.encode import TargetKind
 from chainrule.data.source import Data, Source
+from chainrule.resample import parse_fold
 
 AIM_STEPS = 4000                 # epochs are chosen so that a run takes about this many steps, within bounds
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 200
@@ -35,6 +36,9 @@ class Options:
     group: str | None = None
     time: str | None = None
     classes: str | None = None
+    fold: str | None = None
+    bootstrap: int | None = None
+    augment: str | None = None
     seed: int = 0
     patience: int | None = None
     plan: str = "auto"
@@ -45,12 +49,14 @@ class Options:
 
     def checked(self) -> Options:
         """Itself, once every number is in its range. Raises InputError naming the option."""
-        for name in ("epochs", "steps", "batch", "threads", "patience"):
+        for name in ("epochs", "steps", "batch", "threads", "patience", "bootstrap"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"--{name} must be at least 1; got {value}. Leave it out to have one chosen.")
         if self.seconds is not None and not self.seconds > 0:
             raise InputError(f"--seconds must be above 0; got {self.seconds}.")
+        if self.fold is not None:
+            parse_fold(self.fold)
         if not 0 <= self.seed < 2**63:
             raise InputError(f"--seed must be a whole number of at least 0; got {self.seed}.")
         return self

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 import chainrule
 from chainrule.core.errors import InputError
@@ -84,7 +83,7 @@ def worst_mistakes(run: Run) -> list[Picture]:
     worst = [int(i) for i in sureness.argsort(descending=True)[:WORST] if sureness[i] > 0]
     if not worst:
         return []
-    images = job.data.ready(job.data.valid.x[worst]).reshape(-1, *shape)     # (k, channels, height, width)
+    images = job.data.ready(job.data.valid.x[torch.tensor(worst)]).reshape(-1, *shape)     # (k, channels, height, width)
     names = job.data.classes
     titles = [f"{names[int(truth[i])]} taken for {names[int(said[i].argmax())]}, {float(said[i].max()):.0%}" for i in worst]
     figure = plots.image_grid(images, titles, columns=6)
@@ -109,5 +108,5 @@ def first_layer(run: Run) -> list[Picture]:
 def pixels_of(run: Run) -> tuple[int, int, int] | None:
     """The shape of a picture (channels, height, width), also where a rule reads it as a flat row; None for other inputs."""
     inputs: Any = run.job.source.inputs
-    shape = tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else ()
+    shape = tuple(inputs.shape[1:]) if hasattr(inputs, "shape") else ()  # in memory or on disk
     return shape if len(shape) == 3 and shape[0] in (1, 3) else None

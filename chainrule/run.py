@@ -86,7 +86,8 @@ class Run:
             raise InputError(f"{self.path} was trained on data in memory. Give it again: cr.Run(path, data=...).")
         what = origin["what"] if self._own_data is None else self._own_data
         source = what if hasattr(what, "fingerprint") else load(
-            what, target=options.target, group=options.group, time=options.time, data_dir=origin.get("data_dir"))
+            what, target=options.target, group=options.group, time=options.time, data_dir=origin.get("data_dir"),
+            stream=bool(origin.get("streamed")))
         if source.fingerprint != told["fingerprint"]:
             raise InputError(f"{told['name']} has changed since {self.path} was trained (its SHA-256 differs). Put the old file back, "
                              "or train again.")
@@ -172,14 +173,18 @@ class Run:
         Returns them with the names of the columns. Raises InputError where columns or shapes do not match.
         """
         from chainrule.data import load_inputs
+        from chainrule.data.source import Part
 
         job = self.job
         x = job.data.encoder.inputs(load_inputs(what, like=job.source))
-        from chainrule.data.source import Part
-
         out = job.predictions(Part(x, None, torch.arange(len(x))))
-        names = job.data.classes if job.data.task == "classification" else job.data.encoder.target_names
-        return out, tuple(names) if len(names) == out.shape[1] else tuple(f"output_{i}" for i in range(out.shape[1]))
+        return out, self.columns(out.shape[1])
+
+    def columns(self, count: int) -> tuple[str, ...]:
+        """What `count` columns of predictions are called: classes, targets, or numbers."""
+        data = self.job.data
+        names = data.classes if data.task == "classification" else data.encoder.target_names
+        return tuple(names) if len(names) == count else tuple(f"output_{i}" for i in range(count))
 
     def summary(self) -> dict[str, Any]:
         """The keys that `chainrule train --json` prints."""

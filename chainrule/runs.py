@@ -22,6 +22,7 @@ from chainrule.engine import checkpoint
 from chainrule.options import Options
 
 FORMAT = 1
+SWEEP = "sweep.json"
 RECORD, LOG, SUMMARY, ENCODER, TESTED, REPORT, LEDGER = (
     "run.json", "log.jsonl", "summary.json", "encoder.safetensors", "test.json", "report.html", "openings.jsonl")
 PREDICTED = "test.safetensors"
@@ -34,7 +35,7 @@ class Folder:
         self.path = path
 
     @classmethod
-    def create(cls, out: str | Path | None, data: str, net: str) -> Folder:
+    def create(cls, out: str | Path | None, data: str, net: str, *kind: str) -> Folder:
         """A new folder: `out`, or `runs/<data>-<net>-<number>`. Raises InputError where a run is there already."""
         if out is not None:
             path = Path(out)
@@ -43,7 +44,7 @@ class Folder:
             if path.exists() and not path.is_dir():
                 raise InputError(f"--out {path} is a file; a folder is expected. Use another --out.")
         else:
-            stem = "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", part).strip("._")[:40] or "x" for part in (data, net))
+            stem = "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", part).strip("._")[:40] or "x" for part in (data, net, *kind))
             number = 1
             while (path := Path("runs") / f"{stem}-{number}").exists():
                 number += 1
@@ -111,7 +112,8 @@ class Folder:
 
     def open_log(self, fingerprint: str, reason: str) -> int:
         """Count one more opening of the test set `fingerprint` in the ledger of this runs folder; returns the count."""
-        ledger = self.path.parent / LEDGER
+        beside = self.path.parent
+        ledger = (beside.parent if (beside / SWEEP).exists() else beside) / LEDGER  # members of a sweep count with the runs around it
         line = json.dumps({"test_set": fingerprint, "run": self.path.name, "reason": reason, "time": now()}) + "\n"
         descriptor = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:

@@ -73,7 +73,7 @@ def test_every_command_on_one_run(run, tmp_path):
     assert last(out)["max_difference"] <= 1e-5
 
 
-@pytest.mark.parametrize("what", ["nets", "rules", "optimizers", "schedules", "inits", "losses", "data"])
+@pytest.mark.parametrize("what", ["nets", "rules", "optimizers", "schedules", "inits", "losses", "data", "augments"])
 def test_list_names_sources_and_options(run, what):
     code, out, _ = run("list", what, "--json")
     assert code == 0

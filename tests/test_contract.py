@@ -12,7 +12,9 @@ from chainrule.core.net import Net
 from chainrule.core.rule import Batch, Learner, Rule
 from chainrule.core.tree import clone, leaves
 from chainrule.engine import checkpoint
-from chainrule.engine.plan import eager, fused, members, stacked_init
+from chainrule.engine.eager import eager
+from chainrule.engine.plan import fused
+from chainrule.engine.together import Together
 from chainrule.job import make_rule
 
 STEPS, ROWS, FEATURES, CLASSES = 4, 12, 6, 3
@@ -108,11 +110,11 @@ def test_a_member_of_a_stack_learns_what_it_would_alone(name):
     alone = [learner_and_batches(name, seed) for seed in ((0,) if draws else (0, 1, 2))]
     starts = [a[1].net.clone() for a in alone]
     stack = Net.stack(starts)
-    state = stacked_init(rule, stack)
-    step = members(rule.step)
+    together = Together(lambda numbers: rule, [{}] * len(alone), shared=True)
+    state = together.init(stack)
     torch.manual_seed(1)
     for i in range(STEPS):
-        stack, state, report = step(stack, state, batches[i])
+        stack, state, report = together.step(stack, state, batches[i])
     assert report["loss"].shape == (len(alone),)
     for i, (own_rule, own_learner, _) in enumerate(alone):
         after, _ = run(own_rule, own_learner, batches)

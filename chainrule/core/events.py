@@ -41,7 +41,8 @@ class Planned(Event):
     rejected: list[dict[str, str]]
     reason: str
     compiling: float = 0.0
-    made: dict[str, Any] = dataclasses.field(default_factory=dict)
+    made: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    since: int = 0
 
 
 @dataclass(frozen=True)

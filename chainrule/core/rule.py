@@ -36,6 +36,11 @@ class Batch:
     def __getitem__(self, i: int) -> Batch:
         return Batch(self.x[i], None if self.y is None else self.y[i], None if self.weight is None else self.weight[i])
 
+    def rows(self, begin: int, end: int) -> Batch:
+        """The samples (of a chunk: the batches) from `begin` up to `end`."""
+        return Batch(self.x[begin:end], None if self.y is None else self.y[begin:end],
+                     None if self.weight is None else self.weight[begin:end])
+
     def mean(self, each: Tensor) -> Tensor:
         """The mean over the batch of a per-sample quantity (n,), weighted where weights were given."""
         return each.mean() if self.weight is None else (each * self.weight).mean()
@@ -88,12 +93,15 @@ Schedule = Callable[[Tensor], Tensor]  # share of the run done, in [0, 1] -> fac
 
 
 class Descend:
-    """Most rules: a direction shaped like the parameters, and an optimizer that follows it downhill."""
+    """Most rules: a direction shaped like the parameters, and an optimizer that follows it downhill.
+
+    `additive` says that the direction and the report of a batch are the means of those of its samples, so that a batch may be split.
+    """
 
     def __init__(self, direction: Direction, optimizer: Optimizer, *, schedule: Schedule | None = None, steps: int = 0,
-                 reads: Reads = "batch", target: Target = "any", tolerance: float = 1e-3):
+                 reads: Reads = "batch", target: Target = "any", tolerance: float = 1e-3, additive: bool = False):
         self.direction, self.optimizer, self.schedule, self.steps = direction, optimizer, schedule, steps
-        self.reads, self.target, self.tolerance = reads, target, tolerance
+        self.reads, self.target, self.tolerance, self.additive = reads, target, tolerance, additive
 
     def init(self, net: Net) -> Tree:
         state = {"optimizer": self.optimizer.init(net.params)}
@@ -102,7 +110,10 @@ class Descend:
         return state
 
     def step(self, net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
-        direction, report = self.direction(net, batch)
+        return self.follow(net, state, *self.direction(net, batch))
+
+    def follow(self, net: Net, state: Tree, direction: dict[str, Tensor], report: Report) -> tuple[Net, Tree, Report]:
+        """One move of the optimizer along `direction`."""
         factor: float | Tensor = 1.0
         if self.schedule is not None:
             factor = self.schedule(state["step"] / max(self.steps, 1))
@@ -110,6 +121,43 @@ class Descend:
         with torch.no_grad():
             state["optimizer"] = self.optimizer.update(net.params, direction, state["optimizer"], factor)
         return net, state, report
+
+
+Alter = Callable[[Tensor], Tensor]
+
+
+class Prepared:
+    """A whole rule that reads its inputs through `alter`; see `prepared`."""
+
+    def __init__(self, rule: Rule, alter: Alter):
+        self.rule, self.alter = rule, alter
+        self.reads, self.target, self.tolerance = rule.reads, rule.target, rule.tolerance
+
+    def init(self, net: Net) -> Tree:
+        return self.rule.init(net)
+
+    def step(self, net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
+        return self.rule.step(net, state, Batch(self.alter(batch.x), batch.y, batch.weight))
+
+
+def prepared(rule: Rule, *alters: Alter | None) -> Rule:
+    """`rule` with every batch's inputs (n, ...) passed through `alters` first, inside the step and so on the device.
+
+    So are stored inputs scaled, and pictures shifted at random: whatever executes the step executes that too.
+    """
+    for alter in reversed([a for a in alters if a is not None]):
+        rule = _directed(rule, alter) if isinstance(rule, Descend) else Prepared(rule, alter)
+    return rule
+
+
+def _directed(rule: Descend, alter: Alter) -> Descend:
+    """A Descend stays one, so that its batches can still be split."""
+
+    def direction(net: Net, batch: Batch) -> tuple[dict[str, Tensor], Report]:
+        return rule.direction(net, Batch(alter(batch.x), batch.y, batch.weight))
+
+    return Descend(direction, rule.optimizer, schedule=rule.schedule, steps=rule.steps, reads=rule.reads, target=rule.target,
+                   tolerance=rule.tolerance, additive=rule.additive)
 
 
 @dataclass(frozen=True)
@@ -155,7 +203,8 @@ def rule(name: str | None = None, *, source: str = "", reads: Reads = "batch", t
          tolerance: float = 1e-3, **traits: Any) -> Callable[[Any], Any]:
     """Register a direction `(net, batch, *, options) -> (tree, report)` or a whole rule (a class with `init` and `step`).
 
-    Further traits: `range="unit"` asks for inputs in [0, 1]; `nets=(...)` names the families it can train, the first one
+    Further traits: `additive=(options)` says that a direction is the mean of its samples' unless one of these options is given;
+    `range="unit"` asks for inputs in [0, 1]; `nets=(...)` names the families it can train, the first one
     being its default; `optimizer`, `epochs` and `loss` are its defaults; `several` is the target kind for more than two
     classes; `best="last"` keeps the last weights, where the loss says nothing of progress.
     """

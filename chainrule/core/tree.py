@@ -55,7 +55,7 @@ def add_(tree: dict[str, Tensor], other: dict[str, Tensor], factor: float | Tens
             t.add_(o * factor)
     elif wrapped(into) or wrapped(what):
         for t, o in zip(into, what, strict=True):
-            t.add_(o, alpha=factor)
+            t.add_(o * factor)  # inductor forgets alpha where `o` is a product of matrices
     else:
         torch._foreach_add_(into, what, alpha=factor)
 

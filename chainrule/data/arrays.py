@@ -6,6 +6,7 @@ import io
 import math
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,10 +23,14 @@ PART = re.compile(r"^(?:(train|valid|val|test)_(\w+)|(\w+)_(train|valid|val|test
 
 
 def of_inputs(values: Any, where: str) -> Tensor:
-    """Rows of numbers as a tensor (n, ...); images get their channel axis in second place. Raises InputError naming row and feature.
+    """Rows of numbers as a tensor (n, ...); images get their channel axis in second place. Raises InputError naming row and feature."""
+    x = as_held(values, where)
+    refuse_nonfinite(x, where)
+    return x
 
-    `uint8` stays, yes/no becomes `uint8`, other numbers stay float or become float64.
-    """
+
+def as_held(values: Any, where: str) -> Tensor:
+    """The same without a look at the values: `uint8` stays, yes/no becomes `uint8`, other numbers stay float or become float64."""
     if isinstance(values, Tensor):
         x = values.detach().cpu()
         if x.is_complex():
@@ -45,12 +50,11 @@ def of_inputs(values: Any, where: str) -> Tensor:
         raise InputError(f"{where} holds no values (shape {tuple(x.shape)}); expected at least one row.")
     if not x.is_floating_point() and x.dtype != torch.uint8:
         x = x.double()
-    refuse_nonfinite(x, where)
     return _channels_second(x)
 
 
-def refuse_nonfinite(x: Tensor, where: str) -> None:
-    """Raises InputError naming the first row (from 1) and feature that is NaN or infinite."""
+def refuse_nonfinite(x: Tensor, where: str, first: int = 0) -> None:
+    """Raises InputError naming the first row (from 1, `first` rows precede) and feature that is NaN or infinite."""
     if not x.is_floating_point() or math.isfinite(float(x.sum())):
         return
     for start in range(0, len(x), 4096):
@@ -58,7 +62,7 @@ def refuse_nonfinite(x: Tensor, where: str) -> None:
         if bool(bad.any()):
             row, feature = bad.nonzero()[0].tolist()
             value = x[start + row].flatten()[feature].item()
-            raise InputError(f"{where}, row {start + row + 1}, feature {feature + 1}: expected a finite number; got {value}. "
+            raise InputError(f"{where}, row {first + start + row + 1}, feature {feature + 1}: expected a finite number; got {value}. "
                              "Fill in or remove missing values; a table (CSV, data frame) has them filled for you.")
 
 
@@ -76,19 +80,19 @@ def read_npy(path: Path) -> np.ndarray:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            _refuse_header(file, size, str(path))
+            read_header(file, size, str(path))
             file.seek(0)
             return np.lib.format.read_array(file, allow_pickle=False)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
-def _refuse_header(file: BinaryIO, size: int, where: str) -> None:
-    """Raises CorruptFile unless the header declares exactly as many bytes as follow it, and no Python objects."""
+def read_header(file: BinaryIO, size: int, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran's order, and type; raises CorruptFile unless just as many bytes follow, and no Python objects."""
     try:
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, _, dtype = read(file)
+        shape, columns_first, dtype = read(file)
     except (ValueError, KeyError, EOFError) as error:
         raise CorruptFile(f"{where}: expected an npy header at offset 0; {str(error).splitlines()[0]}. The file is damaged or of "
                           "another kind.") from None
@@ -99,6 +103,7 @@ def _refuse_header(file: BinaryIO, size: int, where: str) -> None:
     if any(s < 0 for s in shape) or declared != size - begin:
         raise CorruptFile(f"{where}: the header declares shape {shape}, {declared:,} bytes from offset {begin}; {size - begin:,} are "
                           "there. Fetch it again.")
+    return shape, columns_first, dtype
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -114,7 +119,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             for entry in entries:
                 where = f"{path}, array '{entry.filename.removesuffix('.npy')}'"
                 with archive.open(entry) as file:
-                    _refuse_header(file, entry.file_size, where)  # type: ignore[arg-type]
+                    read_header(file, entry.file_size, where)  # type: ignore[arg-type]
                 arrays[entry.filename.removesuffix(".npy")] = np.lib.format.read_array(io.BytesIO(archive.read(entry)), allow_pickle=False)
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise CorruptFile(f"{path} is damaged or not an .npz archive: {error}. Fetch it again.") from None
@@ -156,8 +161,13 @@ def roles(arrays: dict[str, np.ndarray], path: Path, target: str | int | None) -
 
 def column_apart(x: Tensor, target: int, where: str) -> tuple[Tensor, np.ndarray]:
     """Rows (n, d) as inputs (n, d - 1) and the column numbered `target` from 0 as targets."""
-    if x.dim() != 2 or not -x.shape[1] <= target < x.shape[1] or x.shape[1] < 2:
-        raise InputError(f"{where} has shape {tuple(x.shape)}; column {target} cannot be its target. Count from 0, or give targets of "
-                         "their own.")
-    at = target % x.shape[1]
+    at = place_of(x.shape, target, where)
     return torch.cat([x[:, :at], x[:, at + 1 :]], 1), x[:, at].double().numpy()
+
+
+def place_of(shape: Sequence[int], target: int, where: str) -> int:
+    """The column numbered `target`, from 0, or from the end if negative. Raises InputError where that cannot be the target."""
+    if len(shape) != 2 or not -shape[1] <= target < shape[1] or shape[1] < 2:
+        raise InputError(f"{where} has shape {tuple(shape)}; column {target} cannot be its target. Count from 0, or give targets of "
+                         "their own.")
+    return target % shape[1]

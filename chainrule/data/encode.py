@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Literal
 
 import torch
@@ -14,8 +15,9 @@ from chainrule.core.errors import InputError, suggest
 from chainrule.data import arrays, tables
 from chainrule.data.columns import Table
 from chainrule.data.download import to_stderr
-from chainrule.data.features import Features, Range, moments
+from chainrule.data.features import Features, Moments, Range
 from chainrule.data.source import Source
+from chainrule.data.stored import StoredArray, StoredTable, Streamed
 from chainrule.data.symbols import Symbols, Vocabulary, one_hot, widened
 from chainrule.data.targets import as_codes, as_numbers
 
@@ -57,7 +59,7 @@ class Encoder:
         left_out: set[str] = set()
         shape: tuple[int, ...]
         kind, features, scale, vocabulary = "array", None, None, None
-        if isinstance(source.inputs, Table):
+        if isinstance(source.inputs, Table | StoredTable):
             features, notes = Features.fit(source.inputs, rows, range)
             kind, shape = "table", (len(features.names),)
             left_out = {c.name for c in source.inputs.columns} - {c.name for c in features.columns}
@@ -73,14 +75,12 @@ class Encoder:
             if x.dtype == torch.uint8 and (len(shape) > 1 or shape[0] >= WIDE or maximum):
                 kind, maximum = "pixels", maximum or _maximum(x, rows)
             else:
-                taken = gather(x, rows)
-                taken = taken if taken.is_floating_point() else taken.double()
-                centre, factor = moments(taken if len(shape) == 1 else taken.reshape(-1, 1), range)
-                scale = torch.stack([centre, factor])  # (2, d), or (2, 1) for one scale over all
+                pieces = x.pieces(rows) if isinstance(x, StoredArray) else [gather(x, rows)]
+                scale = torch.stack(_moments(pieces).scaling(range))  # (2, d), or (2, 1) for one scale over all
         y_scale = None
         if target == "real":
             y = as_numbers(source.task, source.targets, source.classes, source.name)[rows]  # (n, k)
-            centre, factor = moments(y, "standard")
+            centre, factor = Moments.of(y).scaling("standard")
             if bool((factor == 0).any()):
                 raise InputError(f"{source.name}: the target is constant ({y[0].tolist()[0]:.6g}) in all {len(y)} training rows; there "
                                  "is nothing to learn. "
@@ -111,19 +111,24 @@ class Encoder:
         """What each encoded number of a table is; empty for images and arrays."""
         return self.features.names if self.features else ()
 
-    def inputs(self, rows_of: Any, rows: Tensor | None = None, say: Callable[[str], None] = to_stderr) -> Tensor:
+    def inputs(self, rows_of: Any, rows: Tensor | None = None, say: Callable[[str], None] = to_stderr) -> Any:
         """Rows as they are stored, (n, ...): uint8 pixels, codes of symbols, else scaled float32. Takes a Source, its inputs, a frame.
 
-        Raises InputError in one sentence where columns or shape are not those of training; tells `say` of columns passed over.
+        A Tensor, or Streamed where the rows stay on disk. Raises InputError in one sentence where columns or shape are not those
+        of training; tells `say` of columns passed over.
         """
         where = rows_of.name if isinstance(rows_of, Source) else "the data"
         held = rows_of.inputs if isinstance(rows_of, Source) else rows_of
         if self.features is not None:
             held = tables.of_frame(held, where) if tables.is_frame(held) else held
-            if not isinstance(held, Table):
+            if not isinstance(held, Table | StoredTable):
                 raise InputError(f"{where}: expected a table with the columns {', '.join(c.name for c in self.features.columns[:10])}; "
                                  "got an array.")
-            return self.features.encode(held, rows, where, self.apart, say)
+            features = self.features
+            features.check(held, where, self.apart, say)
+            if isinstance(held, Table):
+                return features.encode(held, rows, where)
+            return Streamed(held.only(c.name for c in features.columns), rows, lambda table: features.encode(table, None, where))
         if self.vocabulary is not None:
             if not isinstance(held, Symbols):
                 raise InputError(f"{where}: expected text or sequences of symbols; got rows of numbers. Give a .txt or FASTA file.")
@@ -135,18 +140,20 @@ class Encoder:
         if isinstance(held, Symbols):
             raise InputError(f"{where} is text or sequences of symbols; the network was trained on rows of shape {self.shape}. Give such "
                              "rows.")
-        if isinstance(held, Table):
+        if isinstance(held, Table | StoredTable):
             raise InputError(f"{where} is a table; the network was trained on rows of shape {self.shape}. Give an array or images.")
-        x = held if isinstance(rows_of, Source) else arrays.of_inputs(held, where)
+        x = held if isinstance(rows_of, Source) or isinstance(held, StoredArray) else arrays.of_inputs(held, where)
         if tuple(x.shape[1:]) != self.shape:
             raise InputError(f"{where} has rows of shape {tuple(x.shape[1:])}; the network was trained on {self.shape}. Bring them to "
                              "that shape.")
-        x = gather(x, rows)
-        if self.kind == "pixels":
-            if x.dtype != torch.uint8:
-                raise InputError(f"{where} holds {x.dtype}; the network was trained on pixels of uint8 from 0 to {self.maximum:g}. "
-                                 "Convert them.")
-        else:
+        if self.kind == "pixels" and x.dtype != torch.uint8:
+            raise InputError(f"{where} holds {x.dtype}; the network was trained on pixels of uint8 from 0 to {self.maximum:g}. Convert "
+                             "them.")
+        return Streamed(x, rows, self._scaled) if isinstance(x, StoredArray) else self._scaled(gather(x, rows))
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        """Rows of an array or of images as they are stored."""
+        if self.kind != "pixels":
             assert self.scale is not None
             work = x if x.is_floating_point() else x.double()
             centre, factor = self.scale.to(work.dtype)
@@ -214,6 +221,12 @@ class Encoder:
         return cls(meta["kind"], tuple(meta["shape"]), meta["range"], meta["target"], tuple(meta["classes"]), tuple(meta["target_names"]),
                    meta["flatten"], meta["maximum"], features, tensors.get("scale"), tensors.get("y_scale"), tuple(meta["apart"]),
                    tuple(meta["notes"]), vocabulary)
+
+
+def _moments(pieces: Iterable[Tensor]) -> Moments:
+    """Over rows of features (n, d), for each of these; over all numbers of rows of more axes, (1,)."""
+    rows = (x if x.is_floating_point() else x.double() for x in pieces)
+    return reduce(Moments.with_, (Moments.of(x if x.dim() == 2 else x.reshape(-1, 1)) for x in rows))
 
 
 def _target_names(source: Source, y_scale: Tensor | None) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
 from chainrule.data.columns import Column, Kind, Table, class_name
+from chainrule.data.stored import StoredTable
 
 Range = Literal["standard", "unit"]
 MOST_CATEGORIES = 256
@@ -22,16 +23,61 @@ def scaling(centre: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
     return centre, torch.where(spread > 0, 1 / spread, torch.zeros_like(spread))
 
 
-def moments(values: Tensor, range: Range) -> tuple[Tensor, Tensor]:
-    """Centre and factor per feature of rows (n, d) or (n,): mean and sd for `standard`, minimum and extent for `unit`."""
-    low, high = values.aminmax(dim=0)
-    low, high = low.double(), high.double()
-    if range == "unit":
-        return scaling(low, high - low)
-    chunks = values.split(65536)
-    mean = sum((c.double().sum(0) for c in chunks), torch.zeros(values.shape[1:], dtype=torch.float64)) / len(values)
-    square = sum(((c.double() - mean).square().sum(0) for c in chunks), torch.zeros_like(mean)) / len(values)
-    return scaling(mean, torch.where(high > low, square.sqrt(), torch.zeros_like(square)))
+@dataclass(frozen=True)
+class Moments:
+    """What rows say of each feature: how many they are, extremes, mean and mean squared deviation, each (d,) float64 or scalar.
+
+    Those of two sets of rows make those of both: Chan, Golub & LeVeque (1983), https://doi.org/10.1080/00031305.1983.10483115
+    """
+
+    count: int
+    low: Tensor
+    high: Tensor
+    mean: Tensor
+    square: Tensor
+
+    @classmethod
+    def of(cls, values: Tensor) -> Moments:
+        """Of rows (n, d) or (n,), at least one."""
+        low, high = values.aminmax(dim=0)
+        chunks = values.split(65536)
+        mean = sum((c.double().sum(0) for c in chunks), torch.zeros(values.shape[1:], dtype=torch.float64)) / len(values)
+        square = sum(((c.double() - mean).square().sum(0) for c in chunks), torch.zeros_like(mean)) / len(values)
+        return cls(len(values), low.double(), high.double(), mean, square)
+
+    def with_(self, other: Moments) -> Moments:
+        count = self.count + other.count
+        share, apart = other.count / count, other.mean - self.mean
+        return Moments(count, torch.minimum(self.low, other.low), torch.maximum(self.high, other.high), self.mean + apart * share,
+                       self.square * (1 - share) + other.square * share + apart.square() * (share * (1 - share)))
+
+    def scaling(self, range: Range) -> tuple[Tensor, Tensor]:
+        """Centre and factor per feature: mean and sd for `standard`, minimum and extent for `unit`."""
+        if range == "unit":
+            return scaling(self.low, self.high - self.low)
+        return scaling(self.mean, torch.where(self.high > self.low, self.square.sqrt(), torch.zeros_like(self.square)))
+
+
+class Summary:
+    """What the rows seen so far say of one column: how many, how many lack a value, how often each word, or moments."""
+
+    def __init__(self, name: str, kind: Kind, categories: tuple[str, ...]):
+        self.name, self.kind, self.categories = name, kind, categories
+        self.n = self.absent = 0
+        self.counts = torch.zeros(len(categories), dtype=torch.int64)  # (categories,)
+        self.known: Moments | None = None
+
+    def add(self, column: Column) -> Summary:
+        missing = column.missing
+        absent = int(missing.sum())
+        self.n, self.absent = self.n + len(column), self.absent + absent
+        if self.kind == "categorical":
+            self.counts += torch.bincount(column.values[~missing] if absent else column.values, minlength=len(self.categories))
+        elif absent < len(column):
+            values = _as_numbers(column)
+            more = Moments.of(values[~missing] if absent else values)
+            self.known = more if self.known is None else self.known.with_(more)
+        return self
 
 
 @dataclass(frozen=True)
@@ -69,43 +115,36 @@ class Features:
         return cls(tuple(Fitted(**{**c, "categories": tuple(c["categories"])}) for c in columns), scale)
 
     @classmethod
-    def fit(cls, table: Table, rows: Tensor, range: Range) -> tuple[Features, list[str]]:
+    def fit(cls, table: Table | StoredTable, rows: Tensor, range: Range) -> tuple[Features, list[str]]:
         """Learn from `rows` of the table alone; the notes say in sentences what was filled in or left out."""
         columns, scale, notes = [], [], []
-        for whole in table.columns:
-            column = whole.take(rows)
-            missing, n = column.missing, len(column)
-            absent = int(missing.sum())
-            if column.kind == "categorical":
-                kept, note = _categories(column)
+        for seen in _summaries(table, rows):
+            if seen.kind == "categorical":
+                kept, note = _categories(seen)
                 if note:
                     notes.append(note)
                 if not kept:
                     continue
-                columns.append(Fitted(column.name, "categorical", absent > 0, kept))
+                columns.append(Fitted(seen.name, "categorical", seen.absent > 0, kept))
                 scale.append(torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64))
                 continue
-            if absent == n:
-                notes.append(f"'{column.name}' has no value in any training row and was left out.")
+            if seen.known is None:
+                notes.append(f"'{seen.name}' has no value in any training row and was left out.")
                 continue
-            known = _as_numbers(column)[~missing]
-            centre, factor = moments(known, range)
-            if column.kind == "boolean" or (column.kind == "ordered" and range == "unit"):
+            centre, factor = seen.known.scaling(range)
+            if seen.kind == "boolean" or (seen.kind == "ordered" and range == "unit"):
                 centre, factor = torch.zeros_like(centre), torch.ones_like(factor)
-            columns.append(Fitted(column.name, column.kind, absent > 0, column.categories))
-            scale.append(torch.stack([centre, factor, known.mean()]))
-            if absent:
-                notes.append(f"'{column.name}' is missing in {absent} of {n} training rows: the mean {known.mean():.4g} stands in, "
-                             "and an input of its own says so.")
+            columns.append(Fitted(seen.name, seen.kind, seen.absent > 0, seen.categories))
+            scale.append(torch.stack([centre, factor, seen.known.mean]))
+            if seen.absent:
+                notes.append(f"'{seen.name}' is missing in {seen.absent} of {seen.n} training rows: the mean {seen.known.mean:.4g} stands "
+                             "in, and an input of its own says so.")
         if not columns:
             raise InputError("no input column is left to learn from: all are empty or free text. Give columns of numbers or categories.")
         return cls(tuple(columns), torch.stack(scale)), notes
 
-    def encode(self, table: Table, rows: Tensor | None, where: str, apart: tuple[str, ...], say: Callable[[str], None]) -> Tensor:
-        """The rows (all if None) as float32 (n, d). Columns of the names `apart` are neither wanted nor strange.
-
-        Raises InputError in one sentence where columns are absent or of another kind; tells `say` of columns it does not read.
-        """
+    def check(self, table: Table | StoredTable, where: str, apart: tuple[str, ...], say: Callable[[str], None]) -> None:
+        """Raises InputError where columns are absent; tells `say` of those it does not read, unless their names are in `apart`."""
         names = [c.name for c in self.columns]
         absent = [n for n in names if n not in table.names]
         strange = [n for n in table.names if n not in names and n not in apart]
@@ -116,6 +155,9 @@ class Features:
         if strange:
             said = f"the column '{strange[0]}'" if len(strange) == 1 else f"{len(strange)} columns ({', '.join(map(repr, strange[:5]))})"
             say(f"{where} has {said} that training did not read; passed over.")
+
+    def encode(self, table: Table, rows: Tensor | None, where: str) -> Tensor:
+        """The rows (all if None) of a table that was checked as float32 (n, d). Raises InputError where a column is of another kind."""
         n = len(table) if rows is None else len(rows)
         out = torch.zeros(n, len(self.names), dtype=torch.float32)  # (n, d)
         at = 0
@@ -124,6 +166,19 @@ class Features:
             _encode_column(fitted, scale, _read_as(column, fitted, where), out[:, at : at + len(fitted.outputs)])
             at += len(fitted.outputs)
         return out
+
+
+def _summaries(table: Table | StoredTable, rows: Tensor) -> Iterator[Summary]:
+    """Of each column over these rows: column by column in memory, all at once in one pass over what is on disk."""
+    if isinstance(table, Table):
+        for column in table.columns:
+            yield Summary(column.name, column.kind, column.categories).add(column.take(rows))
+        return
+    found = [Summary(c.name, c.kind, c.categories) for c in table.columns]
+    for piece in table.pieces(rows):
+        for seen, column in zip(found, piece.columns, strict=True):
+            seen.add(column)
+    yield from found
 
 
 def _encode_column(fitted: Fitted, scale: Tensor, column: Column, out: Tensor) -> None:
@@ -149,21 +204,19 @@ def _as_numbers(column: Column) -> Tensor:
     return torch.where(column.missing, torch.nan, column.values.double() / max(len(column.categories) - 1, 1))
 
 
-def _categories(column: Column) -> tuple[tuple[str, ...], str]:
+def _categories(column: Summary) -> tuple[tuple[str, ...], str]:
     """The words to give an input each, and a note where some or all are left out."""
-    present = column.values[column.values >= 0]
-    counts = torch.bincount(present, minlength=len(column.categories))  # (categories,)
-    seen = int((counts > 0).sum())
+    seen, present = int((column.counts > 0).sum()), column.n - column.absent
     if seen == 0:
         return (), f"'{column.name}' has no value in any training row and was left out."
-    if seen > max(FREE_TEXT, len(present) // 2):
-        note = f"'{column.name}' holds {seen} different words in {len(present)} training rows, as names or free text do, and was left out."
+    if seen > max(FREE_TEXT, present // 2):
+        note = f"'{column.name}' holds {seen} different words in {present} training rows, as names or free text do, and was left out."
         return (), note
     if seen > MOST_CATEGORIES:
-        kept = counts.argsort(descending=True, stable=True)[:MOST_CATEGORIES].sort().values.tolist()
+        kept = column.counts.argsort(descending=True, stable=True)[:MOST_CATEGORIES].sort().values.tolist()
         note = f"'{column.name}' has {seen} categories: the {MOST_CATEGORIES} most frequent got an input each, the others none."
         return tuple(column.categories[i] for i in kept), note
-    return tuple(column.categories[i] for i in counts.nonzero()[:, 0].tolist()), ""
+    return tuple(column.categories[i] for i in column.counts.nonzero()[:, 0].tolist()), ""
 
 
 def _read_as(column: Column, fitted: Fitted, where: str) -> Column:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from chainrule.data.columns import Table
@@ -22,8 +24,31 @@ def of(inputs: Any, targets: Tensor | None, classes: tuple[str, ...] = (),
             _add(digest, column.values)
     else:
         _add(digest, inputs)
+    return _ended(digest, targets, classes, groups, times)
+
+
+class InPieces:
+    """The digest of an array that is never in memory at once: the same as `of` gives for the whole."""
+
+    def __init__(self, dtype: torch.dtype, shape: Sequence[int]):
+        self.digest = hashlib.sha256(f"{dtype}{tuple(shape)}".encode())
+
+    def add(self, values: Tensor) -> None:
+        """The next rows (n, ...)."""
+        self.digest.update(_bytes(values))
+
+    def of(self, targets: Tensor | None, classes: tuple[str, ...] = ()) -> str:
+        return _ended(self.digest.copy(), targets, classes)
+
+
+def of_file(sha256: str, **roles: object) -> str:
+    """Of a table that stays on disk: by the SHA-256 of its file, and which of its columns serve as what."""
+    return hashlib.sha256(json.dumps([sha256, roles], sort_keys=True).encode()).hexdigest()
+
+
+def _ended(digest: Any, targets: Tensor | None, classes: tuple[str, ...], *more: Tensor | None) -> str:
     digest.update(json.dumps(classes).encode())
-    for part in (targets, groups, times):
+    for part in (targets, *more):
         if part is not None:
             _add(digest, part)
     return digest.hexdigest()
@@ -31,4 +56,8 @@ def of(inputs: Any, targets: Tensor | None, classes: tuple[str, ...] = (),
 
 def _add(digest: Any, values: Tensor) -> None:
     digest.update(f"{values.dtype}{tuple(values.shape)}".encode())
-    digest.update(np.ascontiguousarray(values.numpy()).reshape(-1).view(np.uint8))
+    digest.update(_bytes(values))
+
+
+def _bytes(values: Tensor) -> memoryview:
+    return np.ascontiguousarray(values.numpy()).reshape(-1).view(np.uint8).data

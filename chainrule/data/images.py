@@ -32,6 +32,12 @@ def read_folder(folder: Path, channels: Literal[1, 3] | None = None) -> tuple[Te
 
     A flat folder of images has no codes. Raises InputError where there are no images or their sizes differ.
     """
+    paths, y, classes, given = find(folder)
+    return read(paths, channels), y, classes, given
+
+
+def find(folder: Path) -> tuple[list[Path], Tensor | None, tuple[str, ...], dict[str, Tensor]]:
+    """The files of `read_folder`, and what their folders say of them."""
     inside = _folders(folder)
     parts = [(PARTS[d.name.lower()], d) for d in inside if d.name.lower() in PARTS]
     nested = bool(parts) and len(parts) == len(inside)
@@ -42,13 +48,12 @@ def read_folder(folder: Path, channels: Literal[1, 3] | None = None) -> tuple[Te
     if not found and not flat:
         raise InputError(f"{folder} holds no images; expected a folder for each class with {' '.join(SUFFIXES[:3])} files in it, "
                          "or the files of a known set (MNIST's IDX, CIFAR's .bin, SVHN's .mat).")
-    x = read([path for *_, path in found] or flat, channels)
     if flat:
-        return x, None, (), {}
+        return flat, None, (), {}
     classes = tuple(sorted({name for _, name, _ in found}))
     y = torch.tensor([classes.index(name) for _, name, _ in found])
     rows = {part: torch.tensor([i for i, (p, *_) in enumerate(found) if p == part]) for part in ("valid", "test")}
-    return x, y, classes, {part: at for part, at in rows.items() if nested and len(at)}
+    return [path for *_, path in found], y, classes, {part: at for part, at in rows.items() if nested and len(at)}
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -57,19 +62,37 @@ def _folders(folder: Path) -> list[Path]:
 
 def read(paths: Sequence[Path], channels: Literal[1, 3] | None = None) -> Tensor:
     """Images of one size as uint8 (n, c, h, w); grey where all are grey, else red, green and blue. Raises InputError, CorruptFile."""
-    looks = [_look(path) for path in paths]
-    (width, height), _ = looks[0]
-    for path, ((w, h), _) in zip(paths, looks):
-        if (w, h) != (width, height):
-            raise InputError(f"the images differ in size: {paths[0]} is {width} x {height}, {path} is {w} x {h}. Resize them to one "
+    return torch.from_numpy(decoded(paths, common_shape(paths, channels)))
+
+
+def common_shape(paths: Sequence[Path], channels: Literal[1, 3] | None = None) -> tuple[int, int, int]:
+    """The shape (c, h, w) that all have, from their headers. Raises InputError, CorruptFile."""
+    size, all_grey = (0, 0), True
+    for path in paths:
+        (w, h), grey = _look(path)
+        size, all_grey = size if path is not paths[0] else (w, h), all_grey and grey
+        if (w, h) != size:
+            raise InputError(f"the images differ in size: {paths[0]} is {size[0]} x {size[1]}, {path} is {w} x {h}. Resize them to one "
                              "size first.")
-    grey = channels == 1 or (channels is None and all(grey for _, grey in looks))
-    whole = np.empty((len(paths), 1 if grey else 3, height, width), np.uint8)
+    return 1 if channels == 1 or (channels is None and all_grey) else 3, size[1], size[0]
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of an image as shown, from its header."""
+    return _look(path)[0]
+
+
+def decoded(paths: Sequence[Path], shape: tuple[int, int, int]) -> np.ndarray:
+    """Images of this shape (c, h, w) as uint8 (n, c, h, w). Raises CorruptFile, InputError where one no longer has it."""
+    whole = np.empty((len(paths), *shape), np.uint8)
     for at, path in enumerate(paths):
         with _opened(path) as image:
-            pixels = np.asarray(_upright(image).convert("L" if grey else "RGB"))  # (h, w) or (h, w, 3)
-        whole[at] = pixels if grey else pixels.transpose(2, 0, 1)
-    return torch.from_numpy(whole)
+            pixels = np.asarray(_upright(image).convert("L" if shape[0] == 1 else "RGB"))  # (h, w) or (h, w, 3)
+        if pixels.shape[:2] != shape[1:]:
+            raise InputError(f"{path} is now {pixels.shape[1]} x {pixels.shape[0]}; it was {shape[2]} x {shape[1]} a moment ago. Leave "
+                             "the folder alone while it is read.")
+        whole[at] = pixels if shape[0] == 1 else pixels.transpose(2, 0, 1)
+    return whole
 
 
 def _upright(image: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.registry import datasets
-from chainrule.data import arrays, catalog, cifar, fasta, fingerprint, idx, images, svhn, tables, targets, text
+from chainrule.data import arrays, catalog, cifar, fasta, fingerprint, idx, images, packing, svhn, tables, targets, text
 from chainrule.data.columns import Table
 from chainrule.data.download import to_stderr
 from chainrule.data.source import Source
+from chainrule.data.stored import StoredArray, StoredTable
 from chainrule.data.symbols import Symbols
 
 FRAME = "the data frame"
@@ -24,16 +26,19 @@ READ = (*TABLES, *SYMBOLS, ".npz", ".npy", ".bin", ".mat")
 
 
 def load(what: Any, *, target: str | int | None = None, data_dir: str | Path | None = None, group: str | None = None,
-         time: str | None = None, name: str | None = None, say: Callable[[str], None] = to_stderr) -> Source:
+         time: str | None = None, name: str | None = None, stream: bool | None = None,
+         say: Callable[[str], None] = to_stderr) -> Source:
     """The source that `what` is: a named set, a file, a folder, a frame, an array or tensor, or (inputs, targets) of these.
 
     `target`, `group` and `time` name columns of a table (or number them from 0); `target="none"` is a table without one.
-    `data_dir` is where named sets are sought first. `say` is told of downloads. Raises InputError, CorruptFile.
+    `data_dir` is where named sets are sought first. `stream` says whether the rows of a Parquet file, an .npy file or a folder of
+    images stay on disk; left open, they do where they would fill more than a quarter of the free memory. `say` is told of downloads
+    and of packing. Raises InputError, CorruptFile.
     """
     if isinstance(what, Source):
         return what
     if isinstance(what, (str, Path)):
-        source = _of_text(what, target, data_dir, group, time, say)
+        source = _of_text(what, target, data_dir, group, time, stream, say)
     else:
         source = _of_memory(what, target, group, time)
     origin = {"kind": "memory", "what": source.name, "target": None, "group": None, "time": None, **source.origin}
@@ -45,29 +50,30 @@ def load_inputs(what: Any, *, like: Source, data_dir: str | Path | None = None, 
     told = like.origin.get("target")
     if isinstance(what, (str, Path)) and what not in datasets.names():
         path = _existing(what)
-        if isinstance(like.inputs, Table) and path.is_file() and _suffix(path) in TABLES:
-            return _table(tables.read_file(path), str(path), {"kind": "file", "what": str(path.absolute())}, told, None, None, lenient=True)
+        if isinstance(like.inputs, Table | StoredTable) and path.is_file() and _suffix(path) in TABLES:
+            origin = {"kind": "file", "what": str(path.absolute())}
+            return _table_file(path, origin, told, None, None, None, say, lenient=True)
         if isinstance(like.inputs, Symbols) and path.is_file() and _suffix(path) in SYMBOLS:
             return _symbols(path, None, like.inputs)
-        channels: Any = like.inputs.shape[1] if isinstance(like.inputs, Tensor) and like.inputs.dim() == 4 else None
+        channels: Any = like.inputs.shape[1] if isinstance(like.inputs, Tensor | StoredArray) and like.inputs.dim() == 4 else None
         if channels in (1, 3):
             if path.is_file() and images.is_image(path):
                 return _pictures(images.read([path], channels), None, (), path, "file")
             if path.is_dir():
-                return catalog.known_folder(path) or _pictures(*images.read_folder(path, channels)[:3], path, "folder")
-    elif isinstance(like.inputs, Table) and tables.is_frame(what):
+                return catalog.known_folder(path) or _folder(path, channels, None, say)
+    elif isinstance(like.inputs, Table | StoredTable) and tables.is_frame(what):
         return _table(tables.of_frame(what, FRAME), FRAME, {"kind": "memory", "what": "frame"}, told, None, None, lenient=True)
     return load(what, data_dir=data_dir, say=say)
 
 
 def describe_source(source: Source) -> dict[str, Any]:
     """Name, number of rows, shape of a row (or number of columns), class names and task, for people and for JSON."""
-    shape = [len(source.inputs.columns)] if isinstance(source.inputs, Table) else list(source.inputs.shape[1:])
+    shape = [len(source.inputs.columns)] if isinstance(source.inputs, Table | StoredTable) else list(source.inputs.shape[1:])
     return {"name": source.name, "n": len(source), "inputs": shape, "classes": list(source.classes), "task": source.task}
 
 
 def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | None, group: str | None, time: str | None,
-             say: Callable[[str], None]) -> Source:
+             stream: bool | None, say: Callable[[str], None]) -> Source:
     if isinstance(what, str) and what in datasets.names():
         if target is not None or group is not None or time is not None:
             raise InputError(f"{what} has its own target and no further columns; --target, --group and --time are for tables. Leave "
@@ -80,20 +86,19 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
         known = catalog.known_folder(path)
         if known is not None:
             return known
-        x, y, classes, given = images.read_folder(path)
-        return _pictures(x, y, classes, path, "folder", given)
+        return _folder(path, None, stream, say)
     origin = {"kind": "file", "what": str(path.absolute())}
     suffix = _suffix(path)
     if not path.stat().st_size:
         raise InputError(f"{path} is empty (0 bytes). Fetch or write it again.")
     if suffix in TABLES:
-        return _table(tables.read_file(path), str(path), origin, target, group, time)
+        return _table_file(path, origin, target, group, time, stream, say)
     if group is not None or time is not None:
         raise InputError(f"{path} has no columns with names; --group and --time need a table ({' '.join(TABLES)}).")
     if suffix in SYMBOLS:
         return _symbols(path, target)
     if suffix == ".npy":
-        return _array(arrays.read_npy(path), None, str(path), _stem(path), origin, target)
+        return _array_file(path, origin, target, stream)
     if suffix == ".npz":
         values, held, given = arrays.roles(arrays.read_npz(path), path, target)
         return _array(values, held, str(path), _stem(path), origin, target if isinstance(target, int) else None, given)
@@ -152,6 +157,47 @@ def _stem(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).stem
 
 
+def _table_file(path: Path, origin: dict[str, Any], target: str | int | None, group: str | None, time: str | None, stream: bool | None,
+                say: Callable[[str], None], lenient: bool = False) -> Source:
+    stored = packing.parquet(path, stream, say) if path.suffix == ".parquet" else None
+    if stored is None:
+        return _table(tables.read_file(path), str(path), origin, target, group, time, lenient)
+    table, sha256 = stored
+    source = tables.source_of(table, str(path), name=_stem(path), origin={**origin, "streamed": True}, fingerprint=lambda *_: "",
+                              target=target, group=group, time=time, lenient=lenient)
+    roles = {role: source.origin[role] for role in ("target", "group", "time")}
+    return replace(source, fingerprint=fingerprint.of_file(sha256, **roles))
+
+
+def _array_file(path: Path, origin: dict[str, Any], target: str | int | None, stream: bool | None) -> Source:
+    at = None if target in (None, "none") else _column_number(target, str(path))
+    stored = packing.npy(path, at, stream)
+    if stored is None:
+        return _array(arrays.read_npy(path), None, str(path), _stem(path), origin, target)
+    x, column, digest = stored
+    task, held, classes = ("none", None, ()) if column is None else targets.of_array(column, len(x), str(path))
+    origin = {**origin, "streamed": True, "target": at}
+    return Source(_stem(path), x, held, task, origin, digest.of(held, classes), classes)  # type: ignore[arg-type]
+
+
+def _column_number(target: str | int, where: str) -> int:
+    if not str(target).lstrip("-").isdigit():
+        raise InputError(f"{where} has no names for its columns; --target must number one from 0, not '{target}'.")
+    return int(target)
+
+
+def _folder(path: Path, channels: Any, stream: bool | None, say: Callable[[str], None]) -> Source:
+    """A folder of images, in memory or on disk."""
+    paths, y, classes, given = images.find(path)
+    stored = packing.pictures(path, paths, y, classes, channels, stream, say)
+    if stored is None:
+        return _pictures(images.read(paths, channels), y, classes, path, "folder", given)
+    x, digest = stored
+    task: Any = "none" if y is None else "classification"
+    origin = {"kind": "folder", "what": str(path.absolute()), "streamed": True}
+    return Source(path.absolute().name, x, y, task, origin, digest, classes, given)
+
+
 def _table(table: Table, where: str, origin: dict[str, Any], target: str | int | None, group: str | None, time: str | None,
            lenient: bool = False) -> Source:
     name = _stem(Path(where)) if origin["kind"] == "file" else origin["what"]
@@ -163,10 +209,9 @@ def _array(values: Any, y: Any, where: str, name: str, origin: dict[str, Any], t
            given: dict[str, Tensor] | None = None) -> Source:
     x = arrays.of_inputs(values, where)
     if target is not None and target != "none" and y is None:
-        if not str(target).lstrip("-").isdigit():
-            raise InputError(f"{where} has no names for its columns; --target must number one from 0, not '{target}'.")
-        x, y = arrays.column_apart(x, int(target), where)
-        origin = {**origin, "target": int(target)}
+        at = _column_number(target, where)
+        x, y = arrays.column_apart(x, at, where)
+        origin = {**origin, "target": at}
     task, held, classes = ("none", None, ()) if y is None else _targets(y, len(x), where)
     return Source(name, x, held, task, origin, fingerprint.of(x, held, classes), classes, given or {})  # type: ignore[arg-type]
 

@@ -13,10 +13,11 @@ Task = Literal["classification", "regression", "none"]
 
 @dataclass(frozen=True)
 class Source:
-    """Raw rows: `inputs` is a tensor (n, ...), a table of columns or symbols over an alphabet; `targets` one value per row, or None.
+    """Raw rows: `inputs` is a tensor (n, ...), a table or symbols over an alphabet; `targets` one value per row, or None.
 
     Images are `uint8` (n, channels, height, width). `given` holds row numbers of parts the source itself defines (an
-    official test set). `origin` is what `load` needs to read it again; `fingerprint` is a SHA-256 of the content.
+    official test set). What is larger than memory is a StoredTable or StoredArray. `origin` is what `load` needs to read it
+    again; `fingerprint` is a SHA-256 of the content.
     """
 
     name: str
@@ -36,9 +37,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one part: `x` as stored (n, ...), `y` encoded targets or None, `weight` (n,) or None, `rows` (n,) in the source."""
+    """Rows of one part: `x` as stored (n, ...), `y` encoded targets or None, `weight` (n,) or None, `rows` (n,) in the source.
 
-    x: Tensor
+    `x` is a Tensor, or Streamed where it stays on disk: both have a length, a shape, slices, rows by position and `split`.
+    """
+
+    x: Any
     y: Tensor | None
     rows: Tensor
     weight: Tensor | None = None

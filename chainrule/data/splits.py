@@ -68,7 +68,7 @@ def split(source: Source, *, train: float = SHARES["train"], valid: float = SHAR
     held = {name: given for name, given in held.items() if len(given)}
     for given in held.values():
         wanted[given] = False
-    free = rows[wanted[rows]]
+    free = rows[wanted[rows]] if held else rows
     left = {name: share for name, share in shares.items() if name not in held}
     parts = _divide(source, free, [s / sum(left.values()) for s in left.values()], seed, list(left))
     found = {**held, **dict(zip(left, parts))}
@@ -113,14 +113,16 @@ def _counts(n: int, shares: list[float]) -> list[int]:
 
 
 def _strata(source: Source, rows: Tensor) -> Tensor:
-    """The class of each row, (n,); all zero where there are no classes."""
-    return source.targets[rows] if source.task == "classification" else torch.zeros(len(rows), dtype=torch.int64)
+    """The class of each row, (n,), in one byte where that is enough; all zero where there are no classes."""
+    if source.task != "classification":
+        return torch.zeros(len(rows), dtype=torch.uint8)
+    return source.targets.to(torch.uint8 if len(source.classes) <= 256 else torch.int64)[rows]
 
 
 def _shuffled_by_stratum(strata: Tensor, seed: int) -> Tensor:
     """Positions (n,) sorted by stratum, in random order within each."""
     order = torch.randperm(len(strata), generator=torch.Generator().manual_seed(seed))
-    return order[strata[order].argsort(stable=True)]
+    return order[strata[order].argsort(stable=True)] if bool(strata.any()) else order
 
 
 def _stratified(rows: Tensor, strata: Tensor, counts: list[int], seed: int) -> list[Tensor]:
@@ -134,14 +136,20 @@ def _stratified(rows: Tensor, strata: Tensor, counts: list[int], seed: int) -> l
     first[1:] = ranked[1:] != ranked[:-1]
     if int((~first).sum()) < sum(counts[1:]):
         first[:] = False
-    pool, parts = order[~first], []
+    head, pool, parts = _chosen(order, first), _chosen(order, ~first), []
+    del order, ranked, first  # at 20 million rows a list of them takes 160 MB
     for count in reversed(counts[1:]):
         at = ((torch.arange(count, dtype=torch.float64) + 0.5) * (len(pool) / max(count, 1))).long()
         chosen = torch.zeros(len(pool), dtype=torch.bool)
         chosen[at] = True
-        parts.append(rows[pool[chosen]])
-        pool = pool[~chosen]
-    return [rows[torch.cat([order[first], pool])], *reversed(parts)]
+        parts.append(rows[_chosen(pool, chosen)])
+        pool = _chosen(pool, ~chosen)
+    return [rows[torch.cat([head, pool])], *reversed(parts)]
+
+
+def _chosen(values: Tensor, mask: Tensor) -> Tensor:
+    """`values[mask]` by NumPy, which needs no list of the places chosen, as long as the values."""
+    return torch.from_numpy(values.numpy()[mask.numpy()])
 
 
 def sample(source: Source, rows: Tensor, count: int, seed: int = 0) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from chainrule.core.errors import CorruptFile, InputError
 from chainrule.data.columns import Column, Table, of_booleans, of_numbers, of_objects, of_words, refuse_infinite
 from chainrule.data.packed import content
 from chainrule.data.source import Source, Task
+from chainrule.data.stored import StoredTable
 from chainrule.data.targets import of_column
 
 MISSING = ["", "NA", "N/A", "nan", "NaN", "null", "NULL", "?"]
@@ -30,10 +33,19 @@ def read_file(path: Path) -> Table:
 def _read_parquet(path: Path) -> Any:
     import polars as pl
 
-    try:
+    with parquet_errors(path):
         return pl.read_parquet(path)
+
+
+@contextlib.contextmanager
+def parquet_errors(path: Path) -> Iterator[None]:
+    """What polars says of a damaged file, as CorruptFile."""
+    import polars as pl
+
+    try:
+        yield
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise CorruptFile(f"{path} is damaged or not a Parquet file: {_first_line(error)}") from None
+        raise CorruptFile(f"{path} is damaged or not a Parquet file: {first_line(error)}") from None
 
 
 def _read_text(path: Path) -> Any:
@@ -54,7 +66,7 @@ def _read_text(path: Path) -> Any:
         raise InputError(f"{path} is empty; expected a line of column names and rows below it.") from None
     except pl.exceptions.PolarsError as error:
         hint = "Save it as UTF-8." if "utf" in str(error).lower() else "Each line needs as many values as the first has names."
-        raise CorruptFile(f"{path} is not a table of values separated by {separator!r}: {_first_line(error)}. {hint}") from None
+        raise CorruptFile(f"{path} is not a table of values separated by {separator!r}: {first_line(error)}. {hint}") from None
     if all(is_number(name) for name in frame.columns):
         raise InputError(f"{path} starts with numbers ({', '.join(frame.columns[:3])}, ...); expected a line of column names. Add one.")
     return frame.with_columns([_retyped(frame[name]) for name, kind in frame.schema.items() if kind == pl.String])
@@ -84,7 +96,7 @@ def is_number(text: str) -> bool:
     return True
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
 
 
@@ -99,9 +111,9 @@ def of_frame(frame: Any, where: str) -> Table:
 
     try:
         held = nw.from_native(frame, eager_only=True)
-        columns = tuple(_column(series, where) for series in held.iter_columns())
+        columns = tuple(column_of(series, where) for series in held.iter_columns())
     except (TypeError, nw.exceptions.NarwhalsError) as error:
-        raise InputError(f"{where}: expected a data frame in memory with distinct column names; {_first_line(error)}.") from None
+        raise InputError(f"{where}: expected a data frame in memory with distinct column names; {first_line(error)}.") from None
     table = Table(columns)
     if not len(table):
         raise InputError(f"{where} has no rows; expected at least one below the column names.")
@@ -113,10 +125,11 @@ def of_series(series: Any, where: str) -> Column:
     """A column from a pandas, polars or Arrow series, such as the y of (X, y)."""
     import narwhals as nw
 
-    return _column(nw.from_native(series, series_only=True), where)
+    return column_of(nw.from_native(series, series_only=True), where)
 
 
-def _column(series: Any, where: str) -> Column:
+def column_of(series: Any, where: str) -> Column:
+    """A column from a narwhals series. Raises InputError for kinds of values that no column can hold."""
     import narwhals as nw
 
     name, kind = str(series.name), series.dtype
@@ -138,7 +151,7 @@ def _column(series: Any, where: str) -> Column:
     return of_objects(name, values, where)
 
 
-def source_of(table: Table, where: str, *, name: str, origin: dict[str, Any], fingerprint: Any,
+def source_of(table: Table | StoredTable, where: str, *, name: str, origin: dict[str, Any], fingerprint: Any,
               target: str | int | None, group: str | None, time: str | None, lenient: bool = False) -> Source:
     """The source a table makes: target, group and time columns set apart from the inputs.
 
@@ -170,7 +183,7 @@ def source_of(table: Table, where: str, *, name: str, origin: dict[str, Any], fi
     return Source(name, inputs, values, task, origin, digest, classes, groups=groups, times=when)
 
 
-def _target(table: Table, where: str, target: str | int | None, lenient: bool) -> Column | None:
+def _target(table: Table | StoredTable, where: str, target: str | int | None, lenient: bool) -> Column | None:
     if lenient:
         column = table[str(target)] if target in table.names else None
         return column if column is not None and not bool(column.missing.any()) else None
@@ -178,8 +191,7 @@ def _target(table: Table, where: str, target: str | int | None, lenient: bool) -
         return None
     if target is not None:
         return table.find(target, where, "--target")
-    last = table.columns[-1]
-    if last.name.lower() in TARGET_NAMES:
-        return last
+    if table.names[-1].lower() in TARGET_NAMES:
+        return table[table.names[-1]]
     names = ", ".join(table.names[:20]) + (", ..." if len(table.columns) > 20 else "")
     raise InputError(f"{where}: which column is to be predicted? It has {names}. Name one with --target, or write --target none.")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from chainrule.core.rule import Batch, Learner, Rule
 from chainrule.core.tree import leaves
-from chainrule.engine.plan import copied
+from chainrule.engine.eager import copied
 
 
 @dataclass(frozen=True)

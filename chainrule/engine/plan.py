@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,10 +11,10 @@ from torch import Tensor
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.net import Net
 from chainrule.core.rule import Batch, Learner, Report, Rule
-from chainrule.core.tree import Tree, clone, leaves
-
-Advance = Callable[[Learner, Batch], tuple[Learner, Report]]
-Step = Callable[[Net, Tree, Batch], tuple[Net, Tree, Report]]
+from chainrule.core.tree import Tree, leaves
+from chainrule.engine.accumulate import Accumulated
+from chainrule.engine.eager import Advance, Step, clone_structure, eager, settle, stacked_reports
+from chainrule.engine.graph import recorded
 
 FUSED_STEPS = 10
 
@@ -25,19 +23,27 @@ FUSED_STEPS = 10
 class Plan:
     """How steps are executed. `fused` steps run as one compiled program; `chunk` steps pass between looks at the host.
 
-    `threads` of 0 leaves torch's own number; it is part of the plan because sums over threads round differently.
+    `native` is a program in C of our own, `graph` a recorded sequence of CUDA kernels; `parts` above one split each batch, where memory
+    does not hold it whole, into parts whose directions are summed. `threads` of 0 leaves torch's own number; it is part of the plan
+    because sums over threads round differently.
     """
 
     channels_last: bool = False
     bf16: bool = False
     compiled: bool = False
+    native: bool = False
+    graph: bool = False
     fused: int = 1
     chunk: int = 1
     threads: int = 0
+    parts: int = 1
 
     @classmethod
     def parse(cls, name: str) -> Plan:
-        """`eager`, `compiled`, `fused`, each with `+channels-last` and `+bf16`. Raises InputError with the nearest name."""
+        """`eager`, `native`, `compiled`, `fused`, `graph`, each with `+channels-last` and `+bf16`.
+
+        Raises InputError with the nearest name, or for two that exclude each other.
+        """
         plan = cls()
         for word in name.split("+"):
             match word.strip():
@@ -51,15 +57,32 @@ class Plan:
                     plan = replace(plan, compiled=True)
                 case "fused":
                     plan = replace(plan, compiled=True, fused=FUSED_STEPS)
+                case "native":
+                    plan = replace(plan, native=True)
+                case "graph":
+                    plan = replace(plan, graph=True, fused=FUSED_STEPS)
                 case other:
-                    names = ("auto", "eager", "channels-last", "bf16", "compiled", "fused")
+                    names = ("auto", "eager", "channels-last", "bf16", "native", "compiled", "fused", "graph")
                     raise InputError(f"There is no plan called '{other}'. {suggest(other, names)} Join several with +.")
+        if plan.compiled + plan.native + plan.graph > 1 or (plan.native and (plan.bf16 or plan.channels_last)):
+            raise InputError(f"--plan {name} joins programs that exclude each other. Use one of native, compiled, fused and graph; "
+                             "+channels-last and +bf16 go with the last three.")
         return plan
 
     @property
+    def program(self) -> str:
+        if self.native or self.graph:
+            return "native" if self.native else "graph"
+        return "eager" if not self.compiled else "fused" if self.fused > 1 else "compiled"
+
+    @property
     def name(self) -> str:
-        words = ["fused" if self.fused > 1 else "compiled" if self.compiled else "eager"]
-        return "+".join(words + ["channels-last"] * self.channels_last + ["bf16"] * self.bf16)
+        return "+".join([self.program] + ["channels-last"] * self.channels_last + ["bf16"] * self.bf16)
+
+    @property
+    def programmed(self) -> bool:
+        """Whether a program has to be made before the first step."""
+        return self.compiled or self.native or self.graph
 
     @property
     def precision(self) -> str:
@@ -69,37 +92,28 @@ class Plan:
         """The same plan with at least `chunk` steps a chunk, a multiple of the fused ones."""
         return replace(self, chunk=max(self.fused, chunk // self.fused * self.fused))
 
-    def build(self, rule: Rule, learner: Learner) -> Advance:
-        """The plan's `advance` for this rule and net. Sets the threads; the learner's 4-D weights move to the plan's layout."""
+    def build(self, rule: Rule, learner: Learner, few: Batch) -> Advance:
+        """The plan's `advance` for this rule and net, and for batches shaped like the `few` (k, batch, ...).
+
+        Sets the threads; the learner's 4-D weights move to the plan's layout. Raises PlanRejected where this plan cannot be made here.
+        """
         if self.threads:
             torch.set_num_threads(self.threads)
         arrange(learner, self.channels_last)
+        if self.parts > 1:
+            rule = Accumulated(rule, self.parts)
         step: Step = _bf16(rule.step, learner.net.device) if self.bf16 else rule.step
         one_by_one = eager(step)
-        if not self.compiled:
-            return _laid_out(one_by_one, self.channels_last)
-        return _laid_out(_grouped(fused(step, learner.net, self.fused), one_by_one, self.fused), self.channels_last)
+        if self.native:
+            from chainrule.engine import native
 
-
-def eager(step: Step) -> Advance:
-    """One step after the other, as written."""
-
-    def advance(learner: Learner, batches: Batch) -> tuple[Learner, Report]:
-        net, state = learner
-        reports = []
-        ys = batches.y.unbind() if batches.y is not None else None
-        weights = batches.weight.unbind() if batches.weight is not None else None
-        for i, x in enumerate(batches.x.unbind()):
-            net, state, report = step(net, state, Batch(x, None if ys is None else ys[i], None if weights is None else weights[i]))
-            reports.append(report)
-        return Learner(net, state), stacked_reports(reports)
-
-    return advance
-
-
-def stacked_reports(reports: list[Report]) -> Report:
-    with torch.no_grad():
-        return {name: torch.stack([r[name] for r in reports]) for name in reports[0]}
+            return _shaped(native.build(step, learner, few, self.threads), one_by_one, few)
+        if self.graph:
+            return _laid_out(_shaped(_grouped(recorded(step, learner, few, self.fused), one_by_one, self.fused), one_by_one, few),
+                             self.channels_last)
+        if self.compiled:
+            return _laid_out(_grouped(fused(step, learner.net, self.fused), one_by_one, self.fused), self.channels_last)
+        return _laid_out(one_by_one, self.channels_last)
 
 
 def fused(step: Step, like: Net, k: int, backend: str = "inductor") -> Advance:
@@ -115,13 +129,14 @@ def fused(step: Step, like: Net, k: int, backend: str = "inductor") -> Advance:
         for i in range(k):
             net, now, report = step(net, now, batches[i])
             reports.append(report)
-        _settle(params, net.params)
-        _settle(buffers, net.buffers)
-        _settle(state, now)
+        settle(params, net.params)
+        settle(buffers, net.buffers)
+        settle(state, now)
         return stacked_reports(reports)
 
     run.__code__ = run.__code__.replace()  # torch allows eight programs a code object; every plan gets its own
-    options: dict[str, Any] | None = {"fallback_random": True} if backend == "inductor" else None  # the numbers eager would have drawn
+    # The numbers eager would have drawn; and on a processor a C++ wrapper, since launching each kernel from Python takes half of the time.
+    options: dict[str, Any] | None = {"fallback_random": True, "cpp_wrapper": like.device.type == "cpu"} if backend == "inductor" else None
     compiled = torch.compile(run, fullgraph=True, dynamic=False, backend=backend, options=options)
 
     def advance(learner: Learner, batches: Batch) -> tuple[Learner, Report]:
@@ -132,20 +147,6 @@ def fused(step: Step, like: Net, k: int, backend: str = "inductor") -> Advance:
     return advance
 
 
-def clone_structure(tree: Tree) -> Tree:
-    """The same tensors in new dicts, so that a step that replaces an entry does not touch the caller's."""
-    return {k: clone_structure(v) for k, v in tree.items()} if isinstance(tree, dict) else tree
-
-
-def _settle(into: Tree, tree: Tree) -> None:
-    """Copy what a step returned anew, rather than wrote in place, back into the tensors it was given."""
-    if isinstance(into, dict):
-        for name, t in into.items():
-            _settle(t, tree[name])
-    elif into is not tree:
-        into.copy_(tree)
-
-
 def _grouped(together: Advance, alone: Advance, k: int) -> Advance:
     """Full groups of `k` steps through `together`, what is left of the chunk through `alone`."""
 
@@ -154,24 +155,21 @@ def _grouped(together: Advance, alone: Advance, k: int) -> Advance:
         whole = len(batches) // k * k
         reports, begin = [], 0
         while begin < whole:
-            learner, report = together(learner, _slice(batches, begin, begin + k))
+            learner, report = together(learner, batches.rows(begin, begin + k))
             reports.append(report)
             begin += k
         if begin < len(batches):
-            learner, report = alone(learner, _slice(batches, begin, len(batches)))
+            learner, report = alone(learner, batches.rows(begin, len(batches)))
             reports.append(report)
         return learner, {name: torch.cat([r[name] for r in reports]) for name in reports[0]} if len(reports) > 1 else reports[0]
 
     return advance
 
 
-def _slice(batches: Batch, begin: int, end: int) -> Batch:
-    def cut(t: Tensor | None) -> Tensor | None:
-        return None if t is None else t[begin:end]
-
-    x = cut(batches.x)
-    assert x is not None
-    return Batch(x, cut(batches.y), cut(batches.weight))
+def _shaped(made: Advance, alone: Advance, few: Batch) -> Advance:
+    """`made` for batches of the shape it was made for, `alone` for the last, smaller one of an epoch."""
+    shape = few.x.shape[1:]
+    return lambda learner, batches: (made if batches.x.shape[1:] == shape else alone)(learner, batches)
 
 
 def _bf16(step: Step, device: torch.device) -> Step:
@@ -201,20 +199,3 @@ def arrange(learner: Learner, channels_last: bool) -> None:
     for t in leaves([learner.net.params, learner.state]):
         if t.dim() == 4:
             t.data = t.data.contiguous(memory_format=memory)
-
-
-def members(step: Step) -> Callable[[Net, Tree, Batch], tuple[Net, Tree, Report]]:
-    """`step` for a stack of nets that all read the same batch; `init` a stack with `stacked_init`."""
-    return torch.vmap(step, in_dims=(0, 0, None), randomness="different")
-
-
-def stacked_init(rule: Rule, stack: Net) -> Tree:
-    """The rule's state for every member of a stack. `vmap` hands out aliased zeros, which must not be written: cloned."""
-    return clone(torch.vmap(rule.init)(stack))
-
-
-def copied(learner: Learner) -> Learner:
-    """A learner on a module of its own, to try things on."""
-    net, state = learner
-    module = copy.deepcopy(net.module)
-    return Learner(Net.of(module) if net.bound else Net(module, net.params, net.buffers).clone(), clone(state))

@@ -1,37 +1,49 @@
 """The planner: trial execution plans on copies under one seed, reject what fails or disagrees with eager, take the fastest.
 
-Compiling is an investment: it is tried only where the steps that remain can pay it back, and the choice says so.
+Making a program is an investment. It is made at once where the steps that are sure to come pay it back twice; where nobody knows how
+many will come, training starts eagerly and changes over once it has lasted as long as making the program takes, so that at worst the
+time is doubled. What was measured is remembered for the next run of the same net on the same machine.
 """
 
 from __future__ import annotations
 
 import math
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
 
-from chainrule.core.errors import ChainruleError, InputError, PlanRejected
+from chainrule.core.errors import InputError, PlanRejected
 from chainrule.core.rule import Batch, Learner, Rule
-from chainrule.core.tree import leaves
-from chainrule.engine.plan import FUSED_STEPS, Advance, Plan, copied
-from chainrule.engine.randomness import Aside
+from chainrule.engine.accumulate import MOST_PARTS, out_of_memory
+from chainrule.engine.eager import Advance
+from chainrule.engine.memory import Measured, Memory, about
+from chainrule.engine.plan import FUSED_STEPS, Plan
+from chainrule.engine.trial import Trial, measure, per_step
 
 WORTH_PLANNING_SECONDS = 3.0
-TRIAL_SECONDS = 0.25
-COMPILE_SECONDS = 40.0          # a cold compile of ten fused steps on two cores; measured, docs/results.md
-OVERHEAD_BOUND_SECONDS = 4e-3   # above this a CPU step is arithmetic, which compiling hardly shortens
+PAYS_BACK = 2.0                 # a program is made at once only where the time it may save is this many times what making it takes
+OVERHEAD_BOUND_SECONDS = 4e-3   # above this a CPU step is arithmetic, which inductor hardly shortens
+WORTH_THREADS_SECONDS = 2e-4    # below this a step of a native program is over before another thread has woken
 HOST_CHUNK_SECONDS = 0.1
+MOST_STEPS_A_CHUNK = 2000
 ONE_THREAD_UNLESS = 0.9         # all threads must save a tenth: one is steadier on a machine that others use
-BF16_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class Later:
+    """A plan to try when the stage has lasted `seconds`: by then its making is as likely to pay as not."""
+
+    plan: Plan
+    seconds: float
 
 
 @dataclass
 class Choice:
-    """The plan taken, how fast it measured, and why; `rejected` tells of the others. `compiling` is in seconds.
+    """The plan taken, how fast it measured, and why; `rejected` tells of the others, `later` of those to be tried in mid-run.
 
+    `recorded` says that it was not chosen now but is what the run ran under before.
     `advance` was built on a copy and runs any learner of the same shapes, once `arrange` has laid out its weights.
     """
 
@@ -41,14 +53,27 @@ class Choice:
     reason: str
     rejected: list[dict[str, str]] = field(default_factory=list)
     compiling: float = 0.0
+    later: list[Later] = field(default_factory=list)
+    recorded: bool = False
 
 
-@dataclass
-class Trial:
-    plan: Plan
-    advance: Advance
-    seconds_per_step: float
-    compiling: float = 0.0
+@dataclass(frozen=True)
+class Planning:
+    """What a choice is made for. `sure` says that all of `steps_left` will be taken, not only up to a deadline or an early stop.
+
+    `longest_chunk` bounds how many batches pass at once; `threads` fixes their number, None measures one against torch's own;
+    `identity` names net and rule for the `memory`.
+    """
+
+    steps_left: float
+    longest_chunk: int
+    plan: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    seed: int = 0
+    sure: bool = True
+    identity: str = ""
+    memory: Memory = field(default_factory=Memory)
 
 
 def check_asked(plan: str, precision: str, device: torch.device) -> None:
@@ -62,70 +87,145 @@ def check_asked(plan: str, precision: str, device: torch.device) -> None:
         raise InputError(f"Plan {plan} needs a processor with native bfloat16, which this one lacks. Leave out +bf16.")
 
 
-def choose(rule: Rule, learner: Learner, chunk: Batch, *, steps_left: float, longest_chunk: int, plan: str = "auto",
-           precision: str = "auto", threads: int | None = None, seed: int = 0) -> Choice:
-    """Choose for `steps_left` further steps, by trials on `chunk` (k, batch, ...), a few real batches.
+def choose(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Choice:
+    """Choose by trials on `chunk` (k, batch, ...), a few real batches.
 
-    `threads` fixes their number; None measures one against torch's own, because tiny steps lose by sharing.
     Raises InputError for an unknown plan or a precision that this machine does not have natively.
     """
-    device = learner.net.device
-    check_asked(plan, precision, device)
-    if plan != "auto" or precision == "bf16":
-        asked = Plan.parse(plan) if plan != "auto" else Plan(channels_last=_convolutional(learner))
-        asked = replace(asked, threads=threads or _own_threads(device))
-        return _asked_for(rule, learner, chunk, asked, precision, longest_chunk, seed)
+    choice = _choose(rule, learner, chunk, planning)
+    if choice.plan.threads:
+        torch.set_num_threads(choice.plan.threads)  # trials have set others
+    return choice
 
-    eager, threads = _eager(rule, learner, chunk, seed, threads)
-    total = eager.seconds_per_step * steps_left
+
+def _choose(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Choice:
+    device = learner.net.device
+    check_asked(planning.plan, planning.precision, device)
+    if planning.plan != "auto" or planning.precision == "bf16":
+        return _asked_for(rule, learner, chunk, planning)
+    words = about(planning.identity, learner, chunk)
+    known = planning.memory.recall(words)
+    eager = _eager(rule, learner, chunk, planning, known)
+    total = eager.seconds_per_step * planning.steps_left
     if total < WORTH_PLANNING_SECONDS:
         reason = f"all steps take about {total:.1f} s, so trying others would not pay"
-        return _sized(Choice(eager.plan, eager.advance, eager.seconds_per_step, reason), longest_chunk)
+        return _sized(Choice(eager.plan, eager.advance, eager.seconds_per_step, reason), planning.longest_chunk)
+    if eager.plan.parts > 1:
+        reason = f"memory does not hold a batch, so it goes in {eager.plan.parts} parts"
+        return _sized(Choice(eager.plan, eager.advance, eager.seconds_per_step, reason), planning.longest_chunk)
 
-    best, rejected = eager, []
-    for option, why_not in _candidates(learner, eager, total, precision, len(chunk)):
-        candidate = replace(option, threads=threads)
-        if why_not:
+    found = Measured(seconds_per_step={"eager": eager.seconds_per_step}, threads={"eager": eager.plan.threads})
+    best, rejected, later = eager, [], []
+    for candidate in _candidates(learner, eager, planning.precision, len(chunk)):
+        if isinstance(candidate, Refused):
+            rejected.append({"plan": candidate.plan.name, "reason": candidate.reason})
+            continue
+        why_not = _not_worth(candidate, best, known, planning)
+        if isinstance(why_not, Later):
+            later.append(why_not)
+        elif why_not:
             rejected.append({"plan": candidate.name, "reason": why_not})
-            continue
-        try:
-            trial = _time(rule, learner, chunk, candidate, seed, agree_with=eager.plan)
-        except PlanRejected as error:
-            rejected.append({"plan": candidate.name, "reason": str(error)})
-            continue
-        if trial.seconds_per_step < best.seconds_per_step:
-            rejected.append({"plan": best.plan.name, "reason": f"slower: {_per_step(best)} against {_per_step(trial)}"})
-            best = trial
         else:
-            rejected.append({"plan": candidate.name, "reason": f"slower: {_per_step(trial)} against {_per_step(best)}"})
-    reason = f"fastest of {1 + sum(r['reason'].startswith('slower') for r in rejected)} measured: {_per_step(best)}"
-    return _sized(Choice(best.plan, best.advance, best.seconds_per_step, reason, rejected, best.compiling), longest_chunk)
+            best = _compete(rule, learner, chunk, candidate, best, eager.plan, planning, rejected, found)
+    if best.plan.native and best.seconds_per_step > WORTH_THREADS_SECONDS and not planning.threads and (many := _own_threads(device)) > 1:
+        other = replace(best.plan, threads=1 if best.plan.threads == many else many)
+        best = _compete(rule, learner, chunk, other, best, eager.plan, planning, rejected, found)
+    planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(found)[name]} for name in vars(found))))
+    measured = 1 + sum(r["reason"].startswith("slower") for r in rejected)
+    reason = f"fastest of {measured} measured: {best}" if measured > 1 else f"{best}; no other was worth a trial"
+    return _sized(Choice(best.plan, best.advance, best.seconds_per_step, reason, rejected, best.compiling, later), planning.longest_chunk)
 
 
-def _asked_for(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, precision: str, longest_chunk: int, seed: int) -> Choice:
-    if precision == "bf16":
-        plan = replace(plan, bf16=True)
+def change_over(rule: Rule, learner: Learner, chunk: Batch, now: Choice, to: Plan, planning: Planning) -> Choice:
+    """In mid-run: `to` instead of what runs `now` where it is faster and agrees; otherwise `now` again, with the reason why not."""
+    later = [one for one in now.later if one.plan != to]
+    refused: list[dict[str, str]] = []
+    found = Measured()
+    best = Trial(now.plan, now.advance, now.seconds_per_step)
+    eager, candidate = Plan(threads=now.plan.threads), replace(to, threads=now.plan.threads)
+    trial = _compete(rule, learner, chunk, candidate, best, eager, planning, refused, found)
+    words = about(planning.identity, learner, chunk)
+    known = planning.memory.recall(words)
+    planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(found)[name]} for name in vars(found))))
+    if now.plan.threads:
+        torch.set_num_threads(now.plan.threads)
+    if trial is best:
+        return replace(now, reason=f"stayed with {now.plan.name}", rejected=refused, compiling=0.0, later=later)
+    reason = f"changed over from {now.plan.name}: {per_step(now.seconds_per_step)} before, {trial} now"
+    choice = Choice(trial.plan, trial.advance, trial.seconds_per_step, reason, refused, trial.compiling, later)
+    return _sized(choice, planning.longest_chunk)
+
+
+def _compete(rule: Rule, learner: Learner, chunk: Batch, candidate: Plan, best: Trial, eager: Plan, planning: Planning,
+             rejected: list[dict[str, str]], found: Measured) -> Trial:
+    """The faster of the best so far and a candidate, the other noted."""
     try:
-        plain = Plan(threads=plan.threads)
-        trial = _time(rule, learner, chunk, plan, seed, agree_with=plain if plan != plain else None)
+        trial = measure(rule, learner, chunk, candidate, planning.seed, agree_with=eager)
     except PlanRejected as error:
-        eager = _time(rule, learner, chunk, plain, seed)
+        rejected.append({"plan": candidate.name, "reason": str(error)})
+        found.refused[candidate.name] = str(error)
+        return best
+    if trial.compiling:
+        planning.memory.compiled(candidate.program, trial.compiling)
+        found.compiling[candidate.name] = trial.compiling
+    found.seconds_per_step[candidate.name] = min(trial.seconds_per_step, found.seconds_per_step.get(candidate.name, math.inf))
+    slower, faster = (best, trial) if trial.seconds_per_step < best.seconds_per_step else (trial, best)
+    name = slower.plan.name if slower.plan.name != faster.plan.name else f"{slower.plan.name}, {slower.plan.threads} threads"
+    rejected.append({"plan": name, "reason": f"slower: {slower} against {faster}"})
+    return faster
+
+
+def _not_worth(candidate: Plan, best: Trial, known: Measured, planning: Planning) -> Later | str:
+    """Why a candidate is not tried now: it was refused before, it cannot be made in time, or it may be tried later. Else nothing."""
+    if candidate.name in known.refused:
+        return f"{known.refused[candidate.name]} (remembered)"
+    per = known.seconds_per_step.get(candidate.name)
+    making = known.compiling.get(candidate.name) or planning.memory.compile_seconds(candidate.program)
+    left = best.seconds_per_step * planning.steps_left
+    if per is not None and per >= best.seconds_per_step:
+        return f"slower: {per_step(per)} against {best} (remembered)"
+    if not candidate.programmed:
+        return ""
+    if not planning.sure:
+        return Later(candidate, making)
+    saved = left - (per or 0.0) * planning.steps_left
+    if saved < making * (PAYS_BACK if per is None else 1.0):
+        return f"making it takes about {making:.0f} s and all steps {left:.0f} s"
+    return ""
+
+
+def _asked_for(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Choice:
+    threads = planning.threads or _own_threads(learner.net.device)
+    plan = Plan.parse(planning.plan) if planning.plan != "auto" else Plan(channels_last=_convolutional(learner))
+    plan = replace(plan, threads=threads, bf16=plan.bf16 or planning.precision == "bf16")
+    plain = Plan(threads=threads)
+    try:
+        trial = measure(rule, learner, chunk, plan, planning.seed, agree_with=plain if plan != plain else None)
+    except PlanRejected as error:
+        eager = measure(rule, learner, chunk, plain, planning.seed)
         refused = [{"plan": plan.name, "reason": str(error)}]
         reason = f"{plan.name} was asked for and refused"
-        return _sized(Choice(plain, eager.advance, eager.seconds_per_step, reason, refused), longest_chunk)
-    return _sized(Choice(plan, trial.advance, trial.seconds_per_step, "asked for", [], trial.compiling), longest_chunk)
+        return _sized(Choice(plain, eager.advance, eager.seconds_per_step, reason, refused), planning.longest_chunk)
+    return _sized(Choice(plan, trial.advance, trial.seconds_per_step, "asked for", [], trial.compiling), planning.longest_chunk)
 
 
-def _eager(rule: Rule, learner: Learner, chunk: Batch, seed: int, threads: int | None) -> tuple[Trial, int]:
-    """Eager execution with the number of threads that suits it."""
+def _eager(rule: Rule, learner: Learner, chunk: Batch, planning: Planning, known: Measured) -> Trial:
+    """Eager execution with the number of threads that suits it, the batch in as many parts as memory asks for."""
     many = _own_threads(learner.net.device)
-    if threads or many <= 1:
-        return _time(rule, learner, chunk, Plan(threads=threads or many), seed), threads or many
-    alone = _time(rule, learner, chunk, Plan(threads=1), seed)
-    together = _time(rule, learner, chunk, Plan(threads=many), seed)
-    best = together if together.seconds_per_step < ONE_THREAD_UNLESS * alone.seconds_per_step else alone
-    torch.set_num_threads(best.plan.threads)
-    return best, best.plan.threads
+    parts = 1
+    while True:
+        try:
+            if planning.threads or many <= 1:
+                return measure(rule, learner, chunk, Plan(threads=planning.threads or many, parts=parts), planning.seed)
+            if known.threads.get("eager") in (1, many):
+                return measure(rule, learner, chunk, Plan(threads=known.threads["eager"], parts=parts), planning.seed)
+            alone = measure(rule, learner, chunk, Plan(threads=1, parts=parts), planning.seed)
+            together = measure(rule, learner, chunk, Plan(threads=many, parts=parts), planning.seed)
+            return together if together.seconds_per_step < ONE_THREAD_UNLESS * alone.seconds_per_step else alone
+        except Exception as error:
+            if not out_of_memory(error) or parts >= MOST_PARTS:
+                raise
+        parts *= 2
 
 
 def _convolutional(learner: Learner) -> bool:
@@ -137,97 +237,50 @@ def _own_threads(device: torch.device) -> int:
     return torch.get_num_threads() if device.type == "cpu" else 0
 
 
-def _candidates(learner: Learner, eager: Trial, total: float, precision: str, batches: int) -> Iterator[tuple[Plan, str]]:
-    """The plans worth a trial, or the sentence why one is not."""
-    device = learner.net.device
+@dataclass(frozen=True)
+class Refused:
+    """A plan not worth a trial, and the sentence why."""
+
+    plan: Plan
+    reason: str
+
+
+def _candidates(learner: Learner, eager: Trial, precision: str, batches: int) -> Iterator[Plan | Refused]:
+    """The plans worth a trial, quickest to make first, or the sentence why one is not."""
+    device, threads = learner.net.device, eager.plan.threads
     convolutional = _convolutional(learner)
     if convolutional:
-        yield Plan(channels_last=True), ""
+        yield Plan(channels_last=True, threads=threads)
     if precision == "auto":
-        low = Plan(bf16=True, channels_last=convolutional)
-        yield low, "" if native_bf16(device) else "this processor has no native bfloat16"
-    compiled = Plan(compiled=True, fused=FUSED_STEPS)
-    if batches < FUSED_STEPS:
-        yield compiled, f"it fuses {FUSED_STEPS} steps, and only {batches} pass at once"
-    elif device.type == "cpu" and shutil.which("g++") is None and shutil.which("clang++") is None:
-        yield compiled, "there is no C++ compiler on this machine"
-    elif device.type == "cpu" and eager.seconds_per_step > OVERHEAD_BOUND_SECONDS:
-        yield compiled, f"a step takes {1e3 * eager.seconds_per_step:.0f} ms of arithmetic, which compiling does not shorten on a CPU"
-    elif total < 2 * COMPILE_SECONDS:
-        yield compiled, f"compiling takes up to {COMPILE_SECONDS:.0f} s and the whole run {total:.0f} s"
-    else:
-        yield compiled, ""
-
-
-def _time(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: int, agree_with: Plan | None = None) -> Trial:
-    """Seconds a step on a copy of the learner. Raises PlanRejected if the plan fails, or disagrees with `agree_with`."""
-    trial = copied(learner)
-    aside = Aside(seed, learner.net.device)
-    began = time.perf_counter()
-    with aside:
-        try:
-            advance = plan.build(rule, trial)
-            trial, _ = advance(trial, chunk)
-            _wait(learner.net.device)
-        except ChainruleError:
-            raise
-        except Exception as error:
-            if agree_with is None:
-                raise
-            raise PlanRejected(f"failed: {type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}") from error
-        compiling = time.perf_counter() - began if plan.compiled else 0.0
-    if agree_with is not None:
-        difference = disagreement(rule, learner, trial, chunk, agree_with, seed)
-        tolerance = max(rule.tolerance, BF16_TOLERANCE if plan.bf16 else 0.0)
-        if not difference <= tolerance:
-            raise PlanRejected(f"disagrees with eager by {difference:.1e} of the update; allowed {tolerance:.0e}")
-    with Aside(seed, learner.net.device):
-        return Trial(plan, advance, _seconds_per_step(advance, trial, chunk, learner.net.device), compiling)
-
-
-def disagreement(rule: Rule, before: Learner, after: Learner, chunk: Batch, plan: Plan, seed: int) -> float:
-    """How far `after` is from where `plan` takes `before` over the same chunk and seed, relative to the distance moved."""
-    reference = copied(before)
-    with Aside(seed, before.net.device):
-        reference, _ = plan.build(rule, reference)(reference, chunk)
-    pairs = zip(leaves(before.net.tensors), leaves(reference.net.tensors), leaves(after.net.tensors), strict=True)
-    moved = off = 0.0
-    for start, there, here in pairs:
-        if there.is_floating_point():
-            moved += float((there - start).detach().double().square().sum())
-            off += float((here - there).detach().double().square().sum())
-    return math.sqrt(off) / max(math.sqrt(moved), 1e-30) if off else 0.0
-
-
-def _seconds_per_step(advance: Advance, learner: Learner, chunk: Batch, device: torch.device) -> float:
-    """The median over repeated chunks, within the time a trial may take."""
-    took: list[float] = []
-    began = time.perf_counter()
-    while len(took) < 3 or (time.perf_counter() - began < TRIAL_SECONDS and len(took) < 50):
-        at = time.perf_counter()
-        learner, _ = advance(learner, chunk)
-        _wait(device)
-        took.append((time.perf_counter() - at) / len(chunk))
-        if time.perf_counter() - began > 4 * TRIAL_SECONDS:
-            break
-    return sorted(took)[len(took) // 2]
+        low = Plan(bf16=True, channels_last=convolutional, threads=threads)
+        yield low if native_bf16(device) else Refused(low, "this processor has no native bfloat16")
+    if device.type == "cuda":
+        yield Plan(graph=True, fused=FUSED_STEPS, threads=threads)
+        if precision == "auto" and native_bf16(device):
+            yield Plan(graph=True, bf16=True, channels_last=convolutional, fused=FUSED_STEPS, threads=threads)
+    fused = Plan(compiled=True, fused=FUSED_STEPS, threads=threads)
+    if device.type == "cpu":
+        native = Plan(native=True, threads=threads)
+        if not any(map(shutil.which, ("cc", "gcc", "clang"))):
+            yield Refused(native, "there is no C compiler on this machine")
+            yield Refused(fused, "there is no C++ compiler on this machine")
+            return
+        yield native
+        if not any(map(shutil.which, ("g++", "clang++"))):
+            yield Refused(fused, "there is no C++ compiler on this machine")
+            return
+        if eager.seconds_per_step > OVERHEAD_BOUND_SECONDS:
+            took = f"a step takes {1e3 * eager.seconds_per_step:.0f} ms of arithmetic"
+            yield Refused(fused, f"{took}, which inductor does not shorten on a CPU")
+            return
+    yield fused if batches >= FUSED_STEPS else Refused(fused, f"it fuses {FUSED_STEPS} steps, and only {batches} pass at once")
 
 
 def _sized(choice: Choice, longest_chunk: int) -> Choice:
     """Chunks of about a tenth of a second, so that a signal, or the progress line, never waits long."""
     steps = int(HOST_CHUNK_SECONDS / max(choice.seconds_per_step, 1e-7))
-    choice.plan = choice.plan.sized(max(1, min(steps, longest_chunk, 1000)))
+    choice.plan = choice.plan.sized(max(1, min(steps, longest_chunk, MOST_STEPS_A_CHUNK)))
     return choice
-
-
-def _per_step(trial: Trial) -> str:
-    microseconds = 1e6 * trial.seconds_per_step
-    return f"{microseconds:.0f} us a step" if microseconds < 1e3 else f"{microseconds / 1e3:.1f} ms a step"
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def native_bf16(device: torch.device) -> bool:
@@ -235,4 +288,3 @@ def native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-

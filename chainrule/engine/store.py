@@ -57,8 +57,13 @@ class Store:
 
     def events_before(self) -> int | None:
         """How many events the run had handed out when it was last saved whole; None where it was not."""
+        position = self.position()
+        return position["at"] if position else None
+
+    def position(self) -> dict[str, Any] | None:
+        """Where the run was when it was last saved whole; None where it was not."""
         found = self._newest()
-        return found[1]["position"]["at"] if found else None
+        return found[1]["position"] if found else None
 
     def restore(self, net: Net, randomness: Randomness) -> Restored | None:
         """Put the last whole checkpoint into `net` and `randomness`; None where the run has not saved yet.

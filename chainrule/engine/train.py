@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,9 +16,12 @@ from chainrule.core.net import Net
 from chainrule.core.rule import Batch, Learner, Stage, Stages
 from chainrule.core.tree import clone
 from chainrule.data.feed import Feed
+from chainrule.engine.accumulate import out_of_memory
+from chainrule.engine.memory import Memory
 from chainrule.engine.nonfinite import finite, locate
-from chainrule.engine.plan import FUSED_STEPS, Advance, Plan, arrange, copied
-from chainrule.engine.planner import choose
+from chainrule.engine.plan import arrange
+from chainrule.engine.planner import Choice
+from chainrule.engine.plans import Plans, steps_of
 from chainrule.engine.randomness import Aside, Randomness
 from chainrule.engine.store import Restored, Store
 
@@ -34,7 +38,10 @@ LOWER_RATE = "lower the rate tenfold, clip the gradient (--rule backprop:clip=1)
 
 @dataclass
 class Position:
-    """Where a run is: all that is not a tensor and must survive. `batch` is the next one of `epoch` in `stage`."""
+    """Where a run is: all that is not a tensor and must survive. `batch` is the next one of `epoch` in `stage`.
+
+    `plan` lists the plans this stage has run under, each `made` and the step `since` which it runs.
+    """
 
     stage: int = 0
     epoch: int = 0
@@ -49,7 +56,7 @@ class Position:
     waited: int = 0
     best: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
-    plan: dict[str, Any] = field(default_factory=dict)
+    plan: list[dict[str, Any]] = field(default_factory=list)
     finished: str = ""
 
 
@@ -67,7 +74,9 @@ class Settings:
     patience: int | None = None
     monitor: tuple[str, ...] = ("loss",)
     save_every: float | None = None      # seconds; None: as often as costs under 3 % of the time
-    made: dict[str, Any] | None = None   # a plan recorded earlier, to be used as it is
+    made: list[dict[str, Any]] | None = None  # plans recorded earlier, each to be used as it is, since the step that it names
+    identity: str = ""                   # net and rule in words, under which measured plans are remembered
+    memory: Memory = field(default_factory=Memory)
 
 
 class Stop:
@@ -76,6 +85,17 @@ class Stop:
     def __init__(self) -> None:
         self.requested = ""
         self.at_once = False
+
+    @contextmanager
+    def ending_at_once(self) -> Iterator[None]:
+        """A span that changes nothing of the run, so that a signal need not wait for its end."""
+        self.at_once = True
+        try:
+            if self.requested:
+                self.request(self.requested)
+            yield
+        finally:
+            self.at_once = False
 
     def request(self, reason: str) -> None:
         self.requested = reason
@@ -134,15 +154,27 @@ class Training:
         if restored and self.store:
             learner = self.store.state_into(learner, restored.tensors)
         self.net.module.train()
-        advance = yield from self._plan(stage, learner, feed)
-        size = Plan(**position.plan["made"]).chunk
+        plans = Plans(stage, feed, self.settings, position, self.net.device)
+        with self.stop.ending_at_once():
+            choice = plans.first(learner)
+        yield from self._planned(learner, choice)
         loop_began, steps_before = time.perf_counter(), position.step
         while not (self.ending or self._spent(stage, feed)):
-            for chunk in feed.chunks(position.epoch, position.batch, size):
+            for chunk in feed.chunks(position.epoch, position.batch, choice.plan.chunk):
                 batches = self._within(stage, chunk)
                 before, drawn_from = Learner(view.clone(), clone(learner.state)), self.randomness.inside
-                with self.randomness:
-                    learner, reports = advance(learner, batches)
+                try:
+                    with self.randomness:
+                        learner, reports = choice.advance(learner, batches)
+                except Exception as error:
+                    if not out_of_memory(error):
+                        raise
+                    self.randomness.inside = drawn_from
+                    learner = self._back(view, before)
+                    choice = plans.in_parts(learner, batches, choice, error)
+                    yield self._event(Warned, message=choice.reason)
+                    yield from self._planned(learner, choice)
+                    break
                 if learner.net is not view:  # a rule may return its net anew; what is kept is the one that was given
                     view.load(learner.net)
                     learner = Learner(view, learner.state)
@@ -155,14 +187,20 @@ class Training:
                 now = time.perf_counter()
                 if now - self.last_progress >= PROGRESS_SECONDS:
                     speed = (position.step - steps_before) / max(now - loop_began, 1e-9)
-                    yield self._progress(now, float(losses[-1]), speed, _steps_of(stage, feed))
+                    yield self._progress(now, float(losses[-1]), speed, steps_of(stage, feed))
                 if self.stop.requested or self._spent(stage, feed):
+                    break
+                if plans.due(choice, self._seconds() - position.stage_began - self.compiling):
+                    with self.stop.ending_at_once():
+                        choice = plans.change(learner, choice)
+                    yield from self._planned(learner, choice)
                     break
                 if position.batch < feed.batches and self._due(now):
                     yield from self._save(learner)
             if position.batch >= feed.batches:
                 position.epoch, position.batch = position.epoch + 1, 0
-            if position.batch == 0 or self._spent(stage, feed):
+                yield self._evaluate(learner)
+            elif self._spent(stage, feed):
                 yield self._evaluate(learner)
             self.ending = self._spent(stage, feed) or ("interrupted" if self.stop.requested else "")
             if self.ending in ("budget", "patience") and position.stage + 1 == len(self.stages):
@@ -171,45 +209,24 @@ class Training:
                 yield from self._save(learner)
         self.ending = self.ending or self._spent(stage, feed)
 
-    def _plan(self, stage: Stage, learner: Learner, feed: Feed) -> Generator[Event, None, Advance]:
-        """The recorded plan when resuming or repeating, so that the numbers stay the same; otherwise the one that trials choose."""
-        position, settings = self.position, self.settings
-        self.stop.at_once = True
-        try:
-            if self.stop.requested:
-                self.stop.request(self.stop.requested)
-            if settings.made and not position.plan:
-                position.plan = {"made": settings.made}
-            few = next(feed.chunks(0, 0, min(FUSED_STEPS, feed.longest_chunk())))
-            if position.plan:
-                return self._as_recorded(Plan(**position.plan["made"]), stage, learner, few)
-            with Aside(settings.seed, self.net.device):
-                choice = choose(stage.rule, learner, few, steps_left=_steps_of(stage, feed), longest_chunk=feed.longest_chunk(),
-                                plan=settings.plan, precision=settings.precision, threads=settings.threads, seed=settings.seed)
-        finally:
-            self.stop.at_once = False
+    def _planned(self, learner: Learner, choice: Choice) -> Iterator[Event]:
+        """Lay out the learner for a choice and, where it is not what was recorded anyway, tell of it."""
         arrange(learner, choice.plan.channels_last)
         self.compiling += choice.compiling
-        told = {"name": choice.plan.name, "precision": choice.plan.precision, "seconds_per_step": choice.seconds_per_step,
-                "rejected": choice.rejected, "reason": choice.reason}
-        position.plan = {"made": asdict(choice.plan), **told}
-        yield self._event(Planned, **told, made=asdict(choice.plan), steps_per_chunk=choice.plan.chunk, compiling=choice.compiling)
-        return choice.advance
+        if not choice.recorded:
+            yield self._event(Planned, name=choice.plan.name, precision=choice.plan.precision, seconds_per_step=choice.seconds_per_step,
+                              rejected=choice.rejected, reason=choice.reason, made=self.position.plan,
+                              since=self.position.stage_step, steps_per_chunk=choice.plan.chunk, compiling=choice.compiling)
 
-    def _as_recorded(self, plan: Plan, stage: Stage, learner: Learner, few: Batch) -> Advance:
-        """The plan built; compiling happens here, on a copy, where a signal can still end it at once."""
-        began = time.perf_counter()
-        advance = plan.build(stage.rule, learner)
-        if plan.compiled:
-            with Aside(self.settings.seed, self.net.device):
-                advance(copied(learner), few)
-            self.compiling += time.perf_counter() - began
-        return advance
+    def _back(self, view: Net, before: Learner) -> Learner:
+        """The learner as it was before a chunk, in the tensors of the run."""
+        view.load(before.net)
+        return Learner(view, before.state)
 
     def _spent(self, stage: Stage, feed: Feed) -> str:
         """Why the stage is over, or nothing."""
         position, patience, seconds = self.position, self.settings.patience, stage.budget.seconds
-        if position.stage_step >= _steps_of(stage, feed) or (seconds is not None and self._seconds() - position.stage_began >= seconds):
+        if position.stage_step >= steps_of(stage, feed) or (seconds is not None and self._seconds() - position.stage_began >= seconds):
             return "budget"
         return "patience" if patience is not None and position.waited >= patience else ""
 
@@ -327,10 +344,3 @@ class Training:
         event = kind(at=self.position.at, seconds=round(time.perf_counter() - self.began, 4), **fields)
         self.position.at += 1
         return event
-
-
-def _steps_of(stage: Stage, feed: Feed) -> float:
-    bounds = [float(stage.budget.steps)] if stage.budget.steps is not None else []
-    if stage.budget.epochs is not None:
-        bounds.append(float(stage.budget.epochs * feed.batches))
-    return min(bounds, default=float("inf"))

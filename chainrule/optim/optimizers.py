@@ -19,16 +19,25 @@ from chainrule.core.rule import Optimizer
 from chainrule.core.tree import Tree, wrapped
 
 
-def each(op: str, tensors: Sequence[Tensor], *others: Any, **numbers: float) -> Sequence[Tensor]:
+def each(op: str, tensors: Sequence[Tensor], *others: Any, **numbers: float | Tensor) -> Sequence[Tensor]:
     """`tensor.op(other, ...)` for every tensor: one list kernel, or a loop where a transformation holds them or the compiler fuses it."""
+    alpha = numbers.get("alpha")
+    if isinstance(alpha, Tensor) or (alpha is not None and torch.compiler.is_compiling()):
+        # A number of every member's own: kernels take only plain ones. And inductor, making one of a sum and a product, forgets alpha.
+        return each(op, tensors, each("mul", others[0], alpha), *others[1:])
     if wrapped(list(tensors)):
         return [getattr(t, op)(*(o[i] if isinstance(o, (list, tuple)) else o for o in others), **numbers) for i, t in enumerate(tensors)]
     return getattr(torch, f"_foreach_{op}")(tensors, *others, **numbers)
 
 
+def given(number: float | Tensor) -> bool:
+    """Whether a number asks for something: not zero, or one that every member of a stack has for itself, zeros among them."""
+    return isinstance(number, Tensor) or bool(number)
+
+
 def descend(params: Sequence[Tensor], direction: Sequence[Tensor], rate: float, factor: float | Tensor) -> None:
     """In place, `params -= rate * factor * direction`."""
-    if isinstance(factor, Tensor):
+    if isinstance(factor, Tensor) and not isinstance(rate, Tensor):
         direction, factor = each("mul", direction, factor), 1.0
     each("add_", params, direction, alpha=-rate * factor)
 
@@ -42,18 +51,18 @@ def sgd(*, rate: float = 0.1, momentum: float = 0.0, nesterov: bool = False, dec
     """
     _check("sgd", rate=rate, decay=decay)
     _share("sgd", momentum=momentum)
-    if nesterov and not momentum:
+    if nesterov and not given(momentum):
         raise InputError("sgd looks ahead along its momentum, which is 0. Write sgd:momentum=0.9,nesterov=yes.")
 
     def init(params: dict[str, Tensor]) -> Tree:
-        return {"velocity": {k: torch.zeros_like(p) for k, p in params.items()}} if momentum else {}
+        return {"velocity": {k: torch.zeros_like(p) for k, p in params.items()}} if given(momentum) else {}
 
     def update(params: dict[str, Tensor], direction: dict[str, Tensor], state: Tree, factor: float | Tensor) -> Tree:
         into = [params[k] for k in direction]
         down: Sequence[Tensor] = list(direction.values())
-        if decay:
+        if given(decay):
             down = each("add", down, into, alpha=decay)
-        if momentum:
+        if given(momentum):
             velocity = [state["velocity"][k] for k in direction]
             each("mul_", velocity, momentum)
             each("add_", velocity, down)
@@ -107,9 +116,9 @@ def _adam(name: str, rate: float, beta1: float, beta2: float, epsilon: float, *,
         slope: Sequence[Tensor] = list(direction.values())
         mean, square = ([state[part][k] for k in direction] for part in ("mean", "square"))
         steps = state["steps"].add_(1)
-        if added:
+        if given(added):
             slope = each("add", slope, into, alpha=added)
-        if decoupled:
+        if given(decoupled):
             each("mul_", into, 1 - rate * factor * decoupled)
         # lerp_ and addcmul_ would be one kernel each, but have no batching rule
         each("mul_", mean, beta1)
@@ -129,11 +138,15 @@ def _adam(name: str, rate: float, beta1: float, beta2: float, epsilon: float, *,
 
 def _missing(beta: float, steps: Tensor) -> Tensor:
     """1 - beta^steps: what a running mean that began at zero lacks. Written with expm1, which keeps its digits near beta = 1."""
+    if isinstance(beta, Tensor):
+        return -torch.expm1(steps * beta.log())
     return -torch.expm1(steps * math.log(beta)) if beta else torch.ones_like(steps)
 
 
 def _check(name: str, **numbers: float) -> None:
     for option, value in numbers.items():
+        if isinstance(value, Tensor):  # was checked as the plain number that some member gave
+            continue
         least = "at least 0" if option == "decay" else "above 0"
         if not math.isfinite(value) or value < 0 or (value == 0 and option != "decay"):
             raise InputError(f"{name} expects {option} to be a number {least}; got {value}. Write e.g. {name}:{option}=0.01.")
@@ -141,5 +154,5 @@ def _check(name: str, **numbers: float) -> None:
 
 def _share(name: str, **shares: float) -> None:
     for option, value in shares.items():
-        if not 0 <= value < 1:
+        if not isinstance(value, Tensor) and not 0 <= value < 1:
             raise InputError(f"{name} expects {option} to be at least 0 and below 1; got {value}. Write e.g. {name}:{option}=0.9.")

@@ -12,7 +12,7 @@ from chainrule.core.rule import Batch, Report, rule
 from chainrule.core.tree import norm, scale, value_and_grad
 
 
-@rule(source="Rumelhart, Hinton & Williams (1986), https://doi.org/10.1038/323533a0")
+@rule(source="Rumelhart, Hinton & Williams (1986), https://doi.org/10.1038/323533a0", additive=("clip",))
 def backprop(net: Net, batch: Batch, *, loss: Loss, l1: float = 0.0, l2: float = 0.0,
              clip: float | None = None) -> tuple[dict[str, Tensor], Report]:
     """The gradient of the mean loss, with penalties on the weights and a limit to its length where asked.
@@ -25,7 +25,7 @@ def backprop(net: Net, batch: Batch, *, loss: Loss, l1: float = 0.0, l2: float =
         return batch.mean(loss.each(net(batch.x), batch.y)), {}  # type: ignore[arg-type]
 
     value, _, slope = value_and_grad(objective, net, batch)
-    if l1 or l2:
+    if any(isinstance(penalty, Tensor) or penalty for penalty in (l1, l2)):
         slope = _penalised(slope, net.params, l1, l2)
     if clip is not None:
         slope = _clipped(slope, clip)
@@ -34,14 +34,14 @@ def backprop(net: Net, batch: Batch, *, loss: Loss, l1: float = 0.0, l2: float =
 
 @torch.no_grad()
 def _penalised(slope: dict[str, Tensor], params: dict[str, Tensor], l1: float, l2: float) -> dict[str, Tensor]:
-    if l1 < 0 or l2 < 0:
+    if any(not isinstance(penalty, Tensor) and penalty < 0 for penalty in (l1, l2)):
         raise InputError(f"backprop expects the penalties l1 and l2 to be at least 0; got l1={l1}, l2={l2}.")
     return {k: g if params[k].dim() < 2 else g + l2 * params[k] + l1 * params[k].sign() for k, g in slope.items()}
 
 
 @torch.no_grad()
 def _clipped(slope: dict[str, Tensor], clip: float) -> dict[str, Tensor]:
-    if not clip > 0:
+    if not isinstance(clip, Tensor) and not clip > 0:
         raise InputError(f"backprop expects clip, the greatest length of the gradient, to be above 0; got {clip}. "
                          "Write e.g. backprop:clip=1.")
     length = norm(slope)

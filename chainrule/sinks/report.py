@@ -33,8 +33,9 @@ class Facts:
     """What the report tells, as plain data. Only `title` is needed; sections without facts are left out.
 
     `history` holds rows {epoch, step, train{}, valid{}, best}; `layers` rows {name, kind, output, parameters, multiply_adds};
-    `plan` {name, precision, seconds_per_step, rejected[{plan, reason}], reason}; `timings` seconds; `test` and `valid` what
-    `evaluate.Result.to_dict` gives. `mistakes`, `weights` and `pictures` are PNGs: one large picture or many small ones.
+    `plans`, in the order they ran, {name, since, precision, seconds_per_step, rejected[{plan, reason}], reason}; `timings`
+    seconds; `test` and `valid` what `evaluate.Result.to_dict` gives. `mistakes`, `weights` and `pictures` are PNGs: one large
+    picture or many small ones.
     """
 
     title: str
@@ -43,7 +44,7 @@ class Facts:
     data: Mapping[str, Any] = field(default_factory=dict)
     splits: Mapping[str, int] = field(default_factory=dict)
     layers: Sequence[Mapping[str, Any]] = ()
-    plan: Mapping[str, Any] | None = None
+    plans: Sequence[Mapping[str, Any]] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = ()
     diagnoses: Sequence[Mapping[str, str]] = ()
@@ -59,16 +60,15 @@ class Facts:
     def of_log(cls, events: Sequence[Event]) -> Facts:
         """What the run log alone tells; `dataclasses.replace` adds the rest."""
         started = next((e for e in events if isinstance(e, Started)), None)
-        planned = next((e for e in reversed(events) if isinstance(e, Planned)), None)
         finished = next((e for e in reversed(events) if isinstance(e, Finished)), None)
-        plan = {"name": planned.name, "precision": planned.precision, "seconds_per_step": planned.seconds_per_step,
-                "rejected": planned.rejected, "reason": planned.reason} if planned else None
+        plans = [{"name": e.name, "since": e.since, "precision": e.precision, "seconds_per_step": e.seconds_per_step,
+                  "rejected": e.rejected, "reason": e.reason} for e in events if isinstance(e, Planned)]
         told = dict(started.data) if started else {}
         return cls(
             title=f"{started.net} on {told.get('name', 'data')}" if started else "A run",
             run=started.run if started else "",
             settings={"rule": started.rule, **started.settings} if started else {},
-            splits=told.pop("splits", {}), data=told, plan=plan, timings=finished.timing if finished else {},
+            splits=told.pop("splits", {}), data=told, plans=plans, timings=finished.timing if finished else {},
             history=[{"epoch": e.epoch, "step": e.step, "train": e.train, "valid": e.valid, "best": e.best}
                      for e in events if isinstance(e, Evaluated)],
             diagnoses=[{"layer": e.layer, "evidence": e.evidence, "remedy": e.remedy} for e in events if isinstance(e, Diagnosed)],

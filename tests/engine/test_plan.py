@@ -8,17 +8,18 @@ import torch
 from tiny import chunk, convolutional, dense, descend, learner, least_squares
 from torch import nn
 
-from chainrule.core.errors import InputError
+from chainrule.core.errors import InputError, PlanRejected
 from chainrule.core.net import Net
 from chainrule.core.rule import Batch, Learner
 from chainrule.core.tree import clone, leaves
-from chainrule.engine.plan import FUSED_STEPS, Plan, arrange, copied, eager, fused, members, stacked_init
-from chainrule.engine.planner import BF16_TOLERANCE, disagreement
+from chainrule.engine.eager import copied, eager
+from chainrule.engine.plan import FUSED_STEPS, Plan, arrange, fused
+from chainrule.engine.trial import BF16_TOLERANCE, disagreement
 
 
 def after(plan, net, rule, batches, seed=0):
     one = copied(learner(net, rule))
-    advance = plan.build(rule, one)
+    advance = plan.build(rule, one, batches)
     torch.manual_seed(seed)
     return advance(one, batches)
 
@@ -50,7 +51,7 @@ def test_the_size_of_a_chunk_does_not_change_the_numbers(k):
     one, losses = copied(learner(dense(0.3, norm=True), rule)), []
     torch.manual_seed(0)
     for begin in range(0, 12, k):
-        one, some = Plan().build(rule, one)(one, Batch(batches.x[begin : begin + k], batches.y[begin : begin + k]))
+        one, some = Plan().build(rule, one, batches)(one, Batch(batches.x[begin : begin + k], batches.y[begin : begin + k]))
         losses.append(some["loss"])
     assert torch.equal(torch.cat(losses), reports["loss"])
     for mine, theirs in zip(leaves([one.net.tensors, one.state]), leaves([whole.net.tensors, whole.state]), strict=True):
@@ -141,29 +142,6 @@ def test_every_compiled_plan_agrees_with_eager(name, make):
     assert apart(Plan.parse(name), make(), rule, batches) < (BF16_TOLERANCE if "bf16" in name else rule.tolerance)
 
 
-def test_members_learn_as_if_alone():
-    rule, batches = descend(), chunk(4)
-    alone = []
-    for seed in range(3):
-        torch.manual_seed(seed)
-        alone.append(Net.of(nn.Linear(3, 2)))
-    stack = Net.stack(alone)
-    state, step = stacked_init(rule, stack), members(rule.step)
-    for i in range(4):
-        stack, state, _ = step(stack, state, batches[i])
-    for i, net in enumerate(alone):
-        there, _ = after(Plan(), net, rule, batches)
-        torch.testing.assert_close(clone(stack.member(i).params), clone(there.net.params))
-
-
-def test_the_state_of_a_stack_shares_no_memory():
-    stack = Net.stack([dense(), dense()])
-    state = stacked_init(descend(), stack)
-    first = leaves(state)[0]
-    first[0] += 1
-    assert float(first[1].abs().sum()) == 0, "writing one member's state wrote the other's"
-
-
 def test_a_copy_shares_nothing():
     original = learner(dense(norm=True), descend())
     before = clone([original.net.tensors, original.state])
@@ -185,7 +163,8 @@ def test_a_copy_calls_its_own_tensors(bound):
     assert not torch.equal(twin(torch.ones(1, 3)), net(torch.ones(1, 3)))
 
 
-@pytest.mark.parametrize("name", ["eager", "compiled", "fused", "eager+channels-last", "compiled+bf16", "fused+channels-last+bf16"])
+@pytest.mark.parametrize("name", ["eager", "compiled", "fused", "native", "graph", "eager+channels-last", "compiled+bf16",
+                                  "fused+channels-last+bf16", "graph+channels-last+bf16"])
 def test_names_read_back(name):
     assert Plan.parse(name).name == name
     assert Plan.parse(name).precision == ("bf16" if "bf16" in name else "fp32")
@@ -194,6 +173,41 @@ def test_names_read_back(name):
 def test_a_misspelt_plan_gets_the_nearest_name():
     with pytest.raises(InputError, match=r"no plan called 'fuesd'. Did you mean fused\?"):
         Plan.parse("fuesd")
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_inductor_takes_the_rate_into_account_where_a_gradient_is_a_product(momentum):
+    """It makes one operation of a product of matrices and the sum after it, and has been seen to drop the factor of the sum."""
+    rule, batches = descend(momentum=momentum), chunk(FUSED_STEPS)
+    net = Net.of(nn.Sequential(nn.Linear(3, 6), nn.Sigmoid(), nn.Linear(6, 2)))
+    assert apart(Plan.parse("compiled"), net, rule, batches) < rule.tolerance
+
+
+@pytest.mark.parametrize("name", ["native+compiled", "graph+fused", "native+bf16", "native+channels-last"])
+def test_programs_that_exclude_each_other_are_refused(name):
+    with pytest.raises(InputError, match="exclude each other"):
+        Plan.parse(name)
+
+
+def test_a_graph_is_refused_away_from_cuda_and_where_too_few_steps_pass():
+    net, rule = dense(), descend()
+    with pytest.raises(PlanRejected, match="records CUDA kernels, and this run is on the cpu"):
+        Plan.parse("graph").build(rule, learner(net, rule), chunk(FUSED_STEPS))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="a graph records CUDA kernels; this machine has none")
+@pytest.mark.parametrize("make", [dense, convolutional])
+def test_a_recorded_graph_gives_the_numbers_of_eager_and_follows_another_learner(make):
+    shape, rule = (3,) if make is dense else (2, 6, 6), descend(schedule=True)
+    batches = chunk(FUSED_STEPS + 2, shape=shape)
+    batches = Batch(batches.x.cuda(), batches.y.cuda())
+    start = Net.of(make().module.cuda())
+    advance = Plan.parse("graph").build(rule, copied(learner(start, rule)), batches)
+    for _ in range(2):
+        one = copied(learner(start, rule))
+        there, reports = advance(one, batches)
+        assert reports["loss"].shape == (FUSED_STEPS + 2,)
+        assert disagreement(rule, learner(start, rule), there, batches, Plan(), seed=0) < rule.tolerance
 
 
 @pytest.mark.parametrize(("fused_steps", "asked", "got"), [(1, 1, 1), (1, 17, 17), (10, 1, 10), (10, 10, 10), (10, 39, 30)])
@@ -205,9 +219,9 @@ def test_threads_are_part_of_the_plan_and_zero_leaves_them():
     many = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        Plan().build(descend(), learner(dense(), descend()))
+        Plan().build(descend(), learner(dense(), descend()), chunk())
         assert torch.get_num_threads() == 2
-        Plan(threads=1).build(descend(), learner(dense(), descend()))
+        Plan(threads=1).build(descend(), learner(dense(), descend()), chunk())
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(many)

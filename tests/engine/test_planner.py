@@ -1,5 +1,6 @@
 """The planner: it takes the fastest plan that agrees with eager, says what it refused and why, and leaves everything as it was."""
 
+import math
 import random
 import re
 from dataclasses import replace
@@ -10,13 +11,15 @@ import torch
 from tiny import chunk, convolutional, dense, descend, learner
 from torch import nn
 
-from chainrule.core.errors import InputError, Interrupted
+from chainrule.core.errors import InputError, Interrupted, PlanRejected
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner
 from chainrule.core.tree import clone, leaves
-from chainrule.engine import planner
-from chainrule.engine.plan import Plan, eager
-from chainrule.engine.planner import choose, disagreement
+from chainrule.engine import memory, planner, trial
+from chainrule.engine.eager import eager
+from chainrule.engine.plan import Plan
+from chainrule.engine.planner import Planning, choose
+from chainrule.engine.trial import disagreement
 
 BUILD = Plan.build
 
@@ -24,22 +27,22 @@ BUILD = Plan.build
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Trials of a few chunks; nothing is really compiled."""
-    monkeypatch.setattr(planner, "TRIAL_SECONDS", 0.0)
-    monkeypatch.setattr(planner, "COMPILE_SECONDS", 1e30)
+    monkeypatch.setattr(trial, "TRIAL_SECONDS", 0.0)
+    monkeypatch.setattr(memory, "COMPILE_SECONDS", dict.fromkeys(("native", "fused", "compiled"), math.inf))
 
 
 def decide(net=None, steps_left=1e9, batches=None, **given):
     """The choice for the convolutional net, on one thread, so that only plans compete."""
     net, rule = net or convolutional(), descend()
     batches = batches or chunk(10, rows=3, shape=(2, 6, 6))
-    return choose(rule, learner(net, rule), batches, steps_left=steps_left, longest_chunk=100, **{"threads": 1, **given})
+    return choose(rule, learner(net, rule), batches, Planning(steps_left, 100, **{"threads": 1, **given}))
 
 
 def planted(monkeypatch, which, advance_of):
     """Replace what plans for which `which(plan)` holds do: `advance_of(rule)` is their advance."""
 
-    def build(plan, rule, one):
-        return advance_of(rule) if which(plan) else BUILD(plan, rule, one)
+    def build(plan, rule, one, few):
+        return advance_of(rule) if which(plan) else BUILD(plan, rule, one, few)
 
     monkeypatch.setattr(Plan, "build", build)
 
@@ -48,8 +51,10 @@ def times(monkeypatch, seconds):
     """Say how long a step takes under each plan, so that what is chosen does not depend on the machine."""
     names = []
 
-    def build(plan, rule, one):
-        advance = BUILD(replace(plan, compiled=False, fused=1), rule, one)
+    def build(plan, rule, one, few):
+        if plan.name not in seconds:
+            raise PlanRejected("not in this test")
+        advance = BUILD(replace(plan, compiled=False, native=False, fused=1), rule, one, few)
 
         def named(learner, batches):
             names.append(plan.name)
@@ -58,8 +63,8 @@ def times(monkeypatch, seconds):
         return named
 
     monkeypatch.setattr(Plan, "build", build)
-    monkeypatch.setattr(planner, "COMPILE_SECONDS", 40.0)
-    monkeypatch.setattr(planner, "_seconds_per_step", lambda advance, one, batches, device: (advance(one, batches), seconds[names[-1]])[1])
+    monkeypatch.setattr(memory, "COMPILE_SECONDS", {"native": 4.0, "fused": 40.0})
+    monkeypatch.setattr(trial, "_seconds_per_step", lambda advance, one, batches, device: (advance(one, batches), seconds[names[-1]])[1])
 
 
 def test_a_plan_with_a_wrong_number_is_refused_and_says_so(monkeypatch):
@@ -135,7 +140,7 @@ def test_weights_state_and_random_numbers_are_left_as_they_were(asked):
     one = learner(net, rule)
     before = clone([net.tensors, one.state])
     drawn = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
-    choose(rule, one, chunk(3, shape=(2, 6, 6)), steps_left=1e9, longest_chunk=100, plan=asked, precision="fp32", threads=1)
+    choose(rule, one, chunk(3, shape=(2, 6, 6)), Planning(1e9, 100, plan=asked, precision="fp32", threads=1))
     for kept, now in zip(leaves(before), leaves([net.tensors, one.state]), strict=True):
         assert torch.equal(kept, now)
         assert now.is_contiguous()
@@ -149,7 +154,7 @@ def test_the_fastest_plan_is_taken_and_the_others_are_named(monkeypatch):
     times(monkeypatch, {"eager": 3e-3, "eager+channels-last": 1e-3, "fused": 2e-3})
     choice = decide(precision="fp32")
     assert choice.plan.name == "eager+channels-last"
-    assert [r["plan"] for r in choice.rejected] == ["eager", "fused"]
+    assert [r["plan"] for r in choice.rejected] == ["eager", "native", "fused"]
     assert choice.rejected[0]["reason"] == "slower: 3.0 ms a step against 1.0 ms a step"
     assert choice.reason == "fastest of 3 measured: 1.0 ms a step"
 
@@ -159,7 +164,7 @@ def test_compiling_is_not_tried_where_it_cannot_pay(monkeypatch):
     assert decide(precision="fp32").plan.name == "fused"
     short = decide(precision="fp32", steps_left=20_000)
     assert short.plan.name == "eager"
-    assert "compiling takes up to 40 s and the whole run 20 s" in str(short.rejected)
+    assert "making it takes about 40 s and all steps 20 s" in str(short.rejected)
     times(monkeypatch, {"eager": 10e-3, "eager+channels-last": 20e-3, "fused": 1e-9})
     assert "10 ms of arithmetic" in str(decide(precision="fp32").rejected)
 
@@ -186,16 +191,16 @@ def test_threads_are_measured_and_recorded(monkeypatch):
     for seconds, threads in (({1: 1.0, 4: 0.95}, 1), ({1: 1.0, 4: 0.5}, 4)):
         used = []
 
-        def build(plan, rule, one, used=used):
+        def build(plan, rule, one, few, used=used):
             used.append(plan.threads)
-            return BUILD(replace(plan, threads=0), rule, one)
+            return BUILD(replace(plan, threads=0), rule, one, few)
 
         monkeypatch.setattr(Plan, "build", build)
         monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
-        monkeypatch.setattr(planner, "_seconds_per_step", lambda *_, seconds=seconds, used=used: 1e-6 * seconds[used[-1]])
+        monkeypatch.setattr(trial, "_seconds_per_step", lambda *_, seconds=seconds, used=used: 1e-6 * seconds[used[-1]])
         assert decide(threads=None, steps_left=10).plan.threads == threads
     for given in ({"plan": "eager"}, {"plan": "auto", "threads": 3}, {"plan": "eager", "threads": 3}):
-        monkeypatch.setattr(planner, "_seconds_per_step", lambda *_: 1e-6)
+        monkeypatch.setattr(trial, "_seconds_per_step", lambda *_: 1e-6)
         assert decide(steps_left=10, **{"threads": None, **given}).plan.threads == given.get("threads", 4)
 
 

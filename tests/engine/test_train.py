@@ -203,7 +203,7 @@ def test_the_plan_that_was_chosen_is_the_one_that_is_resumed_under(tmp_path):
     events, resumed = stopped_and_resumed(tmp_path, 8, dense, rule=descend, **asked)
     planned = [e for e in events if isinstance(e, Planned)]
     assert [e.name for e in planned] == ["eager+channels-last"]
-    assert planned[0].made["threads"] == 1
+    assert planned[0].made[0]["made"]["threads"] == 1
     assert not any(isinstance(e, Planned) for e in resumed), "it planned again"
 
 

@@ -63,7 +63,8 @@ def running(net: Net, rule: Rule, *, epochs: int | None = 3, steps: int | None =
             stages: Iterable[Stage] = (), store: object = None, stop: object = None, **settings: object) -> Training:
     """A run of one stage (or of `stages`), under a given plan unless `settings` say otherwise."""
     feed = Feed(data or part(), Tensor.float, batch=batch, seed=3)
-    made = None if "plan" in settings else asdict(under or Plan(threads=1))
+    made = None if "plan" in settings else [{"since": 0, "made": asdict(under or Plan(threads=1))}]
+    settings = {"made": made, **settings}
 
     def loss(_: Learner) -> dict[str, float]:
         assert feed.y is not None
@@ -71,4 +72,4 @@ def running(net: Net, rule: Rule, *, epochs: int | None = 3, steps: int | None =
 
     stop = stop or Stop()
     several = list(stages) or [Stage(rule, Budget(epochs=epochs, steps=steps, seconds=seconds))]
-    return Training(several, net, lambda _: feed, validate or loss, Settings(seed=4, made=made, **settings), store, stop, 0)  # type: ignore[arg-type]
+    return Training(several, net, lambda _: feed, validate or loss, Settings(seed=4, **settings), store, stop, 0)  # type: ignore[arg-type]

@@ -117,7 +117,8 @@ def training(folder: Path, *, epochs: int = 3, chunk: int = 1, save_every: float
     def loss(_: Learner) -> dict[str, float]:
         return {"loss": float(cross_entropy().each(net(valid.x), valid.y).mean())}
 
-    settings = Settings(seed=5, save_every=save_every, patience=patience, made=asdict(Plan(chunk=chunk, threads=1)))
+    made = [{"since": 0, "made": asdict(Plan(chunk=chunk, threads=1))}]
+    settings = Settings(seed=5, save_every=save_every, patience=patience, made=made)
     stages = [Stage(rule or fresh_rule(epochs, watch), Budget(epochs=epochs))]  # type: ignore[arg-type]
     return Training(stages, net, lambda _: feed, validate or loss, settings, Store(folder, RUN), stop or Stop(), 0)
 

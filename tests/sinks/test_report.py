@@ -44,7 +44,8 @@ def facts(text="plain"):
         title=text, run=f"runs/{text}", settings={text: text, "split": {"train": 0.7, text: [text, True]}},
         data={"name": text, "classes": [text]}, splits={"train": 70, text: 20, "test": 10},
         layers=[{"name": text, "kind": text, "output": (3, 4), "parameters": 1234, "multiply_adds": 5678}],
-        plan={"name": text, "precision": text, "seconds_per_step": 0.0112, "rejected": [{"plan": text, "reason": text}], "reason": text},
+        plans=[{"name": text, "since": since, "precision": text, "seconds_per_step": 0.0112, "rejected": [{"plan": text, "reason": text}],
+                "reason": text} for since in (0, 1234)],
         timings={"training": 61.0, text: 2.0}, history=history, warnings=[text],
         diagnoses=[{"layer": text, "evidence": text, "remedy": text}], valid=result(text), test=result(text), versions={text: text},
         mistakes=[(text, png())], weights=[(text, png(300))], pictures=[(text, png(300))])
@@ -175,7 +176,7 @@ def test_the_log_alone_fills_most_of_the_page():
         Finished(7, 2.0, "budget", 1, 9, 1, {"loss": 0.4}, {"training": 1.5}),
     ])
     assert (told.title, told.run, told.splits, told.data) == ("lenet on mnist", "runs/a", {"train": 9}, {"name": "mnist", "n": 9})
-    assert (told.plan["name"], told.timings, told.warnings) == ("eager", {"training": 1.5}, ["w"])
+    assert (told.plans[0]["name"], told.timings, told.warnings) == ("eager", {"training": 1.5}, ["w"])
     page = render(told)
     for text in ("backprop", "<strong>fc</strong>: nan. Remedy: lower.", "20 ms a step", "slower", "training 1.5 s"):
         assert text in page

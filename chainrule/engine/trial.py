@@ -1,0 +1,99 @@
+"""A trial of a plan on copies of a learner under one seed: does it give eager's numbers, and how fast is it?"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+
+from chainrule.core.errors import ChainruleError, PlanRejected
+from chainrule.core.rule import Batch, Learner, Rule
+from chainrule.core.tree import leaves
+from chainrule.engine.accumulate import out_of_memory
+from chainrule.engine.eager import Advance, copied
+from chainrule.engine.plan import Plan
+from chainrule.engine.randomness import Aside
+
+TRIAL_SECONDS = 0.25
+BF16_TOLERANCE = 0.1
+
+
+@dataclass
+class Trial:
+    """A plan that was built and timed. `advance` was built on a copy and runs any learner of the same shapes, once `arrange` has laid
+    out its weights. `compiling` is in seconds."""
+
+    plan: Plan
+    advance: Advance
+    seconds_per_step: float
+    compiling: float = 0.0
+
+    def __str__(self) -> str:
+        return per_step(self.seconds_per_step)
+
+
+def per_step(seconds: float) -> str:
+    return f"{1e6 * seconds:.0f} us a step" if seconds < 1e-3 else f"{1e3 * seconds:.1f} ms a step"
+
+
+def measure(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: int, agree_with: Plan | None = None) -> Trial:
+    """Build `plan` and time it on a copy of the learner. Raises PlanRejected if it fails, or disagrees with `agree_with`."""
+    trial = copied(learner)
+    aside = Aside(seed, learner.net.device)
+    began = time.perf_counter()
+    with aside:
+        try:
+            advance = plan.build(rule, trial, chunk)
+            trial, _ = advance(trial, chunk)
+            _wait(learner.net.device)
+        except ChainruleError:
+            raise
+        except Exception as error:
+            if agree_with is None or out_of_memory(error):
+                raise
+            raise PlanRejected(f"failed: {type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}") from error
+        compiling = time.perf_counter() - began if plan.programmed else 0.0
+    if agree_with is not None:
+        difference = disagreement(rule, learner, trial, chunk, agree_with, seed)
+        tolerance = max(rule.tolerance, BF16_TOLERANCE if plan.bf16 else 0.0)
+        if not difference <= tolerance:
+            raise PlanRejected(f"disagrees with eager by {difference:.1e} of the update; allowed {tolerance:.0e}")
+    if plan.threads:
+        torch.set_num_threads(plan.threads)  # the plan it was compared with may have set others
+    with Aside(seed, learner.net.device):
+        return Trial(plan, advance, _seconds_per_step(advance, trial, chunk, learner.net.device), compiling)
+
+
+def disagreement(rule: Rule, before: Learner, after: Learner, chunk: Batch, plan: Plan, seed: int) -> float:
+    """How far `after` is from where `plan` takes `before` over the same chunk and seed, relative to the distance moved."""
+    reference = copied(before)
+    with Aside(seed, before.net.device):
+        reference, _ = plan.build(rule, reference, chunk)(reference, chunk)
+    pairs = zip(leaves(before.net.tensors), leaves(reference.net.tensors), leaves(after.net.tensors), strict=True)
+    moved = off = 0.0
+    for start, there, here in pairs:
+        if there.is_floating_point():
+            moved += float((there - start).detach().double().square().sum())
+            off += float((here - there).detach().double().square().sum())
+    return math.sqrt(off) / max(math.sqrt(moved), 1e-30) if off else 0.0
+
+
+def _seconds_per_step(advance: Advance, learner: Learner, chunk: Batch, device: torch.device) -> float:
+    """The median over repeated chunks, within the time a trial may take."""
+    took: list[float] = []
+    began = time.perf_counter()
+    while len(took) < 3 or (time.perf_counter() - began < TRIAL_SECONDS and len(took) < 50):
+        at = time.perf_counter()
+        learner, _ = advance(learner, chunk)
+        _wait(device)
+        took.append((time.perf_counter() - at) / len(chunk))
+        if time.perf_counter() - began > 4 * TRIAL_SECONDS:
+            break
+    return sorted(took)[len(took) // 2]
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,52 @@
+"""Other samples of the same rows: k-fold re-division of what is not test, and rows drawn with replacement.
+
+Kohavi (1995), IJCAI 1137 (folds); Efron (1979), https://doi.org/10.1214/aos/1176344552 (the bootstrap)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import InputError
+from chainrule.data.source import Data, Part
+from chainrule.data.splits import Splits, kfold
+
+
+def parse_fold(text: str) -> tuple[int, int]:
+    """Fold and number of folds from `2/5`. Raises InputError."""
+    number, _, folds = str(text).partition("/")
+    if not (number.isdecimal() and folds.isdecimal()) or int(folds) < 2 or not 1 <= int(number) <= int(folds):
+        raise InputError(f"--fold names one of at least 2 folds, as in 1/5 to 5/5; got '{text}'.")
+    return int(number), int(folds)
+
+
+def folded(data: Data, fold: str, seed: int, prepared: Callable[[Splits], Data]) -> Data:
+    """`data` with its training and validation rows divided anew, fold 2/5 validating on the second fifth; the test rows stay.
+
+    The encoder is fitted anew, by `prepared`, since other rows train. Raises InputError where there are fewer rows than folds.
+    """
+    number, folds = parse_fold(fold)
+    free = torch.cat([data.train.rows, data.valid.rows]).sort().values
+    divided = kfold(data.source, folds, test=0.0, seed=seed, rows=free)[number - 1]
+    return prepared(Splits(divided.train, divided.valid, data.door.rows))
+
+
+def bootstrapped(data: Data, number: int, seed: int) -> Data:
+    """`data` with as many training rows, drawn with replacement by seed and number; validation, test and encoder stay."""
+    part = data.train
+    if not isinstance(part.x, Tensor):
+        raise InputError(f"--bootstrap draws rows in memory, and {data.name} is read from disk while it trains. Leave out --bootstrap, or "
+                         "train on fewer rows.")
+    digest = hashlib.sha256(f"bootstrap/{seed}/{number}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    drawn = torch.randint(len(part), (len(part),), generator=generator).sort().values  # (n,)
+
+    def take(t: Tensor | None) -> Tensor | None:
+        return None if t is None else t[drawn]
+
+    return replace(data, train=Part(part.x[drawn], take(part.y), part.rows[drawn], take(part.weight)))

@@ -1,0 +1,79 @@
+"""Many runs at once on the standard error stream: how many have ended, how far the others are, the best so far; one calm line."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Warned
+
+REFRESH_SECONDS = 0.2   # between two redraws of the line
+PLAIN_SECONDS = 5.0     # between two plain lines
+
+
+class Tally:
+    """Called with (number of the run, event). A terminal that has gone away ends the talking, not the training."""
+
+    def __init__(self, names: Sequence[str], stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic):
+        self.names, self.stream, self.clock = list(names), stream or sys.stderr, clock
+        self.line = self.stream.isatty()
+        self.epochs: dict[int, int] = {}
+        self.ended: set[int] = set()
+        self.best = ("", "", float("inf"))
+        self._drawn, self._open = float("-inf"), False
+        self._plans: set[str] = set()
+
+    def __call__(self, i: int, event: Event) -> None:
+        if isinstance(event, Planned):
+            if event.name not in self._plans:
+                self._say(f"Plan {event.name}: {event.reason}")
+            self._plans.add(event.name)
+        elif isinstance(event, Diagnosed):
+            self._say(f"{self.names[i]}: {event.layer}: {event.evidence}. Remedy: {event.remedy}.")
+        elif isinstance(event, Warned):
+            self._say(f"{self.names[i]}: {event.message}")
+        elif isinstance(event, Evaluated):
+            self.epochs[i] = event.epoch
+            name = "accuracy" if "accuracy" in event.valid else "loss"
+            cost = -event.valid[name] if name == "accuracy" else event.valid.get(name, float("inf"))
+            if cost < self.best[2]:
+                self.best = (self.names[i], f"{name} {event.valid[name]:.4g}", cost)
+        if isinstance(event, Finished):
+            self.ended.add(i)
+        if isinstance(event, Evaluated | Finished):
+            self._draw(last=len(self.ended) == len(self.names))
+
+    def close(self) -> None:
+        """Leave the line as it is and go on below it."""
+        if self._open:
+            self._write("\n")
+            self._open = False
+
+    def _draw(self, last: bool) -> None:
+        now = self.clock()
+        if not last and now - self._drawn < (REFRESH_SECONDS if self.line else PLAIN_SECONDS):
+            return
+        self._drawn = now
+        going = [e for i, e in self.epochs.items() if i not in self.ended]
+        at = f", the others in epoch {min(going) + 1}" + (f" to {max(going) + 1}" if max(going) > min(going) else "") if going else ""
+        best = f"; best {self.best[1]} ({self.best[0]})" if self.best[0] else ""
+        text = f"{len(self.ended)} of {len(self.names)} runs ended{at}{best}"
+        if self.line:
+            self._write(f"\r\033[K{text}")
+            self._open = True
+        else:
+            self._write(text + "\n")
+
+    def _say(self, text: str) -> None:
+        if self._open:
+            self._write("\r\033[K")
+            self._open = False
+        self._write(text + "\n")
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(text)
+            self.stream.flush()
