@@ -96,7 +96,9 @@ class Ours:
         jobs = [self._fresh(seed) for seed in range(MEMBERS)]
         self.job, stop, began = jobs[0], Stop(), time.perf_counter()
         marks, ended = [began], [0] * MEMBERS
-        members = [Member(job.training(None, stop, 0), job.remaking(), job.numbers()) for job in jobs]
+        kinds = [job.kind() for job in jobs]
+        members = [Member(job.training(None, stop, 0), job.remaking(), numbers, common)
+                   for job, (common, numbers) in zip(jobs, kinds, strict=True)]
         for i, event in train_members(members):
             now = time.perf_counter()
             if isinstance(event, Planned) and i == 0:

@@ -79,6 +79,16 @@ def test_every_installed_torch_side_and_scikit_learn_descend_as_ours_does(work):
             np.testing.assert_allclose(trained_by(name, work), ours, rtol=2e-3, atol=2e-5, err_msg=name)
 
 
+def test_the_first_of_the_members_ends_where_the_lone_net_does():
+    work = whole_batches(works.WORKS["members"])
+    one, many = (Ours(Setting(work, variant)) for variant in work.variants)
+    for side in (one, many):
+        marks = side.run(2, {})
+        assert marks == sorted(marks)
+        assert len(marks) in (2, 3)
+    np.testing.assert_allclose(many.outputs(), one.outputs(), rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.skipif(find_spec("keras") is None, reason="needs keras, of bench/requirements.txt")
 @pytest.mark.parametrize("work", TRAINED, ids=lambda w: w.name)
 def test_keras_descends_as_ours_does(work):

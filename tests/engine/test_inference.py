@@ -311,6 +311,7 @@ def test_whether_to_plan_is_decided_with_the_first_block(monkeypatch):
     """Else a slower moment in the middle of a file would change the rounding of its second half."""
     module, shape = made("mlp")
     mine, rows = inferring(module), torch.randn(20_000, *shape)
+    worth(monkeypatch, float("inf"))
     mine(rows, 100_000)
     worth(monkeypatch)
     mine(rows, 100_000)
