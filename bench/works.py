@@ -239,14 +239,14 @@ TABULAR = Work(
     {"net": "mlp:hidden=64x64", "loss": "cross-entropy"}, models.table_mlp, ("scikit-learn", *TORCH, *KERAS), adam=True, rate=0.001,
     batch=256, budget=100, timed=3, flat=True, faster=3.0, eager=2.0)
 LENET_WORK = Work(
-    "lenet", "LeNet 32-64-1024 (3,274,634 parameters), batch 50, SGD", digits, 4_000, 200, {"net": LENET, "loss": "cross-entropy"},
+    "lenet", "LeNet 32-64-1024 (3,274,634 parameters), batch 50, SGD", digits, 2_000, 200, {"net": LENET, "loss": "cross-entropy"},
     models.lenet, (*TORCH, *KERAS), rate=0.05, batch=50, budget=100, timed=1, faster=1.8, eager=1.8)
 WORKS = {work.name: work for work in (
     MLP,
     replace(MLP, name="mlp-steady", title="the same in steady state: seconds an epoch after the first", budget=30, timed=2, skipped=1,
             whole=False, variants=("",), faster=4.0, eager=6.0),
     LENET_WORK,
-    Work("resnet20", "ResNet-20 on 32 x 32 pictures, batch 128, SGD with momentum", pictures, 1_280, 64, {"loss": "cross-entropy"},
+    Work("resnet20", "ResNet-20 on 32 x 32 pictures, batch 128, SGD with momentum", pictures, 640, 64, {"loss": "cross-entropy"},
          models.resnet20, (*TORCH, *KERAS), rate=0.05, momentum=0.9, batch=128, budget=100, timed=1, shared=True, faster=1.6, eager=1.6),
     Work("lstm", "character LSTM of 256 units over 64 steps, batch 32, Adam", letters, 1_600, 64, {"loss": "cross-entropy"},
          models.CharacterLSTM, (*TORCH, *KERAS), adam=True, rate=0.002, batch=32, budget=100, timed=1, shared=True, faster=1.4, eager=1.4),

@@ -27,7 +27,7 @@ class Ours:
         self.work, self.source = setting.work, setting.source
         self.many = setting.work.kind == "members" and setting.variant != setting.work.variants[0]
         self.said = ""
-        self.plan = self.settled = ""  # the plan it runs under, and the one that it comes to in the end
+        self.plan = self.settled = ""  # the plan it runs under, and the name of the one that it comes to in the end
         self.job: Job = self._fresh()
 
     def settle(self) -> dict[str, Any]:
@@ -35,7 +35,7 @@ class Ours:
             self.run(1, {})
         elif not self.work.whole:
             self._train(self.work.budget, SETTLE_SECONDS)
-            self.settled = self.plan
+            self.settled = self.plan.split(",")[0]
         return {}
 
     def run(self, units: int, chosen: dict[str, Any]) -> list[float]:
@@ -84,7 +84,7 @@ class Ours:
                 marks = marks if self.work.whole else [now]
             elif isinstance(event, Evaluated):
                 marks.append(now)
-                arrived = self.settled in ("", self.plan)
+                arrived = self.settled in ("", self.plan.split(",")[0])
                 if not self.work.whole and len(marks) > units and now - began >= least and arrived:
                     stop.request("the end of the measurement")
         return marks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Generator, Iterator
@@ -11,6 +12,11 @@ from chainrule.core.errors import ChainruleError
 
 T = TypeVar("T")
 POLL_SECONDS = 0.5  # how long a thread that died without a word can go unnoticed
+
+
+def cores() -> int:
+    """How many processors this process may use at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def ahead(items: Iterator[T], name: str) -> Generator[T, None, None]:

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.core.rule import Batch
-from chainrule.data.ahead import ahead
+from chainrule.data.ahead import ahead, cores
 from chainrule.data.packing import free_memory
 from chainrule.data.source import Part
 from chainrule.data.stored import Streamed
 
 CHUNK_BYTES = 16 * 2**20
+AHEAD_BYTES = 2**18      # of a chunk: below it, handing it from thread to thread costs more than gathering it
 WINDOW_BYTES = 16 * 2**20  # rows mixed in memory: one such window is in use, one waits, one is being read
 
 
@@ -70,21 +71,34 @@ class Feed:
         return self.order(epoch)[begin:end]
 
     def longest_chunk(self) -> int:
-        """How many batches may be gathered at once within the memory set aside for a chunk."""
+        """How many batches may be gathered at once within the memory set aside for a chunk.
+
+        At most a quarter of an epoch where that is worth a thread: nothing is computed while the first chunk is gathered.
+        """
         one = self.ready(self.x[:1])
         row = max(1, one.numel() * max(one.element_size(), 4))
-        return max(1, CHUNK_BYTES // (row * self.batch))
+        longest = max(1, CHUNK_BYTES // (row * self.batch))
+        return min(longest, self.full // 4) if self._worth_a_thread(0, self.full // 4) else longest
 
     def chunks(self, epoch: int, start: int = 0, size: int = 1) -> Iterator[Batch]:
         """Batches from number `start` on, stacked (k, batch, ...) with k <= size; chunks start at multiples of `size`."""
         order = self.order(epoch).to(self.device)
-        at = start
-        while at < self.full:
-            k = min(size - at % size, self.full - at)
-            yield self._gather(order[at * self.batch : (at + k) * self.batch], k)
-            at += k
-        if self.tail and at == self.full:
-            yield self._gather(order[self.full * self.batch :], 1)
+
+        def gathered() -> Iterator[Batch]:
+            at = start
+            while at < self.full:
+                k = min(size - at % size, self.full - at)
+                yield self._gather(order[at * self.batch : (at + k) * self.batch], k)
+                at += k
+            if self.tail and at == self.full:
+                yield self._gather(order[self.full * self.batch :], 1)
+
+        return ahead(gathered(), "the rows of a batch") if self._worth_a_thread(start, size) else gathered()
+
+    def _worth_a_thread(self, start: int, size: int) -> bool:
+        """Whether there is an idle core to gather the next chunk on. A busy one would hold up the thread that steps wait for."""
+        return (self.device.type == "cpu" and not self.everything and self.full - start > size
+                and cores() > torch.get_num_threads() and self.x[:1].nbytes * self.batch * size >= AHEAD_BYTES)
 
     def _gather(self, rows: Tensor, k: int) -> Batch:
         def take(t: Tensor | None, convert: Callable[[Tensor], Tensor] | None = None) -> Tensor | None:

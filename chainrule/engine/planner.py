@@ -25,10 +25,11 @@ from chainrule.engine.trial import Trial, measure, per_step
 WORTH_PLANNING_SECONDS = 3.0
 PAYS_BACK = 2.0                 # a program is made at once only where the time it may save is this many times what making it takes
 OVERHEAD_BOUND_SECONDS = 4e-3   # above this a CPU step is arithmetic, which inductor hardly shortens
-WORTH_THREADS_SECONDS = 2e-4    # below this a step of a native program is over before another thread has woken
+WORTH_THREADS_SECONDS = 1e-4    # below this a step of a native program is over before another thread has woken
 HOST_CHUNK_SECONDS = 0.1
 MOST_STEPS_A_CHUNK = 2000
 ONE_THREAD_UNLESS = 0.9         # all threads must save a tenth: one is steadier on a machine that others use
+ONE_NATIVE_UNLESS = 0.75        # and a quarter of a native program, whose threads wait for one another several times a step
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Choice:
 class Planning:
     """What a choice is made for. `sure` says that all of `steps_left` will be taken, not only up to a deadline or an early stop.
 
-    `longest_chunk` bounds how many batches pass at once; `threads` fixes their number, None measures one against torch's own;
+    `longest_chunk` bounds how many batches pass at once; `threads` fixes their number, None measures one against `most_threads`;
     `identity` names net and rule for the `memory`.
     """
 
@@ -74,6 +75,7 @@ class Planning:
     sure: bool = True
     identity: str = ""
     memory: Memory = field(default_factory=Memory)
+    most_threads: int = 1            # torch's own number, before a plan or a trial set another
 
 
 def check_asked(plan: str, precision: str, device: torch.device) -> None:
@@ -127,11 +129,9 @@ def _choose(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> C
             rejected.append({"plan": candidate.name, "reason": why_not})
         else:
             best = _compete(rule, learner, chunk, candidate, best, eager.plan, planning, rejected, found)
-    if best.plan.native and best.seconds_per_step > WORTH_THREADS_SECONDS and not planning.threads and (many := _own_threads(device)) > 1:
-        other = replace(best.plan, threads=1 if best.plan.threads == many else many)
-        best = _compete(rule, learner, chunk, other, best, eager.plan, planning, rejected, found)
+    best = _with_threads(rule, learner, chunk, best, eager.plan, planning, rejected, found)
     planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(found)[name]} for name in vars(found))))
-    measured = 1 + sum(r["reason"].startswith("slower") for r in rejected)
+    measured = 1 + sum(r["reason"].startswith(("slower", "hardly faster")) for r in rejected)
     reason = f"fastest of {measured} measured: {best}" if measured > 1 else f"{best}; no other was worth a trial"
     return _sized(Choice(best.plan, best.advance, best.seconds_per_step, reason, rejected, best.compiling, later), planning.longest_chunk)
 
@@ -144,11 +144,12 @@ def change_over(rule: Rule, learner: Learner, chunk: Batch, now: Choice, to: Pla
     best = Trial(now.plan, now.advance, now.seconds_per_step)
     eager, candidate = Plan(threads=now.plan.threads), replace(to, threads=now.plan.threads)
     trial = _compete(rule, learner, chunk, candidate, best, eager, planning, refused, found)
+    trial = _with_threads(rule, learner, chunk, trial, eager, planning, refused, found)
     words = about(planning.identity, learner, chunk)
     known = planning.memory.recall(words)
     planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(found)[name]} for name in vars(found))))
-    if now.plan.threads:
-        torch.set_num_threads(now.plan.threads)
+    if trial.plan.threads:
+        torch.set_num_threads(trial.plan.threads)  # trials have set others
     if trial is best:
         return replace(now, reason=f"stayed with {now.plan.name}", rejected=refused, compiling=0.0, later=later)
     reason = f"changed over from {now.plan.name}: {per_step(now.seconds_per_step)} before, {trial} now"
@@ -157,8 +158,8 @@ def change_over(rule: Rule, learner: Learner, chunk: Batch, now: Choice, to: Pla
 
 
 def _compete(rule: Rule, learner: Learner, chunk: Batch, candidate: Plan, best: Trial, eager: Plan, planning: Planning,
-             rejected: list[dict[str, str]], found: Measured) -> Trial:
-    """The faster of the best so far and a candidate, the other noted."""
+             rejected: list[dict[str, str]], found: Measured, handicap: float = 1.0) -> Trial:
+    """The faster of the best so far and a candidate, whose time counts `handicap` times, the other noted."""
     try:
         trial = measure(rule, learner, chunk, candidate, planning.seed, agree_with=eager)
     except PlanRejected as error:
@@ -169,10 +170,23 @@ def _compete(rule: Rule, learner: Learner, chunk: Batch, candidate: Plan, best: 
         planning.memory.compiled(candidate.program, trial.compiling)
         found.compiling[candidate.name] = trial.compiling
     found.seconds_per_step[candidate.name] = min(trial.seconds_per_step, found.seconds_per_step.get(candidate.name, math.inf))
-    slower, faster = (best, trial) if trial.seconds_per_step < best.seconds_per_step else (trial, best)
-    name = slower.plan.name if slower.plan.name != faster.plan.name else f"{slower.plan.name}, {slower.plan.threads} threads"
-    rejected.append({"plan": name, "reason": f"slower: {slower} against {faster}"})
-    return faster
+    won = handicap * trial.seconds_per_step < best.seconds_per_step
+    loser, winner = (best, trial) if won else (trial, best)
+    threads = f", {loser.plan.threads} thread{'s' * (loser.plan.threads > 1)}" if loser.plan.name == winner.plan.name else ""
+    slower = "slower" if loser.seconds_per_step >= winner.seconds_per_step else "hardly faster"
+    rejected.append({"plan": f"{loser.plan.name}{threads}", "reason": f"{slower}: {loser} against {winner}"})
+    return winner
+
+
+def _with_threads(rule: Rule, learner: Learner, chunk: Batch, best: Trial, eager: Plan, planning: Planning,
+                  rejected: list[dict[str, str]], found: Measured) -> Trial:
+    """A native program on one thread or on all, whichever is faster: eager's own number says little about it."""
+    many = _own_threads(learner.net.device, planning)
+    if not best.plan.native or best.seconds_per_step <= WORTH_THREADS_SECONDS or planning.threads or many <= 1:
+        return best
+    alone = best.plan.threads == 1
+    other, handicap = replace(best.plan, threads=many if alone else 1), 1 / ONE_NATIVE_UNLESS if alone else ONE_NATIVE_UNLESS
+    return _compete(rule, learner, chunk, other, best, eager, planning, rejected, found, handicap)
 
 
 def _not_worth(candidate: Plan, best: Trial, known: Measured, planning: Planning) -> Later | str:
@@ -195,7 +209,7 @@ def _not_worth(candidate: Plan, best: Trial, known: Measured, planning: Planning
 
 
 def _asked_for(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Choice:
-    threads = planning.threads or _own_threads(learner.net.device)
+    threads = planning.threads or _own_threads(learner.net.device, planning)
     plan = Plan.parse(planning.plan) if planning.plan != "auto" else Plan(channels_last=_convolutional(learner))
     plan = replace(plan, threads=threads, bf16=plan.bf16 or planning.precision == "bf16")
     plain = Plan(threads=threads)
@@ -211,7 +225,7 @@ def _asked_for(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -
 
 def _eager(rule: Rule, learner: Learner, chunk: Batch, planning: Planning, known: Measured) -> Trial:
     """Eager execution with the number of threads that suits it, the batch in as many parts as memory asks for."""
-    many = _own_threads(learner.net.device)
+    many = _own_threads(learner.net.device, planning)
     parts = 1
     while True:
         try:
@@ -232,9 +246,9 @@ def _convolutional(learner: Learner) -> bool:
     return any(p.dim() == 4 for p in learner.net.params.values())
 
 
-def _own_threads(device: torch.device) -> int:
+def _own_threads(device: torch.device, planning: Planning) -> int:
     """Torch's own number of threads, recorded with the plan because sums over threads round differently; 0 where none compute."""
-    return torch.get_num_threads() if device.type == "cpu" else 0
+    return planning.most_threads if device.type == "cpu" else 0
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ class Plans:
 
     def __init__(self, stage: Stage, feed: Feed, settings: Settings, position: Position, device: torch.device):
         self.stage, self.feed, self.settings, self.position, self.device = stage, feed, settings, position, device
+        self.most_threads = torch.get_num_threads()  # before a plan sets its own
 
     def first(self, learner: Learner) -> Choice:
         """The recorded plan when resuming or repeating, so that the numbers stay the same; otherwise the one that trials choose."""
@@ -99,7 +100,8 @@ class Plans:
         settings, steps = self.settings, steps_of(self.stage, self.feed)
         return Planning(steps - self.position.stage_step, self.feed.longest_chunk(), settings.plan, settings.precision, settings.threads,
                         settings.seed, sure=self.stage.budget.seconds is None and settings.patience is None and steps < float("inf"),
-                        identity=settings.identity, memory=settings.memory)
+                        identity=settings.identity, memory=settings.memory,
+                        most_threads=self.most_threads)
 
     def _few(self) -> Batch:
         """Some real batches, enough for one compiled group of steps, to plan with."""

@@ -137,6 +137,7 @@ class Training:
         threads = torch.get_num_threads()
         try:
             while not self.ending:
+                torch.set_num_threads(threads)  # a stage chooses its own
                 yield from self._stage(self.stages[self.position.stage], restored)
                 restored = None
                 if self.ending in ("budget", "patience") and self.position.stage + 1 < len(self.stages):

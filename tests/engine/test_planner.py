@@ -187,7 +187,6 @@ def test_a_short_run_tries_nothing(monkeypatch):
 
 def test_threads_are_measured_and_recorded(monkeypatch):
     """One thread unless all of them save a tenth; the number is in the plan, whatever was asked for."""
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     for seconds, threads in (({1: 1.0, 4: 0.95}, 1), ({1: 1.0, 4: 0.5}, 4)):
         used = []
 
@@ -198,10 +197,36 @@ def test_threads_are_measured_and_recorded(monkeypatch):
         monkeypatch.setattr(Plan, "build", build)
         monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
         monkeypatch.setattr(trial, "_seconds_per_step", lambda *_, seconds=seconds, used=used: 1e-6 * seconds[used[-1]])
-        assert decide(threads=None, steps_left=10).plan.threads == threads
+        assert decide(threads=None, steps_left=10, most_threads=4).plan.threads == threads
     for given in ({"plan": "eager"}, {"plan": "auto", "threads": 3}, {"plan": "eager", "threads": 3}):
         monkeypatch.setattr(trial, "_seconds_per_step", lambda *_: 1e-6)
-        assert decide(steps_left=10, **{"threads": None, **given}).plan.threads == given.get("threads", 4)
+        assert decide(steps_left=10, most_threads=4, **{"threads": None, **given}).plan.threads == given.get("threads", 4)
+
+
+@pytest.mark.parametrize("alone, together, threads", [(1.0, 0.8, 1), (1.0, 0.6, 4), (2.0, 1.0, 4)])
+def test_a_native_program_takes_all_threads_only_where_they_save_a_quarter(monkeypatch, alone, together, threads):
+    """Whatever eager was best with, and however many threads a trial has left set."""
+    used = []
+
+    def build(plan, rule, one, few):
+        used.append((plan.name, plan.threads))
+        torch.set_num_threads(1)
+        return BUILD(replace(plan, native=False, threads=0), rule, one, few)
+
+    def seconds(*_):
+        plan, count = used[-1] if used[-1][0] == "native" else used[-2] if len(used) > 1 and used[-2][0] == "native" else used[-1]
+        return 1e-3 * (10.0 if plan == "eager" else alone if count == 1 else together)
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(memory, "COMPILE_SECONDS", {"native": 1.0, "fused": math.inf, "compiled": math.inf})
+    monkeypatch.setattr(Plan, "build", build)
+    monkeypatch.setattr(trial, "_seconds_per_step", seconds)
+    try:
+        choice = decide(dense(), batches=chunk(10), threads=None, most_threads=4)
+    finally:
+        torch.set_num_threads(before)
+    assert choice.plan.native and choice.plan.threads == threads
+    assert {"native", "native, 4 threads", "native, 1 thread"} & {r["plan"] for r in choice.rejected}
 
 
 def test_a_plan_asked_for_is_taken_even_if_slow_but_not_if_wrong(monkeypatch):

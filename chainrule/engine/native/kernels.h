@@ -84,7 +84,7 @@ typedef int32_t cr_int;
 #define CR_THREADS 1
 #endif
 #define CR_ALIGN 64
-#define CR_ALONE 1e6
+#define CR_ALONE 4e5
 
 #include "tile.h"
 #include "matmul.h"

@@ -8,7 +8,7 @@ from chainrule.engine.native.loops import Loop, Store, merged
 from chainrule.engine.native.scalars import C_TYPES, number, written
 from chainrule.engine.native.terms import REAL, Buffer, Linear, Term
 
-PARALLEL = 32768   # points from which on threads share a nest
+PARALLEL = 8192    # points from which on threads share a nest
 ROW = 2048         # elements of a row that is gathered on the stack
 BLOCK = 256        # rows gathered at a time
 SHORT = 8          # iterations from which on a loop is worth vectorising
