@@ -203,7 +203,7 @@ def test_threads_are_measured_and_recorded(monkeypatch):
         assert decide(steps_left=10, most_threads=4, **{"threads": None, **given}).plan.threads == given.get("threads", 4)
 
 
-@pytest.mark.parametrize("alone, together, threads", [(1.0, 0.8, 1), (1.0, 0.6, 4), (2.0, 1.0, 4)])
+@pytest.mark.parametrize(("alone", "together", "threads"), [(1.0, 0.8, 1), (1.0, 0.6, 4), (2.0, 1.0, 4)])
 def test_a_native_program_takes_all_threads_only_where_they_save_a_quarter(monkeypatch, alone, together, threads):
     """Whatever eager was best with, and however many threads a trial has left set."""
     used = []
@@ -225,7 +225,8 @@ def test_a_native_program_takes_all_threads_only_where_they_save_a_quarter(monke
         choice = decide(dense(), batches=chunk(10), threads=None, most_threads=4)
     finally:
         torch.set_num_threads(before)
-    assert choice.plan.native and choice.plan.threads == threads
+    assert choice.plan.native
+    assert choice.plan.threads == threads
     assert {"native", "native, 4 threads", "native, 1 thread"} & {r["plan"] for r in choice.rejected}
 
 
