@@ -53,7 +53,7 @@ class Work:
     budget: int = 30
     timed: int = 2
     skipped: int = 1
-    longest: float = 24.0
+    longest: float = 12.0
     whole: bool = False
     flat: bool = False
     shared: bool = False
@@ -239,17 +239,17 @@ TABULAR = Work(
     {"net": "mlp:hidden=64x64", "loss": "cross-entropy"}, models.table_mlp, ("scikit-learn", *TORCH, *KERAS), adam=True, rate=0.001,
     batch=256, budget=100, timed=3, flat=True, faster=3.0, eager=2.0)
 LENET_WORK = Work(
-    "lenet", "LeNet 32-64-1024 (3,274,634 parameters), batch 50, SGD", digits, 2_000, 200, {"net": LENET, "loss": "cross-entropy"},
-    models.lenet, (*TORCH, *KERAS), rate=0.05, batch=50, budget=100, timed=1, faster=1.8, eager=1.8)
+    "lenet", "LeNet 32-64-1024 (3,274,634 parameters), batch 50, SGD", digits, 1_000, 200, {"net": LENET, "loss": "cross-entropy"},
+    models.lenet, (*TORCH, *KERAS), rate=0.05, batch=50, budget=200, timed=1, faster=1.8, eager=1.8)
 WORKS = {work.name: work for work in (
     MLP,
     replace(MLP, name="mlp-steady", title="the same in steady state: seconds an epoch after the first", budget=30, timed=2, skipped=1,
             whole=False, variants=("",), faster=4.0, eager=6.0),
     LENET_WORK,
-    Work("resnet20", "ResNet-20 on 32 x 32 pictures, batch 128, SGD with momentum", pictures, 640, 64, {"loss": "cross-entropy"},
-         models.resnet20, (*TORCH, *KERAS), rate=0.05, momentum=0.9, batch=128, budget=100, timed=1, shared=True, faster=1.6, eager=1.6),
-    Work("lstm", "character LSTM of 256 units over 64 steps, batch 32, Adam", letters, 1_600, 64, {"loss": "cross-entropy"},
-         models.CharacterLSTM, (*TORCH, *KERAS), adam=True, rate=0.002, batch=32, budget=100, timed=1, shared=True, faster=1.4, eager=1.4),
+    Work("resnet20", "ResNet-20 on 32 x 32 pictures, batch 128, SGD with momentum", pictures, 384, 64, {"loss": "cross-entropy"},
+         models.resnet20, (*TORCH, *KERAS), rate=0.05, momentum=0.9, batch=128, budget=200, timed=1, shared=True, faster=1.6, eager=1.6),
+    Work("lstm", "character LSTM of 256 units over 64 steps, batch 32, Adam", letters, 800, 64, {"loss": "cross-entropy"},
+         models.CharacterLSTM, (*TORCH, *KERAS), adam=True, rate=0.002, batch=32, budget=200, timed=1, shared=True, faster=1.4, eager=1.4),
     Work("rbm", "restricted Boltzmann machine 784-500, batch 100, one Gibbs step", digits, 20_000, 500,
          {"net": "rbm:hidden=500", "rule": "divergence:cost=0"}, None, ("scikit-learn", "torch eager"), kind="rbm", rate=0.1, batch=100,
          budget=30, timed=1, flat=True, faster=1.5, eager=1.2,

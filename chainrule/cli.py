@@ -50,6 +50,7 @@ def train(
     classes: Annotated[str | None, option("Keep these classes only, e.g. 3,8.")] = None,
     fold: Annotated[str | None, option("Validate on one of k parts of what is not test, e.g. 1/5.")] = None,
     bootstrap: Annotated[int | None, option("Train on rows drawn with replacement, sample number N.")] = None,
+    constraint: Annotated[str | None, option("What the weights must keep to, e.g. max-norm:3 (chainrule list constraints).")] = None,
     augment: Annotated[str | None, option("Alter batches at random, e.g. shift:2+flip (chainrule list augments).")] = None,
     seed: Annotated[int, option("What everything random follows from.")] = 0,
     members: Annotated[int | None, option("Train so many nets, of consecutive seeds, side by side.")] = None,
@@ -71,7 +72,7 @@ def train(
     given: dict[str, Any] = {
         "net": net, "rule": rule, "loss": loss, "optimizer": optimizer, "schedule": schedule, "init": init, "epochs": epochs,
         "steps": steps, "seconds": seconds, "batch": batch, "target": target, "split": split, "group": group, "time": time,
-        "classes": classes, "fold": fold, "bootstrap": bootstrap, "augment": augment, "seed": seed,
+        "classes": classes, "fold": fold, "bootstrap": bootstrap, "constraint": constraint, "augment": augment, "seed": seed,
         "patience": patience, "plan": plan, "precision": precision, "device": device, "threads": threads, "save_every": save_every,
     }
     if config is not None:
@@ -153,13 +154,14 @@ def repeat(run: RunArgument, as_json: Json = False) -> None:
 
 
 @app.command("list")
-def list_names(what: Annotated[str, typer.Argument(help="nets, rules, optimizers, schedules, inits, losses, augments or data.")],
+def list_names(what: Annotated[str, typer.Argument(help="nets, rules, optimizers, schedules, inits, losses, constraints, augments, data.")],
                as_json: Json = False) -> None:
     """Every name with its options and its source. Example: chainrule list nets"""
     from chainrule.core import registry
 
     kinds = {"nets": registry.nets, "rules": registry.rules, "optimizers": registry.optimizers, "schedules": registry.schedules,
-             "inits": registry.inits, "losses": registry.losses, "augments": registry.augments, "data": registry.datasets}
+             "inits": registry.inits, "losses": registry.losses, "constraints": registry.constraints,
+             "augments": registry.augments, "data": registry.datasets}
     if what not in kinds:
         raise InputError(f"chainrule list knows no '{what}'. {suggest(what, kinds)}")
     rows = []

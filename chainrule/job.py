@@ -16,7 +16,8 @@ from chainrule.core.errors import InputError
 from chainrule.core.events import Event
 from chainrule.core.losses import Loss, custom, identity, shares
 from chainrule.core.net import Net
-from chainrule.core.registry import Chosen, inits, optimizers, rules, schedules
+from chainrule.core.objective import Solve, Solver
+from chainrule.core.registry import Chosen, constraints, inits, optimizers, rules, schedules
 from chainrule.core.rule import Alter, Batch, Budget, Descend, Learner, Rule, Stage, prepared
 from chainrule.core.tree import clone
 from chainrule.data.augment import augmentation
@@ -87,13 +88,14 @@ class Job:
             numbers |= {name: value for name, value in values.items() if isinstance(value, float)}
             common += [chosen.entry.name, *((name, value) for name, value in values.items() if name not in numbers)]
         steps = _steps(options, len(self.data.train)) if options.schedule else 0
-        return (*common, options.loss, options.schedule, steps, options.augment, options.plan, options.precision, options.threads,
-                self.one_hot, self.target, self.data.encoder.maximum), numbers
+        return (*common, options.loss, options.schedule, options.constraint, steps, options.augment, options.plan, options.precision,
+                options.threads, self.one_hot, self.target, self.data.encoder.maximum), numbers
 
     def remaking(self) -> Callable[[Mapping[str, Any]], Rule]:
         """A function that makes its rule anew with some of its `numbers` replaced."""
         rule, optimizer = rules.choose(self.rule_name), optimizers.choose(str(self.options.optimizer))
         schedule = schedules.choose(self.options.schedule) if self.options.schedule else None
+        constraint = constraints.choose(self.options.constraint) if self.options.constraint else None
         steps = _steps(self.options, len(self.data.train))
 
         def make(numbers: Mapping[str, Any]) -> Rule:
@@ -101,7 +103,7 @@ class Job:
                 own = {name.removeprefix(owner): value for name, value in numbers.items() if name.startswith(owner)}
                 return replace(chosen, options={**chosen.options, **own})
 
-            remade = make_rule(at(rule, "rule."), self.loss, at(optimizer, "optimizer."), schedule, steps)
+            remade = make_rule(at(rule, "rule."), self.loss, at(optimizer, "optimizer."), schedule, steps, constraint)
             return self.reading(remade)
 
         return make
@@ -121,6 +123,7 @@ class Job:
         loss = self.loss.name if self.loss else "no loss"
         options = self.options
         return " | ".join([self.net_name, self.rule_name, loss, str(options.optimizer), str(options.schedule), str(options.augment),
+                           str(options.constraint),
                            type(self.net.module).__qualname__, f"chainrule {chainrule.__version__}"])
 
     @property
@@ -238,7 +241,8 @@ def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chose
 
             initialise(module, inits.choose(init))
     module.to(device=device, dtype=dtype)
-    rule = make_rule(rule_chosen, the_loss, choice.optimizer, choice.schedule, _steps(choice.options, len(data.train)))
+    rule = make_rule(rule_chosen, the_loss, choice.optimizer, choice.schedule, _steps(choice.options, len(data.train)),
+                     choice.constraint)
     name = str(choice.net) if choice.net else type(module).__name__
     wanted = inspect.signature(rule_chosen.entry.make).parameters
     spread = the_loss is not None and the_loss.one_hot and kind == "class" and "loss" in wanted
@@ -250,19 +254,39 @@ def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chose
     return job
 
 
-def make_rule(chosen: Chosen, loss: Loss | None, optimizer: Chosen, schedule: Chosen | None, steps: int) -> Rule:
-    """A rule from its name: a direction joined with an optimizer, or a whole rule given what its signature names."""
+def make_rule(chosen: Chosen, loss: Loss | None, optimizer: Chosen, schedule: Chosen | None, steps: int,
+              constraint: Chosen | None = None) -> Rule:
+    """A rule from its name: a direction or an objective joined with an optimizer, or a whole rule given what its signature names.
+
+    Raises InputError where the optimizer, or the constraint, asks for what this rule does not offer.
+    """
     made = chosen.entry.make
-    supplied: dict[str, Any] = {"loss": loss, "optimizer": optimizer.make(), "schedule": schedule.make() if schedule else None,
+    follower = optimizer.make()
+    supplied: dict[str, Any] = {"loss": loss, "optimizer": follower, "schedule": schedule.make() if schedule else None,
                                 "steps_total": steps}
     wanted = inspect.signature(made).parameters
+    offers = chosen.entry.traits.get("objective")
+    takes = not chosen.entry.traits["whole"] or "optimizer" in wanted
+    if isinstance(follower, Solver) and (takes or offers):
+        if offers is None:
+            able = ", ".join(entry.name for entry in rules.entries() if "objective" in entry.traits)
+            raise InputError(f"{optimizer.entry.name} needs the loss itself, at other weights too; {chosen.entry.name} offers only a "
+                             f"direction. Use --rule {able}, or --optimizer sgd.")
+        if constraint is not None:
+            raise InputError(f"{optimizer.entry.name} chooses its own steps and cannot keep to {constraint}. Use --optimizer sgd or adam.")
+        return Solve(offers(loss, **chosen.options), follower, schedule=supplied["schedule"], steps=steps,
+                     reads=optimizer.entry.traits.get("reads", "batch"), tolerance=chosen.entry.traits["tolerance"])
+    if constraint is not None and chosen.entry.traits["whole"]:
+        raise InputError(f"{chosen.entry.name} moves the weights by itself and takes no --constraint. Leave it out, or use --rule "
+                         "backprop.")
     if chosen.entry.traits["whole"]:
         return chosen.make(**{k: v for k, v in supplied.items() if k in wanted})
     direction = partial(made, **({"loss": loss} if "loss" in wanted else {}), **chosen.options)
     traits = chosen.entry.traits
     additive = "additive" in traits and all(chosen.options.get(option) is None for option in traits["additive"])
     return Descend(direction, supplied["optimizer"], schedule=supplied["schedule"], steps=steps, reads=traits["reads"],
-                   target=traits["target"], tolerance=traits["tolerance"], additive=additive)
+                   target=traits["target"], tolerance=traits["tolerance"], additive=additive,
+                   constraint=constraint.make() if constraint else None)
 
 
 def pick_device(name: str) -> torch.device:

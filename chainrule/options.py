@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chainrule.core.errors import InputError, suggest
-from chainrule.core.registry import Chosen, losses, nets, optimizers, rules, schedules
+from chainrule.core.registry import Chosen, constraints, losses, nets, optimizers, rules, schedules
 from chainrule.data.encode import TargetKind
 from chainrule.data.source import Data, Source
 from chainrule.resample import parse_fold
@@ -39,6 +39,7 @@ class Options:
     fold: str | None = None
     bootstrap: int | None = None
     augment: str | None = None
+    constraint: str | None = None
     seed: int = 0
     patience: int | None = None
     plan: str = "auto"
@@ -83,6 +84,7 @@ class Choice:
     loss: Chosen | None
     optimizer: Chosen
     schedule: Chosen | None
+    constraint: Chosen | None
     options: Options
     said: list[str]
 
@@ -114,8 +116,9 @@ def complete(options: Options, net: Chosen | None, rule: Chosen, data: Data, own
             raise InputError(f"{net.entry.name if net else 'this net'} sorts into classes; {data.name} has a numeric target. "
                              "Use --net linear or --net mlp, or --loss squared.")
         loss = losses.choose(name)
-    batch = options.batch or (32 if n < 5_000 else 50 if len(shape) == 3 else 128)
     optimizer = optimizers.choose(options.optimizer or rule.entry.traits.get("optimizer", "adam"))
+    whole = "everything" in (rule.entry.traits["reads"], optimizer.entry.traits.get("reads") if options.batch is None else None)
+    batch = n if whole else options.batch or (32 if n < 5_000 else 50 if len(shape) == 3 else 128)
     epochs, usual = options.epochs, rule.entry.traits.get("epochs")
     if epochs is None and options.steps is None and options.seconds is None:
         per_epoch = max(1, n // batch)
@@ -126,15 +129,16 @@ def complete(options: Options, net: Chosen | None, rule: Chosen, data: Data, own
         patience = max(5, epochs // 4)
         said.append(f"patience {patience}")
     if options.batch is None and rule.entry.traits["reads"] != "everything":
-        said.append(f"batch {batch}")
+        said.append("the whole training part at each step" if whole else f"batch {batch}")
     if options.optimizer is None and usual is None:
         said.append(f"optimizer {optimizer}")
     if options.loss is None and loss is not None:
         said.append(f"loss {loss}")
     schedule = schedules.choose(options.schedule) if options.schedule else None
+    constraint = constraints.choose(options.constraint) if options.constraint else None
     filled = replace(options, net=str(net) if net else options.net, rule=str(rule), loss=str(loss) if loss else options.loss,
                      optimizer=str(optimizer), epochs=epochs, batch=batch, patience=patience)
-    return Choice(net, rule, loss, optimizer, schedule, filled.checked(), said)
+    return Choice(net, rule, loss, optimizer, schedule, constraint, filled.checked(), said)
 
 
 def target_kind(rule: Chosen, source: Source, classes: int) -> TargetKind:

@@ -78,16 +78,18 @@ class Rule(Protocol):
 
 
 class Optimizer(NamedTuple):
-    """`init(params) -> state` and `update(params, direction, state, factor) -> state`; `update` moves `params` in place.
+    """`init(params) -> state` and `update(params, direction, state, factor, loss) -> state`; `update` moves `params` in place.
 
     `direction` points uphill (a gradient, or whatever a rule offers in its place); `factor` scales the rate, and is the
-    float 1.0 or, under a schedule, a scalar tensor. `state` has no tensors that `init` did not make.
+    float 1.0 or, under a schedule, a scalar tensor; `loss` is the value at `params`, None where a rule has none. `state` has no
+    tensors that `init` did not make.
     """
 
     init: Callable[[dict[str, Tensor]], Tree]
-    update: Callable[[dict[str, Tensor], dict[str, Tensor], Tree, float | Tensor], Tree]
+    update: Callable[[dict[str, Tensor], dict[str, Tensor], Tree, float | Tensor, Tensor | None], Tree]
 
 
+Constraint = Callable[[dict[str, Tensor]], None]  # moves parameters, in place, back to where they may be
 Direction = Callable[..., tuple[dict[str, Tensor], Report]]
 Schedule = Callable[[Tensor], Tensor]  # share of the run done, in [0, 1] -> factor of the rate
 
@@ -96,11 +98,13 @@ class Descend:
     """Most rules: a direction shaped like the parameters, and an optimizer that follows it downhill.
 
     `additive` says that the direction and the report of a batch are the means of those of its samples, so that a batch may be split.
+    After every move the `constraint`, where there is one, is put on the parameters.
     """
 
     def __init__(self, direction: Direction, optimizer: Optimizer, *, schedule: Schedule | None = None, steps: int = 0,
-                 reads: Reads = "batch", target: Target = "any", tolerance: float = 1e-3, additive: bool = False):
-        self.direction, self.optimizer, self.schedule, self.steps = direction, optimizer, schedule, steps
+                 reads: Reads = "batch", target: Target = "any", tolerance: float = 1e-3, additive: bool = False,
+                 constraint: Constraint | None = None):
+        self.direction, self.optimizer, self.schedule, self.steps, self.constraint = direction, optimizer, schedule, steps, constraint
         self.reads, self.target, self.tolerance, self.additive = reads, target, tolerance, additive
 
     def init(self, net: Net) -> Tree:
@@ -119,7 +123,9 @@ class Descend:
             factor = self.schedule(state["step"] / max(self.steps, 1))
             state["step"].add_(1)
         with torch.no_grad():
-            state["optimizer"] = self.optimizer.update(net.params, direction, state["optimizer"], factor)
+            state["optimizer"] = self.optimizer.update(net.params, direction, state["optimizer"], factor, report.get("loss"))
+            if self.constraint is not None:
+                self.constraint(net.params)
         return net, state, report
 
 
@@ -157,7 +163,7 @@ def _directed(rule: Descend, alter: Alter) -> Descend:
         return rule.direction(net, Batch(alter(batch.x), batch.y, batch.weight))
 
     return Descend(direction, rule.optimizer, schedule=rule.schedule, steps=rule.steps, reads=rule.reads, target=rule.target,
-                   tolerance=rule.tolerance, additive=rule.additive)
+                   tolerance=rule.tolerance, additive=rule.additive, constraint=rule.constraint)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def sgd(*, rate: float = 0.1, momentum: float = 0.0, nesterov: bool = False, dec
     def init(params: dict[str, Tensor]) -> Tree:
         return {"velocity": {k: torch.zeros_like(p) for k, p in params.items()}} if given(momentum) else {}
 
-    def update(params: dict[str, Tensor], direction: dict[str, Tensor], state: Tree, factor: float | Tensor) -> Tree:
+    def update(params: dict[str, Tensor], direction: dict[str, Tensor], state: Tree, factor: float | Tensor, loss: Tensor | None) -> Tree:
         into = [params[k] for k in direction]
         down: Sequence[Tensor] = list(direction.values())
         if given(decay):
@@ -111,7 +111,7 @@ def _adam(name: str, rate: float, beta1: float, beta2: float, epsilon: float, *,
         return {"steps": steps, "mean": {k: torch.zeros_like(p) for k, p in params.items()},
                 "square": {k: torch.zeros_like(p) for k, p in params.items()}}
 
-    def update(params: dict[str, Tensor], direction: dict[str, Tensor], state: Tree, factor: float | Tensor) -> Tree:
+    def update(params: dict[str, Tensor], direction: dict[str, Tensor], state: Tree, factor: float | Tensor, loss: Tensor | None) -> Tree:
         into = [params[k] for k in direction]
         slope: Sequence[Tensor] = list(direction.values())
         mean, square = ([state[part][k] for k in direction] for part in ("mean", "square"))

@@ -8,11 +8,19 @@ from torch import Tensor
 from chainrule.core.errors import InputError
 from chainrule.core.losses import Loss
 from chainrule.core.net import Net
+from chainrule.core.objective import Objective
 from chainrule.core.rule import Batch, Report, rule
 from chainrule.core.tree import norm, scale, value_and_grad
 
 
-@rule(source="Rumelhart, Hinton & Williams (1986), https://doi.org/10.1038/323533a0", additive=("clip",))
+def objective(loss: Loss, *, l1: float = 0.0, l2: float = 0.0, clip: float | None = None) -> Objective:
+    """What back-propagation takes the gradient of. Raises InputError for a clip, which means nothing to a solver."""
+    if clip is not None:
+        raise InputError("An optimizer that solves for its steps does not follow a clipped gradient. Leave out backprop:clip.")
+    return Objective(loss, l1=l1, l2=l2)
+
+
+@rule(source="Rumelhart, Hinton & Williams (1986), https://doi.org/10.1038/323533a0", additive=("clip",), objective=objective)
 def backprop(net: Net, batch: Batch, *, loss: Loss, l1: float = 0.0, l2: float = 0.0,
              clip: float | None = None) -> tuple[dict[str, Tensor], Report]:
     """The gradient of the mean loss, with penalties on the weights and a limit to its length where asked.

@@ -43,7 +43,7 @@ def run(spec: str, steps: int, factors=lambda i: 1.0) -> dict[str, torch.Tensor]
     optimizer, params = optimizers.choose(spec).make(), start()
     state = optimizer.init(params)
     for i in range(steps):
-        state = optimizer.update(params, slope(params), state, factors(i))
+        state = optimizer.update(params, slope(params), state, factors(i), None)
     return params
 
 
@@ -80,7 +80,7 @@ def test_reaches_the_bottom_of_a_bowl_of_condition_number_100(name):
     state = optimizer.init(params)
     for i in range(steps):
         factor = torch.tensor(1 - i / steps) if name.startswith("adam") else 1.0  # Adam at a constant rate circles the bottom
-        state = optimizer.update(params, {"w": curvature * params["w"]}, state, factor)
+        state = optimizer.update(params, {"w": curvature * params["w"]}, state, factor, None)
     assert params["w"].norm() < 1e-3
 
 
@@ -93,7 +93,7 @@ def test_a_member_of_a_stack_moves_as_it_does_alone(spec):
     states = [optimizer.init(params) for params in alone]
 
     def step(params, state, factor):
-        state = optimizer.update(params, slope(params), state, factor)
+        state = optimizer.update(params, slope(params), state, factor, None)
         return params, state
 
     for i in range(5):
@@ -110,7 +110,7 @@ def test_can_be_captured_in_one_graph(spec):
     state = optimizer.init(params)
     captured = torch.compile(optimizer.update, backend="eager", fullgraph=True)
     for i in range(3):
-        captured(params, slope(params), state, torch.tensor(0.9**i, dtype=torch.double))
+        captured(params, slope(params), state, torch.tensor(0.9**i, dtype=torch.double), None)
     torch.testing.assert_close(params, run(spec, 3, lambda i: torch.tensor(0.9**i, dtype=torch.double)), rtol=1e-12, atol=1e-13)
 
 
@@ -120,11 +120,11 @@ def test_writes_in_place_and_goes_on_from_saved_state(spec):
     state = optimizer.init(params)
     before = [t.data_ptr() for t in leaves([params, state])]
     for _ in range(3):
-        state = optimizer.update(params, slope(params), state, 1.0)
+        state = optimizer.update(params, slope(params), state, 1.0, None)
     assert [t.data_ptr() for t in leaves([params, state])] == before
     params, state = clone(params), clone(state)
     for _ in range(4):
-        state = optimizers.choose(spec).make().update(params, slope(params), state, 1.0)
+        state = optimizers.choose(spec).make().update(params, slope(params), state, 1.0, None)
     torch.testing.assert_close(params, run(spec, 7), rtol=0, atol=0)
 
 
@@ -133,7 +133,7 @@ def test_moves_only_what_the_direction_names_and_leaves_the_direction_alone(spec
     optimizer, params = optimizers.choose(spec).make(), start()
     direction = {"bias": slope(params)["bias"]}
     kept = clone(direction)
-    optimizer.update(params, direction, optimizer.init(params), torch.tensor(0.5))
+    optimizer.update(params, direction, optimizer.init(params), torch.tensor(0.5), None)
     torch.testing.assert_close(params["weight"], start()["weight"], rtol=0, atol=0)
     assert not torch.equal(params["bias"], start()["bias"])
     torch.testing.assert_close(direction, kept, rtol=0, atol=0)
@@ -154,7 +154,7 @@ def test_plain_steps_are_nothing_but_list_kernels(spec, ops):
     optimizer, params = optimizers.choose(spec).make(), start()
     state, down = optimizer.init(params), slope(params)
     with Count() as count:
-        optimizer.update(params, down, state, 1.0)
+        optimizer.update(params, down, state, 1.0, None)
     assert count.ops == ops
 
 

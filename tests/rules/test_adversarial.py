@@ -15,7 +15,7 @@ from chainrule.rules.adversarial import Adversarial
 
 
 def plain(rate: float) -> Optimizer:
-    def update(params, direction, state, factor):
+    def update(params, direction, state, factor, loss):
         assert set(params) == set(direction)
         for name, p in params.items():
             p.sub_(rate * factor * direction[name])
@@ -30,7 +30,7 @@ def adam(rate: float) -> Optimizer:
         return {"mean": {k: torch.zeros_like(p) for k, p in params.items()}, "square": {k: torch.zeros_like(p) for k, p in params.items()},
                 "count": torch.zeros(())}
 
-    def update(params, direction, state, factor):
+    def update(params, direction, state, factor, loss):
         t = state["count"].add_(1)
         for k, p in params.items():
             mean = state["mean"][k].lerp_(direction[k], 0.5)

@@ -13,7 +13,7 @@ from chainrule.rules.divergence import Divergence, Phase, contrast
 
 
 def plain(rate: float) -> Optimizer:
-    def update(params, direction, state, factor):
+    def update(params, direction, state, factor, loss):
         for name, p in params.items():
             p.sub_(rate * factor * direction[name])
         return state

@@ -1,0 +1,79 @@
+"""What a rule minimises, in the parts that curvature needs apart: the net's outputs, and a convex loss of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from chainrule.core.losses import Loss
+from chainrule.core.net import Net
+from chainrule.core.rule import Batch, Reads, Report, Schedule, Target
+from chainrule.core.tree import Tree, value_and_grad
+
+
+class Objective:
+    """The mean over a batch of `loss` between outputs and targets, plus l1 |w| + l2 w^2 / 2 for every weight, biases excepted."""
+
+    def __init__(self, loss: Loss, *, l1: float = 0.0, l2: float = 0.0):
+        self.loss, self.l1, self.l2 = loss, l1, l2
+
+    def of_outputs(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The mean loss, a scalar, of outputs (n, ...) for a batch; without the penalties."""
+        return batch.mean(self.loss.each(outputs, batch.y))  # type: ignore[arg-type]
+
+    def penalty(self, params: dict[str, Tensor]) -> Tensor:
+        """What the weights cost, a scalar."""
+        weights = [p for p in params.values() if p.dim() > 1]
+        cost = next(iter(params.values())).new_zeros(())
+        for w in weights:
+            cost = cost + self.l1 * w.abs().sum() + 0.5 * self.l2 * w.square().sum()
+        return cost
+
+    def value(self, net: Net, batch: Batch) -> Tensor:
+        """Loss and penalties, a scalar that is differentiable in the net's parameters."""
+        value = self.of_outputs(net(batch.x), batch)
+        return value + self.penalty(net.params) if self.l1 or self.l2 else value
+
+    def slope(self, net: Net, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The value and its gradient, shaped like the parameters."""
+        value, _, slope = value_and_grad(lambda net, batch: (self.value(net, batch), {}), net, batch)
+        return value, slope
+
+
+class Solver(NamedTuple):
+    """An optimizer that asks for more than a direction: values elsewhere, as a line search does, or curvature.
+
+    `init(net) -> state` and `step(net, state, batch, objective, factor) -> (state, report)`; `step` moves the net's parameters in place and
+    reports `loss`, the objective before the move, and `evaluations`, how many passes over the batch it took. It may branch on numbers,
+    which keeps it out of compiled plans. `state` has no tensors that `init` did not make, and keeps their shapes.
+    """
+
+    init: Callable[[Net], Tree]
+    step: Callable[[Net, Tree, Batch, Objective, float | Tensor], tuple[Tree, Report]]
+
+
+class Solve:
+    """The rule that lowers an objective by a solver."""
+
+    def __init__(self, objective: Objective, solver: Solver, *, schedule: Schedule | None = None, steps: int = 0,
+                 reads: Reads = "everything", tolerance: float = 1e-3):
+        self.objective, self.solver, self.schedule, self.steps = objective, solver, schedule, steps
+        self.reads, self.tolerance = reads, tolerance
+        self.target: Target = "any"
+
+    def init(self, net: Net) -> Tree:
+        state = {"solver": self.solver.init(net)}
+        if self.schedule is not None:
+            state["step"] = torch.zeros((), device=net.device)
+        return state
+
+    def step(self, net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
+        factor: float | Tensor = 1.0
+        if self.schedule is not None:
+            factor = self.schedule(state["step"] / max(self.steps, 1))
+            state["step"].add_(1)
+        state["solver"], report = self.solver.step(net, state["solver"], batch, self.objective, factor)
+        return net, state, report
