@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from chainrule.benching import bench
+from chainrule.cooking import recipe
 from chainrule.core.errors import ChainruleError, InputError, suggest
 from chainrule.sweeping import command
 
@@ -140,6 +141,7 @@ def compare(several: Annotated[list[Path], typer.Argument(help="Two or more run 
 
 
 app.command()(bench)
+app.command()(recipe)
 
 
 @app.command()
@@ -154,14 +156,14 @@ def repeat(run: RunArgument, as_json: Json = False) -> None:
 
 
 @app.command("list")
-def list_names(what: Annotated[str, typer.Argument(help="nets, rules, optimizers, schedules, inits, losses, constraints, augments, data.")],
-               as_json: Json = False) -> None:
+def list_names(what: Annotated[str, typer.Argument(help="nets, rules, optimizers, schedules, inits, losses, constraints, augments, recipes "
+                                                        "or data.")], as_json: Json = False) -> None:
     """Every name with its options and its source. Example: chainrule list nets"""
     from chainrule.core import registry
 
     kinds = {"nets": registry.nets, "rules": registry.rules, "optimizers": registry.optimizers, "schedules": registry.schedules,
              "inits": registry.inits, "losses": registry.losses, "constraints": registry.constraints,
-             "augments": registry.augments, "data": registry.datasets}
+             "augments": registry.augments, "recipes": registry.recipes, "data": registry.datasets}
     if what not in kinds:
         raise InputError(f"chainrule list knows no '{what}'. {suggest(what, kinds)}")
     rows = []

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from bench import harness, published
+from bench import harness
 from bench.memory import activations
 from bench.overhead import WORKS, Sides
 from chainrule import api
@@ -71,24 +71,3 @@ def test_activations_are_counted_once_each():
     """By hand: 5 x 4 inputs, 5 x 3 sums, 5 x 3 rectified; what works in place or is a view adds nothing. Four bytes each."""
     net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.ReLU(inplace=True))
     assert activations(net, torch.rand(5, 4)) == 4 * (5 * 4 + 5 * 3 + 5 * 3)
-
-
-def test_the_published_table_has_mean_spread_and_interval():
-    """Wilson (1927) for 95 of 100: 88.82 to 97.85; seeds at 95 and 97 %: mean 96, standard deviation sqrt(2)."""
-    outcomes = [published.Outcome(0, 95, 100, 3, 1.0, "eager"), published.Outcome(1, 97, 100, 4, 1.0, "eager")]
-    said = "\n".join(published.lines(published.SOFTMAX, outcomes))
-    assert "88.82 to 97.85" in said
-    assert "mean 96.00 %, standard deviation over seeds 1.41" in said
-    assert published.reached(published.SOFTMAX, outcomes)
-    assert not published.reached(published.LENET, outcomes)
-
-
-@pytest.mark.parametrize("name", list(published.EXPERIMENTS))
-def test_a_published_experiment_runs(name, tmp_path):
-    """On digits, for a few steps: its options are all understood, and what it needs of a run is there."""
-    experiment = published.EXPERIMENTS[name]
-    short = {**experiment.options, "steps": 3}
-    (outcome,) = published.run_experiment(published.Experiment(name, "digits", short, 0.0, ""), seeds=1, out=tmp_path)
-    assert outcome.n == 269
-    assert 0 <= outcome.right <= 269
-    assert (tmp_path / f"{name}-0" / "run.json").exists()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from bench.sides import BLOCK
 from bench.works import EVALUATED, MEMBERS, Setting
+from chainrule.core.errors import Interrupted
 from chainrule.core.events import Evaluated, Planned
 from chainrule.data.source import Part
 from chainrule.engine.train import Stop
@@ -99,7 +102,7 @@ class Ours:
         kinds = [job.kind() for job in jobs]
         members = [Member(job.training(None, stop, 0), job.remaking(), numbers, common)
                    for job, (common, numbers) in zip(jobs, kinds, strict=True)]
-        for i, event in train_members(members):
+        for i, event in _until_stopped(train_members(members)):
             now = time.perf_counter()
             if isinstance(event, Planned) and i == 0:
                 self.said, marks, ended = f"{_described(event)}; {event.reason}", [now], [0] * MEMBERS
@@ -121,6 +124,12 @@ class Ours:
         began = time.perf_counter()
         self.job.predictions(part)
         return [began, time.perf_counter()]
+
+
+def _until_stopped(events: Iterator[Any]) -> Iterator[Any]:
+    """Events until the stop that was requested; a member that was still choosing its plan ends with an error of its own."""
+    with suppress(Interrupted):
+        yield from events
 
 
 def _described(event: Planned) -> str:

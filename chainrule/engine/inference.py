@@ -2,12 +2,13 @@
 
 Small jobs run plainly. For the others, ways are tried on the rows themselves within a small share of the time the job would take:
 smaller batches, whose activations stay in the cache; a recorded program (see `recorded`), its batches side by side on one core each, so
-that cores never wait for each other inside an operation; and compiling, where the rows can pay for it.
+that cores never wait for each other inside an operation; and a native or a compiled program, where the rows can pay for it.
 """
 
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,9 @@ from torch import Tensor
 
 from chainrule.core.errors import PlanRejected
 from chainrule.core.net import Net
+from chainrule.core.rule import Batch, Learner, Report
+from chainrule.core.tree import Tree
+from chainrule.engine import native
 from chainrule.engine.randomness import Aside
 from chainrule.engine.recorded import Program, Unrecordable, record
 
@@ -28,12 +32,12 @@ MOST_INPUT_BYTES = 2**22
 LEAST_ROWS, MOST_ROWS = 16, 4096
 WORTH_PLANNING_SECONDS = 0.5
 PLANNING_SHARE = 0.06           # of the time a job would take plainly
-COMPILE_SECONDS = 40.0
-COMPILE_PAYS_BACK = 4
+NATIVE_SECONDS, COMPILE_SECONDS = 3.0, 40.0
+PAYS_BACK = 4                   # times what making a program takes must the whole job last
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2}  # relative to the largest output of a row and of a typical row
 FASTER_BY = 0.95                # what displaces another way must measure clearly faster
 WINDOW = 64                     # batches handed to the cores at once
-Kind = Literal["eager", "channels-last", "bf16", "recorded", "packed", "compiled"]
+Kind = Literal["eager", "channels-last", "bf16", "recorded", "packed", "native", "compiled"]
 Run = Callable[[Tensor], Tensor]
 
 
@@ -174,14 +178,38 @@ def build(inference: Inference, way: Way, rows: Tensor, backend: str = "inductor
         if way.kind in ("recorded", "packed"):
             program: Program = record(net, inference.ready(rows[: way.rows].to(inference.device)), packed=way.kind == "packed")
             return program
+        if way.kind == "native":
+            return Native(net, inference.ready(rows[: way.rows].to(inference.device)), 1 if way.lanes else torch.get_num_threads())
         if way.kind == "compiled":
             options: dict[str, Any] | None = {"freezing": True} if backend == "inductor" else None
             return torch.compile(net.module, dynamic=False, backend=backend, options=options)
+    except PlanRejected:
+        raise
     except Unrecordable as error:
         raise PlanRejected(f"cannot be recorded: {error}") from None
     except Exception as error:
         raise _failed(error) from error
     return net
+
+
+class Native:
+    """The net as a native program; every thread that runs it has a workspace of its own."""
+
+    def __init__(self, net: Net, x: Tensor, threads: int):
+        self.learner = Learner(net, {})
+        self._make = native.maker(self._step, self.learner, Batch(x[None]), threads)
+        self._own = threading.local()
+
+    @staticmethod
+    def _step(net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
+        return net, state, {"outputs": net(batch.x)}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if not hasattr(self._own, "advance"):
+            self._own.advance = self._make()
+        _, reports = self._own.advance(self.learner, Batch(x[None]))
+        outputs: Tensor = reports["outputs"][0]
+        return outputs
 
 
 def _bf16(net: Net, device: torch.device) -> Run:
@@ -240,8 +268,14 @@ def choose(inference: Inference, x: Any, rows: int, seconds: float, total: int) 
         if trials.best.way.rows != before:
             break
     left = trials.best.seconds_per_row * total
+    written = Way(trials.best.way.rows, "native", threads if threads > 1 else 0)
+    if left < PAYS_BACK * NATIVE_SECONDS:
+        trials.refuse(written, f"making it takes up to {NATIVE_SECONDS:.0f} s and the whole job {left:.0f} s")
+    elif inference.device.type == "cpu" and any(map(shutil.which, ("cc", "gcc", "clang"))):
+        trials.attempt(written)
+    left = trials.best.seconds_per_row * total
     compiled = Way(trials.best.way.rows, "compiled")
-    if left < COMPILE_PAYS_BACK * COMPILE_SECONDS:
+    if left < PAYS_BACK * COMPILE_SECONDS:
         trials.refuse(compiled, f"compiling takes up to {COMPILE_SECONDS:.0f} s and the whole job {left:.0f} s")
     elif inference.device.type == "cpu" and shutil.which("g++") is None and shutil.which("clang++") is None:
         trials.refuse(compiled, "there is no C++ compiler on this machine")

@@ -59,6 +59,9 @@ NETS = {
 }
 
 
+NOT_NATIVE = {"residual": "no grouped convolutions", "lstm": "does not know"}
+
+
 def made(name):
     """A net that has seen data, so that its moments are not the initial ones."""
     torch.manual_seed(0)
@@ -73,7 +76,7 @@ def inferring(module):
     return Inference(Net.of(module), lambda x: x, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("kind", ["recorded", "packed", "channels-last", "compiled"])
+@pytest.mark.parametrize("kind", ["recorded", "packed", "native", "channels-last", "compiled"])
 @pytest.mark.parametrize("name", NETS)
 def test_every_program_says_what_the_net_says(name, kind):
     if kind == "channels-last" and len(NETS[name][1]) != 3:
@@ -82,6 +85,10 @@ def test_every_program_says_what_the_net_says(name, kind):
     mine = inferring(module)
     rows = torch.randn(3 * ROWS, *shape)
     way = Way(ROWS, kind)
+    if kind == "native" and name in NOT_NATIVE:
+        with pytest.raises(PlanRejected, match=NOT_NATIVE[name]):
+            build(mine, way, rows)
+        return
     run = build(mine, way, rows, backend="eager")
     check(mine, way, run, rows[ROWS:])
     for batch in rows.split(ROWS):
@@ -231,11 +238,12 @@ def test_disagreement_counts_each_row_and_what_is_not_finite():
     assert disagreement(a[:1], a) == math.inf
 
 
+@pytest.mark.parametrize("kind", ["recorded", "native"])
 @pytest.mark.parametrize("lanes", [0, 2])
-def test_order_and_the_rows_left_over_do_not_depend_on_how_cores_share(lanes):
+def test_order_and_the_rows_left_over_do_not_depend_on_how_cores_share(lanes, kind):
     module, shape = made("lenet")
     mine, rows = inferring(module), torch.randn(5 * ROWS + 3, *shape)
-    way = Way(ROWS, "recorded", lanes)
+    way = Way(ROWS, kind, lanes)
     said = mine.outputs(way, build(mine, way, rows), rows)
     torch.testing.assert_close(said, module(rows), rtol=1e-4, atol=1e-5)
 

@@ -6,6 +6,8 @@ between the first step and the last, except that random numbers are drawn ahead,
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from chainrule.core.rule import Batch, Learner
@@ -20,10 +22,15 @@ from chainrule.engine.native.tracing import parts_of, tensors_of, trace
 
 
 def build(step: Step, learner: Learner, batches: Batch, threads: int) -> Advance:
-    """`advance` for learners and batches (k, n, ...) shaped like these; k may differ.
+    """`advance` for learners and batches (k, n, ...) shaped like these; k may differ. Not for several threads at once.
 
     Raises PlanRejected, with one sentence, for a step that cannot be written out, or where there is no C compiler.
     """
+    return maker(step, learner, batches, threads)()
+
+
+def maker(step: Step, learner: Learner, batches: Batch, threads: int) -> Callable[[], Advance]:
+    """What makes any number of `advance`, each with a workspace of its own, of one program. PlanRejected as `build` does."""
     threads = max(threads or torch.get_num_threads(), 1)
     one = batches[0]
     traced = trace(step, learner, one)
@@ -31,4 +38,5 @@ def build(step: Step, learner: Learner, batches: Batch, threads: int) -> Advance
     low = Lowering(traced, folded, tensors_of(learner), parts_of(one))
     finals = low.run()
     source = emit(low, finals, threads)
-    return Program(source, library(source.text, threads), traced, low, learner, one).advance
+    made = library(source.text, threads)
+    return lambda: Program(source, made, traced, low, learner, one).advance

@@ -1,0 +1,125 @@
+"""Every optimizer down one ill-conditioned bowl: how many passes each needs, at the best of its rates.
+
+Jacobs (1988), https://doi.org/10.1016/0893-6080(88)90003-2
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from chainrule.core.errors import InputError
+from chainrule.core.losses import Loss, identity
+from chainrule.core.net import Net
+from chainrule.core.objective import Solve
+from chainrule.core.registry import Entry, optimizers, recipes, rules
+from chainrule.core.rule import Batch
+from chainrule.job import make_rule
+from chainrule.recipes.outcome import Figure, Outcome, Setting
+
+CONDITION = 1e4
+ENOUGH = 1e-6                                          # of the height at the start
+RATES = tuple(10.0**power for power in range(-4, 2))   # each tried as it is and threefold
+MOST = 4000                                            # passes
+
+
+class Bowl(nn.Module):
+    """Residuals sqrt(c) w of a quadratic whose curvatures c lie between 1 and the condition number, evenly in their logarithm."""
+
+    def __init__(self, dimensions: int = 10):
+        super().__init__()
+        self.register_buffer("root", torch.logspace(0, math.log10(CONDITION), dimensions, dtype=torch.float64).sqrt())
+        self.weight = nn.Parameter(torch.ones(dimensions, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.root * self.weight).expand(len(x), -1)  # type: ignore[operator]
+
+
+@dataclass(frozen=True)
+class Descent:
+    """What one optimizer did at one setting: the loss after each pass over the data that it took."""
+
+    spec: str
+    passes: list[int]
+    losses: list[float]
+
+    @property
+    def needed(self) -> float:
+        """Passes until the loss was below its share of the start; infinite where it never was."""
+        low = self.losses[0] * ENOUGH
+        return next((p for p, value in zip(self.passes, self.losses, strict=True) if value <= low), math.inf)
+
+
+@recipes("bowl", source="Jacobs (1988), https://doi.org/10.1016/0893-6080(88)90003-2")
+def bowl(setting: Setting) -> Outcome:
+    """A quadratic of condition 10,000 in ten dimensions: passes until a millionth of the height is left, each at its best rate."""
+    best = []
+    for entry in optimizers.entries():
+        setting.say(entry.name)
+        best.append(min((descent for spec in _specs(entry) if (descent := _descend(spec, 300 if setting.short else MOST))),
+                        key=lambda d: (d.needed, d.losses[-1])))
+    best.sort(key=lambda d: (d.needed, d.losses[-1]))
+    rows = [["optimizer", "passes", "loss then / at the start"]]
+    rows += [[d.spec, f"{d.needed:.0f}" if math.isfinite(d.needed) else f"not in {d.passes[-1]}",
+              f"{next((v for v in d.losses if v <= d.losses[0] * ENOUGH), d.losses[-1]) / d.losses[0]:.1e}"] for d in best]
+    path = setting.out / "bowl.png"
+    _draw(path, best)
+    arrived = sum(math.isfinite(d.needed) for d in best)
+    notes = [f"rates tried: {RATES[0]:g} to {3 * RATES[-1]:g}, three and ten times apart; a pass is the loss or its gradient, or a product "
+             "with its curvature, over all data"]
+    figure = Figure(f"optimizers at the bottom, of {len(best)}", arrived, published=len(best), goal="at least")
+    return Outcome([figure], rows, notes, [path])
+
+
+def _specs(entry: Entry) -> list[str]:
+    rate = entry.options.get("rate")
+    return [f"{entry.name}:rate={f * r:g}" for r in RATES for f in (1, 3)] if rate else [entry.name]
+
+
+def _descend(spec: str, most: int) -> Descent | None:
+    """The descent at one setting; None where the optimizer refuses it."""
+    net = Net.of(Bowl())
+    batch = Batch(torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1, 10, dtype=torch.float64))
+    squared = Loss("squared", lambda outputs, y: 0.5 * (outputs - y).square().sum(1), identity, ("real",))
+    try:
+        rule = make_rule(rules.choose("backprop"), squared, optimizers.choose(spec), None, most)
+        state = rule.init(net)
+    except InputError:
+        return None
+    solves = isinstance(rule, Solve)
+    passes, losses, taken = [0], [_height(net)], 0
+    while taken < most and math.isfinite(losses[-1]) and losses[-1] < 1e6 * losses[0] and losses[-1] > losses[0] * ENOUGH:
+        net, state, report = rule.step(net, state, batch)
+        taken += max(int(report["evaluations"]), 1) if solves else 1
+        passes.append(taken)
+        losses.append(_height(net))
+    return Descent(spec, passes, losses)
+
+
+@torch.no_grad()
+def _height(net: Net) -> float:
+    return float(0.5 * net(torch.zeros(1, 1)).square().sum())
+
+
+def _draw(path: Path, descents: list[Descent]) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5.5), layout="constrained")
+    colours = pyplot.get_cmap("viridis")
+    for i, descent in enumerate(descents):
+        above = [max(v / descent.losses[0], ENOUGH / 30) for v in descent.losses]
+        axes.plot([max(p, 0.8) for p in descent.passes], above, label=descent.spec, color=colours(i / max(len(descents) - 1, 1)),
+                  linestyle=("-", "--", ":", "-.")[i % 4])
+    axes.axhline(ENOUGH, color="grey", linewidth=0.8)
+    axes.set(xscale="log", yscale="log", xlabel="passes over the data", ylabel="loss / loss at the start", ylim=(ENOUGH / 40, 30),
+             title=f"A bowl of condition {CONDITION:,.0f}, each optimizer at its best rate")
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)

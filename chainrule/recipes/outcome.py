@@ -1,0 +1,123 @@
+"""What a recipe gets, and what it gives back: figures of ours, each beside the published one, a table and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, Literal
+
+from chainrule.core.registry import recipes
+from chainrule.evaluate.result import table
+
+Goal = Literal["at least", "at most", "about", "none"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How to run: over so many seeds, `short` for a form that takes seconds and proves nothing, with run folders in `out`."""
+
+    out: Path
+    seeds: int = 3
+    short: bool = False
+    data_dir: Path | None = None
+    say: Callable[[str], None] = print
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number of ours with its interval, beside a published one. `within` is how far `about` may be off."""
+
+    what: str
+    ours: float
+    low: float | None = None
+    high: float | None = None
+    published: float | None = None
+    source: str = ""
+    goal: Goal = "none"
+    within: float = 0.0
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether it is what was published; None where there is nothing to reach."""
+        if self.published is None or self.goal == "none":
+            return None
+        away = self.ours - self.published
+        return away >= 0 if self.goal == "at least" else away <= 0 if self.goal == "at most" else abs(away) <= self.within
+
+    def __str__(self) -> str:
+        words = f"{self.what}: {self.ours:.5g}"
+        if self.low is not None and self.high is not None:
+            words += f" ({self.low:.5g} to {self.high:.5g})"
+        if self.published is not None:
+            goal = "" if self.goal == "none" else f"{self.goal} "
+            verdict = {None: "", True: ", reached", False: ", MISSED"}[self.reached]
+            words += f"; published {goal}{self.published:.5g}{verdict}"
+        return words + (f"\n    {self.source}" if self.source else "")
+
+    def to_json(self) -> dict[str, Any]:
+        return {"what": self.what, "ours": {"value": self.ours, "interval": None if self.low is None else [self.low, self.high]},
+                "published": {"value": self.published, "source": self.source}, "goal": self.goal, "reached": self.reached}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The figures, the first of them the headline; a table whose first row is its heading; what else there is to say and to see."""
+
+    figures: list[Figure]
+    table: list[list[str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    pictures: list[Path] = field(default_factory=list)
+
+    @property
+    def reached(self) -> bool:
+        return all(figure.reached is not False for figure in self.figures)
+
+    def __str__(self) -> str:
+        rows = table(self.table, indent="") if self.table else []
+        return "\n".join([*rows, *map(str, self.figures), *self.notes, *map(str, self.pictures)])
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.figures[0].to_json(), "figures": [figure.to_json() for figure in self.figures], "table": self.table,
+                "notes": self.notes, "pictures": [str(path) for path in self.pictures]}
+
+
+def run(name: str, setting: Setting) -> Outcome:
+    """Run the recipe called `name`. Raises InputError that offers the nearest."""
+    chosen = recipes.choose(name)
+    setting.out.mkdir(parents=True, exist_ok=True)
+    outcome: Outcome = chosen.make(setting)
+    return outcome
+
+
+def accuracy(setting: Setting, data: str, options: dict[str, Any], *, reach: float, source: str) -> Outcome:
+    """Train on a named set once for each seed 0, 1, ..., open its test part, and set the mean accuracy beside the figure to reach.
+
+    The interval is Wilson's over the answers of all seeds; in its short form one seed trains for one epoch on the embedded digits.
+    """
+    import chainrule
+    from chainrule.evaluate.intervals import wilson
+
+    source_data = chainrule.load("digits" if setting.short else data, data_dir=setting.data_dir)
+    used = {**options, "epochs": 1} if setting.short else options
+    rows = [["seed", "accuracy %", "95 % Wilson", "best epoch", "training", "plan"]]
+    right = asked = 0
+    accuracies = []
+    for seed in range(1 if setting.short else setting.seeds):
+        setting.say(f"seed {seed}")
+        run = chainrule.train(source_data, **used, seed=seed, out=setting.out / f"seed-{seed}", progress=False)
+        result, told = run.test(), run.summary()
+        assert result.errors is not None
+        correct = result.n - result.errors
+        own = wilson(correct, result.n)
+        rows.append([str(seed), f"{100 * correct / result.n:.2f}", f"{100 * own.low:.2f} to {100 * own.high:.2f}",
+                     str(told["best"]["epoch"]), f"{told['seconds']['training'] + told['seconds']['compiling']:.0f} s",
+                     told["plan"]["name"]])
+        right, asked = right + correct, asked + result.n
+        accuracies.append(100 * correct / result.n)
+    together = wilson(right, asked)
+    spread = f", standard deviation over seeds {stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
+    words = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in options.items())
+    figure = Figure("test accuracy %", mean(accuracies), 100 * together.low, 100 * together.high, 100 * reach, source, "at least")
+    return Outcome([figure], rows, [f"chainrule train {data} {words}{spread}"])

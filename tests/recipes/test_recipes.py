@@ -1,0 +1,121 @@
+"""Every recipe runs in its short form, says what was published, and is judged as its figure asks."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from chainrule.cli import run_command
+from chainrule.core.errors import InputError
+from chainrule.core.registry import optimizers, recipes
+from chainrule.recipes import bowl, doseresponse, initialisation
+from chainrule.recipes.outcome import Figure, Outcome, Setting, accuracy, run
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_the_short_form_runs_and_prints(name, tmp_path, capsys):
+    assert run_command(["recipe", name, "--short", "--seeds", "1", "--out", str(tmp_path / "r"), "--json"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    told = json.loads(said[-1])
+    assert told["name"] == name
+    assert told["short"]
+    assert {"value", "source"} == set(told["published"])
+    assert all(math.isfinite(figure["ours"]["value"]) for figure in told["figures"])
+    assert all((tmp_path / "r").rglob("*.png") if told["pictures"] else [True])
+    assert recipes.find(name).source
+
+
+@pytest.mark.parametrize(("goal", "ours", "reached"), [("at least", 0.95, True), ("at least", 0.9499, False), ("at most", 0.95, True),
+                                                      ("at most", 0.951, False), ("about", 0.96, True), ("about", 0.971, False)])
+def test_a_figure_is_judged_by_its_goal(goal, ours, reached):
+    figure = Figure("x", ours, published=0.95, goal=goal, within=0.02)
+    assert figure.reached is reached
+    assert ("MISSED" in str(figure)) is not reached
+    assert Outcome([figure]).reached is reached
+    assert Figure("x", ours).reached is None
+
+
+def test_the_interval_is_wilsons_over_all_seeds(tmp_path, monkeypatch):
+    """Wilson (1927) for 95 of 100: 88.82 to 97.85; two such seeds: 91.04 to 97.26; their standard deviation is zero."""
+    import chainrule
+
+    class Ran:
+        def test(self):
+            return type("R", (), {"n": 100, "errors": 5})()
+
+        def summary(self):
+            return {"best": {"epoch": 1}, "seconds": {"training": 1.0, "compiling": 0.0}, "plan": {"name": "eager"}}
+
+    monkeypatch.setattr(chainrule, "train", lambda *_, **__: Ran())
+    outcome = accuracy(Setting(tmp_path, seeds=2), "digits", {"net": "softmax"}, reach=0.95, source="s")
+    figure = outcome.figures[0]
+    assert (figure.ours, round(figure.low, 2), round(figure.high, 2)) == (95.0, 91.04, 97.26)
+    assert "88.82 to 97.85" in str(outcome)
+    assert "standard deviation over seeds 0.00" in outcome.notes[0]
+    assert outcome.reached
+
+
+def test_a_misspelt_recipe_and_no_seeds_are_refused(capsys, tmp_path):
+    assert run_command(["recipe", "initialization"]) == 2
+    assert "Did you mean initialisation" in capsys.readouterr().err
+    assert run_command(["recipe", "bowl", "--seeds", "0"]) == 2
+    with pytest.raises(InputError):
+        run("none", Setting(tmp_path))
+
+
+def test_the_dose_response_fit_is_the_maximum_of_the_likelihood():
+    """Oracle: iteratively reweighted least squares as statsmodels does it, standard errors among the rest."""
+    statsmodels = pytest.importorskip("statsmodels.api")
+    dose, n, killed = (torch.tensor(t, dtype=torch.float64) for t in (doseresponse.LOG_DOSE, doseresponse.EXPOSED, doseresponse.KILLED))
+    design = statsmodels.add_constant(dose.numpy())
+    fit = statsmodels.GLM(torch.stack([killed, n - killed], 1).numpy(), design, family=statsmodels.families.Binomial()).fit()
+    errors, _ = doseresponse._errors(fit.params[1], fit.params[0], dose, n)
+    assert errors == pytest.approx(list(fit.bse), rel=1e-5)
+
+
+def test_the_dose_response_recipe_reaches_the_published_figures(tmp_path):
+    outcome = run("dose-response", Setting(tmp_path))
+    assert outcome.reached
+    assert len(outcome.figures) == 3
+
+
+def test_signals_are_what_a_loop_by_hand_makes_of_them():
+    """Ten matrices and the activation, and the gradient by the chain rule written out."""
+    torch.manual_seed(3)
+    x = torch.randn(20, initialisation.UNITS)
+    case = initialisation.Case("tanh", "xavier", {}, 0.0)
+    torch.manual_seed(4)
+    seen, slopes = initialisation.signals(case, x)
+    assert len(seen) == len(slopes) == initialisation.LAYERS
+    torch.manual_seed(4)
+    net = initialisation.nets.choose(f"mlp:hidden={'x'.join(['500'] * 10)},activation=tanh").make((500,), 500)
+    initialisation.initialise(net, initialisation.inits.choose("xavier"))
+    weights = [m.weight.detach() for m in net if hasattr(m, "weight")][:-1]
+    h, below = x, []
+    for weight in weights:
+        h = torch.tanh(h @ weight.T)
+        below.append(h)
+    torch.testing.assert_close(seen, below, rtol=1e-4, atol=1e-5)
+    slope = torch.randn_like(h)
+    for layer in range(9, 0, -1):
+        torch.testing.assert_close(slopes[layer], slope, rtol=1e-3, atol=1e-4)
+        slope = (slope * (1 - below[layer].square())) @ weights[layer]
+
+
+def test_the_bowl_counts_the_passes_of_plain_descent():
+    """By hand: at rate 1 / L along curvature c the error shrinks by (1 - c / L) a step."""
+    descent = bowl._descend("sgd:rate=0.0001", 200)
+    curvature = bowl.Bowl().root.square()
+    for step in (1, 50, 200):
+        left = 0.5 * (curvature * (1 - curvature * 1e-4) ** (2 * step)).sum()
+        assert descent.losses[step] == pytest.approx(float(left), rel=1e-9)
+    assert descent.passes == list(range(201))
+    assert descent.needed == math.inf
+
+
+def test_every_optimizer_races_down_the_bowl(tmp_path):
+    said = []
+    outcome = bowl.bowl(Setting(tmp_path, short=True, say=said.append))
+    assert said == optimizers.names()
+    assert len(outcome.table) == len(said) + 1
