@@ -88,6 +88,60 @@ def test_a_plan_with_a_wrong_number_is_refused_and_says_so(monkeypatch):
     assert re.match(r"disagrees with eager by [12]\.\de-02 of the update; allowed 1e-03", refused["eager+channels-last"])
 
 
+class Chaotic:
+    """Every step the logistic map, which doubles a difference: what a rounding does depends on how many steps there are."""
+
+    reads, target, tolerance = "batch", "any", 1e-3
+
+    def init(self, net):
+        return {}
+
+    def step(self, net, state, batch):
+        with torch.no_grad():
+            for p in net.params.values():
+                p.copy_(4 * p * (1 - p))
+        return net, state, {"loss": batch.x.sum()}
+
+
+@pytest.mark.parametrize(("off", "steps", "admitted"), [(6e-8, 15, True), (1e-7, 4, True), (1e-5, 10, False), (1e-4, 6, False)])
+def test_a_plan_may_differ_by_what_a_rounding_of_the_weights_does(monkeypatch, off, steps, admitted):
+    """The same arithmetic from weights that are off by a rounding, or by a hundred of them and more."""
+
+    def rounded(rule):
+        def advance(one, batches):
+            with torch.no_grad():
+                for p in one.net.params.values():
+                    p.mul_(1 + off)
+            return eager(rule.step)(one, batches)
+
+        return advance
+
+    planted(monkeypatch, lambda plan: plan.channels_last, rounded)
+    torch.manual_seed(0)
+    net = Net.of(nn.Conv2d(2, 40, 2))
+    with torch.no_grad():
+        for p in net.params.values():
+            p.uniform_(0.1, 0.9)
+    one, chaotic, batches = learner(net, Chaotic()), Chaotic(), chunk(steps, rows=3, shape=(2, 6, 6))
+    if admitted:
+        assert trial.measure(chaotic, one, batches, Plan(channels_last=True), 0, agree_with=Plan()).plan.channels_last
+    else:
+        with pytest.raises(PlanRejected, match="disagrees"):
+            trial.measure(chaotic, one, batches, Plan(channels_last=True), 0, agree_with=Plan())
+
+
+def test_rounding_is_magnified_where_the_step_magnifies():
+    """The logistic map: 2 to the number of steps; a step along a gradient: hardly."""
+    batches = chunk(12, rows=3, shape=(2, 6, 6))
+    net = Net.of(nn.Conv2d(2, 40, 2))
+    with torch.no_grad():
+        for p in net.params.values():
+            p.uniform_(0.1, 0.9)
+    few, many = (trial.sensitivity(Chaotic(), learner(net, Chaotic()), batches.rows(0, k), Plan(), 0) for k in (2, 12))
+    assert many > 200 * few > 0
+    assert trial.sensitivity(descend(), learner(convolutional(), descend()), batches, Plan(), 0) < 1e-4
+
+
 def test_a_plan_that_gives_nan_is_refused(monkeypatch):
     def nan(rule):
         def advance(one, batches):
