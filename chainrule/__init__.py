@@ -3,10 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Run", "Sweep", "compare", "events", "load", "repeat", "resume", "sweep", "train"]
+__all__ = ["Committee", "Run", "Sweep", "boost", "check", "committee", "compare", "events", "find_rate",
+           "load", "repeat", "resume", "sweep", "train"]
 
 if TYPE_CHECKING:
     from chainrule.api import events, load, repeat, resume, sweep, train
+    from chainrule.boosting import boost
+    from chainrule.checking import check
+    from chainrule.committees import Committee, committee
+    from chainrule.finding import find_rate
     from chainrule.run import Run, compare
     from chainrule.sweeps import Sweep
 
@@ -17,6 +22,12 @@ def __getattr__(name: str) -> Any:
 
     if name in ("Run", "compare"):
         return getattr(importlib.import_module("chainrule.run"), name)
+    if name in ("Committee", "committee"):
+        return getattr(importlib.import_module("chainrule.committees"), name)
+    if name in ("check", "find_rate"):
+        return getattr(importlib.import_module("chainrule.checking" if name == "check" else "chainrule.finding"), name)
+    if name == "boost":
+        return importlib.import_module("chainrule.boosting").boost
     if name in __all__ or name in ("api", "estimators"):
         module = importlib.import_module("chainrule.estimators" if name == "estimators" else "chainrule.api")
         return module if name in ("api", "estimators") else getattr(module, name)

@@ -14,6 +14,8 @@ import typer
 from chainrule.benching import bench
 from chainrule.cooking import recipe
 from chainrule.core.errors import ChainruleError, InputError, suggest
+from chainrule.electing import boosting_command, committee
+from chainrule.inspecting import commands as inspecting
 from chainrule.sweeping import command
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -51,7 +53,9 @@ def train(
     classes: Annotated[str | None, option("Keep these classes only, e.g. 3,8.")] = None,
     fold: Annotated[str | None, option("Validate on one of k parts of what is not test, e.g. 1/5.")] = None,
     bootstrap: Annotated[int | None, option("Train on rows drawn with replacement, sample number N.")] = None,
+    class_weights: Annotated[str | None, option("How much each class counts in training: balanced, or e.g. yes=5,no=1.")] = None,
     constraint: Annotated[str | None, option("What the weights must keep to, e.g. max-norm:3 (chainrule list constraints).")] = None,
+    stages: Annotated[str | None, option("layers: learn layer by layer, then fine-tune the whole; epochs are divided evenly.")] = None,
     augment: Annotated[str | None, option("Alter batches at random, e.g. shift:2+flip (chainrule list augments).")] = None,
     seed: Annotated[int, option("What everything random follows from.")] = 0,
     members: Annotated[int | None, option("Train so many nets, of consecutive seeds, side by side.")] = None,
@@ -73,8 +77,9 @@ def train(
     given: dict[str, Any] = {
         "net": net, "rule": rule, "loss": loss, "optimizer": optimizer, "schedule": schedule, "init": init, "epochs": epochs,
         "steps": steps, "seconds": seconds, "batch": batch, "target": target, "split": split, "group": group, "time": time,
-        "classes": classes, "fold": fold, "bootstrap": bootstrap, "constraint": constraint, "augment": augment, "seed": seed,
-        "patience": patience, "plan": plan, "precision": precision, "device": device, "threads": threads, "save_every": save_every,
+        "classes": classes, "fold": fold, "bootstrap": bootstrap, "class_weights": class_weights, "constraint": constraint,
+        "augment": augment, "seed": seed, "patience": patience, "plan": plan, "precision": precision, "device": device,
+        "threads": threads, "save_every": save_every,
     }
     if config is not None:
         given = _configured(config, given)
@@ -87,6 +92,10 @@ def train(
 
 
 app.command("sweep")(command(train))
+for _name, _command in inspecting(train).items():
+    app.command(_name)(_command)
+app.command("boost")(boosting_command(train))
+app.command()(committee)
 
 
 @app.command()
@@ -104,9 +113,9 @@ def resume(run: Annotated[Path, typer.Argument(help="A run folder, or the folder
 def open_test(run: RunArgument, on: Annotated[str | None, option("Other data with targets, in the same form.")] = None,
               as_json: Json = False) -> None:
     """Open the test part, count the opening, measure with intervals. Example: chainrule test runs/digits-mlp-1"""
-    from chainrule.run import Run
+    from chainrule.committees import open_run
 
-    one = Run(run)
+    one = open_run(run)
     result = one.test() if on is None else one.test_on(on)
     _say(str(result))
     if as_json:
@@ -115,13 +124,14 @@ def open_test(run: RunArgument, on: Annotated[str | None, option("Other data wit
 
 @app.command()
 def predict(run: RunArgument, data: Annotated[str, typer.Argument(help="New rows, in the form the run was trained on.")],
+            samples: Annotated[int | None, option("Passes of a net whose dropout is left on: their mean and its uncertainty.")] = None,
             out: Out = None, as_json: Json = False) -> None:
     """Write predictions with probabilities. Example: chainrule predict runs/iris-mlp-1 new.csv --out said.csv"""
+    from chainrule.committees import open_run
     from chainrule.predicting import predict_to
-    from chainrule.run import Run
 
     path = out or Path("predictions.csv")
-    n = predict_to(Run(run), data, path)
+    n = predict_to(open_run(run), data, path, samples=samples)
     _say(f"{n} predictions in {path}")
     if as_json:
         _json({"n": n, "out": str(path)})
@@ -131,10 +141,10 @@ def predict(run: RunArgument, data: Annotated[str, typer.Argument(help="New rows
 def compare(several: Annotated[list[Path], typer.Argument(help="Two or more run folders.", metavar="RUN RUN...")],
             as_json: Json = False) -> None:
     """Test whether runs really differ on the same cases. Example: chainrule compare runs/mnist-lenet-1 runs/mnist-softmax-1"""
-    from chainrule.run import Run
+    from chainrule.committees import open_run
     from chainrule.run import compare as compare_runs
 
-    comparison = compare_runs(*map(Run, several))
+    comparison = compare_runs(*map(open_run, several))
     _say(str(comparison))
     if as_json:
         _json(comparison.to_dict())

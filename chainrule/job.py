@@ -18,7 +18,7 @@ from chainrule.core.losses import Loss, custom, identity, shares
 from chainrule.core.net import Net
 from chainrule.core.objective import Solve, Solver
 from chainrule.core.registry import Chosen, constraints, inits, optimizers, rules, schedules
-from chainrule.core.rule import Alter, Batch, Budget, Descend, Learner, Rule, Stage, prepared
+from chainrule.core.rule import Alter, Batch, Budget, Descend, Learner, Rule, Stage, Stages, prepared
 from chainrule.core.tree import clone
 from chainrule.data.augment import augmentation
 from chainrule.data.encode import TargetKind
@@ -30,14 +30,16 @@ from chainrule.engine.memory import Memory, usual_folder
 from chainrule.engine.planner import check_asked
 from chainrule.engine.randomness import Aside
 from chainrule.engine.store import Store
-from chainrule.engine.train import Settings, Stop, Training
+from chainrule.engine.train import Settings, Stop, Training, Validate
 from chainrule.options import Options, choose_rule, complete, target_kind
 from chainrule.resample import bootstrapped, folded
+from chainrule.weighting import weighted
 
 LossLike = str | Callable[[Tensor, Tensor], Tensor] | None
 EVALUATION_ROWS = 250   # a forward pass of more holds more memory than a step, and is hardly faster
 DENSITY_ROWS = 2000
 FIT_ROWS = 8
+INIT_ROWS = 256
 DENSITIES = {"free_energy": "free_energy", "log_prob": "log_likelihood"}
 
 
@@ -75,8 +77,25 @@ class Job:
         settings = Settings(seed=options.seed, plan=options.plan, precision=options.precision, threads=options.threads,
                             patience=options.patience, monitor=self.monitor, save_every=options.save_every, made=made,
                             identity=self.identity, memory=Memory(usual_folder()))
-        stage = Stage(self.reading(self.rule), Budget(options.epochs, options.steps, options.seconds))
-        return Training([stage], self.net, lambda _: feed, self.validate, settings, store, stop or Stop(), at)
+        stages, validate = self.stages()
+        return Training(stages, self.net, lambda _: feed, validate, settings, store, stop or Stop(), at)
+
+    def stages(self) -> tuple[Stages, Validate]:
+        """What is trained, by which rule and for how long, one after the other, and what measures it at the end of each epoch."""
+        options = self.options
+        if options.stages is None:
+            return [Stage(self.reading(self.rule), Budget(options.epochs, options.steps, options.seconds))], self.validate
+        from chainrule.layerwise import stages_of
+
+        return stages_of(self)
+
+    def anew(self, budget: Budget) -> Rule:
+        """Its rule made anew for a budget of its own, over which a schedule runs."""
+        options = replace(self.options, epochs=budget.epochs, steps=budget.steps)
+        schedule = schedules.choose(options.schedule) if options.schedule else None
+        constraint = constraints.choose(options.constraint) if options.constraint else None
+        return make_rule(rules.choose(self.rule_name), self.loss, optimizers.choose(str(options.optimizer)), schedule,
+                         _steps(options, len(self.data.train)), constraint)
 
     def kind(self) -> tuple[tuple[Any, ...], dict[str, float]]:
         """What members of a stack must have in common, beside shapes; and the numbers in which they may differ, e.g. `optimizer.rate`."""
@@ -217,6 +236,8 @@ def build(source: Source, options: Options, *, module: nn.Module | None = None, 
         data = folded(data, options.fold, options.seed, lambda rows: encoded(split=rows))
     if options.bootstrap:
         data = bootstrapped(data, options.bootstrap, options.seed)
+    if options.class_weights:
+        data = weighted(data, options.class_weights)
     return assemble(data, options, net_chosen, rule_chosen, kind, module=module, loss=loss)
 
 
@@ -239,7 +260,8 @@ def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chose
         if init:
             from chainrule.nets.initial import initialise
 
-            initialise(module, inits.choose(init))
+            start = inits.choose(init)
+            initialise(module, start, _few(data) if start.entry.traits.get("reads_data") else None)
     module.to(device=device, dtype=dtype)
     rule = make_rule(rule_chosen, the_loss, choice.optimizer, choice.schedule, _steps(choice.options, len(data.train)),
                      choice.constraint)
@@ -251,6 +273,8 @@ def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chose
                   one_hot=data.outputs if spread else 0,
                   augment=augmentation(options.augment, data.encoder.shape, data.name) if options.augment else None)
     _check_fit(job)
+    if choice.options.stages:
+        job.stages()
     return job
 
 
@@ -302,6 +326,12 @@ def pick_device(name: str) -> torch.device:
 
 def as_stored(x: Tensor) -> Tensor:
     return x
+
+
+def _few(data: Data) -> Tensor:
+    """Training rows (n, ...) spread over the whole part, since neighbours may be alike, as a net reads them."""
+    n = len(data.train)
+    return data.ready(data.train.x[torch.linspace(0, n - 1, min(n, INIT_ROWS)).long()])
 
 
 def _steps(options: Options, n: int) -> int:

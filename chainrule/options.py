@@ -38,8 +38,10 @@ class Options:
     classes: str | None = None
     fold: str | None = None
     bootstrap: int | None = None
+    class_weights: str | None = None
     augment: str | None = None
     constraint: str | None = None
+    stages: str | None = None
     seed: int = 0
     patience: int | None = None
     plan: str = "auto"
@@ -56,6 +58,8 @@ class Options:
                 raise InputError(f"--{name} must be at least 1; got {value}. Leave it out to have one chosen.")
         if self.seconds is not None and not self.seconds > 0:
             raise InputError(f"--seconds must be above 0; got {self.seconds}.")
+        if self.stages not in (None, "layers"):
+            raise InputError(f"--stages is layers, or left out; got '{self.stages}'.")
         if self.fold is not None:
             parse_fold(self.fold)
         if not 0 <= self.seed < 2**63:

@@ -23,6 +23,7 @@ from chainrule.engine.inference import most_rows
 from chainrule.rowwise import Rows, rowwise
 from chainrule.sinks.progress import REFRESH_SECONDS, duration
 from chainrule.tabular import Table
+from chainrule.uncertainty import Sampler
 
 if TYPE_CHECKING:
     from chainrule.run import Run
@@ -34,16 +35,22 @@ PLAIN_SECONDS = 5.0
 SPEED_SECONDS = 1.0     # before a speed is told: the first blocks may come out of one piece
 
 
-def predict_to(run: Run, what: Any, out: Path, *, stream_bytes: int = STREAM_BYTES, stream: TextIO | None = None) -> int:
+def predict_to(run: Run, what: Any, out: Path, *, samples: int | None = None, stream_bytes: int = STREAM_BYTES,
+               stream: TextIO | None = None) -> int:
     """Write what a run says of the rows of `what`; returns how many. `out` appears when it is whole.
 
+    With `samples`, so many passes with dropout left on: their mean, and columns of how uncertain it is, see `uncertainty.spread`.
     Table files that hold `stream_bytes` or more are never held whole. Raises InputError, CorruptFile, Interrupted.
     """
-    line = Line(stream or sys.stderr)
+    line, sampler = Line(stream or sys.stderr), None if samples is None else Sampler(run.job, samples)
     with _interruptible(out), Table(out) as table, contextlib.closing(line):
         for block, expected in _encoded(run, what, stream_bytes):
-            values = run.job.predictions(Part(block, None, torch.arange(len(block))), expected)
-            table.add(values.cpu(), run.columns(values.shape[1]), run.job.data.task)
+            further: dict[str, Tensor] = {}
+            if sampler is None:
+                values = run.job.predictions(Part(block, None, torch.arange(len(block))), expected)
+            else:
+                values, further = sampler(block)
+            table.add(values.cpu(), run.columns(values.shape[1]), run.job.data.task, further)
             line(table.rows, expected)
     return table.rows
 

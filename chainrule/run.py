@@ -180,6 +180,17 @@ class Run:
         out = job.predictions(Part(x, None, torch.arange(len(x))))
         return out, self.columns(out.shape[1])
 
+    def uncertainty(self, what: Any, samples: int = 50) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean predictions (n, k) of so many passes with dropout left on, and how uncertain they are: see `uncertainty.spread`.
+
+        Raises InputError for a net without dropout.
+        """
+        from chainrule.data import load_inputs
+        from chainrule.uncertainty import Sampler
+
+        sampler = Sampler(self.job, samples)
+        return sampler(self.job.data.encoder.inputs(load_inputs(what, like=self.job.source)))
+
     def columns(self, count: int) -> tuple[str, ...]:
         """What `count` columns of predictions are called: classes, targets, or numbers."""
         data = self.job.data

@@ -23,6 +23,7 @@ from chainrule.options import Options
 
 FORMAT = 1
 SWEEP = "sweep.json"
+COMMITTEE = "committee.json"
 RECORD, LOG, SUMMARY, ENCODER, TESTED, REPORT, LEDGER = (
     "run.json", "log.jsonl", "summary.json", "encoder.safetensors", "test.json", "report.html", "openings.jsonl")
 PREDICTED = "test.safetensors"
@@ -39,6 +40,8 @@ class Folder:
         """A new folder: `out`, or `runs/<data>-<net>-<number>`. Raises InputError where a run is there already."""
         if out is not None:
             path = Path(out)
+            if (path / COMMITTEE).exists():
+                raise InputError(f"{path} already holds a committee. Use another --out.")
             if (path / RECORD).exists():
                 raise InputError(f"{path} already holds a run. Use another --out, or chainrule resume {path}.")
             if path.exists() and not path.is_dir():
@@ -113,7 +116,8 @@ class Folder:
     def open_log(self, fingerprint: str, reason: str) -> int:
         """Count one more opening of the test set `fingerprint` in the ledger of this runs folder; returns the count."""
         beside = self.path.parent
-        ledger = (beside.parent if (beside / SWEEP).exists() else beside) / LEDGER  # members of a sweep count with the runs around it
+        within = (beside / SWEEP).exists() or (beside / COMMITTEE).exists()
+        ledger = (beside.parent if within else beside) / LEDGER  # members of a sweep or a committee count with the runs around it
         line = json.dumps({"test_set": fingerprint, "run": self.path.name, "reason": reason, "time": now()}) + "\n"
         descriptor = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 OWN = ("data", "data_dir", "out", "config", "test", "as_json")   # what is not an option of each run
-Overs = Annotated[list[str], typer.Option("--over", help="key=v1,v2,...: an option of train or of its net, rule or optimizer, fold=1..5, "
+Overs = Annotated[list[str], typer.Option("--over", help="key=v1,v2,...: an option of train or of its net (hidden=8,32,128), rule or "
+                                                         "optimizer (rate=0.01,0.1), fold=1..5, "
                                                          "bootstrap=1..10, seed=0..15. Several are combined.")]
 
 

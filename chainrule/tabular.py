@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -48,8 +48,11 @@ class Table:
             self._file: BinaryIO = self.temporary.open("wb")
         return self
 
-    def add(self, values: Tensor, names: Sequence[str], task: str) -> None:
-        """Further rows (n, k): for classes the likeliest one and the probability of each, otherwise a column for each name."""
+    def add(self, values: Tensor, names: Sequence[str], task: str, further: Mapping[str, Tensor] | None = None) -> None:
+        """Further rows (n, k): for classes the likeliest one and the probability of each, otherwise a column for each name.
+
+        `further` are columns (n,) under their own names, or (n, k): one for each name, `sd(name)`.
+        """
         import polars
 
         table: dict[str, object] = {}
@@ -58,6 +61,9 @@ class Table:
             table |= {f"p({name})": values[:, i].numpy() for i, name in enumerate(names)}
         else:
             table = {name: values[:, i].numpy() for i, name in enumerate(names)}
+        for what, column in (further or {}).items():
+            table |= ({what: column.numpy()} if column.dim() == 1 else
+                      {f"{what}({name})": column[:, i].numpy() for i, name in enumerate(names)})
         named = table if self.path.suffix == ".npz" else {shielded(name): column for name, column in table.items()}
         frame = polars.DataFrame(named)
         with self._said():

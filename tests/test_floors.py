@@ -16,7 +16,7 @@ MAY = {  # what a package may import besides itself, as in docs/design.md; what 
     "sinks": ("core.events", "core.errors", "core.files", "evaluate"),
 }
 TOP = {"recipes"}  # and every file that lies beside the packages
-SHARED_BY_NETS = ("nets.blocks", "nets.initial")  # the only files of nets that other families import
+SHARED_BY_NETS = ("nets.blocks", "nets.initial", "nets.normalise")  # the only files of nets that other families import
 HEAVY = {"matplotlib", "polars", "sklearn", "scipy", "pandas", "starlette", "onnx", "onnxruntime", "onnxscript"}
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 CALLS = {"eval", "exec", "torch.load", "torch.save", "torch.jit.load", "torch.export.load", "torch.hub.load",

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from chainrule.core.errors import InputError
 from chainrule.core.losses import Loss
 from chainrule.core.net import Net
 from chainrule.core.rule import Batch, Reads, Report, Schedule, Target
@@ -15,9 +16,14 @@ from chainrule.core.tree import Tree, value_and_grad
 
 
 class Objective:
-    """The mean over a batch of `loss` between outputs and targets, plus l1 |w| + l2 w^2 / 2 for every weight, biases excepted."""
+    """The mean over a batch of `loss` between outputs and targets, plus l1 |w| + l2 w^2 / 2 for every weight, biases excepted.
+
+    Raises InputError for penalties below 0.
+    """
 
     def __init__(self, loss: Loss, *, l1: float = 0.0, l2: float = 0.0):
+        if l1 < 0 or l2 < 0:
+            raise InputError(f"An objective expects the penalties l1 and l2 to be at least 0; got l1={l1}, l2={l2}.")
         self.loss, self.l1, self.l2 = loss, l1, l2
 
     def of_outputs(self, outputs: Tensor, batch: Batch) -> Tensor:

@@ -30,9 +30,11 @@ class Plans:
 
     def first(self, learner: Learner) -> Choice:
         """The recorded plan when resuming or repeating, so that the numbers stay the same; otherwise the one that trials choose."""
-        recorded = [one for one in self.settings.made or self.position.plan if one["since"] <= self.position.stage_step]
+        known, position = self.settings.made or self.position.plan, self.position
+        before = [one for one in known if one.get("stage", 0) < position.stage]
+        recorded = [one for one in known if one.get("stage", 0) == position.stage and one["since"] <= position.stage_step]
         if recorded:
-            self.position.plan = recorded
+            position.plan = [*before, *recorded]
             return self._as_recorded(recorded[-1], learner)
         with Aside(self.settings.seed, self.device):
             choice = choose(self.stage.rule, learner, self._few(), self._planning())
@@ -41,7 +43,7 @@ class Plans:
     def due(self, now: Choice, seconds: float) -> bool:
         """Whether another plan is to be taken, or tried, at this step: as recorded, or because the stage has lasted long enough."""
         position = self.position
-        ahead = [one["since"] for one in self.settings.made or () if one["since"] >= position.stage_step]
+        ahead = [one["since"] for one in self._made() if one["since"] >= position.stage_step]
         if ahead or not now.later:
             return position.stage_step in ahead
         left = (steps_of(self.stage, self.feed) - position.stage_step) * now.seconds_per_step
@@ -49,7 +51,7 @@ class Plans:
 
     def change(self, learner: Learner, now: Choice) -> Choice:
         """Another plan from here on, where it is faster and agrees, or is what was recorded."""
-        recorded = [one for one in self.settings.made or () if one["since"] == self.position.stage_step]
+        recorded = [one for one in self._made() if one["since"] == self.position.stage_step]
         if recorded:
             self.position.plan = [*self.position.plan, *recorded]
             return self._as_recorded(recorded[-1], learner)
@@ -78,9 +80,13 @@ class Plans:
         reason = f"Memory ran out: from step {self.position.step} on each batch goes in {parts} parts, which give the same step.{beside}"
         return self._noted(Choice(plan, advance, now.seconds_per_step, reason))
 
+    def _made(self) -> list[dict[str, Any]]:
+        """The plans of this stage among those that were given."""
+        return [one for one in self.settings.made or () if one.get("stage", 0) == self.position.stage]
+
     def _noted(self, choice: Choice) -> Choice:
-        entry = {"since": self.position.stage_step, "made": asdict(choice.plan), "seconds_per_step": choice.seconds_per_step,
-                 "later": [asdict(one) for one in choice.later]}
+        entry = {"stage": self.position.stage, "since": self.position.stage_step, "made": asdict(choice.plan),
+                 "seconds_per_step": choice.seconds_per_step, "later": [asdict(one) for one in choice.later]}
         self.position.plan = [*self.position.plan, entry]
         return choice
 

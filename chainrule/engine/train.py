@@ -40,7 +40,7 @@ LOWER_RATE = "lower the rate tenfold, clip the gradient (--rule backprop:clip=1)
 class Position:
     """Where a run is: all that is not a tensor and must survive. `batch` is the next one of `epoch` in `stage`.
 
-    `plan` lists the plans this stage has run under, each `made` and the step `since` which it runs.
+    `plan` lists the plans it has run under, each `made`, its `stage` and the step `since` which it runs there.
     """
 
     stage: int = 0
@@ -249,7 +249,8 @@ class Training:
     def _next_stage(self) -> None:
         old = self.position
         now = self._seconds()
-        self.position = Position(stage=old.stage + 1, step=old.step, at=old.at, seconds=now, stage_began=now, history=old.history)
+        self.position = Position(stage=old.stage + 1, step=old.step, at=old.at, seconds=now, stage_began=now, history=old.history,
+                                 plan=old.plan)
         self.best, self.ending = {}, ""
 
     def _progress(self, now: float, loss: float, speed: float, total: float) -> Progressed:

@@ -226,8 +226,8 @@ def image_grid(images: Tensor, titles: Sequence[str] = (), *, columns: int = 8) 
     return figure
 
 
-def weight_pictures(weight: Tensor, shape: Sequence[int], *, columns: int = 10) -> Figure:
-    """The incoming weights of each unit (units, ...) as a picture of `shape` (h, w) or (channels, h, w).
+def weight_pictures(weight: Tensor, shape: Sequence[int], *, columns: int = 10, titles: Sequence[str] = ()) -> Figure:
+    """The incoming weights of each unit (units, ...) as a picture of `shape` (h, w) or (channels, h, w), under its title if it has one.
 
     Blue is negative, red positive, white zero, on one symmetric scale; three channels are drawn as a colour about mid-grey,
     other numbers of channels as their mean.
@@ -241,7 +241,9 @@ def weight_pictures(weight: Tensor, shape: Sequence[int], *, columns: int = 10) 
     if channels not in (1, 3):
         maps = maps.mean(1, keepdim=True)
     limit = float(torch.quantile(maps.abs().flatten()[: 2**23], 0.995)) or 1.0
-    figure, cells = _grid(len(maps), columns, 0.95, 0.95)
+    figure, cells = _grid(len(maps), columns, 0.95, 1.15 if titles else 0.95)
+    for axes, title in zip(cells, titles, strict=False):
+        axes.set_title(_short(str(title)), fontsize=8, color=INK, pad=3)
     for unit, axes in zip(maps, cells, strict=True):
         if len(unit) == 3:
             axes.imshow((0.5 + 0.5 * unit / limit).clamp(0, 1).permute(1, 2, 0).numpy(), interpolation="nearest")

@@ -1,7 +1,9 @@
 """Parts that families share: activations by name, and a linear layer that reads inputs of any shape.
 
 McCulloch & Pitts (1943), https://doi.org/10.1007/BF02478259 (step); LeCun et al. (1998), https://doi.org/10.1007/3-540-49430-8_2 (scaled
-tanh); Glorot, Bordes & Bengio (2011), PMLR 15:315 (relu); Clevert et al. (2015), https://arxiv.org/abs/1511.07289 (elu).
+tanh); Collobert (2004), PhD thesis, Paris 6 (hard-tanh); Glorot, Bordes & Bengio (2011), PMLR 15:315 (relu); Goodfellow et al. (2013),
+PMLR 28(3):1319 (maxout); Clevert et al. (2015), https://arxiv.org/abs/1511.07289 (elu); Klambauer et al. (2017),
+https://arxiv.org/abs/1706.02515 (selu).
 """
 
 from __future__ import annotations
@@ -35,6 +37,29 @@ class ScaledTanh(nn.Module):
         return 1.7159 * (x * (2 / 3)).tanh()
 
 
+class Maxout(nn.Module):
+    """The greatest of each `pieces` neighbouring units: (n, ..., pieces * units) -> (n, ..., units); of pictures, of neighbouring channels.
+
+    Raises InputError for fewer than two pieces, and for units that do not divide into them.
+    """
+
+    def __init__(self, pieces: int = 2):
+        super().__init__()
+        if pieces < 2:
+            raise InputError(f"maxout expects at least two pieces to take the greatest of; got {pieces}.")
+        self.pieces = pieces
+
+    def forward(self, x: Tensor) -> Tensor:
+        axis = 1 if x.dim() == 4 else x.dim() - 1
+        if x.shape[axis] % self.pieces:
+            raise InputError(f"maxout takes the greatest of every {self.pieces} units; got {x.shape[axis]}, which do not divide. "
+                             f"Make the layer before it widening(activation) times as wide.")
+        return x.unflatten(axis, (x.shape[axis] // self.pieces, self.pieces)).amax(axis + 1)
+
+    def extra_repr(self) -> str:
+        return f"pieces={self.pieces}"
+
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "step": Step,
     "sign": Sign,
@@ -42,21 +67,32 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
     "scaled-tanh": ScaledTanh,
+    "hard-tanh": nn.Hardtanh,
     "relu": nn.ReLU,
     "leaky": nn.LeakyReLU,
     "elu": nn.ELU,
+    "selu": nn.SELU,
     "softplus": nn.Softplus,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
     "softmax": lambda: nn.Softmax(-1),
+    "maxout": Maxout,
 }
 
 
 def activation(name: str) -> nn.Module:
-    """The activation called `name`, elementwise (softmax: over the last axis). Raises InputError naming the nearest."""
+    """The activation called `name`, elementwise (softmax: over the last axis; maxout: see `widening`).
+
+    Raises InputError naming the nearest.
+    """
     if name not in ACTIVATIONS:
         raise InputError(f"There is no activation called '{name}'. {suggest(name, ACTIVATIONS)}")
     return ACTIVATIONS[name]()
+
+
+def widening(name: str) -> int:
+    """How many times as many units an activation reads as it gives: a layer before it is made so much wider."""
+    return Maxout().pieces if name == "maxout" else 1
 
 
 class Dense(nn.Linear):

@@ -13,6 +13,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
 from chainrule.nets import blocks
 from chainrule.nets.blocks import Dense, check_dropout
+from chainrule.nets.normalise import Norm, normalisation
 
 
 @nets(source="Legendre (1805); Widrow & Hoff (1960), https://doi.org/10.21236/AD0241531", loss="squared", init="zeros")
@@ -29,21 +30,34 @@ def softmax(inputs: tuple[int, ...], outputs: int) -> nn.Module:
 
 @nets(source="Rumelhart, Hinton & Williams (1986), https://doi.org/10.1038/323533a0", init="he")
 def mlp(inputs: tuple[int, ...], outputs: int, *, hidden: tuple[int, ...] = (100,), activation: str = "relu", output: str = "identity",
-        dropout: float = 0.0) -> nn.Module:
-    """Hidden layers of units, each followed by a nonlinearity and, where asked, dropout: (n, *inputs) -> (n, outputs)."""
+        dropout: tuple[float, ...] = (0.0,), input_dropout: float = 0.0, norm: Norm = "none", groups: int = 2) -> nn.Module:
+    """Hidden layers of units, each followed by a nonlinearity and, where asked, dropout: (n, *inputs) -> (n, outputs).
+
+    `dropout` is one share for all hidden layers or one for each, 0.2x0.5; `norm` stands between a hidden layer and its nonlinearity.
+    """
     if any(units < 1 for units in hidden):
         raise InputError(f"mlp expects at least one unit in every hidden layer; got {'x'.join(map(str, hidden))}. "
                          "Write e.g. mlp:hidden=300x100.")
-    check_dropout("mlp", dropout)
+    shares = dropout * len(hidden) if len(dropout) == 1 else dropout
+    if len(shares) != len(hidden):
+        raise InputError(f"mlp expects one dropout for all hidden layers or one for each of {len(hidden)}; got "
+                         f"{'x'.join(map(str, dropout))}. Write e.g. dropout=0.5.")
+    for share in (*dropout, input_dropout):
+        check_dropout("mlp", share)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
+    if input_dropout:
+        layers["input_dropout"] = nn.Dropout(input_dropout)
     below = inputs
-    for i, units in enumerate(hidden, 1):
-        layers[f"hidden{i}"] = Dense(below, units)
+    for i, (units, share) in enumerate(zip(hidden, shares, strict=True), 1):
+        wide = units * blocks.widening(activation)
+        layers[f"hidden{i}"] = Dense(below, wide)
+        if norm != "none":
+            layers[f"norm{i}"] = normalisation("mlp", norm, wide, groups)
         layers[f"{activation}{i}"] = blocks.activation(activation)
-        if dropout:
-            layers[f"dropout{i}"] = nn.Dropout(dropout)
+        if share:
+            layers[f"dropout{i}"] = nn.Dropout(share)
         below = (units,)
-    layers["output"] = Dense(below, outputs)
+    layers["output"] = Dense(below, outputs * blocks.widening(output))
     if output != "identity":
         layers[f"{output}_out"] = blocks.activation(output)
     return nn.Sequential(layers)

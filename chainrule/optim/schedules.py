@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -38,12 +39,56 @@ def exponential(*, final: float = 0.01) -> Schedule:
     return lambda share: torch.exp(share * math.log(final))
 
 
+@schedules(source="Robbins & Monro (1951), https://doi.org/10.1214/aoms/1177729586; Darken & Moody (1990), NIPS 3:832")
+def inverse(*, final: float = 0.01) -> Schedule:
+    """As 1 / t, begun where it is 1 and scaled to end at `final`: the sum of the rates has no limit, that of their squares has one."""
+    _within("inverse", "final", final)
+    return lambda share: 1 / (1 + share * (1 / final - 1))
+
+
+@schedules(source="Bengio (2012), https://arxiv.org/abs/1206.5533")
+def linear(*, final: float = 0.0) -> Schedule:
+    """Straight from 1 down to `final`."""
+    _within("linear", "final", final, zero=True)
+    return lambda share: 1 - (1 - final) * share
+
+
+@schedules(source="Chen, Papandreou, Kokkinos, Murphy & Yuille (2016), https://arxiv.org/abs/1606.00915")
+def polynomial(*, power: float = 0.9, final: float = 0.0) -> Schedule:
+    """From 1 down to `final`, above it by a power of the share of the run that is left. Raises InputError for a power not above 0."""
+    _within("polynomial", "final", final, zero=True)
+    if not 0 < power < math.inf:
+        raise InputError(f"polynomial expects power to be a number above 0; got {power}. Write e.g. polynomial:power=0.9.")
+    return lambda share: final + (1 - final) * (1 - share).clamp(min=0.0) ** power
+
+
 @schedules(source="Loshchilov & Hutter (2016), https://arxiv.org/abs/1608.03983")
 def cosine(*, final: float = 0.0) -> Schedule:
     """Half a cosine wave from 1 down to `final`."""
-    if final:
-        _within("cosine", "final", final)
+    _within("cosine", "final", final, zero=True)
     return lambda share: _glide(1.0, final, share)
+
+
+@schedules(source="Loshchilov & Hutter (2016), https://arxiv.org/abs/1608.03983")
+def cosine_restarts(*, cycles: int = 3, growth: float = 1.0, final: float = 0.0) -> Schedule:
+    """Half a cosine wave from 1 down to `final`, over and over: each of the `cycles` lasts `growth` times as long as the one before.
+
+    Raises InputError for fewer than one cycle or a growth not above 0.
+    """
+    _within("cosine-restarts", "final", final, zero=True)
+    if cycles < 1 or not 0 < growth < math.inf:
+        raise InputError(f"cosine-restarts expects cycles to be at least 1 and growth to be above 0; got cycles={cycles} and "
+                         f"growth={growth}. Write e.g. cosine-restarts:cycles=3,growth=2.")
+    lengths = [growth**i for i in range(cycles)]
+    ends = [sum(lengths[: i + 1]) / sum(lengths) for i in range(cycles)]
+
+    def factor(share: Tensor) -> Tensor:
+        within = share / ends[0]
+        for begin, end in pairwise(ends):
+            within = torch.where(share >= begin, (share - begin) / (end - begin), within)
+        return _glide(1.0, final, within)
+
+    return factor
 
 
 @schedules(source="Smith & Topin (2017), https://arxiv.org/abs/1708.07120")
@@ -84,6 +129,7 @@ def _glide(begin: float, end: float, share: Tensor) -> Tensor:
     return end + (begin - end) * 0.5 * (1 + torch.cos(math.pi * share))
 
 
-def _within(name: str, option: str, value: float) -> None:
-    if not 0 < value <= 1:
-        raise InputError(f"{name} expects {option} to be above 0 and at most 1; got {value}. Write e.g. {name}:{option}=0.1.")
+def _within(name: str, option: str, value: float, *, zero: bool = False) -> None:
+    if not (0 < value <= 1 or (zero and value == 0)):
+        raise InputError(f"{name} expects {option} to be {'at least' if zero else 'above'} 0 and at most 1; got {value}. "
+                         f"Write e.g. {name}:{option}=0.1.")

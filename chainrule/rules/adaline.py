@@ -7,7 +7,7 @@ from torch import Tensor
 
 from chainrule.core.net import Net
 from chainrule.core.rule import Batch, Report, rule
-from chainrule.rules.single import SINGLE, only_layer, tree, wanted
+from chainrule.rules.single import SINGLE, only_layer, scored, seen, tree, wanted
 
 
 @rule(source="Widrow & Hoff (1960), https://doi.org/10.21236/AD0241531", reads="features", nets=SINGLE, loss="squared",
@@ -22,9 +22,9 @@ def adaline(net: Net, batch: Batch, *, normalised: bool = False) -> tuple[dict[s
     """
     names = only_layer(net, "adaline")
     x, y = batch  # (n, ...), (n,) or (n, outputs)
-    outputs = net(x)  # (n, outputs)
+    x = seen(net, x)  # (n, d)
+    outputs = scored(net, names, x)  # (n, outputs)
     error = outputs - wanted(y, outputs)  # (n, outputs)
-    x = x.flatten(1)  # (n, d)
     report = {"loss": batch.mean(0.5 * error.square().sum(1))}
     if normalised:
         length = x.square().sum(1, keepdim=True) + (names[1] is not None)  # (n, 1)

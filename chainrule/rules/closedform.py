@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -9,8 +11,9 @@ from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.rule import Batch, Report, rule
 from chainrule.core.tree import Tree
-from chainrule.rules.single import SINGLE, only_layer, wanted
+from chainrule.rules.single import SINGLE, only_layer, seen, wanted
 
+SHOWN = 5    # columns, and terms of each, that a sentence about them names
 ROWS = 8192  # samples reduced at a time: bounds the memory, changes nothing else
 
 
@@ -39,7 +42,7 @@ class ClosedForm:
         weight_name, bias_name = only_layer(net, "closedform")
         weight = net.params[weight_name]  # (outputs, d)
         x, y = batch
-        x = x.flatten(1)  # (n, d)
+        x = seen(net, x)  # (n, d)
         y = wanted(y, x.new_empty(len(x), weight.shape[0]))  # (n, outputs)
         share = (torch.ones_like(x[:, 0]) if batch.weight is None else batch.weight).double()[:, None]  # (n, 1)
         if bias_name is None:
@@ -82,3 +85,51 @@ def _shortest(a: Tensor, b: Tensor, ridge: float, cutoff: float) -> tuple[Tensor
 def _cutoff(x: Tensor) -> float:
     """What is rounding relative to the greatest singular value: in the inputs as stored, and in the float64 reduction."""
     return max(10 * torch.finfo(x.dtype).eps, max(x.shape) * torch.finfo(torch.double).eps)
+
+
+@torch.no_grad()
+def dependent_columns(x: Tensor, names: Sequence[str], *, bias: bool = True) -> dict[str, dict[str, float]]:
+    """The columns of inputs (n, d) that are sums of multiples of columns before them, each with those multiples.
+
+    With `bias` a constant may be added too, so that a constant column is a sum of none. From left to right, each column is kept if it has a
+    part at right angles to those kept before: Gram-Schmidt in float64, twice, on the triangle of the rows' reduction.
+    """
+    x = x.flatten(1)
+    if len(names) != x.shape[1]:
+        raise InputError(f"dependent_columns expects a name for each of {x.shape[1]} columns; got {len(names)}.")
+    ones = x.new_ones(len(x), 1).double()
+    mean = _mean(x, ones) if bias else x.new_zeros(x.shape[1]).double()                 # (d,)
+    a = _reduced(x, x[:, :0], ones, mean, mean[:0])                                     # (r, d)
+    size = a.norm(dim=0) + (mean.abs() * len(x) ** 0.5)                                 # (d,)
+    kept: list[int] = []
+    basis = a[:, :0]                                                                    # (r, kept)
+    found: dict[str, dict[str, float]] = {}
+    for j, name in enumerate(names):
+        rest = a[:, j]
+        for _ in range(2):
+            rest = rest - basis @ (basis.T @ rest)
+        if float(rest.norm()) > _cutoff(x) * float(size[j]):
+            kept.append(j)
+            basis = torch.cat([basis, (rest / rest.norm())[:, None]], 1)
+        else:
+            factors = torch.linalg.lstsq(a[:, kept], a[:, j : j + 1], driver="gelsd").solution.flatten() if kept else a.new_zeros(0)
+            found[name] = {names[k]: float(f) for k, f in zip(kept, factors, strict=True) if abs(f * size[k]) > 1e-6 * size[j]}
+    return found
+
+
+def singular(x: Tensor, names: Sequence[str], *, bias: bool = True) -> str | None:
+    """A sentence that names rank and dependent columns of inputs (n, d), or None where every column says something of its own."""
+    found = dependent_columns(x, names, bias=bias)
+    if not found:
+        return None
+    told = [f"{name} = {_terms(of)}" for name, of in list(found.items())[:SHOWN]]
+    more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return (f"The inputs have rank {len(names) - len(found)}, not {len(names)}: {'; '.join(told)}{more}. Of all weights that fit equally "
+            "well the shortest are taken; leave these columns out, or use closedform:ridge=0.1, to have weights with a meaning.")
+
+
+def _terms(of: dict[str, float]) -> str:
+    if not of:
+        return "a constant"
+    terms = [f"{factor:.4g} {name}" for name, factor in list(of.items())[:SHOWN]]
+    return " + ".join([*terms, *(["..."] if len(of) > SHOWN else [])]).replace("+ -", "- ")

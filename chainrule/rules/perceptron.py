@@ -11,11 +11,11 @@ from torch import Tensor
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.rule import Batch, Report, rule
-from chainrule.rules.single import only_layer, tree
+from chainrule.rules.single import only_layer, scored, seen, tree
 
 
 @rule(source="Rosenblatt (1958), https://doi.org/10.1037/h0042519", reads="features", target="sign", several="class",
-      nets=("perceptron", "linear", "softmax"), loss="perceptron", optimizer="sgd:rate=1")
+      nets=("perceptron", "linear", "softmax", "mark-i"), loss="perceptron", optimizer="sgd:rate=1")
 @torch.no_grad()
 def perceptron(net: Net, batch: Batch) -> tuple[dict[str, Tensor], Report]:
     """Turn the plane toward every point it puts on the wrong side.
@@ -25,7 +25,8 @@ def perceptron(net: Net, batch: Batch) -> tuple[dict[str, Tensor], Report]:
     """
     names = only_layer(net, "perceptron")
     x, y = batch  # (n, ...), (n,)
-    scores = net(x)  # (n, outputs)
+    x = seen(net, x)  # (n, d)
+    scores = scored(net, names, x)  # (n, outputs)
     if scores.shape[1] == 1:
         toward = y.to(scores.dtype).reshape(-1, 1)  # (n, 1)
     else:
@@ -39,7 +40,7 @@ def perceptron(net: Net, batch: Batch) -> tuple[dict[str, Tensor], Report]:
     counted = wrong if batch.weight is None else wrong * batch.weight  # (n,)
     uphill = toward * (counted / -len(x))[:, None]  # (n, outputs)
     report = {"loss": batch.mean((-margin).relu()), "mistakes": wrong.sum()}
-    return tree(names, uphill.T @ x.flatten(1), uphill.sum(0)), report
+    return tree(names, uphill.T @ x, uphill.sum(0)), report
 
 
 def _one_hot(y: Tensor, scores: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ def test_gradients_are_those_of_differences(unit):
 
 def test_dropout_leaves_out_its_share_in_training_and_nothing_after():
     torch.manual_seed(0)
-    net = mlp((1,), 1, hidden=(10_000,), dropout=0.3)
+    net = mlp((1,), 1, hidden=(10_000,), dropout=(0.3,))
     nn.init.ones_(net.hidden1.weight)
     nn.init.zeros_(net.hidden1.bias)
     kept = net[:-1](torch.ones(1, 1))
@@ -76,7 +76,41 @@ def test_dropout_leaves_out_its_share_in_training_and_nothing_after():
     assert not any(isinstance(m, nn.Dropout) for m in mlp((1,), 1).modules())
 
 
+def test_dropout_stands_at_the_input_and_after_each_hidden_layer():
+    shares = {name: part.p for name, part in nets.choose("mlp:hidden=4x5,dropout=0.2x0.5,input_dropout=0.1").make((3,), 2).named_children()
+              if isinstance(part, nn.Dropout)}
+    assert shares == {"input_dropout": 0.1, "dropout1": 0.2, "dropout2": 0.5}
+    everywhere = nets.choose("mlp:hidden=4x5x6,dropout=0.5").make((3,), 2)
+    assert [name for name, part in everywhere.named_children() if isinstance(part, nn.Dropout)] == ["dropout1", "dropout2", "dropout3"]
+    assert isinstance(nets.choose("mlp:input_dropout=0.1").make((3,), 2)[0], nn.Dropout)
+
+
+def test_the_mean_net_is_the_geometric_mean_of_all_thinned_nets():
+    """Baldi & Sadowski (2013): exact for one hidden layer and softmax. All 2^8 nets are enumerated, in the family's own dropout."""
+    torch.manual_seed(0)
+    net, x = mlp((5,), 3, hidden=(8,), activation="sigmoid", dropout=(0.5,)).double(), torch.randn(6, 5, dtype=torch.double)
+    net.eval()
+    net.requires_grad_(False)
+    mean_net, hidden = net(x).softmax(1), net[:2](x)
+    logs = []
+    for number in range(2**8):
+        mask = torch.tensor([number >> i & 1 for i in range(8)], dtype=torch.double)
+        logs.append(net.output(hidden * mask / 0.5).log_softmax(1))
+    geometric = torch.stack(logs).mean(0).exp()
+    torch.testing.assert_close(mean_net, geometric / geometric.sum(1, keepdim=True), rtol=0, atol=1e-12)
+    arithmetic = torch.stack(logs).exp().mean(0)
+    assert float((mean_net - arithmetic).abs().max()) > 1e-3
+
+
+def test_maxout_layers_are_as_wide_as_they_must_be():
+    net = mlp((3,), 2, hidden=(4, 5), activation="maxout")
+    assert [net.hidden1.out_features, net.hidden2.in_features, net.hidden2.out_features, net.output.in_features] == [8, 4, 10, 5]
+    assert net(torch.randn(7, 3)).shape == (7, 2)
+
+
 @pytest.mark.parametrize(("spec", "words"), [
+    ("mlp:hidden=4x5,dropout=0.1x0.2x0.3", "one for each of 2; got 0.1x0.2x0.3"), ("mlp:input_dropout=1.5", "mlp expects dropout"),
+    ("mlp:hidden=30x20,norm=group,groups=4", "got groups=4 for 30"), ("mlp:hidden=2,norm=group", "always 0"),
     ("mlp:hidden=30x0", "at least one unit in every hidden layer; got 30x0"), ("mlp:dropout=1", "mlp expects dropout"),
     ("mlp:activation=rellu", "Did you mean relu"), ("mlp:output=sofmax", "Did you mean softmax"),
 ])

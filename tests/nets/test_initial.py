@@ -1,13 +1,16 @@
 """Initial weights: moments, the published decay of activations with depth, and what is left alone."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from chainrule.core.errors import InputError
-from chainrule.core.registry import inits
+from chainrule.core.registry import inits, nets
+from chainrule.nets.blocks import activation
 from chainrule.nets.feedforward import mlp
-from chainrule.nets.initial import initialise
+from chainrule.nets.initial import followers, initialise
 
 FAN_IN, FAN_OUT = 600, 400
 SPREADS = {
@@ -18,8 +21,15 @@ SPREADS = {
     "normal:1": 1.0,
     "lecun": FAN_IN**-0.5,
     "xavier": (2 / (FAN_IN + FAN_OUT)) ** 0.5,
+    "xavier:normal": (2 / (FAN_IN + FAN_OUT)) ** 0.5,
     "he": (2 / FAN_IN) ** 0.5,
+    "table": (2 / (FAN_IN + FAN_OUT)) ** 0.5,
+    "orthogonal": FAN_IN**-0.5,
+    "orthogonal:2": 2 * FAN_IN**-0.5,
+    "random-walk": math.exp(0.5 / FAN_IN) * FAN_IN**-0.5,
+    "random-walk:1.5": 1.5 * FAN_IN**-0.5,
 }
+READING = {"lsuv", "data-dependent"}  # see test_measured.py
 
 
 @pytest.mark.parametrize("spec", SPREADS)
@@ -34,7 +44,7 @@ def test_mean_and_spread(spec):
 
 
 def test_every_init_has_its_spread_tested():
-    assert {spec.split(":")[0] for spec in SPREADS} == set(inits.names())
+    assert {spec.split(":")[0] for spec in SPREADS} | READING == set(inits.names())
 
 
 @pytest.mark.parametrize("spec", ["uniform", "xavier"])
@@ -117,7 +127,54 @@ def test_one_seed_one_start():
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("spec", ["normal:sd=-1", "uniform:bound=nan", "lecun:biases=-2"])
+@pytest.mark.parametrize(("unit", "variance"), [
+    ("tanh", 2 / 1000), ("sigmoid", 32 / 1000), ("relu", 2 / 600), ("leaky", 2 / (1 + 0.01**2) / 600), ("selu", 1 / 600),
+    ("scaled-tanh", 1 / 600), ("gelu", 2 / 600), ("maxout", 2 / 600), ("identity", 2 / 1000),
+])
+def test_the_table_goes_by_the_activation_of_each_layer(unit, variance):
+    """Also behind a normalisation; the output layer, which has no activation, is xavier's."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(600, 400), nn.BatchNorm1d(400), activation(unit), nn.Dropout(0.1), nn.Linear(400, 600))
+    initialise(net.requires_grad_(False), inits.choose("table"))
+    assert float(net[0].weight.var()) == pytest.approx(variance, rel=0.02)
+    assert float(net[4].weight.var()) == pytest.approx(2 / 1000, rel=0.02)
+
+
+def test_followers_name_the_activation_that_reads_each_layer():
+    net = nets.choose("lenet:activation=tanh,norm=batch").make((1, 28, 28), 10)
+    read_by = {name: type(unit) for name, unit in followers(net).items()}
+    assert read_by == {"features.conv1.weight": nn.Tanh, "features.conv2.weight": nn.Tanh, "hidden.weight": nn.Tanh,
+                       "output.weight": type(None)}
+
+
+@pytest.mark.parametrize(("layer", "gain"), [(nn.Linear(30, 20), 1.0), (nn.Linear(20, 30), 1.5), (nn.Conv2d(3, 10, 5), 2.0)])
+def test_orthogonal_rows_are_at_right_angles_and_of_the_length_of_the_gain(layer, gain):
+    torch.manual_seed(0)
+    layer.double()
+    initialise(layer, inits.choose(f"orthogonal:{gain}"))
+    w = layer.weight.detach().flatten(1)
+    product = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
+    torch.testing.assert_close(product, gain**2 * torch.eye(len(product), dtype=torch.double), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("unit", "units", "within"), [("identity", 20, 0.01), ("tanh", 20, 0.01), ("relu", 60, 0.02)])
+def test_a_random_walk_neither_rises_nor_falls_on_average(unit, units, within):
+    """Second derivation: the mean over many nets of log(|slope below|^2 / |slope above|^2); rectified units cut half of the slope.
+
+    Without the correction it would be about -1/20 for 20 linear units and -5/2/60 for 60 rectified ones.
+    """
+    torch.manual_seed(0)
+    net, logs = nn.Sequential(nn.Linear(units, units), activation(unit)), []
+    for _ in range(4000):
+        initialise(net, inits.choose("random-walk"))
+        above = torch.randn(units)
+        passed = above * (torch.rand(units) < 0.5) if unit == "relu" else above
+        below = net[0].weight.detach().T @ passed
+        logs.append(float((below.square().sum() / above.square().sum()).log()))
+    assert abs(sum(logs) / len(logs)) < within
+
+
+@pytest.mark.parametrize("spec", ["normal:sd=-1", "uniform:bound=nan", "lecun:biases=-2", "orthogonal:-1", "random-walk:-1"])
 def test_nonsense_is_refused(spec):
     with pytest.raises(InputError, match="at least 0"):
         inits.choose(spec).make()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from chainrule.core.errors import InputError
@@ -67,7 +68,21 @@ def test_dropout_is_between_the_dense_layers():
     assert torch.equal(net(x), net(x))
 
 
+def test_dropout_stands_wherever_it_was_asked_for():
+    net = nets.choose("lenet:dropout=0.5,map_dropout=0.1x0.2,input_dropout=0.3").make((1, 8, 8), 2)
+    shares = {name: part.p for name, part in net.named_modules() if isinstance(part, nn.Dropout)}
+    assert shares == {"features.input_dropout": 0.3, "features.dropout1": 0.1, "features.dropout2": 0.2, "dropout": 0.5}
+
+
+def test_maxout_takes_the_greatest_of_neighbouring_maps_and_units():
+    net = nets.choose("lenet:filters=2x3,hidden=4,activation=maxout").make((1, 8, 8), 5)
+    assert [net.features.conv1.out_channels, net.features.conv2.in_channels] == [4, 2]
+    assert [net.hidden.out_features, net.output.in_features] == [8, 4]
+    assert net(torch.randn(3, 1, 8, 8)).shape == (3, 5)
+
+
 @pytest.mark.parametrize(("spec", "shape", "words"), [
+    ("lenet:map_dropout=0.1x0.2x0.3", (1, 8, 8), "one for each of 2"), ("lenet:norm=group,groups=7", (1, 8, 8), "got groups=7 for 20"),
     ("lenet", (1, 3, 9), "needs pictures of at least 4 x 4; got 3 x 9"), ("lenet:padding=valid", (1, 8, 8), "at least 16 x 16; got 8 x 8"),
     ("lenet", (64,), r"pictures \(channels, height, width\); got inputs of shape \(64,\). Use --net mlp"),
     ("lenet:kernel=0", (1, 8, 8), "kernel=0"), ("lenet:filters=20x0", (1, 8, 8), "filters=20x0"),

@@ -10,6 +10,16 @@ from chainrule.core.registry import schedules
 
 SHARES = [0.0, 0.1, 0.25, 0.3, 0.5, 0.65, 0.75, 1.0]
 TABLE = {
+    "linear": [1, 0.9, 0.75, 0.7, 0.5, 0.35, 0.25, 0],
+    "linear:final=0.2": [1, 0.92, 0.8, 0.76, 0.6, 0.48, 0.4, 0.2],
+    "polynomial": [1, 0.909533, 0.771888, 0.725412, 0.535887, 0.388738, 0.287175, 0],
+    "polynomial:power=2,final=0.1": [1, 0.829, 0.60625, 0.541, 0.325, 0.21025, 0.15625, 0.1],
+    "inverse": [1, 0.0917431, 0.0388350, 0.0325733, 0.0198020, 0.0153022, 0.0132890, 0.01],
+    "inverse:final=0.2": [1, 0.714286, 0.5, 0.454545, 0.333333, 0.277778, 0.25, 0.2],
+    "cosine-restarts": [1, 0.793893, 0.146447, 0.0244717, 0.5, 0.00615583, 0.853553, 0],
+    "cosine-restarts:cycles=2,final=0.2": [1, 0.923607, 0.6, 0.476393, 1, 0.835114, 0.6, 0.2],
+    "cosine-restarts:cycles=2,growth=3": [1, 0.654508, 1, 0.989074, 0.75, 0.447736, 0.25, 0],
+
     "constant": [1] * 8,
     "step": [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01],
     "step:drop=0.5": [1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25],
@@ -65,6 +75,35 @@ def test_cosine_is_torchs():
     assert ours == pytest.approx(theirs, rel=1e-9)
 
 
+def shares_of(spec: str, steps: int = 40) -> list[float]:
+    return [float(schedules.choose(spec).make()(torch.tensor(i / steps, dtype=torch.double))) for i in range(steps)]
+
+
+S = torch.optim.lr_scheduler
+TORCHS = {
+    "linear:final=0.1": lambda o, n: S.LinearLR(o, start_factor=1.0, end_factor=0.1, total_iters=n),
+    "polynomial": lambda o, n: S.PolynomialLR(o, total_iters=n, power=0.9),
+    "polynomial:power=3": lambda o, n: S.PolynomialLR(o, total_iters=n, power=3),
+    "step": lambda o, n: S.MultiStepLR(o, [n // 2, 3 * n // 4], gamma=0.1),
+    "warm-up:rise=0.25,start=0.2": lambda o, n: S.LinearLR(o, start_factor=0.2, total_iters=n // 4),
+    "cosine-restarts:cycles=4": lambda o, n: S.CosineAnnealingWarmRestarts(o, n // 4),
+    "cosine-restarts:cycles=4,growth=3,final=0.1": lambda o, n: S.CosineAnnealingWarmRestarts(o, n // 40, T_mult=3, eta_min=0.1),
+    "inverse:final=0.25": lambda o, n: S.LambdaLR(o, lambda t: (n / 3) / (n / 3 + t)),  # 1 / t, from t = n / 3 to 4 n / 3
+}
+
+
+@pytest.mark.parametrize("spec", TORCHS)
+def test_schedules_are_torchs(spec):
+    assert shares_of(spec) == pytest.approx(torch_factors(TORCHS[spec]), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("cycles", [1, 3, 7])
+def test_restarts_fall_on_the_step_in_single_precision(cycles):
+    schedule, n = schedules.choose(f"cosine-restarts:cycles={cycles}").make(), 7 * 9
+    factors = torch.stack([schedule(torch.tensor(float(i)) / n) for i in range(n)])
+    assert (factors == 1).nonzero().flatten().tolist() == [i for i in range(n) if i % (n // cycles) == 0]
+
+
 def test_exponential_is_torchs():
     theirs = torch_factors(lambda o, n: torch.optim.lr_scheduler.ExponentialLR(o, 0.01 ** (1 / n)))
     ours = [float(schedules.choose("exponential").make()(torch.tensor(i / 40, dtype=torch.double))) for i in range(40)]
@@ -86,7 +125,17 @@ def test_the_warm_ups_slope_is_constant():
     assert math.isclose(float(slope), 0.95 / 0.2, rel_tol=1e-6)
 
 
-@pytest.mark.parametrize("spec", ["step:drop=0", "exponential:final=0", "cosine:final=2", "one-cycle:rise=0", "warm-up:start=-1"])
+@pytest.mark.parametrize(("spec", "words"), [
+    ("linear:final=-1", "linear expects final to be at least 0 and at most 1"), ("polynomial:power=0", "power to be a number above 0"),
+    ("cosine-restarts:cycles=0", "cycles to be at least 1"), ("cosine-restarts:growth=0", "growth to be above 0"),
+    ("cosine:final=2", "cosine expects final to be at least 0 and at most 1"),
+])
+def test_nonsense_is_refused_where_nothing_may_be_all_that_is_left(spec, words):
+    with pytest.raises(InputError, match=words):
+        schedules.choose(spec).make()
+
+
+@pytest.mark.parametrize("spec", ["step:drop=0", "inverse:final=0", "exponential:final=0", "one-cycle:rise=0", "warm-up:start=-1"])
 def test_nonsense_is_refused(spec):
     with pytest.raises(InputError, match="above 0 and at most 1"):
         schedules.choose(spec).make()

@@ -9,7 +9,7 @@ from chainrule.core.net import Net
 from chainrule.core.registry import rules
 from chainrule.core.rule import Batch
 from chainrule.rules import closedform
-from chainrule.rules.closedform import ClosedForm
+from chainrule.rules.closedform import ClosedForm, dependent_columns, singular
 
 np = pytest.importorskip("numpy")
 
@@ -154,3 +154,51 @@ def test_what_does_not_fit_is_refused():
         rules.choose("closedform").make().init(deep)
     with pytest.raises(InputError, match="ridge to be a number of at least 0; got -1"):
         rules.choose("closedform:ridge=-1").make()
+
+
+def repeated() -> tuple[torch.Tensor, list[str]]:
+    torch.manual_seed(0)
+    x = torch.randn(60, 3, dtype=torch.double) * torch.tensor([1.0, 1000, 0.01], dtype=torch.double) + 5
+    made = [x[:, 0], x[:, 1], 2 * x[:, 0] - 0.5 * x[:, 1], torch.full((60,), 4.0, dtype=torch.double), x[:, 2], x[:, 1] + 7]
+    return torch.stack(made, 1), ["a", "b", "twice a", "four", "c", "b again"]
+
+
+def test_dependent_columns_are_named_with_what_they_repeat():
+    x, names = repeated()
+    found = dependent_columns(x, names)
+    assert list(found) == ["twice a", "four", "b again"]
+    assert found["twice a"] == pytest.approx({"a": 2.0, "b": -0.5})
+    assert found["four"] == {}
+    assert found["b again"] == pytest.approx({"b": 1.0})
+    assert list(dependent_columns(x, names, bias=False)) == ["twice a", "b again"]  # four is then the constant that b again needs
+    _, report = fitted(Batch(x, x[:, :1]), 1)
+    assert report["rank"] == len(names) - len(found)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_as_many_columns_are_dependent_as_numpys_rank_lacks(seed):
+    torch.manual_seed(seed)
+    x = torch.randn(40, 6, dtype=torch.double) @ torch.randint(-1, 2, (6, 9)).double()
+    found = dependent_columns(x, [str(i) for i in range(9)], bias=False)
+    assert 9 - len(found) == np.linalg.matrix_rank(x.numpy())
+    for name, of in found.items():
+        rebuilt = sum((factor * x[:, int(other)] for other, factor in of.items()), torch.zeros(40, dtype=torch.double))
+        torch.testing.assert_close(rebuilt, x[:, int(name)])
+        assert all(int(other) < int(name) for other in of)
+
+
+def test_inputs_that_all_say_something_are_left_alone():
+    x, _ = data()
+    assert dependent_columns(x, list("abcde")) == {}
+    assert singular(x, list("abcde")) is None
+    nearly = torch.cat([x, x[:, :1] + 1e-6 * torch.randn(40, 1, dtype=torch.double)], 1)
+    assert dependent_columns(nearly, list("abcdef")) == {}
+
+
+def test_the_sentence_says_rank_columns_and_remedy():
+    x, names = repeated()
+    assert singular(x, names) == (
+        "The inputs have rank 3, not 6: twice a = 2 a - 0.5 b; four = a constant; b again = 1 b. Of all weights that fit equally well the "
+        "shortest are taken; leave these columns out, or use closedform:ridge=0.1, to have weights with a meaning.")
+    with pytest.raises(InputError, match="a name for each of 6 columns; got 1"):
+        dependent_columns(x, ["a"])

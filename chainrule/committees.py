@@ -1,0 +1,292 @@
+"""Committees: trained nets that answer together, kept in a folder that can be tested, compared and predicted with as a run can.
+
+Hansen & Salamon (1990), https://doi.org/10.1109/34.58871; Breiman (1996), https://doi.org/10.1007/BF00058655 (bagging)
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from chainrule import runs
+from chainrule.core.errors import InputError
+from chainrule.core.losses import losses
+from chainrule.core.net import Net
+from chainrule.data.source import Part
+from chainrule.engine import checkpoint
+from chainrule.evaluate.combine import WAYS, combine
+from chainrule.job import EVALUATION_ROWS, Job, build
+from chainrule.rounds import residual_source
+from chainrule.run import Run, describe_data
+from chainrule.sweeps import Sweep
+
+if TYPE_CHECKING:
+    from chainrule.evaluate.result import Result
+    from chainrule.standing import Standing
+
+FORMAT = 1
+ROUNDS = "rounds.safetensors"
+Read = Callable[[Tensor], Tensor]
+
+
+class Panel(nn.Module):
+    """Nets joined by mean, product or vote: (n, ...) -> log probabilities (n, classes), or values (n, k).
+
+    Where targets are signs, `signed`, it is half the log-odds of the second class (n, 1).
+    """
+
+    def __init__(self, members: Sequence[nn.Module], read: Sequence[Read], by: str, weights: Sequence[float] | None, task: str,
+                 signed: bool):
+        super().__init__()
+        self.members, self.read, self.by, self.weights = nn.ModuleList(members), list(read), by, weights
+        self.task, self.signed = task, signed
+
+    def each(self, x: Tensor) -> Tensor:
+        """What every member says: probabilities or values (members, n, k)."""
+        return torch.stack([read(member(x)) for member, read in zip(self.members, self.read, strict=True)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        joined = combine(self.each(x), self.by, self.weights)
+        if self.task == "regression":
+            return joined
+        log = joined.clamp(min=torch.finfo(joined.dtype).tiny).log()
+        return 0.5 * (log[:, 1:] - log[:, :1]) if self.signed else log
+
+
+class Additive(nn.Module):
+    """A start plus steps along what each net gives, as gradient boosting sums them: (n, ...) -> (n, outputs).
+
+    The nets were fitted to standardised targets: `scale` and `shift` (members, outputs) undo it.
+    """
+
+    start: Tensor
+    scale: Tensor
+    shift: Tensor
+    steps: Tensor
+
+    def __init__(self, members: Sequence[nn.Module], start: Tensor, scale: Tensor, shift: Tensor, steps: Tensor, read: Read):
+        super().__init__()
+        self.members, self.read = nn.ModuleList(members), read
+        for name, tensor in (("start", start), ("scale", scale), ("shift", shift), ("steps", steps)):
+            self.register_buffer(name, tensor.float())
+
+    def moves(self, x: Tensor) -> Tensor:
+        """What each round adds: (members, n, outputs)."""
+        return torch.stack([step * (member(x) * scale + shift) for member, scale, shift, step
+                            in zip(self.members, self.scale, self.shift, self.steps, strict=True)])
+
+    def each(self, x: Tensor) -> Tensor:
+        """Probabilities or values after each round: (members, n, k)."""
+        return self.read(self.start + self.moves(x).cumsum(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.start + self.moves(x).sum(0)
+
+
+class Committee(Run):
+    """A committee's folder: its members are run folders, its own net joins them. It tests, predicts and compares as a run does.
+
+    Data that existed only in the program's memory must be given again, `data=`; so must members that a folder alone does not restore.
+    """
+
+    def __init__(self, path: str | Path, *, data: Any = None, members: Sequence[Run] | None = None):
+        self.folder = runs.Folder(Path(path))
+        self.path = self.folder.path
+        record = self.folder.read_json(runs.COMMITTEE)
+        if record is None:
+            raise InputError(f"There is no committee in {path}. chainrule committee makes one of runs, chainrule boost trains one.")
+        if record.get("format") != FORMAT:
+            raise InputError(f"{self.path / runs.COMMITTEE} has format {record.get('format')}; this version reads format {FORMAT}. Use the "
+                             "version of chainrule that wrote it.")
+        self.record = record
+        self._own_data, self._given = data, list(members) if members else None
+        self._job = self._own_net = self._own_loss = self._own_weights = None
+
+    def __repr__(self) -> str:
+        return f"Committee({str(self.path)!r}: {self.record['net']} on {self.record['data']['name']})"
+
+    def __len__(self) -> int:
+        return len(self.record["members"])
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self.members)
+
+    @cached_property
+    def members(self) -> list[Run]:
+        """The runs that it is made of. Raises InputError where one is gone or was trained anew."""
+        if self._given:
+            return self._given
+        how, found, source = self.record["how"], list[Run](), None
+        kept: dict[str, Tensor] = checkpoint.read(self.path / ROUNDS)[0] if how != "joined" else {}
+        if how == "gradient":
+            source = self.base.source
+        for number, told in enumerate(self.record["members"]):
+            folder = self.path / told["folder"]
+            if how == "gradient":
+                data = residual_source(self.base.source, self.base.data, kept["targets"][number], number + 1)
+                run = Run(folder, data=data)
+            else:
+                run = Run(folder, data=source or self._own_data, weights=kept["weights"][number] if how == "samme" else None)
+                source = run.source
+            if run.record["run"] != told["run"]:
+                raise InputError(f"{folder} holds another run than when {self.path} was made. Make the committee again.")
+            found.append(run)
+        return found
+
+    @cached_property
+    def base(self) -> Job:
+        """The job whose data and targets are the committee's."""
+        if self.record["how"] != "gradient":
+            return self.members[0].job
+        return build(Run.source.func(self), self.options)  # type: ignore[attr-defined]
+
+    @cached_property
+    def source(self) -> Any:
+        return self.base.source
+
+    @cached_property
+    def job(self) -> Job:
+        """The base job with the committee for a net, and a door of its own that counts openings as the committee's."""
+        base, record = self.base, self.record
+        signed = base.target == "sign"
+        classes = base.data.task == "classification"
+        modules = [run.net for run in self.members]
+        if record["how"] == "gradient":
+            scale, shift = _scales([run.job for run in self.members])
+            read: Read = (lambda outputs: outputs.softmax(-1)) if classes else (lambda outputs: outputs)
+            panel: nn.Module = Additive(modules, torch.tensor(record["start"]), scale, shift, torch.tensor(record["steps"]), read)
+        else:
+            reads = [run.job.probabilities if classes else run.job.loss.link for run in self.members]  # type: ignore[union-attr]
+            panel = Panel(modules, reads, record["by"], record["weights"], base.data.task, signed)
+        door = copy.copy(base.data.door)
+        door.log, door.opened = self._opened, 0
+        loss = base.loss if signed else losses.choose("cross-entropy" if classes else "squared").make()
+        panel.to(base.device).eval()
+        return replace(base, net=Net.of(panel), net_name=record["net"], loss=loss, data=replace(base.data, door=door))
+
+    def fresh_job(self) -> Job:
+        raise InputError(f"{self.path} is a committee, which is not trained itself; its members are. Name one of them.")
+
+    def each(self, part: Part) -> Tensor:
+        """What every member, or the sum after each round, says of a part: probabilities or values (members, n, k)."""
+        job = self.job
+        with torch.no_grad():
+            found = [job.net.call("each", job.data.ready(rows.to(job.device))).cpu() for rows in part.x.split(EVALUATION_ROWS)]
+        said = torch.cat(found, 1)
+        return said if job.data.task == "classification" else torch.stack([job.data.encoder.unscale(one) for one in said])
+
+    def standing(self, part: Part | None = None) -> Standing:
+        """The committee against each member and against the best of them, on the same cases; of validation where no part is given."""
+        from chainrule.standing import standing
+
+        return standing(self, self.job.data.valid if part is None else part)
+
+    def test(self, reason: str = "test") -> Result:
+        """Open the test part, once, and measure; `tested_standing` tells how the members did on the same cases."""
+        result = super().test(reason)
+        stored = self.folder.read_predictions()
+        assert stored is not None
+        rows, data = stored[0]["rows"], self.job.data
+        part = Part(data.encoder.inputs(data.source, rows), data.encoder.targets(data.source, rows), rows)
+        self.tested_standing = self.standing(part)
+        return result
+
+    def summary(self) -> dict[str, Any]:
+        """The keys that `chainrule committee --json` prints."""
+        tested = self.tested
+        return {"committee": str(self.path), "how": self.record["how"], "by": self.record["by"],
+                "members": [str(self.path / m["folder"]) for m in self.record["members"]], "weights": self.record["weights"],
+                "valid": self.standing().to_dict(), "test": tested.to_dict() if tested else None}
+
+
+def committee(*several: Run | Sweep | str | Path, by: str = "mean", out: str | Path | None = None) -> Committee:
+    """A committee of runs, and of the runs of sweeps, that answer by `mean`, `product` or `vote`.
+
+    Its members must have been trained on one division of one data set, read in one way. Raises InputError that says which were not.
+    """
+    if by not in WAYS:
+        raise InputError(f"--by is {', '.join(WAYS[:-1])} or {WAYS[-1]}; got '{by}'.")
+    members = _members(several)
+    if len(members) < 2:
+        raise InputError(f"A committee needs at least two members; got {len(members)}. Train some with "
+                         "chainrule sweep DATA --over bootstrap=1..16.")
+    first = members[0]
+    if first.record["data"]["task"] == "none":
+        raise InputError(f"{first.path} has no targets to answer for. Make a committee of nets that classify or predict values.")
+    if first.record["data"]["task"] == "regression" and by != "mean":
+        raise InputError(f"A committee for values answers by their mean; got --by {by}. Leave --by out.")
+    _agreeing(members)
+    folder = runs.Folder.create(out, first.record["data"]["name"], first.record["net"].split(":")[0], "committee")
+    return found(folder, how="joined", by=by, members=members, weights=None, net=f"{by} of {len(members)}", base=first.job)
+
+
+def found(folder: runs.Folder, *, how: str, by: str, members: Sequence[Run], weights: Sequence[float] | None, net: str, base: Job,
+          data: Any = None, **more: Any) -> Committee:
+    """Write down who belongs to a committee, and give it back; `more` is what its `how` has to say besides."""
+    told = [{"folder": os.path.relpath(run.path, folder.path), "run": run.record["run"]} for run in members]
+    first = runs.record_of(base.source, base.options, net=net, rule=how, own_net=False, own_loss=False, own_weights=False,
+                           asked=base.options)
+    first["data"] |= describe_data(base)
+    folder.write_json(runs.COMMITTEE, {"format": FORMAT, **first, "run": uuid.uuid4().hex[:12], "how": how, "by": by, "members": told,
+                                       "weights": None if weights is None else list(weights), **more})
+    return Committee(folder.path, data=data, members=members)
+
+
+def open_run(path: str | Path) -> Run:
+    """The run or the committee in a folder. Raises InputError where there is neither."""
+    return Committee(path) if (Path(path) / runs.COMMITTEE).exists() else Run(path)
+
+
+def _members(several: Sequence[Run | Sweep | str | Path]) -> list[Run]:
+    """The runs that were named, those of sweeps among them, all reading one source where they are read from their folders."""
+    members: list[Run] = []
+    for one in several:
+        if isinstance(one, Run):
+            members.append(one)
+        elif isinstance(one, Sweep) or (Path(one) / runs.SWEEP).exists():
+            members += one.runs if isinstance(one, Sweep) else Sweep(one).runs
+        else:
+            members.append(Run(one))
+    for run in members:
+        if isinstance(run, Committee):
+            raise InputError(f"{run.path} is a committee itself. Name its members.")
+    for run in members[1:]:  # the rows are held once
+        if run._job is None and run._own_data is None and run.record["data"]["fingerprint"] == members[0].record["data"]["fingerprint"]:
+            run._own_data = members[0].source
+    return members
+
+
+def _agreeing(members: Sequence[Run]) -> None:
+    """Raises InputError unless all members held out the same rows of the same data, and read and answer in the same way."""
+    first, own = members[0], members[0].job.data
+    for run in members[1:]:
+        data, where = run.job.data, f"{first.path} and {run.path}"
+        if run.job.source.fingerprint != first.job.source.fingerprint:
+            raise InputError(f"{where} were trained on different data. A committee needs members of one data set.")
+        if not (torch.equal(data.door.rows, own.door.rows) and torch.equal(data.valid.rows, own.valid.rows)):
+            raise InputError(f"{where} held out different rows (their seeds or folds divide the data differently), so that some members "
+                             "have learned what others are judged by. Train them on one division: chainrule sweep DATA --over "
+                             "bootstrap=1..16.")
+        if (data.task, data.classes, run.job.target) != (own.task, own.classes, first.job.target):
+            raise InputError(f"{where} answer differently: {data.task} of {', '.join(data.classes) or 'values'}. A committee needs one "
+                             "target.")
+        (mine, how), (theirs, their_how) = own.encoder.to_state(), data.encoder.to_state()
+        if {**how, "notes": 0} != {**their_how, "notes": 0} or any(not torch.equal(mine[k], theirs[k]) for k in mine):
+            raise InputError(f"{where} read their inputs differently (scaled or flattened). Make a committee of runs whose rules read "
+                             "alike.")
+
+
+def _scales(jobs: Sequence[Job]) -> tuple[Tensor, Tensor]:
+    """What undoes the standardising of each member's targets: a factor and what is added, each (members, outputs)."""
+    zero = torch.zeros(1, jobs[0].data.outputs, dtype=torch.float64)
+    shift = torch.stack([job.data.encoder.unscale(zero)[0] for job in jobs])
+    return torch.stack([job.data.encoder.unscale(zero + 1)[0] for job in jobs]) - shift, shift

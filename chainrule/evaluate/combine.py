@@ -1,0 +1,45 @@
+"""What several nets say of the same samples as one answer: their mixture, their product, or a vote.
+
+Breiman (1996), https://doi.org/10.1007/BF00058655 (mean and vote); Hinton (2002), https://doi.org/10.1162/089976602760128018 (product);
+Zhu, Zou, Rosset & Hastie (2009), https://doi.org/10.4310/SII.2009.v2.n3.a8 (weighted votes)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import InputError, suggest
+
+WAYS = ("mean", "product", "vote")
+
+
+def combine(said: Tensor, by: str = "mean", weights: Sequence[float] | None = None) -> Tensor:
+    """Class probabilities (members, n, classes) of several nets as one (n, classes), each net with its weight, equal where left out.
+
+    `mean` is the mixture; `product` the geometric mean, its rows divided by their sums; `vote` the share of votes for each class. Values
+    of regression have a mean alone. Raises InputError for another way, and where the weights do not fit.
+    """
+    if by not in WAYS:
+        raise InputError(f"A committee answers by {', '.join(WAYS[:-1])} or {WAYS[-1]}; got '{by}'. {suggest(by, WAYS)}")
+    if said.dim() != 3 or len(said) < 1:
+        raise InputError(f"A committee needs what each member said, of shape (members, samples, outputs); got {tuple(said.shape)}. "
+                         "Stack the members' predictions.")
+    share = _shares(weights, len(said)).to(said)                                # (members,)
+    if by == "vote":
+        said = torch.nn.functional.one_hot(said.argmax(-1), said.shape[-1]).to(said.dtype)
+    if by == "product":
+        tiny = torch.finfo(said.dtype).tiny                                     # a class that one member rules out stays comparable
+        return torch.einsum("m,mnk->nk", share, said.clamp(min=tiny).log()).softmax(-1)
+    return torch.einsum("m,mnk->nk", share, said)
+
+
+def _shares(weights: Sequence[float] | None, members: int) -> Tensor:
+    """Weights that sum to one, (members,) float64."""
+    w = torch.ones(members, dtype=torch.float64) if weights is None else torch.as_tensor(weights, dtype=torch.float64)
+    if w.shape != (members,) or not bool(w.isfinite().all()) or bool((w < 0).any()) or float(w.sum()) <= 0:
+        raise InputError(f"A committee of {members} needs a finite weight of at least 0 for each member, one of them above 0; got "
+                         f"{w.tolist()}.")
+    return w / w.sum()

@@ -1,0 +1,90 @@
+"""The arithmetic of boosting: how samples and nets are weighted from round to round, and what the next net is to fit.
+
+Freund & Schapire (1997), https://doi.org/10.1006/jcss.1997.1504; Zhu, Zou, Rosset & Hastie (2009),
+https://doi.org/10.4310/SII.2009.v2.n3.a8 (SAMME, several classes); Friedman (2001), https://doi.org/10.1214/aos/1013203451 (gradients)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from chainrule.data.source import Data, Source
+
+DOUBLINGS, HALVINGS = 20, 60
+
+
+def samme_round(weights: Tensor, wrong: Tensor, classes: int) -> tuple[float, float, Tensor]:
+    """Weighted error, the net's vote and the samples' next weights (n,), from their weights (n,), summing to 1, and who was wrong (n,).
+
+    The vote is log((1 - error) / error) + log(classes - 1), which is above 0 where the net is better than chance; a net that is never
+    wrong is given an error of half a sample, since a vote without bound would silence the others.
+    """
+    error = float(weights[wrong].sum() / weights.sum())
+    held = max(error, 0.5 / len(weights))
+    vote = math.log((1 - held) / held) + math.log(classes - 1) if held < 1 else -math.inf
+    following = weights * torch.where(wrong, math.exp(min(vote, 700.0)), 1.0)
+    return error, vote, following / following.sum()
+
+
+def exponential_loss(votes: Tensor, y: Tensor, classes: int) -> float:
+    """The loss that SAMME lowers: the mean of exp(-y f / classes), y and f coded so that each sums to zero over the classes.
+
+    `votes` (n, classes) are the sums of votes for each class, `y` (n,) class numbers.
+    """
+    f = (classes - 1) * (votes.double() - votes.double().mean(1, keepdim=True))      # (n, classes)
+    code = torch.full_like(f, -1 / (classes - 1)).scatter(1, y[:, None], 1.0)
+    return float(torch.exp(-(code * f).sum(1) / classes).mean())
+
+
+def negative_gradient(outputs: Tensor, y: Tensor) -> Tensor:
+    """What a sample's loss asks of its outputs (n, k): the residual for values (n, k), one-hot less softmax for class numbers (n,)."""
+    if y.is_floating_point():
+        return y - outputs
+    return torch.zeros_like(outputs).scatter(1, y[:, None], 1.0) - outputs.softmax(1)
+
+
+def line_search(outputs: Tensor, direction: Tensor, y: Tensor) -> float:
+    """The step of at least 0 along `direction` (n, k) that lowers the loss most, by halving where its slope changes sign."""
+
+    def slope(step: float) -> float:
+        return -float((negative_gradient(outputs + step * direction, y) * direction).sum())
+
+    if slope(0.0) >= 0:
+        return 0.0
+    high = next((2.0**i for i in range(DOUBLINGS) if slope(2.0**i) >= 0), 2.0**DOUBLINGS)
+    low = 0.0
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+    return 0.5 * (low + high)
+
+
+def start_of(y: Tensor, outputs: int) -> Tensor:
+    """The best constant outputs (k,): the mean of values (n, k), the log of each class's share among class numbers (n,)."""
+    if y.is_floating_point():
+        return y.double().mean(0)
+    shares = torch.bincount(y, minlength=outputs).double() / len(y)
+    return shares.clamp(min=0.5 / len(y)).log()
+
+
+def residual_source(source: Source, data: Data, targets: Tensor, number: int) -> Source:
+    """The rows of `source`, divided as `data` is, with the numbers (n, k) that round `number` is to fit; held-out rows have zeros."""
+    held = torch.ones(len(source), dtype=torch.bool)
+    held[data.train.rows] = held[data.valid.rows] = False
+    digest = hashlib.sha256(source.fingerprint.encode() + targets.double().contiguous().numpy().tobytes()).hexdigest()
+    name = f"what round {number} fits of {source.name}"
+    return replace(source, name=name, targets=targets.double(), task="regression", classes=(), origin={"kind": "memory", "what": name},
+                   fingerprint=digest, groups=None, times=None,
+                   given={"train": data.train.rows, "valid": data.valid.rows, "test": held.nonzero()[:, 0]})
+
+
+def spread_over(source: Source, rows: Tensor, values: Tensor, fill: float) -> Tensor:
+    """`values` (n, ...) at the `rows` they belong to, `fill` at all others: (rows of the source, ...) float64."""
+    out = torch.full((len(source), *values.shape[1:]), fill, dtype=torch.float64)
+    out[rows] = values.double().cpu()
+    return out
