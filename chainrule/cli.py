@@ -138,13 +138,13 @@ def predict(run: RunArgument, data: Annotated[str, typer.Argument(help="New rows
 
 
 @app.command()
-def compare(several: Annotated[list[Path], typer.Argument(help="Two or more run folders.", metavar="RUN RUN...")],
+def compare(several: Annotated[list[Path], typer.Argument(help="Run folders, and models to fit beside them: knn, svm, forest, ...",
+                                                          metavar="RUN RUN...")],
             as_json: Json = False) -> None:
     """Test whether runs really differ on the same cases. Example: chainrule compare runs/mnist-lenet-1 runs/mnist-softmax-1"""
-    from chainrule.committees import open_run
-    from chainrule.run import compare as compare_runs
+    from chainrule.comparators import compare as compare_all
 
-    comparison = compare_runs(*map(open_run, several))
+    comparison = compare_all(*several)
     _say(str(comparison))
     if as_json:
         _json(comparison.to_dict())

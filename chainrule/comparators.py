@@ -109,8 +109,10 @@ def _named(what: str | Path) -> Run | str:
     """A run folder, or the name of a comparator where no folder bears it."""
     if str(what) in NAMES and not (Path(what) / "run.json").exists():
         return str(what)
+    from chainrule.committees import open_run
+
     try:
-        return Run(what)
+        return open_run(what)
     except InputError:
         if len(Path(what).parts) == 1 and not Path(what).exists():
             raise InputError(f"There is no run and no comparator called '{what}'. {suggest(str(what), NAMES)}") from None

@@ -71,10 +71,8 @@ def table(n=400, seed=0, leak=True):
 
 def write(path, columns, y):
     names = [*columns, "said"]
-    lines = [",".join(names)]
-    for row in zip(*columns.values(), y, strict=True):
-        lines.append(",".join(v if isinstance(v, str) else f"{v:.9g}" for v in row))
-    path.write_text("\n".join(lines))
+    rows = zip(*columns.values(), y, strict=True)
+    path.write_text("\n".join([",".join(names), *(",".join(v if isinstance(v, str) else f"{v:.9g}" for v in row) for row in rows)]))
     return path
 
 

@@ -80,7 +80,8 @@ def test_runs_on_tensors_held_outside(entry):
     torch.testing.assert_close(net(x), module(x))
     torch.testing.assert_close(net.clone()(x), module(x))
     torch.testing.assert_close(swapped(x), other(x))
-    assert not torch.allclose(swapped(x), net(x))
+    if net.params:  # McCulloch and Pitts' units have none
+        assert not torch.allclose(swapped(x), net(x))
 
 
 @pytest.mark.parametrize("entry", FAMILIES, ids=lambda e: e.name)

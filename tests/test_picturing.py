@@ -1,6 +1,7 @@
 """Pictures of runs: every kind draws, none touches the run, wrong kinds are refused; optimizers race to known ends."""
 
 import hashlib
+import itertools
 import json
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_the_replayed_descent_ends_where_the_run_did(several):
 
     last, _ = checkpoint.read(run.path / "last.safetensors")
     for name, p in path[-1].items():
-        stored = next(t for key, t in last.items() if key.endswith(name) and t.shape == p.shape and "best" not in key and "optim" not in key)
+        stored = next(t for key, t in last.items() if key.endswith(name) and "best" not in key and "optim" not in key)
         torch.testing.assert_close(p, stored, rtol=1e-4, atol=1e-5)
     fresh = run.fresh_job().net.params
     assert all(torch.equal(path[0][name], p.detach()) for name, p in fresh.items())
@@ -99,9 +100,9 @@ def test_histograms_of_the_ten_layer_experiment():
     spread = [row["activation_sd"] for row in stats]
     slopes = [row["gradient_sd"] for row in stats]
     shrink = 0.01 * 500**0.5
-    for below, above in zip(spread[1:], spread[2:], strict=False):
+    for below, above in itertools.pairwise(spread[1:]):
         assert above / below == pytest.approx(shrink, rel=0.05)
-    for below, above in zip(slopes, slopes[1:], strict=False):
+    for below, above in itertools.pairwise(slopes):
         assert below / above == pytest.approx(shrink, rel=0.08)
     assert len(figure.axes) == 8
 
@@ -158,7 +159,8 @@ def test_drawing_functions_refuse_what_does_not_fit():
 
 def test_flat_and_odd_surfaces_are_drawn():
     line = torch.linspace(0, 1, 5)
-    for heights in (torch.ones(5, 5), torch.full((5, 5), -2.0), torch.eye(5) * 1e6 + 1e-3, torch.full((5, 5), torch.nan).fill_diagonal_(1.0)):
+    holed = torch.full((5, 5), torch.nan).fill_diagonal_(1.0)
+    for heights in (torch.ones(5, 5), torch.full((5, 5), -2.0), torch.eye(5) * 1e6 + 1e-3, holed):
         figure = plots_descent.surface(line, line, heights.double(), {"a": torch.tensor([[0.0, 0], [torch.nan, 1]])}, labels=("a", "b"))
         assert to_png(figure)[:4] == b"\x89PNG"
     constant = [plots_signals.Spread("a", torch.ones(4, 4), torch.full((4, 4), torch.nan))]

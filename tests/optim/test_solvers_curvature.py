@@ -194,7 +194,7 @@ def test_a_step_solves_the_damped_dense_system_and_corrects_the_damping(spec):
 
 @pytest.mark.parametrize(("damping", "factor"), [(0.2, 3 / 2), (0.5, 1), (2, 2 / 3)])
 def test_the_share_that_corrects_the_damping_is_of_the_fall_without_damping(damping, factor):
-    """At the head of Rosenbrock's valley a solution brings -3.8, 0.32 and 0.97 of it; half of a quadratic forgotten would bring 4.6 at 0.5."""
+    """In Rosenbrock's valley a solution brings -3.8, 0.32 and 0.97 of it; half of a quadratic forgotten would bring 4.6 at 0.5."""
     class Valley(nn.Module):
         def __init__(self):
             super().__init__()

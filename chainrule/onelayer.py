@@ -1,0 +1,68 @@
+"""What a run with one layer of weights has to say of its data: inputs that repeat each other, classes that no plane can part."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import InputError
+from chainrule.core.registry import nets, rules
+from chainrule.evaluate.separable import separable
+from chainrule.job import Job
+from chainrule.rules.closedform import singular
+from chainrule.rules.single import only_layer, seen
+
+PARTING = ("perceptron", "pocket", "averaged", "irls")  # rules whose end depends on whether a plane parts the classes
+QUICK = 3 * 10**5  # numbers in a linear programme that takes about a second
+
+
+def before(job: Job) -> list[str]:
+    """Sentences to say before training: with --rule closedform and no ridge, rank and dependent columns of the training part."""
+    chosen = rules.choose(job.rule_name)
+    if chosen.entry.name != "closedform" or chosen.options.get("ridge", 0.0) or not isinstance(job.data.train.x, Tensor):
+        return []
+    x = seen(job.net, job.data.ready(job.data.train.x)).detach()
+    names = job.data.encoder.feature_names
+    told = singular(x, names if len(names) == x.shape[1] else [f"input {i + 1}" for i in range(x.shape[1])],
+                    bias=only_layer(job.net, "closedform")[1] is not None)
+    return [] if told is None else [told]
+
+
+def after(job: Job) -> list[str]:
+    """Sentences to say when training has ended: whether a plane parts the classes of the training part, where the rule depends on it.
+
+    Where the net's own plane does not, a linear programme decides; one of more than a second is left to `evaluate.separable`, and says so.
+    """
+    train = job.data.train
+    if rules.choose(job.rule_name).entry.name not in PARTING or not isinstance(train.x, Tensor) or train.y is None:
+        return []
+    x = seen(job.net, job.data.ready(train.x)).detach().cpu()                          # (n, d)
+    classes = max(2, len(job.data.classes))
+    if _parted(job.outputs(train.x).cpu(), train.y):
+        return ["The classes of the training part are linearly separable: the net puts every sample on its right side."]
+    if len(x) * (classes - 1) * (x.shape[1] + 1) * min(classes - 1, 2) > QUICK:
+        return ["The net does not part the classes of the training part; whether a plane could was not decided, because the linear "
+                f"programme for {len(x):,} samples of {x.shape[1]:,} inputs takes long: chainrule.evaluate.separable.separable(x, y)."]
+    try:
+        verdict = separable(x, train.y)
+    except InputError as error:
+        return [f"Whether a plane parts the classes of the training part stays open. {error}"]
+    if verdict.separable:
+        return [f"{verdict} The net has not found it yet; give it more --epochs."]
+    return [f"In the training part: {verdict} Use hidden layers (--net mlp)" +
+            (", or --rule pocket for the plane with the fewest mistakes." if rules.choose(job.rule_name).entry.name == "perceptron" else ".")]
+
+
+def trainable(job_net: torch.nn.Module, name: str) -> None:
+    """Raises InputError where a net has nothing to train."""
+    if not any(p.numel() for p in job_net.parameters()):
+        able = ", ".join(e.name for e in nets.entries() if e.traits.get("kind") != "fixed")
+        raise InputError(f"{name} has nothing to train: its weights are fixed when it is made. Train one of {able}.")
+
+
+def _parted(outputs: Tensor, y: Tensor) -> bool:
+    """Whether every sample is strictly on its right side."""
+    if outputs.shape[1] == 1:
+        return bool((outputs.squeeze(1) * y > 0).all())
+    own = outputs.gather(1, y[:, None])
+    return bool((outputs.scatter(1, y[:, None], float("-inf")).amax(1, keepdim=True) < own).all())
