@@ -49,8 +49,9 @@ def after(job: Job) -> list[str]:
         return [f"Whether a plane parts the classes of the training part stays open. {error}"]
     if verdict.separable:
         return [f"{verdict} The net has not found it yet; give it more --epochs."]
-    return [f"In the training part: {verdict} Use hidden layers (--net mlp)" +
-            (", or --rule pocket for the plane with the fewest mistakes." if rules.choose(job.rule_name).entry.name == "perceptron" else ".")]
+    plain = rules.choose(job.rule_name).entry.name == "perceptron"
+    return [f"In the training part: {verdict} Use hidden layers (--net mlp)"
+            f"{', or --rule pocket for a plane with few mistakes' if plain else ''}."]
 
 
 def trainable(job_net: torch.nn.Module, name: str) -> None:

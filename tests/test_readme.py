@@ -122,7 +122,8 @@ def test_a_command_ends_as_the_readme_says_and_prints_the_lines_it_shows(example
 
 def test_the_examples_were_found():
     commands = {e.command.split()[1] for e in EXAMPLES}
-    assert commands == {"train", "predict", "compare", "sweep", "committee", "resume", "repeat", "list", "describe", "report", "export", "test"}
+    assert commands == {"train", "predict", "compare", "sweep", "committee", "resume", "repeat", "list", "describe", "report", "export",
+                        "test"}
     assert sum(len(e.shown) for e in EXAMPLES) >= 5
 
 

@@ -24,7 +24,7 @@ from chainrule.recipes.outcome import Figure, Outcome, Setting
 CONDITION, DIMENSIONS = 1e4, 10
 ENOUGH = 1e-6                                          # of the height at the start
 RATES = tuple(10.0**power for power in range(-4, 2))   # each tried as it is and threefold
-MOST = 20_000                                          # passes
+MOST = 12_000                                          # passes
 
 
 class Bowl(nn.Module):
@@ -66,7 +66,7 @@ def bowl(setting: Setting) -> Outcome:
     best = []
     for entry in optimizers.entries():
         setting.say(entry.name)
-        best.append(_best(entry, 300 if setting.short else MOST))
+        best.append(_best(entry, 60 if setting.short else MOST))
     best.sort(key=lambda d: (d.needed, d.losses[-1]))
     rows = [["optimizer", "passes", "loss then / at the start"]]
     rows += [[d.spec, f"{d.needed:.0f}" if math.isfinite(d.needed) else f"not in {d.passes[-1]}",

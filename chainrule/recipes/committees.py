@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import chainrule
 from chainrule.core.registry import recipes
 from chainrule.recipes.outcome import Figure, Outcome, Setting
 
 MEMBERS = 16
-SMALL = {"net": "mlp:hidden=8", "optimizer": "adam:rate=0.005", "batch": 50}
+SMALL: dict[str, Any] = {"net": "mlp:hidden=8", "optimizer": "adam:rate=0.005", "batch": 50}
 
 
 @recipes("committees", source="Breiman (1996), https://doi.org/10.1007/BF00058655; Zhu, Zou, Rosset & Hastie (2009), "
@@ -16,7 +18,7 @@ def committees(setting: Setting) -> Outcome:
     """Bagging, SAMME and gradient boosting over nets of eight hidden units, each against one such net on the same test cases."""
     data = chainrule.load("digits" if setting.short else "mnist", data_dir=setting.data_dir)
     members, epochs = (3, 2) if setting.short else (MEMBERS, 10)
-    common = {**SMALL, "epochs": epochs, "progress": False}
+    common: dict[str, Any] = {**SMALL, "epochs": epochs, "progress": False}
     setting.say("one net")
     one = chainrule.train(data, **common, out=setting.out / "one")
     setting.say(f"bagging {members}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from chainrule.core.registry import recipes
 from chainrule.recipes.outcome import Outcome, Setting, accuracy
 
-NIELSEN = {"net": "mlp:hidden=30,activation=sigmoid,output=sigmoid", "loss": "squared", "init": "lecun:biases=1",
+NIELSEN: dict[str, Any] = {"net": "mlp:hidden=30,activation=sigmoid,output=sigmoid", "loss": "squared", "init": "lecun:biases=1",
            "optimizer": "sgd:rate=3.0", "batch": 10, "epochs": 30}
 
 

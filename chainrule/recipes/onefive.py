@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import chainrule
 from chainrule.core.registry import recipes
 from chainrule.recipes.outcome import Figure, Outcome, Setting
@@ -11,8 +13,8 @@ from chainrule.recipes.outcome import Figure, Outcome, Setting
 def one_against_five(setting: Setting) -> Outcome:
     """Handwritten 1 against 5 by hidden layers of six and two units: each learned with those below it fixed, then all together."""
     data = chainrule.load("digits" if setting.short else "mnist", data_dir=setting.data_dir)
-    common = {"classes": "1,5", "net": "mlp:hidden=6x2,activation=tanh", "init": "xavier", "optimizer": "adam:rate=0.003", "batch": 50,
-              "epochs": 3 if setting.short else 9, "progress": False}
+    common: dict[str, Any] = {"classes": "1,5", "net": "mlp:hidden=6x2,activation=tanh", "init": "xavier",
+                              "optimizer": "adam:rate=0.003", "batch": 50, "epochs": 3 if setting.short else 9, "progress": False}
     runs = {"layer by layer, then fine-tuned": chainrule.train(data, **common, stages="layers", out=setting.out / "layers"),
             "all at once": chainrule.train(data, **common, out=setting.out / "whole")}
     rows, figures = [["learned", "errors", "cases", "accuracy %"]], []
