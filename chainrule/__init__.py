@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from chainrule.boosting import boost
     from chainrule.checking import check
     from chainrule.committees import Committee, committee
+    from chainrule.comparators import compare
     from chainrule.finding import find_rate
-    from chainrule.run import Run, compare
+    from chainrule.run import Run
     from chainrule.sweeps import Sweep
 
 
@@ -20,8 +21,10 @@ def __getattr__(name: str) -> Any:
     """Names are imported when first used, so that `import chainrule` costs little more than torch."""
     import importlib
 
-    if name in ("Run", "compare"):
-        return getattr(importlib.import_module("chainrule.run"), name)
+    if name == "Run":
+        return importlib.import_module("chainrule.run").Run
+    if name == "compare":
+        return importlib.import_module("chainrule.comparators").compare
     if name in ("Committee", "committee"):
         return getattr(importlib.import_module("chainrule.committees"), name)
     if name in ("check", "find_rate"):

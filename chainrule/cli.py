@@ -298,15 +298,20 @@ def _after_sweep(sweep: Any, test: bool, as_json: bool) -> None:
 
 
 def _after_training(run: Any, test: bool, as_json: bool) -> None:
+    from chainrule.onelayer import after
+
     summary = run.summary()
     if test:
         _say(str(run.test()))
     else:
         best = ", ".join(f"{k} {v:.4g}" for k, v in summary["best"].items() if k != "epoch")
         _say(f"{run.path}: {best} on {summary['valid'].get('n', 0)} validation samples")
+    notes = after(run.job)
+    for sentence in notes:
+        _say(sentence)
     _say(f"Report: {run.report()}")
     if as_json:
-        _json(run.summary())
+        _json({**run.summary(), "notes": notes})
 
 
 def _configured(path: Path, given: dict[str, Any]) -> dict[str, Any]:

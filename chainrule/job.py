@@ -230,7 +230,8 @@ def build(source: Source, options: Options, *, module: nn.Module | None = None, 
     if rule_chosen.entry.traits["target"] == "any" and source.task == "none":
         raise InputError(f"{rule_chosen.entry.name} needs targets; {source.name} has none. Name a column with --target, or use --net rbm.")
     encoded = partial(prepare, source, seed=options.seed, range=rule_chosen.entry.traits.get("range", "standard"), target=kind,
-                      flatten=rule_chosen.entry.traits["reads"] == "features", classes=classes, weights=weights, open_log=open_log)
+                      flatten=rule_chosen.entry.traits["reads"] == "features", classes=classes, weights=weights, open_log=open_log,
+                      bounded=bool(net_chosen and net_chosen.entry.traits.get("bounded")))
     data = encoded(split=parse_split(options.split) if options.split else None)
     if options.fold:
         data = folded(data, options.fold, options.seed, lambda rows: encoded(split=rows))
@@ -255,7 +256,10 @@ def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chose
     with Aside(options.seed, device):
         if module is None:
             assert choice.net is not None
+            from chainrule.onelayer import trainable
+
             module = choice.net.make(data.input_shape, 1 if kind == "sign" else data.outputs)
+            trainable(module, str(choice.net))
             init = init or choice.net.entry.traits.get("init")
         if init:
             from chainrule.nets.initial import initialise

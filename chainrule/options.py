@@ -122,7 +122,7 @@ def complete(options: Options, net: Chosen | None, rule: Chosen, data: Data, own
         loss = losses.choose(name)
     optimizer = optimizers.choose(options.optimizer or rule.entry.traits.get("optimizer", "adam"))
     whole = "everything" in (rule.entry.traits["reads"], optimizer.entry.traits.get("reads") if options.batch is None else None)
-    batch = n if whole else options.batch or (32 if n < 5_000 else 50 if len(shape) == 3 else 128)
+    batch = n if whole else options.batch or rule.entry.traits.get("batch") or (32 if n < 5_000 else 50 if len(shape) == 3 else 128)
     epochs, usual = options.epochs, rule.entry.traits.get("epochs")
     if epochs is None and options.steps is None and options.seconds is None:
         per_epoch = max(1, n // batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from chainrule import runs
+from chainrule import onelayer, runs
 from chainrule.core.events import Diagnosed, Event, Finished, Planned, Started, Warned
 from chainrule.engine.store import Store
 from chainrule.job import Job
@@ -29,7 +29,7 @@ class Recording:
         self.store = Store(path, self.record["run"])
         self.before = self.store.events_before()
         self.finished: Finished | None = None
-        self.notes = [] if self.before is not None else list(job.data.encoder.notes)
+        self.notes = [] if self.before is not None else [*job.data.encoder.notes, *onelayer.before(job)]
         self.next_at = (self.before or 0) + 1 + len(self.notes)
         self.sinks: list[Sink] = [RunLog.resume(path / runs.LOG, keep_before=self.before or 0), *sinks]
 

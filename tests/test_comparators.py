@@ -22,7 +22,8 @@ def iris(tmp_path_factory) -> Run:
 
 @pytest.fixture(scope="module")
 def diabetes(tmp_path_factory) -> Run:
-    return cr.train("diabetes", net="linear", rule="closedform", plan="eager", progress=False, out=tmp_path_factory.mktemp("runs") / "sugar")
+    folder = tmp_path_factory.mktemp("runs") / "sugar"
+    return cr.train("diabetes", net="linear", rule="closedform", plan="eager", progress=False, out=folder)
 
 
 def test_all_stand_in_one_table_on_the_same_cases_and_the_opening_is_logged(iris):
@@ -85,9 +86,9 @@ def test_what_cannot_be_compared_is_refused(iris, tmp_path, monkeypatch):
         compare(iris)
     with pytest.raises(InputError, match="got 0 runs and 2 comparators"):
         compare("knn", "svm")
-    with pytest.raises(InputError, match="There is no comparator called 'vsm'. Did you mean svm"):
+    with pytest.raises(InputError, match=r"There is no comparator called 'vsm'\. Did you mean svm"):
         model("vsm", "classification")
-    with pytest.raises(InputError, match="linear is for regression; this run is classification. Use knn, naive-bayes"):
+    with pytest.raises(InputError, match=r"linear is for regression; this run is classification\. Use knn, naive-bayes"):
         compare(iris, "linear")
     with pytest.raises(InputError, match="There is no run in"):
         compare(iris, tmp_path / "nowhere" / "x")

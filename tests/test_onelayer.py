@@ -1,9 +1,12 @@
 """What runs of one layer say: dependent columns before a closed form, separability after a perceptron."""
 
+import json
+
 import pytest
 import torch
 
 import chainrule as cr
+from chainrule.cli import run_command
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
 from chainrule.job import build
@@ -76,3 +79,19 @@ def test_a_net_with_nothing_to_train_is_refused():
     with pytest.raises(InputError, match=r"mcculloch-pitts has nothing to train.*Train one of .*perceptron"):
         trainable(nets.choose("mcculloch-pitts").make((2,), 1), "mcculloch-pitts")
     trainable(torch.nn.Linear(2, 1), "linear")
+
+
+def test_what_there_is_to_say_is_said_on_the_command_line(tmp_path, capsys, monkeypatch):
+    """Rank and columns before training, whether a plane parts the classes after it, and that fixed units learn nothing."""
+    monkeypatch.chdir(tmp_path)
+    rows = [(a, b) for a in (0, 1) for b in (0, 1)] * 20
+    (tmp_path / "xor.csv").write_text("a,b,y\n" + "".join(f"{a},{b},{'yes' if a != b else 'no'}\n" for a, b in rows))
+    assert run_command(["train", "xor.csv", "--target", "y", "--rule", "perceptron", "--epochs", "3", "--json"]) == 0
+    told = capsys.readouterr().out
+    assert "not linearly separable" in told
+    assert "not linearly separable" in json.loads(told.splitlines()[-1])["notes"][0]
+    (tmp_path / "twice.csv").write_text("a,b,y\n" + "".join(f"{i % 7},{2 * (i % 7)},{3 * (i % 7) + i % 2}\n" for i in range(60)))
+    assert run_command(["train", "twice.csv", "--target", "y", "--rule", "closedform"]) == 0
+    assert "rank" in "".join(capsys.readouterr())
+    assert run_command(["train", "xor.csv", "--target", "y", "--net", "mcculloch-pitts"]) == 2
+    assert "nothing to train" in capsys.readouterr().err

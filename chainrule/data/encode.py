@@ -53,8 +53,11 @@ class Encoder:
 
     @classmethod
     def fit(cls, source: Source, rows: Tensor, *, target: TargetKind, range: Range = "standard", flatten: bool = False,
-            classes: Sequence[str] = (), maximum: float | None = None) -> Encoder:
-        """Learn from `rows` of the source and from nothing else. `maximum` is the largest value a pixel can have, where known."""
+            classes: Sequence[str] = (), maximum: float | None = None, bounded: bool = False) -> Encoder:
+        """Learn from `rows` of the source and from nothing else. `maximum` is the largest value a pixel can have, where known.
+
+        `bounded` scales numeric targets to [-1, 1], the extremes of these rows, for nets whose outputs lie there.
+        """
         notes: list[str] = []
         left_out: set[str] = set()
         shape: tuple[int, ...]
@@ -86,6 +89,9 @@ class Encoder:
                                  "is nothing to learn. "
                                  "Pick another with --target.")
             y_scale = torch.stack([centre, 1 / factor])
+            if bounded:
+                low, extent = Moments.of(y).scaling("unit")
+                y_scale = torch.stack([low + 0.5 / extent, 0.5 / extent])
         roles = [str(source.origin[r]) for r in ("target", "group", "time") if source.origin.get(r) is not None]
         apart = (*roles, *sorted(left_out))
         names = _target_names(source, y_scale)

@@ -21,7 +21,7 @@ from chainrule.data.targets import as_codes, as_numbers
 def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None, seed: int = 0, range: Range = "standard",
             target: TargetKind | Literal["auto"] = "auto", flatten: bool = False, classes: Sequence[str] | None = None,
             weights: Tensor | None = None, rows: Tensor | None = None, limit: int | None = None,
-            open_log: Callable[[str], int] | None = None) -> Data:
+            open_log: Callable[[str], int] | None = None, bounded: bool = False) -> Data:
     """Split, fit the encoder on the training rows, and encode.
 
     `split` holds shares of train, valid and test, or the rows themselves; without it the usual division of a named set is
@@ -50,7 +50,7 @@ def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None
     if kind in ("class", "sign") and not open_ended:
         _refuse_unseen(source, parts)
     maximum = catalog.traits(source).get("maximum")
-    encoder = Encoder.fit(source, parts.train, target=kind, range=range, flatten=flatten,
+    encoder = Encoder.fit(source, parts.train, target=kind, range=range, flatten=flatten, bounded=bounded,
                           classes=names if kind in ("class", "sign") and not open_ended else (), maximum=maximum)
     scaled = None if weights is None else _weights(weights, source, parts.train)
 

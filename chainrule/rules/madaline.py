@@ -7,6 +7,7 @@ Widrow, Lehr & Wan (1990), IJCNN; all in Widrow & Lehr (1990), https://doi.org/1
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -147,7 +148,7 @@ def madaline_iii(net: Net, batch: Batch, *, loss: Loss, disturbance: float = 0.0
     return tree, {"loss": batch.mean(loss.each(net.call("after", len(walked) - 1, walked[-1][1]), batch.y))}  # type: ignore[arg-type]
 
 
-def _madaline(net: Net, name: str) -> torch.nn.Module:
+def _madaline(net: Net, name: str) -> Any:
     """The net's module. Raises InputError where it is no madaline."""
     if not hasattr(net.module, "walk") or not hasattr(net.module, "fire"):
         raise InputError(f"{name} trains a madaline; this is a {type(net.module).__name__}. Use --net madaline, or --rule backprop.")

@@ -40,7 +40,8 @@ class Pocket(_Wandering):
     """The perceptron rule wanders; the net keeps, in its pocket, the weights that made the fewest mistakes.
 
     The first weights it learns go into the pocket whatever they do. Both are counted on the batch at hand, so with a batch of the whole
-    training part this is Gallant's ratchet, and the net's mistakes never grow; with smaller ones the count is a sample. The loss is the perceptron criterion of the weights in the pocket.
+    training part this is Gallant's ratchet, and the net's mistakes never grow; with smaller ones the count is a sample.
+    The loss is the perceptron criterion of the weights in the pocket.
     """
 
     def init(self, net: Net) -> Tree:

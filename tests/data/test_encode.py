@@ -182,3 +182,13 @@ def test_free_text_is_left_out_and_rare_categories_share_no_input():
     assert [note.split("'")[1] for note in encoder.notes] == ["id", "zip"]
     with pytest.raises(InputError, match="no input column is left"):
         prepare(load(frame.select("id", "y")))
+
+
+def test_bounded_targets_lie_between_minus_one_and_one():
+    """The extremes of the training rows are the ends; what is read back is what was given."""
+    data = prepare(load("diabetes"), bounded=True)
+    y = data.train.y
+    assert float(y.min()) == pytest.approx(-1)
+    assert float(y.max()) == pytest.approx(1)
+    given = data.source.targets[data.train.rows].reshape(-1, 1).double()
+    torch.testing.assert_close(data.encoder.unscale(y).double(), given, rtol=1e-5, atol=1e-3)
