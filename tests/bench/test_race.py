@@ -101,11 +101,11 @@ def test_a_side_too_slow_for_whole_repetitions_is_timed_over_one_epoch_and_says_
 
 
 def test_a_slow_side_is_timed_over_as_many_epochs_as_fit_a_quarter(scripted, monkeypatch):
-    """3 s an epoch are 90 s for 30 of them; 24 s are the longest, a quarter is 6 s: two epochs, reckoned to 90 s."""
-    monkeypatch.setitem(Scripted.each, EAGER, 3.0)
+    """1.5 s an epoch are 45 s for 30 of them; 12 s are the longest, a quarter is 3 s: two epochs, reckoned to 45 s."""
+    monkeypatch.setitem(Scripted.each, EAGER, 1.5)
     peer = raced(WHOLE).racers[-1]
     assert peer.units == 2
-    assert peer.seconds == [90.0, 90.0]
+    assert peer.seconds == [45.0, 45.0]
 
 
 def test_what_is_predicted_counts_in_blocks(scripted, monkeypatch):
