@@ -20,7 +20,7 @@ from chainrule.engine.accumulate import MOST_PARTS, out_of_memory
 from chainrule.engine.eager import Advance
 from chainrule.engine.memory import Measured, Memory, about
 from chainrule.engine.plan import FUSED_STEPS, Plan
-from chainrule.engine.trial import Trial, measure, per_step
+from chainrule.engine.trial import Trial, enough, measure, per_step, shortened
 
 WORTH_PLANNING_SECONDS = 3.0
 PAYS_BACK = 2.0                 # a program is made at once only where the time it may save is this many times what making it takes
@@ -107,7 +107,8 @@ def _choose(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> C
         return _asked_for(rule, learner, chunk, planning)
     words = about(planning.identity, learner, chunk)
     known = planning.memory.recall(words)
-    eager = _eager(rule, learner, chunk, planning, known)
+    few = enough(rule, learner, chunk, planning.seed)
+    eager = _eager(rule, learner, few, planning, known)
     total = eager.seconds_per_step * planning.steps_left
     if total < WORTH_PLANNING_SECONDS:
         reason = f"all steps take about {total:.1f} s, so trying others would not pay"
@@ -128,8 +129,8 @@ def _choose(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> C
         elif why_not:
             rejected.append({"plan": candidate.name, "reason": why_not})
         else:
-            best = _compete(rule, learner, chunk, candidate, best, eager.plan, planning, rejected, found)
-    best = _with_threads(rule, learner, chunk, best, eager.plan, planning, rejected, found)
+            best = _compete(rule, learner, chunk if candidate.fused > 1 else few, candidate, best, eager.plan, planning, rejected, found)
+    best = _with_threads(rule, learner, few, best, eager.plan, planning, rejected, found)
     planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(found)[name]} for name in vars(found))))
     measured = 1 + sum(r["reason"].startswith(("slower", "hardly faster")) for r in rejected)
     reason = f"fastest of {measured} measured: {best}" if measured > 1 else f"{best}; no other was worth a trial"
@@ -143,8 +144,9 @@ def change_over(rule: Rule, learner: Learner, chunk: Batch, now: Choice, to: Pla
     found = Measured()
     best = Trial(now.plan, now.advance, now.seconds_per_step)
     eager, candidate = Plan(threads=now.plan.threads), replace(to, threads=now.plan.threads)
-    trial = _compete(rule, learner, chunk, candidate, best, eager, planning, refused, found)
-    trial = _with_threads(rule, learner, chunk, trial, eager, planning, refused, found)
+    few = chunk if candidate.fused > 1 else shortened(chunk, now.seconds_per_step)
+    trial = _compete(rule, learner, few, candidate, best, eager, planning, refused, found)
+    trial = _with_threads(rule, learner, few, trial, eager, planning, refused, found)
     words = about(planning.identity, learner, chunk)
     known = planning.memory.recall(words)
     planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(found)[name]} for name in vars(found))))
@@ -161,7 +163,7 @@ def _compete(rule: Rule, learner: Learner, chunk: Batch, candidate: Plan, best: 
              rejected: list[dict[str, str]], found: Measured, handicap: float = 1.0) -> Trial:
     """The faster of the best so far and a candidate, whose time counts `handicap` times, the other noted."""
     try:
-        trial = measure(rule, learner, chunk, candidate, planning.seed, agree_with=eager)
+        trial = measure(rule, learner, chunk, candidate, planning.seed, agree_with=eager, beat=best.seconds_per_step)
     except PlanRejected as error:
         rejected.append({"plan": candidate.name, "reason": str(error)})
         found.refused[candidate.name] = str(error)

@@ -17,6 +17,9 @@ from chainrule.engine.plan import Plan
 from chainrule.engine.randomness import Aside
 
 TRIAL_SECONDS = 0.25
+CHUNK_SECONDS = 1.0             # a trial passes as many batches at once as take so long, at least two
+LONG_STEP_SECONDS = 0.05        # can be timed singly, even on a machine that others use
+HOPELESS = 2.0                  # times the best's time for such a step, and a plan is not tried any further
 BF16_TOLERANCE = 0.1
 ROUNDINGS = 3.0                 # a plan may be off by so many times what rounding the weights once does to eager
 MOST_ROUNDING = 0.02            # but never by more than this
@@ -40,13 +43,37 @@ def per_step(seconds: float) -> str:
     return f"{1e6 * seconds:.0f} us a step" if seconds < 1e-3 else f"{1e3 * seconds:.1f} ms a step"
 
 
-def measure(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: int, agree_with: Plan | None = None) -> Trial:
-    """Build `plan` and time it on a copy of the learner. Raises PlanRejected if it fails, or disagrees with `agree_with`."""
+def enough(rule: Rule, learner: Learner, chunk: Batch, seed: int) -> Batch:
+    """As many batches of `chunk` as a trial needs: where one step takes long, a few can be told apart and compared."""
+    try:
+        seconds, _ = _step_seconds(rule, learner, chunk, Plan(), seed, repeats=1)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        return chunk
+    return shortened(chunk, seconds)
+
+
+def shortened(chunk: Batch, seconds_per_step: float) -> Batch:
+    """The batches that a trial passes at once where a step takes so long."""
+    return chunk.rows(0, max(2, int(CHUNK_SECONDS / max(seconds_per_step, 1e-9))))
+
+
+def measure(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: int, agree_with: Plan | None = None,
+            beat: float = math.inf) -> Trial:
+    """Build `plan` and time it on a copy of the learner. Raises PlanRejected if it fails, or disagrees with `agree_with`.
+
+    Where `beat` seconds a step is long, a plan that needs no making and is far from it is neither timed nor compared any further.
+    """
     trial = copied(learner)
     aside = Aside(seed, learner.net.device)
     began = time.perf_counter()
     with aside:
         try:
+            if not plan.programmed and LONG_STEP_SECONDS < beat < math.inf:
+                seconds, advance = _step_seconds(rule, learner, chunk, plan, seed, repeats=2)
+                if seconds > HOPELESS * beat:
+                    return Trial(plan, advance, seconds)
             advance = plan.build(rule, trial, chunk)
             trial, _ = advance(trial, chunk)
             _wait(learner.net.device)
@@ -68,6 +95,19 @@ def measure(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: int, a
         torch.set_num_threads(plan.threads)  # the plan it was compared with may have set others
     with Aside(seed, learner.net.device):
         return Trial(plan, advance, _seconds_per_step(advance, trial, chunk, learner.net.device), compiling)
+
+
+def _step_seconds(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: int, repeats: int) -> tuple[float, Advance]:
+    """What the last of so many steps over the first batch takes, and what took it."""
+    trial, first, seconds = copied(learner), chunk.rows(0, 1), 0.0
+    with Aside(seed, learner.net.device):
+        advance = plan.build(rule, trial, first)
+        for _ in range(repeats):
+            began = time.perf_counter()
+            trial, _reports = advance(trial, first)
+            _wait(learner.net.device)
+            seconds = time.perf_counter() - began
+    return seconds, advance
 
 
 def sensitivity(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: int) -> float:

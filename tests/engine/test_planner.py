@@ -213,6 +213,32 @@ def test_the_fastest_plan_is_taken_and_the_others_are_named(monkeypatch):
     assert choice.reason == "fastest of 3 measured: 1.0 ms a step"
 
 
+@pytest.mark.parametrize(("long_step", "passed"), [(0.0, []), (1e9, [3, 3])])
+def test_a_plan_far_behind_is_not_tried_any_further_where_steps_are_long(monkeypatch, long_step, passed):
+    """Where they are short, a single one says nothing: all three batches are run, once to compare and once to time."""
+    ran = []
+
+    def counting(rule):
+        def advance(one, few):
+            ran.append(len(few))
+            return eager(rule.step)(one, few)
+
+        return advance
+
+    planted(monkeypatch, lambda plan: plan.channels_last, counting)
+    monkeypatch.setattr(trial, "_step_seconds", lambda rule, one, few, plan, *_, **__: (99.0 if plan.channels_last else 1e-3, None))
+    monkeypatch.setattr(trial, "LONG_STEP_SECONDS", long_step)
+    choice = decide(precision="fp32", batches=chunk(3, rows=3, shape=(2, 6, 6)))
+    assert ran == passed
+    assert ("slower: 99000.0 ms a step" in str(choice.rejected)) == (not passed)
+
+
+@pytest.mark.parametrize(("seconds", "batches"), [(5.0, 2), (0.3, 3), (1e-3, 10)])
+def test_a_trial_passes_as_many_batches_as_a_second_holds(monkeypatch, seconds, batches):
+    monkeypatch.setattr(trial, "_step_seconds", lambda *_, **__: (seconds, None))
+    assert len(trial.enough(descend(), learner(dense(), descend()), chunk(10), 0)) == batches
+
+
 def test_compiling_is_not_tried_where_it_cannot_pay(monkeypatch):
     times(monkeypatch, {"eager": 1e-3, "eager+channels-last": 2e-3, "fused": 1e-9})
     assert decide(precision="fp32").plan.name == "fused"
