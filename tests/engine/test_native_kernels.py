@@ -41,6 +41,7 @@ void backward_weight(const long *n, const real *x, const long *xs, const real *d
 long forward_scratch(const long *n) { return cr_conv2d_scratch(conv(n)); }
 long backward_input_scratch(const long *n) { return cr_conv2d_backward_input_scratch(conv(n)); }
 long backward_weight_scratch(const long *n) { return cr_conv2d_backward_weight_scratch(conv(n)); }
+long tiled(const long *n) { return cr_win_forward(conv(n)); }
 void max_pool(const long *n, const real *x, const long *xs, real *y, const long *ys, unsigned char *arg) {
     cr_maxpool2d(pool(n), x, strides(xs), y, strides(ys), arg);
 }
@@ -214,7 +215,20 @@ def convolutions(draw):
     return draw(st.integers(1, 4)), c, h, w, o, *kernel, *stride, *pad, *dil
 
 
-@given(sizes=convolutions(), layouts=st.tuples(*[LAYOUTS] * 3), biased=st.booleans(), generator=st.randoms(use_true_random=False))
+@st.composite
+def tiled_convolutions(draw):
+    """The same for kernels that go by tiles of pixels: whole vectors of channels, enough tiles, edges that cut tiles off."""
+    kernel, c, o = draw(st.sampled_from([3, 5])), *(draw(st.sampled_from([16, 32, 48])) for _ in "co")
+    pads, image = [draw(st.integers(0, kernel)) for _ in "hw"], [draw(st.integers(8, 17)) for _ in "hw"]
+    outputs = 7 - kernel
+    tiles = math.prod(-(-(side + 2 * pad - kernel + 1) // outputs) for side, pad in zip(image, pads, strict=True))
+    return -(-64 // tiles) + draw(st.integers(0, 1)), c, *image, o, kernel, kernel, 1, 1, *pads, 1, 1
+
+
+@given(sizes=st.one_of(convolutions(), tiled_convolutions()), layouts=st.tuples(*[LAYOUTS] * 3), biased=st.booleans(),
+       generator=st.randoms(use_true_random=False))
+@example(sizes=(2, 32, 14, 14, 64, 5, 5, 1, 1, 2, 2, 1, 1), layouts=("columns", "rows", "columns"), biased=True, generator=random.Random(0))
+@example(sizes=(5, 16, 13, 15, 24, 3, 3, 1, 1, 1, 1, 1, 1), layouts=("columns", "rows", "apart"), biased=True, generator=random.Random(0))
 @example(sizes=(3, 256, 6, 5, 9, 3, 3, 1, 1, 1, 1, 1, 1), layouts=("columns", "rows", "columns"), biased=True, generator=random.Random(0))
 @example(sizes=(2, 3, 9, 8, 256, 3, 2, 2, 3, 1, 0, 2, 1), layouts=("rows", "rows", "apart"), biased=False, generator=random.Random(0))
 @FEW
@@ -264,8 +278,21 @@ def test_more_threads_share_the_work_and_repeat_to_the_bit(made):
     alone, shared = outcome(made["one thread"]), outcome(made["two threads"])
     for one, two, again in zip(alone, shared, outcome(made["two threads"]), strict=True):
         assert torch.equal(two, again)
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-5 * float(one.abs().max()))
     assert not torch.equal(alone[2], shared[2])  # the sums of two threads were added: the work was shared
+
+
+@given(sizes=tiled_convolutions())
+@settings(max_examples=20, deadline=None, derandomize=True)
+def test_what_goes_by_tiles(made, sizes):
+    """Sizes meant to be tiled are, and none whose taps are further apart, whose channels are no whole vectors, or whose tiles are few."""
+    tiled = made["one thread"].library.tiled
+
+    def asked(sizes):
+        return tiled((ctypes.c_long * 13)(*sizes))
+
+    assert asked(sizes)
+    assert not any(asked((*sizes[:at], other, *sizes[at + 1:])) for at, other in ((0, 0), (1, 17), (4, 3), (5, 4), (7, 2), (12, 2)))
 
 
 @st.composite

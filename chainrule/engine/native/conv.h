@@ -73,6 +73,8 @@ CR_ONCE void cr_correlate(const cr_scan *s, const cr_frame *f, const real *image
     }
 }
 
+#include "winograd.h"
+
 static inline long cr_conv_threads(cr_conv s) {
     return (double)s.n * cr_out_h(s) * cr_out_w(s) * s.o * s.c * s.kh * s.kw > CR_ALONE ? cr_max(cr_min(CR_THREADS, s.n), 1) : 1;
 }
@@ -80,25 +82,44 @@ static inline long cr_conv_threads(cr_conv s) {
 CR_INLINE cr_frame cr_frame_forward(cr_conv s) {
     return cr_framed(s.c, s.h, s.w, s.pad_h, s.pad_w, (cr_out_h(s) - 1) * s.stride_h + s.dil_h * (s.kh - 1) + 1, s.w + 2 * s.pad_w);
 }
+/* Whether the sums go by tiles of pixels (winograd.h). */
+CR_INLINE int cr_apart_by_one(cr_conv s) { return s.stride_h == 1 && s.stride_w == 1 && s.dil_h == 1 && s.dil_w == 1; }
+CR_INLINE int cr_win_forward(cr_conv s) {
+    return cr_apart_by_one(s) && cr_win_fits(s.n, cr_out_h(s), cr_out_w(s), s.kh, s.kw, s.c, s.o);
+}
+
+/* Packed weights, then what each thread has to itself: an image and room for tiles. */
+typedef struct { int win; cr_frame frame; long packed, each; } cr_room;
+CR_INLINE cr_room cr_room_for(int win, cr_frame f, long rows, long cols, long taps, long depth, long in, long out) {
+    if (win) f = cr_win_frame(f, rows, cols, taps);
+    return (cr_room){win, f, win ? cr_win_panels_size(in, out) : cr_panels_size(depth, out),
+                     cr_frame_size(&f) + (win ? cr_round(cr_win_size(&f)) : 0)};
+}
+CR_INLINE cr_room cr_room_forward(cr_conv s) {
+    return cr_room_for(cr_win_forward(s), cr_frame_forward(s), cr_out_h(s), cr_out_w(s), s.kh, s.kh * s.kw * s.c, s.c, s.o);
+}
 
 static inline long cr_conv2d_scratch(cr_conv s) {
-    const cr_frame f = cr_frame_forward(s);
-    return cr_panels_size(s.kh * s.kw * s.c, s.o) + CR_THREADS * cr_frame_size(&f);
+    const cr_room r = cr_room_forward(s);
+    return r.packed + CR_THREADS * r.each;
 }
 
 CR_ONCE void cr_conv2d(cr_conv s, const real *x, cr_strides xs, const real *w, cr_strides ws, const real *bias, real *y, cr_strides ys,
                        real *scratch) {
-    const cr_frame f = cr_frame_forward(s);
+    const cr_room r = cr_room_forward(s);
     const cr_taps taps = {s.kh, s.kw, ws.h, ws.w, s.c, ws.c, s.o, ws.n};
     const cr_scan scan = {cr_out_h(s), cr_out_w(s), s.stride_h, s.stride_w, s.kh, s.kw, s.dil_h, s.dil_w};
-    real *images = scratch + cr_panels_size(s.kh * s.kw * s.c, s.o);
     const long threads = cr_conv_threads(s);
-    cr_pack_taps(&taps, w, scratch);
+    if (r.win) cr_win_pack(&taps, w, scratch);
+    else cr_pack_taps(&taps, w, scratch);
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
     for (long t = 0; t < threads; t++)
         for (long n = t * s.n / threads; n < (t + 1) * s.n / threads; n++) {
-            const real *image = cr_enframe(&f, x + n * xs.n, xs, images + t * cr_frame_size(&f));
-            cr_correlate(&scan, &f, image, scratch, s.o, bias, y + n * ys.n, ys.h, ys.w, ys.c);
+            real *const own = scratch + r.packed + t * r.each;
+            const real *image = cr_enframe(&r.frame, x + n * xs.n, xs, own);
+            real *at = y + n * ys.n;
+            if (r.win) cr_win_correlate(&scan, &r.frame, image, scratch, s.o, bias, at, ys.h, ys.w, ys.c, own + cr_frame_size(&r.frame));
+            else cr_correlate(&scan, &r.frame, image, scratch, s.o, bias, at, ys.h, ys.w, ys.c);
         }
 }
 
@@ -124,14 +145,20 @@ CR_INLINE cr_frame cr_frame_backward(cr_conv s) {
                      (s.w - 1 + s.pad_w) / s.stride_w + 1 + left);
 }
 
+CR_INLINE cr_room cr_room_backward(cr_conv s) {
+    const int win = cr_apart_by_one(s) && cr_win_fits(s.n, s.h, s.w, s.kh, s.kw, s.o, s.c);
+    return cr_room_for(win, cr_frame_backward(s), s.h, s.w, s.kh, s.kh * s.kw * s.o, s.o, s.c);
+}
+
 static inline long cr_conv2d_backward_input_scratch(cr_conv s) {
-    const cr_frame f = cr_frame_backward(s);
-    return cr_panels_size(s.kh * s.kw * s.o, s.c) + CR_THREADS * cr_frame_size(&f);
+    const cr_room r = cr_room_backward(s);
+    return r.packed + CR_THREADS * r.each;
 }
 
 /* A stride leaves dx in stride_h x stride_w interleaved images, each with taps of its own: pack these, or apply them to an `image`. */
-CR_ONCE void cr_each_phase(cr_conv s, const cr_frame *f, const real *w, cr_strides ws, real *packed, const real *image, real *dx,
-                           cr_strides xs) {
+CR_ONCE void cr_each_phase(cr_conv s, const cr_room *r, const real *w, cr_strides ws, real *packed, const real *image, real *dx,
+                           cr_strides xs, real *work) {
+    const cr_frame *const f = &r->frame;
     for (long a = 0; a < s.stride_h; a++)
         for (long b = 0; b < s.stride_w; b++) {
             const cr_phase v = cr_phase_of(a, s.h, s.kh, s.stride_h, s.pad_h, s.dil_h);
@@ -140,11 +167,15 @@ CR_ONCE void cr_each_phase(cr_conv s, const cr_frame *f, const real *w, cr_strid
                 const cr_scan scan = {v.lines, u.lines, 1, 1, u.count ? v.count : 0, u.count, v.gap, u.gap};
                 const long row = cr_phase_begin(&v, s.stride_h, s.pad_h, s.dil_h) + f->top;
                 const long col = cr_phase_begin(&u, s.stride_w, s.pad_w, s.dil_w) + f->left;
-                cr_correlate(&scan, f, image + (row * f->cols + col) * f->pixel, packed, s.c, NULL, dx + v.first * xs.h + u.first * xs.w,
-                             s.stride_h * xs.h, s.stride_w * xs.w, xs.c);
+                const real *from = image + (row * f->cols + col) * f->pixel;
+                real *into = dx + v.first * xs.h + u.first * xs.w;
+                if (r->win) cr_win_correlate(&scan, f, from, packed, s.c, NULL, into, xs.h, xs.w, xs.c, work);
+                else cr_correlate(&scan, f, from, packed, s.c, NULL, into, s.stride_h * xs.h, s.stride_w * xs.w, xs.c);
             } else {
                 const cr_taps taps = {v.count, u.count, -v.every * ws.h, -u.every * ws.w, s.o, ws.n, s.c, ws.c};
-                cr_pack_taps(&taps, w + v.last * ws.h + u.last * ws.w, packed);
+                const real *last = w + v.last * ws.h + u.last * ws.w;
+                if (r->win) cr_win_pack(&taps, last, packed);
+                else cr_pack_taps(&taps, last, packed);
             }
             packed += v.count * u.count * s.o * cr_ceil(s.c, CR_NR) * CR_NR;
         }
@@ -153,15 +184,15 @@ CR_ONCE void cr_each_phase(cr_conv s, const cr_frame *f, const real *w, cr_strid
 /* dx: dy against the turned weights. */
 CR_ONCE void cr_conv2d_backward_input(cr_conv s, const real *dy, cr_strides ys, const real *w, cr_strides ws, real *dx, cr_strides xs,
                                       real *scratch) {
-    const cr_frame f = cr_frame_backward(s);
-    real *images = scratch + cr_panels_size(s.kh * s.kw * s.o, s.c);
+    const cr_room r = cr_room_backward(s);
     const long threads = cr_conv_threads(s);
-    cr_each_phase(s, &f, w, ws, scratch, NULL, NULL, xs);
+    cr_each_phase(s, &r, w, ws, scratch, NULL, NULL, xs, NULL);
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
     for (long t = 0; t < threads; t++)
         for (long n = t * s.n / threads; n < (t + 1) * s.n / threads; n++) {
-            const real *image = cr_enframe(&f, dy + n * ys.n, ys, images + t * cr_frame_size(&f));
-            cr_each_phase(s, &f, NULL, ws, scratch, image, dx + n * xs.n, xs);
+            real *const own = scratch + r.packed + t * r.each;
+            const real *image = cr_enframe(&r.frame, dy + n * ys.n, ys, own);
+            cr_each_phase(s, &r, NULL, ws, scratch, image, dx + n * xs.n, xs, own + cr_frame_size(&r.frame));
         }
 }
 
@@ -170,9 +201,9 @@ CR_INLINE long cr_group(cr_conv s) { return cr_max(cr_min(256 / cr_max(cr_out_h(
 CR_INLINE long cr_dy_size(cr_conv s) { return cr_panels_size(cr_out_h(s) * cr_out_w(s), s.o); }
 CR_INLINE long cr_sums_size(cr_conv s) { return cr_round((s.kh * s.kw * s.c + 1) * cr_max(s.o, CR_VL)); }
 
-static inline long cr_conv2d_backward_weight_scratch(cr_conv s) {
+CR_INLINE long cr_sums_each(cr_conv s) {
     const cr_frame f = cr_frame_forward(s);
-    return CR_THREADS * (cr_group(s) * (cr_frame_size(&f) + cr_dy_size(s)) + cr_sums_size(s));
+    return cr_group(s) * (cr_frame_size(&f) + cr_dy_size(s)) + cr_sums_size(s);
 }
 
 /* The share of images `from` to `until`: sums (tap row, tap column, input channel, output channel), then the bias's. */
@@ -219,10 +250,50 @@ CR_ONCE void cr_weight_sums(cr_conv s, long from, long until, const real *x, cr_
     }
 }
 
+/* The same by tiles: sums at the six by six points, (spot, input channel, output channel), then the bias's. */
+typedef struct { cr_frame x, dy; long sums, each; } cr_tap_room;
+CR_INLINE cr_tap_room cr_tap_room_for(cr_conv s) {
+    const long oh = cr_out_h(s), ow = cr_out_w(s), m = CR_WIN + 1 - s.kh;
+    cr_tap_room r = {cr_win_frame(cr_frame_forward(s), oh, ow, s.kh), cr_framed(s.o, oh, ow, 0, 0, cr_ceil(oh, m) * m, cr_ceil(ow, m) * m),
+                     cr_round(CR_WIN_SPOTS * s.c * s.o + s.o), 0};
+    r.each = r.sums + cr_frame_size(&r.x) + cr_frame_size(&r.dy) + cr_round(cr_win_gathered_size(s.c, s.o));
+    return r;
+}
+CR_INLINE int cr_win_backward_weight(cr_conv s) { return cr_win_forward(s) && s.c * s.o <= 16384; }
+
+static inline long cr_conv2d_backward_weight_scratch(cr_conv s) {
+    return CR_THREADS * (cr_win_backward_weight(s) ? cr_tap_room_for(s).each : cr_sums_each(s));
+}
+
+CR_ONCE void cr_tap_sums(cr_conv s, const cr_tap_room *r, long from, long until, const real *x, cr_strides xs, const real *dy,
+                         cr_strides ys, int biased, real *own) {
+    real *const bias = own + CR_WIN_SPOTS * s.c * s.o, *const image = own + r->sums, *const turned = image + cr_frame_size(&r->x);
+    cr_gathered g = {s.c, s.o, 0, own, turned + cr_frame_size(&r->dy)};
+    memset(own, 0, (size_t)r->sums * sizeof(real));
+    for (long n = from; n < until; n++) {
+        const real *p = cr_enframe(&r->x, x + n * xs.n, xs, image), *q = cr_enframe(&r->dy, dy + n * ys.n, ys, turned);
+        for (long i = 0; biased && i < r->dy.rows * r->dy.cols; i++)
+            for (long v = 0; v < s.o; v += CR_VL) cr_store(bias + v, cr_load(bias + v) + cr_load(q + i * r->dy.pixel + v));
+        cr_win_gather(s.kh, &r->x, p, &r->dy, q, &g);
+    }
+    cr_win_add(&g);
+}
+
 CR_ONCE void cr_conv2d_backward_weight(cr_conv s, const real *x, cr_strides xs, const real *dy, cr_strides ys, real *dw, cr_strides ws,
                                        real *db, real *scratch) {
-    const long threads = cr_conv_threads(s), size = cr_sums_size(s), wide = cr_max(s.o, CR_VL);
-    const long each = cr_conv2d_backward_weight_scratch(s) / CR_THREADS;
+    const long threads = cr_conv_threads(s);
+    if (cr_win_backward_weight(s)) {
+        const cr_tap_room r = cr_tap_room_for(s);
+#pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
+        for (long t = 0; t < threads; t++)
+            cr_tap_sums(s, &r, t * s.n / threads, (t + 1) * s.n / threads, x, xs, dy, ys, db != NULL, scratch + t * r.each);
+        for (long t = 1; t < threads; t++)
+            for (long i = 0; i < r.sums; i++) scratch[i] += scratch[t * r.each + i];
+        cr_win_unpack(s.kh, s.c, s.o, scratch, dw, ws.n, ws.c, ws.h, ws.w);
+        for (long o = 0; db && o < s.o; o++) db[o] = scratch[CR_WIN_SPOTS * s.c * s.o + o];
+        return;
+    }
+    const long size = cr_sums_size(s), wide = cr_max(s.o, CR_VL), each = cr_sums_each(s);
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
     for (long t = 0; t < threads; t++)
         cr_weight_sums(s, t * s.n / threads, (t + 1) * s.n / threads, x, xs, dy, ys, db != NULL, scratch + t * size,

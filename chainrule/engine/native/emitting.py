@@ -47,7 +47,7 @@ def emit(low: Lowering, finals: list[tuple[Buffer, Buffer]], threads: int) -> So
     kernels = arranged(low.kernels, finals)
     real = next((b.dtype for b in low.learner if b.dtype in REAL), torch.float32)
     places, size = arena(kernels, ALIGN)
-    program = _Program(low, real, threads, places)
+    program = _Program(real, threads, places)
     body = [line for k in kernels for line in program.called(k)]
     defines = (["#define CR_DOUBLE"] if real == torch.float64 else []) + [f"#define CR_THREADS {threads}"]
     names = [("learner", low.learner), ("batch", low.batch), ("draw", low.draws), ("constant", [b for b, _ in low.constants]),
@@ -78,7 +78,7 @@ def _name(buffer: Buffer) -> str:
 class _Program:
     """Functions by their text, so that kernels that differ in their pointers alone are written and compiled once."""
 
-    def __init__(self, low: Lowering, real: torch.dtype, threads: int, places: dict[Buffer, int]):
+    def __init__(self, real: torch.dtype, threads: int, places: dict[Buffer, int]):
         self.real, self.threads, self.places = real, threads, places
         self.functions: list[str] = []
         self.made: dict[str, str] = {}

@@ -46,8 +46,8 @@
  * place off, exp and log 1:
  *   real cr_exp(real), cr_expm1(real), cr_log(real), cr_log1p(real), cr_tanh(real), cr_sigmoid(real);
  *
- * Include only this file; it includes tile.h, matmul.h, conv.h, pool.h and maths.h, which lie beside it (-I this folder; a cache of
- * programs hashes all of them).
+ * Include only this file; it includes tile.h, matmul.h, conv.h, winograd.h, pool.h and maths.h, which lie beside it (-I this folder; a
+ * cache of programs hashes all of them).
  */
 
 #include <math.h>

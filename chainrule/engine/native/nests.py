@@ -149,14 +149,14 @@ class Nest:
             self.indent -= 1
             self._say("}")
 
-    def _nest(self, begin: int, end: int, clause: str = "") -> None:
+    def _nest(self, begin: int, end: int) -> None:
         """Loops number `begin` to `end`: the outermost shared by threads where that pays, the innermost of all vectorised."""
         for i in range(begin, end):
             inner = i == len(self.order) - 1
             # A loop whose every iteration stores elsewhere may be vectorised whatever the compiler can prove.
             simd = inner and not self.loop.sequential and self.loop.space[self.order[i]] >= SHORT and not self._indirect()
             share = self.shared and i == 0 and self.outer > 0 and self.loop.space[self.order[0]] >= self.threads
-            words = ["omp", *(["parallel for"] if share else []), *(["simd"] if simd else []), *([clause] if clause and simd else []),
+            words = ["omp", *(["parallel for"] if share else []), *(["simd"] if simd else []),
                      *(["schedule(static) num_threads(CR_THREADS)"] if share else [])]
             self._open(i, f"#pragma {' '.join(words)}" if len(words) > 1 else "")
 

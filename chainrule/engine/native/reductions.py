@@ -15,34 +15,10 @@ from chainrule.engine.native.tracing import aten
 from chainrule.engine.native.views import View
 
 
-@handles(aten.sum)
-def sum_(low: Lowering, node: Any) -> View:
-    return _reduced(low, node, "sum", _over(node))
-
-
-@handles(aten.prod)
-def prod(low: Lowering, node: Any) -> View:
-    return _reduced(low, node, "prod", _over(node))
-
-
-@handles(aten.amax)
-def amax(low: Lowering, node: Any) -> View:
-    return _reduced(low, node, "amax", _over(node))
-
-
-@handles(aten.amin)
-def amin(low: Lowering, node: Any) -> View:
-    return _reduced(low, node, "amin", _over(node))
-
-
-@handles(aten.any)
-def any_(low: Lowering, node: Any) -> View:
-    return _reduced(low, node, "any", _over(node))
-
-
-@handles(aten.all)
-def all_(low: Lowering, node: Any) -> View:
-    return _reduced(low, node, "all", _over(node))
+@handles(aten.sum, aten.prod, aten.amax, aten.amin, aten.any, aten.all)
+def gathered(low: Lowering, node: Any) -> View:
+    """One number from all along the axes."""
+    return _reduced(low, node, node.target.overloadpacket.__name__, _over(node))
 
 
 @handles(aten.argmax, aten.argmin)
