@@ -18,6 +18,7 @@ import torch
 
 from chainrule import __version__
 from chainrule.core.errors import InputError
+from chainrule.engine.memory import processor
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results.md"
@@ -67,7 +68,7 @@ def ratio(ours: Sequence[float], peer: Sequence[float]) -> Spread:
 def machine() -> list[str]:
     """What the numbers were measured on: processor, cores, system, versions, and how busy it was."""
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return [f"{_processor()}, {os.cpu_count()} cores, {gigabytes:.0f} GB, {platform.system()}, load {os.getloadavg()[0]:.1f} at the end",
+    return [f"{processor()}, {os.cpu_count()} cores, {gigabytes:.0f} GB, {platform.system()}, load {os.getloadavg()[0]:.1f} at the end",
             f"{time.strftime('%Y-%m-%d')}, chainrule {__version__}{_commit()}, torch {torch.__version__}, "
             f"Python {platform.python_version()}"]
 
@@ -131,14 +132,6 @@ def features() -> str:
     flags = set(found.group(1).split()) if found else set()
     told = " ".join(shown for flag, shown in INSTRUCTIONS.items() if flag in flags) or "instruction sets unknown"
     return told if {"avx512_bf16", "amx_bf16"} & flags else f"{told}, no native bfloat16"
-
-
-def _processor() -> str:
-    try:
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        found = None
-    return found.group(1).strip() if found else platform.processor() or platform.machine()
 
 
 def _commit() -> str:

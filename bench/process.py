@@ -35,7 +35,6 @@ class Worker:
         command = [sys.executable, "-m", "bench.worker", name, work, variant, "quick" if quick else "full"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr, cwd=home,
                                         env=environment(name, home, cuda))
-        self.born = time.perf_counter()
 
     def ready(self) -> None:
         """Wait until the data are read and the net is built."""

@@ -29,7 +29,7 @@ def make(path: Path, rows: int, columns: int) -> None:
     frame.with_columns((pl.col("c0") * pl.col("c1") + pl.col("c2") / 2 > 0).cast(pl.Int8).alias("y")).sink_parquet(path)
 
 
-def child(folder: str, rows: int, columns: int) -> None:
+def child(folder: str, rows: int) -> None:
     """In a process of its own, with its cache in `folder`: pack, split, read an epoch, train some steps. Prints seconds and peaks."""
     os.environ["HOME"] = folder
     from chainrule import api, data
@@ -66,7 +66,7 @@ def main(rows: int = 20_000_000, columns: int = 50, record: bool = False) -> Non
             n = rows // share
             path = Path(folder) / f"{n}.parquet"
             python(f"from pathlib import Path; from bench.stream import make; make(Path({str(path)!r}), {n}, {columns})")
-            told = python(f"from bench.stream import child; child({folder!r}, {n}, {columns})")
+            told = python(f"from bench.stream import child; child({folder!r}, {n})")
             found[n] = {"file": path.stat().st_size, **json.loads(told)}
             path.unlink()
             shutil.rmtree(Path(folder) / ".cache")

@@ -1,4 +1,4 @@
-"""The Python interface: load, train, events, resume, repeat, compare; the command line calls nothing else."""
+"""The Python interface: load, train, events, resume, repeat, sweep; the command line calls nothing else."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ from chainrule.sweeps import Own, Sweep, go_on, sweep_over
 
 
 def load(what: Any = "digits", *, target: str | int | None = None, data_dir: str | Path | None = None, group: str | None = None,
-         time: str | None = None, stream: bool | None = None) -> Source:
+         time: str | None = None, weight: str | int | None = None, stream: bool | None = None) -> Source:
     """Data by name, path, arrays or frame, unsplit. Raises InputError that says what is missing or wrong.
 
+    `target`, `group`, `time` and `weight` name columns of a table; `weight` holds how much each row counts in training.
     `stream` keeps the rows of a Parquet or NPY file or a folder of images on disk; left open, where they would fill a quarter of memory.
     """
     from chainrule import data
 
-    return data.load(what, target=target, data_dir=data_dir, group=group, time=time, stream=stream)
+    return data.load(what, target=target, data_dir=data_dir, group=group, time=time, weight=weight, stream=stream)
 
 
 @overload
@@ -95,9 +96,17 @@ def resume(path: str | Path | Run, *, progress: bool = True, sinks: Iterable[Sin
 def repeat(path: str | Path | Run, *, progress: bool = True) -> tuple[bool, float]:
     """Run it again from `run.json` alone, under its plan; whether the best weights are the same bits, and the largest difference.
 
-    Raises InputError where the run did not end by itself: there is nothing to compare with yet.
+    Snapshots are compared as well. Of a committee, all members are run again. Raises InputError where a run did not end by itself:
+    there is nothing to compare with yet.
     """
-    run = path if isinstance(path, Run) else Run(path)
+    from chainrule.committees import open_run
+
+    found = [_again(run, progress) for run in (path if isinstance(path, Run) else open_run(path)).trained]
+    return all(same for same, _ in found), max(difference for _, difference in found)
+
+
+def _again(run: Run, progress: bool) -> tuple[bool, float]:
+    """Whether a run repeated has the same weights, and the largest difference."""
     ended = next((e for e in reversed(run.events) if isinstance(e, Finished)), None)
     if ended is None or ended.reason not in ("budget", "patience"):
         raise InputError(f"{run.path} has not finished. Finish it with chainrule resume {run.path}, then repeat it.")
@@ -105,10 +114,13 @@ def repeat(path: str | Path | Run, *, progress: bool = True) -> tuple[bool, floa
     again.options = replace(again.options, seconds=None, steps=ended.steps if run.options.seconds else run.options.steps)
     sinks: list[Sink] = watching(progress, ())
     tell(started(again, "", at=0, resumed=False), sinks)
-    for event in again.events(made=[{**one, "later": []} for one in run.record["plan"]], at=1):
+    training = again.training(made=[{**one, "later": []} for one in run.record["plan"]], at=1)
+    for event in training.run():
         tell(event, sinks)
     close(sinks)
-    pairs = [(run.job.net.tensors[name].detach(), t.detach()) for name, t in again.net.tensors.items()]
+    nets = [(run.job.net.tensors, again.net.tensors)]
+    nets += [(one.job.net.tensors, kept) for one, kept in zip(run.snapshots if training.kept else [], training.kept.values(), strict=True)]
+    pairs = [(first[name].detach(), t.detach()) for first, second in nets for name, t in second.items()]
     difference = max((float((a.double() - b.double()).abs().max()) for a, b in pairs if a.numel()), default=0.0)
     return all(torch.equal(a, b) for a, b in pairs), difference
 
@@ -124,9 +136,12 @@ def events(data: Any = "digits", *, net: str | nn.Module | None = None, loss: Lo
 
 
 def as_source(data: Any, options: Options, data_dir: str | Path | None = None) -> Source:
-    if isinstance(data, Source):
-        return data
-    return load(data, target=options.target, data_dir=data_dir, group=options.group, time=options.time)
+    if not isinstance(data, Source):
+        return load(data, target=options.target, data_dir=data_dir, group=options.group, time=options.time, weight=options.weight)
+    if options.weight is not None and data.origin.get("weight") != options.weight:
+        raise InputError(f"expected data whose column '{options.weight}' is still to be taken out; got {data.name}, which is loaded "
+                         f"already. Name it there: cr.load(..., weight='{options.weight}').")
+    return data
 
 
 def _go(path: Path, job: Job, reading: float, progress: bool, sinks: Iterable[Sink], stop: Stop | None) -> Run:
@@ -136,6 +151,8 @@ def _go(path: Path, job: Job, reading: float, progress: bool, sinks: Iterable[Si
         recording.begin()
         for event in job.events(recording.store, stop, at=recording.next_at, made=recording.record.get("plan")):
             recording.tell(event)
+    except Interrupted as error:
+        raise Interrupted(f"{error} Go on with: chainrule resume {path}", error.signal) from None
     finally:
         recording.close()
     finished = recording.finish(reading)

@@ -44,6 +44,9 @@ def boost(data: Any = "digits", *, rounds: int = ROUNDS_AT_MOST, by: str = BY, s
     asked = Options.from_json({**options, "net": net}).checked()
     _check(rounds, by, shrinkage, net, asked)
     source = api.as_source(data, asked, data_dir)
+    if source.weights is not None:
+        raise InputError(f"Boosting weighs the rows of {source.name} itself; got weights from the column '{source.origin.get('weight')}'. "
+                         "Leave --weight out, or use chainrule train.")
     base = build(source, asked)
     if base.data.task == "none" or (by == "samme" and base.data.task != "classification"):
         raise InputError(f"boost --by {by} needs {'classes' if by == 'samme' else 'targets'} to predict; {source.name} has "
@@ -66,7 +69,7 @@ def boost(data: Any = "digits", *, rounds: int = ROUNDS_AT_MOST, by: str = BY, s
             members.append(run)
             checkpoint.write(folder.path / ROUNDS, {series.kept_name: torch.stack(series.kept)}, {"kind": "rounds"})
             made = found(folder, how=by, by=series.by, members=members, base=members[0].job if by == "samme" else base,
-                         net=f"{by} of {len(members)}", data=source, **series.record)
+                         net=f"{by} of {len(members)} nets", data=source, **series.record)
     if made is None:
         raise ChainruleError(f"The first net, {folder.path / 'round-1'}, is no better than a guess: {said}. Give it more --epochs, or a "
                              "larger --net.")

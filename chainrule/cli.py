@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +19,7 @@ from chainrule.cooking import recipe
 from chainrule.core.errors import ChainruleError, InputError, suggest
 from chainrule.electing import boosting_command, committee
 from chainrule.inspecting import commands as inspecting
-from chainrule.sweeping import command
+from chainrule.sweeping import OWN, command
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train every network of the neural-network canon on your own data: fast, visibly and honestly.")
@@ -48,14 +51,17 @@ def train(
     batch: Annotated[int | None, option("Samples a step.")] = None,
     target: Annotated[str | None, option("The column to predict.")] = None,
     split: Annotated[str | None, option("E.g. train=.7,valid=.15,test=.15.")] = None,
+    split_seed: Annotated[int | None, option("What the division follows from; --seed where left out.")] = None,
     group: Annotated[str | None, option("A column whose groups are never divided between parts.")] = None,
     time: Annotated[str | None, option("A column to split by: train on the past, test on the future.")] = None,
+    weight: Annotated[str | None, option("A column that says how much each row counts in training.")] = None,
     classes: Annotated[str | None, option("Keep these classes only, e.g. 3,8.")] = None,
     fold: Annotated[str | None, option("Validate on one of k parts of what is not test, e.g. 1/5.")] = None,
     bootstrap: Annotated[int | None, option("Train on rows drawn with replacement, sample number N.")] = None,
     class_weights: Annotated[str | None, option("How much each class counts in training: balanced, or e.g. yes=5,no=1.")] = None,
     constraint: Annotated[str | None, option("What the weights must keep to, e.g. max-norm:3 (chainrule list constraints).")] = None,
     stages: Annotated[str | None, option("layers: learn layer by layer, then fine-tune the whole; epochs are divided evenly.")] = None,
+    snapshots: Annotated[int | None, option("Begin the schedule anew so many times and keep the weights of each cycle.")] = None,
     augment: Annotated[str | None, option("Alter batches at random, e.g. shift:2+flip (chainrule list augments).")] = None,
     seed: Annotated[int, option("What everything random follows from.")] = 0,
     members: Annotated[int | None, option("Train so many nets, of consecutive seeds, side by side.")] = None,
@@ -72,15 +78,9 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Read, split, train, validate and save a run. Example: chainrule train iris.csv --target species --test"""
+    given = {name: value for name, value in locals().items() if name not in (*OWN, "members")}
     from chainrule import api
 
-    given: dict[str, Any] = {
-        "net": net, "rule": rule, "loss": loss, "optimizer": optimizer, "schedule": schedule, "init": init, "epochs": epochs,
-        "steps": steps, "seconds": seconds, "batch": batch, "target": target, "split": split, "group": group, "time": time,
-        "classes": classes, "fold": fold, "bootstrap": bootstrap, "class_weights": class_weights, "constraint": constraint,
-        "augment": augment, "seed": seed, "patience": patience, "plan": plan, "precision": precision, "device": device,
-        "threads": threads, "save_every": save_every,
-    }
     if config is not None:
         given = _configured(config, given)
     with Signals() as signals:
@@ -140,12 +140,14 @@ def predict(run: RunArgument, data: Annotated[str, typer.Argument(help="New rows
 @app.command()
 def compare(several: Annotated[list[Path], typer.Argument(help="Run folders, and models to fit beside them: knn, svm, forest, ...",
                                                           metavar="RUN RUN...")],
-            as_json: Json = False) -> None:
+            out: Out = None, as_json: Json = False) -> None:
     """Test whether runs really differ on the same cases. Example: chainrule compare runs/mnist-lenet-1 runs/mnist-softmax-1"""
     from chainrule.comparators import compare as compare_all
 
-    comparison = compare_all(*several)
+    comparison = compare_all(*several, out=out)
     _say(str(comparison))
+    if out is not None:
+        _say(f"Page: {out}")
     if as_json:
         _json(comparison.to_dict())
 
@@ -180,7 +182,9 @@ def list_names(what: Annotated[str, typer.Argument(help="nets, rules, optimizers
     for entry in kinds[what].entries():
         options = {o.name: None if o.default is registry.REQUIRED else o.default for o in entry.options.values()}
         rows.append({"name": entry.name, "summary": entry.summary, "source": entry.source, "options": options})
-        _say(f"{entry.name}{_option_line(options)}\n    {entry.summary}\n    {entry.source}")
+        _say(_fitted(f"{entry.name}{_option_line(options)}", "        "))
+        for line in (entry.summary, entry.source):
+            _say(_fitted("    " + line, "    "))
     if as_json:
         _json(rows)
 
@@ -208,9 +212,9 @@ def describe(net: Annotated[str, typer.Argument(help="A net, e.g. lenet or mlp:h
 @app.command()
 def report(run: RunArgument, out: Out = None, as_json: Json = False) -> None:
     """Write one self-contained HTML file. Example: chainrule report runs/digits-mlp-1"""
-    from chainrule.run import Run
+    from chainrule.committees import open_run
 
-    path = Run(run).report(out)
+    path = open_run(run).report(out)
     _say(str(path))
     if as_json:
         _json({"out": str(path)})
@@ -219,9 +223,9 @@ def report(run: RunArgument, out: Out = None, as_json: Json = False) -> None:
 @app.command()
 def export(run: RunArgument, to: Annotated[str, option("onnx, pt2 or safetensors.")], out: Out = None, as_json: Json = False) -> None:
     """Export the best net, checked on the data's own rows. Example: chainrule export runs/digits-mlp-1 --to onnx"""
-    from chainrule.run import Run
+    from chainrule.committees import open_run
 
-    path, difference = Run(run).export(to, out)
+    path, difference = open_run(run).export(to, out)
     _say(f"{path}: answers differ from the original's by at most {difference:.1e} on the data's own rows")
     if as_json:
         _json({"out": str(path), "max_difference": difference})
@@ -259,14 +263,17 @@ def run_command(arguments: list[str]) -> int:
     """The exit code of `chainrule *arguments`."""
     try:
         app(arguments, standalone_mode=False)
+        sys.stdout.flush()  # here, where a reader that has gone is met quietly
     except typer.Exit as ended:
         return ended.exit_code
+    except SystemExit:  # what the parser makes of a reader that closed the pipe, `| head -1`: no failure of the command
+        return 0
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
             return 0
-        print(f"{_mistake(error)} See {context.command_path if context else 'chainrule'} --help.", file=sys.stderr)
+        print(f"{_mistake(error, arguments)} See {context.command_path if context else 'chainrule'} --help.", file=sys.stderr)
         return 2
     except ChainruleError as error:
         print(str(error), file=sys.stderr)
@@ -280,12 +287,21 @@ def run_command(arguments: list[str]) -> int:
     return 0
 
 
-def _mistake(error: typer.TyperException) -> str:
+def _mistake(error: typer.TyperException, arguments: list[str]) -> str:
     """What was typed wrong, with the nearest option offered."""
     name, near = getattr(error, "option_name", None), getattr(error, "possibilities", None)
     if name and near is not None:
         return f"There is no option {name}." + (f" Did you mean {' or '.join(near)}?" if near else "")
-    return error.format_message()
+    flag = (getattr(getattr(error, "param", None), "opts", None) or [""])[-1]
+    for at, word in enumerate(arguments):
+        before = arguments[at - 1] if at else ""
+        if before == flag != "" and "valid integer" in error.format_message():
+            return f"{flag} expects a whole number; got '{word}'."
+        if before == flag != "" and "valid number" in error.format_message():
+            return f"{flag} expects a number; got '{word}'."
+        if re.fullmatch("--[a-z-]+", before) and re.fullmatch("--[a-z-]+", word) and "extra argument" in error.format_message():
+            return f"{before} may lack its value, since {word} follows it: {error.format_message()}."
+    return error.format_message().rstrip(".") + "."
 
 
 def _after_sweep(sweep: Any, test: bool, as_json: bool) -> None:
@@ -335,6 +351,12 @@ def _configured(path: Path, given: dict[str, Any]) -> dict[str, Any]:
 def _option_line(options: dict[str, Any]) -> str:
     words = [f"{k}={'x'.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in options.items()]
     return "  (" + ", ".join(words) + ")" if words else ""
+
+
+def _fitted(line: str, indent: str) -> str:
+    """A line broken at spaces to the width of the terminal, at most 100 columns."""
+    width = max(40, min(100, shutil.get_terminal_size((100, 24)).columns))
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _say(text: str) -> None:

@@ -10,7 +10,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +19,16 @@ from torch import Tensor, nn
 
 from chainrule import runs
 from chainrule.core.errors import InputError
-from chainrule.core.losses import losses
+from chainrule.core.losses import identity, losses
 from chainrule.core.net import Net
 from chainrule.data.source import Part
 from chainrule.engine import checkpoint
-from chainrule.evaluate.combine import WAYS, combine
-from chainrule.job import EVALUATION_ROWS, Job, build
+from chainrule.engine.store import SNAPSHOT
+from chainrule.evaluate.combine import WAYS, joined, shares
+from chainrule.job import EVALUATION_ROWS, Job, build, probabilities
 from chainrule.rounds import residual_source
 from chainrule.run import Run, describe_data
+from chainrule.snapshots import Snapshot
 from chainrule.sweeps import Sweep
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from chainrule.standing import Standing
 
 FORMAT = 1
-ROUNDS = "rounds.safetensors"
+ROUNDS, STANDING = "rounds.safetensors", "standing.json"
 Read = Callable[[Tensor], Tensor]
 
 
@@ -44,10 +46,13 @@ class Panel(nn.Module):
     Where targets are signs, `signed`, it is half the log-odds of the second class (n, 1).
     """
 
+    share: Tensor
+
     def __init__(self, members: Sequence[nn.Module], read: Sequence[Read], by: str, weights: Sequence[float] | None, task: str,
                  signed: bool):
         super().__init__()
-        self.members, self.read, self.by, self.weights = nn.ModuleList(members), list(read), by, weights
+        self.members, self.read, self.by = nn.ModuleList(members), list(read), by
+        self.register_buffer("share", shares(weights, len(members)).float())        # (members,)
         self.task, self.signed = task, signed
 
     def each(self, x: Tensor) -> Tensor:
@@ -55,10 +60,10 @@ class Panel(nn.Module):
         return torch.stack([read(member(x)) for member, read in zip(self.members, self.read, strict=True)])
 
     def forward(self, x: Tensor) -> Tensor:
-        joined = combine(self.each(x), self.by, self.weights)
+        said = joined(self.each(x), self.by, self.share)
         if self.task == "regression":
-            return joined
-        log = joined.clamp(min=torch.finfo(joined.dtype).tiny).log()
+            return said
+        log = said.clamp(min=torch.finfo(said.dtype).tiny).log()
         return 0.5 * (log[:, 1:] - log[:, :1]) if self.signed else log
 
 
@@ -127,10 +132,14 @@ class Committee(Run):
             return self._given
         how, found, source = self.record["how"], list[Run](), None
         kept: dict[str, Tensor] = checkpoint.read(self.path / ROUNDS)[0] if how != "joined" else {}
+        whole: dict[Path, Run] = {}   # snapshots are of one run
         if how == "gradient":
             source = self.base.source
         for number, told in enumerate(self.record["members"]):
             folder = self.path / told["folder"]
+            if folder in whole:
+                found.append(Snapshot(whole[folder], told["snapshot"]))
+                continue
             if how == "gradient":
                 data = residual_source(self.base.source, self.base.data, kept["targets"][number], number + 1)
                 run = Run(folder, data=data)
@@ -139,8 +148,15 @@ class Committee(Run):
                 source = run.source
             if run.record["run"] != told["run"]:
                 raise InputError(f"{folder} holds another run than when {self.path} was made. Make the committee again.")
-            found.append(run)
+            if "snapshot" in told:
+                whole[folder] = run
+            found.append(Snapshot(run, told["snapshot"]) if "snapshot" in told else run)
         return found
+
+    @property
+    def trained(self) -> list[Run]:
+        """The runs whose training made its weights: each of its members, or the one run whose snapshots they are."""
+        return list({run.path: run for member in self.members for run in member.trained}.values())
 
     @cached_property
     def base(self) -> Job:
@@ -162,11 +178,10 @@ class Committee(Run):
         modules = [run.net for run in self.members]
         if record["how"] == "gradient":
             scale, shift = _scales([run.job for run in self.members])
-            read: Read = (lambda outputs: outputs.softmax(-1)) if classes else (lambda outputs: outputs)
+            read: Read = partial(torch.softmax, dim=-1) if classes else identity
             panel: nn.Module = Additive(modules, torch.tensor(record["start"]), scale, shift, torch.tensor(record["steps"]), read)
         else:
-            reads = [run.job.probabilities if classes else run.job.loss.link for run in self.members]  # type: ignore[union-attr]
-            panel = Panel(modules, reads, record["by"], record["weights"], base.data.task, signed)
+            panel = Panel(modules, [_read(run.job) for run in self.members], record["by"], record["weights"], base.data.task, signed)
         door = copy.copy(base.data.door)
         door.log, door.opened = self._opened, 0
         loss = base.loss if signed else losses.choose("cross-entropy" if classes else "squared").make()
@@ -197,19 +212,38 @@ class Committee(Run):
         assert stored is not None
         rows, data = stored[0]["rows"], self.job.data
         part = Part(data.encoder.inputs(data.source, rows), data.encoder.targets(data.source, rows), rows)
-        self.tested_standing = self.standing(part)
+        self.folder.write_json(STANDING, self.standing(part).to_dict())
         return result
+
+    @property
+    def tested_standing(self) -> Standing | None:
+        """The committee against its members on the cases of the last test; None where there was none."""
+        from chainrule.standing import Standing
+
+        stored = self.folder.read_json(STANDING)
+        return None if stored is None else Standing.from_dict(stored)
+
+    @property
+    def places(self) -> list[str]:
+        """Where each member is: the folder of a run, or the file of a snapshot."""
+        return [str(_place(self.path, member)) for member in self.record["members"]]
+
+    def report(self, out: str | Path | None = None) -> Path:
+        """One self-contained HTML file about the committee."""
+        from chainrule.reporting_committees import write_committee_report
+
+        return write_committee_report(self, Path(out) if out else self.path / runs.REPORT)
 
     def summary(self) -> dict[str, Any]:
         """The keys that `chainrule committee --json` prints."""
         tested = self.tested
         return {"committee": str(self.path), "how": self.record["how"], "by": self.record["by"],
-                "members": [str(self.path / m["folder"]) for m in self.record["members"]], "weights": self.record["weights"],
+                "members": self.places, "weights": self.record["weights"],
                 "valid": self.standing().to_dict(), "test": tested.to_dict() if tested else None}
 
 
 def committee(*several: Run | Sweep | str | Path, by: str = "mean", out: str | Path | None = None) -> Committee:
-    """A committee of runs, and of the runs of sweeps, that answer by `mean`, `product` or `vote`.
+    """A committee of runs, and of the runs of sweeps, or of the snapshots of one run, that answer by `mean`, `product` or `vote`.
 
     Its members must have been trained on one division of one data set, read in one way. Raises InputError that says which were not.
     """
@@ -217,8 +251,8 @@ def committee(*several: Run | Sweep | str | Path, by: str = "mean", out: str | P
         raise InputError(f"--by is {', '.join(WAYS[:-1])} or {WAYS[-1]}; got '{by}'.")
     members = _members(several)
     if len(members) < 2:
-        raise InputError(f"A committee needs at least two members; got {len(members)}. Train some with "
-                         "chainrule sweep DATA --over bootstrap=1..16.")
+        raise InputError(f"A committee needs at least two members; got {len(members)}. Train some with chainrule sweep DATA --over "
+                         "bootstrap=1..16, or one run that has several with chainrule train DATA --snapshots 5.")
     first = members[0]
     if first.record["data"]["task"] == "none":
         raise InputError(f"{first.path} has no targets to answer for. Make a committee of nets that classify or predict values.")
@@ -226,13 +260,15 @@ def committee(*several: Run | Sweep | str | Path, by: str = "mean", out: str | P
         raise InputError(f"A committee for values answers by their mean; got --by {by}. Leave --by out.")
     _agreeing(members)
     folder = runs.Folder.create(out, first.record["data"]["name"], first.record["net"].split(":")[0], "committee")
-    return found(folder, how="joined", by=by, members=members, weights=None, net=f"{by} of {len(members)}", base=first.job)
+    return found(folder, how="joined", by=by, members=members, weights=None, base=first.job,
+                 net=f"{by} of {len(members)} {'snapshots' if isinstance(first, Snapshot) else 'nets'}")
 
 
 def found(folder: runs.Folder, *, how: str, by: str, members: Sequence[Run], weights: Sequence[float] | None, net: str, base: Job,
           data: Any = None, **more: Any) -> Committee:
     """Write down who belongs to a committee, and give it back; `more` is what its `how` has to say besides."""
-    told = [{"folder": os.path.relpath(run.path, folder.path), "run": run.record["run"]} for run in members]
+    told = [{"folder": os.path.relpath(run.path, folder.path), "run": run.record["run"],
+             **({"snapshot": run.number} if isinstance(run, Snapshot) else {})} for run in members]
     first = runs.record_of(base.source, base.options, net=net, rule=how, own_net=False, own_loss=False, own_weights=False,
                            asked=base.options)
     first["data"] |= describe_data(base)
@@ -259,10 +295,26 @@ def _members(several: Sequence[Run | Sweep | str | Path]) -> list[Run]:
     for run in members:
         if isinstance(run, Committee):
             raise InputError(f"{run.path} is a committee itself. Name its members.")
+    if len(members) == 1 and members[0].options.snapshots:
+        return _all_snapshots(members[0])
     for run in members[1:]:  # the rows are held once
         if run._job is None and run._own_data is None and run.record["data"]["fingerprint"] == members[0].record["data"]["fingerprint"]:
             run._own_data = members[0].source
     return members
+
+
+def _all_snapshots(run: Run) -> list[Run]:
+    found, wanted = run.snapshots, run.options.snapshots
+    if len(found) != wanted:
+        raise InputError(f"{run.path} has {len(found)} of its {wanted} snapshots: its training did not come to its end. Finish it with "
+                         f"chainrule resume {run.path}, then make the committee.")
+    return found
+
+
+def _place(path: Path, member: dict[str, Any]) -> Path:
+    """Where a member is: the folder of a run, or the file of a snapshot."""
+    folder = Path(os.path.normpath(path / member["folder"]))
+    return folder / SNAPSHOT.format(member["snapshot"]) if "snapshot" in member else folder
 
 
 def _agreeing(members: Sequence[Run]) -> None:
@@ -275,7 +327,7 @@ def _agreeing(members: Sequence[Run]) -> None:
         if not (torch.equal(data.door.rows, own.door.rows) and torch.equal(data.valid.rows, own.valid.rows)):
             raise InputError(f"{where} held out different rows (their seeds or folds divide the data differently), so that some members "
                              "have learned what others are judged by. Train them on one division: chainrule sweep DATA --over "
-                             "bootstrap=1..16.")
+                             "bootstrap=1..16, or --over seed=0..15 --split-seed 0.")
         if (data.task, data.classes, run.job.target) != (own.task, own.classes, first.job.target):
             raise InputError(f"{where} answer differently: {data.task} of {', '.join(data.classes) or 'values'}. A committee needs one "
                              "target.")
@@ -283,6 +335,13 @@ def _agreeing(members: Sequence[Run]) -> None:
         if {**how, "notes": 0} != {**their_how, "notes": 0} or any(not torch.equal(mine[k], theirs[k]) for k in mine):
             raise InputError(f"{where} read their inputs differently (scaled or flattened). Make a committee of runs whose rules read "
                              "alike.")
+
+
+def _read(job: Job) -> Read:
+    """What makes a member's raw scores probabilities, or values; it holds none of its data, so that a panel can be copied."""
+    assert job.loss is not None
+    link = job.loss.link
+    return partial(probabilities, signed=job.target == "sign", link=link) if job.data.task == "classification" else link
 
 
 def _scales(jobs: Sequence[Job]) -> tuple[Tensor, Tensor]:

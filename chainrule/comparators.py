@@ -5,6 +5,7 @@ Pedregosa et al. (2011), https://jmlr.org/papers/v12/pedregosa11a.html; the mode
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from chainrule.core.errors import InputError, suggest
 from chainrule.evaluate import significance
 from chainrule.evaluate.significance import Cases, Comparison
+from chainrule.reporting_comparison import write_comparison
 from chainrule.run import Run, unique
 
 if TYPE_CHECKING:
@@ -23,12 +25,15 @@ NAMES = ("knn", "naive-bayes", "svm", "tree", "boosting", "forest", "logistic", 
 KIND = {"naive-bayes": "classification", "logistic": "classification", "linear": "regression"}  # the others do both
 
 
-def compare(*several: Run | str | Path) -> Comparison:
-    """Every pair of runs and named comparators on the same test cases, as `run.compare` tests them.
+def compare(*several: Run | str | Path, out: str | Path | None = None) -> Comparison:
+    """Every pair of runs and named comparators on the same test cases: exact McNemar or paired bootstrap, Holm-corrected.
+
+    `out` names an HTML file that shows them on one page.
 
     Comparators (`knn naive-bayes svm tree boosting forest logistic linear`, with scikit-learn's own settings) are fitted on the first run's
-    training part, its inputs encoded as its net reads them, and predict its test part, whose opening is logged. Raises InputError for
-    fewer than two, for a name that is neither, and where no run says what the data are.
+    training part, its inputs encoded as its net reads them and its rows weighted as the run weighted them (knn has no weights), and
+    predict its test part, whose opening is logged. Raises InputError for fewer than two, for a name that is neither, and where no run
+    says what the data are.
     """
     named = [one if isinstance(one, Run) else _named(one) for one in several]
     runs = [one for one in named if isinstance(one, Run)]
@@ -38,7 +43,10 @@ def compare(*several: Run | str | Path) -> Comparison:
     beside = fitted_cases(runs[0], [one for one in named if isinstance(one, str)])
     names = [one if isinstance(one, str) else one.name for one in named]
     cases = [beside[one] if isinstance(one, str) else one.cases() for one in named]
-    return significance.compare(unique(names), cases)
+    comparison = significance.compare(unique(names), cases)
+    if out is not None:
+        write_comparison(comparison, Path(out))
+    return comparison
 
 
 def fitted_cases(run: Run, names: list[str]) -> dict[str, Cases]:
@@ -50,8 +58,12 @@ def fitted_cases(run: Run, names: list[str]) -> dict[str, Cases]:
     if data.train.y is None:
         raise InputError(f"{run.path} has no targets; comparators need them. Compare runs that predict a class or a number.")
     x, y = _rows(run, data.train), run.truth(data.train)
+    target = y.numpy() if data.task == "classification" or y.shape[1] > 1 else y[:, 0].numpy()
     for one in models.values():
-        one.fit(x, y.numpy() if data.task == "classification" or y.shape[1] > 1 else y[:, 0].numpy())
+        if data.train.weight is not None and "sample_weight" in inspect.signature(one.fit).parameters:  # all but knn
+            one.fit(x, target, sample_weight=data.train.weight.double().numpy())
+        else:
+            one.fit(x, target)
     part = data.door.open("compare " + " ".join(models))
     if len(part) == 0:
         raise InputError(f"{run.path} held out no test part. Train with --split train=.7,valid=.15,test=.15.")

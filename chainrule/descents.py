@@ -76,7 +76,7 @@ def race(specs: Sequence[str], on: str = "rosenbrock", *, steps: int = STEPS) ->
     (left, right), (low, high) = VIEW[ground]
     across, up = torch.linspace(left, right, GRID, dtype=torch.float64), torch.linspace(low, high, GRID, dtype=torch.float64)
     heights = 0.5 * residuals(ground, *torch.meshgrid(across, up, indexing="xy")).square().sum(-1)        # (up, across)
-    paths = {f"{d.spec}, height {d.heights[-1]:.1e} after {len(d.path) - 1} steps": d.path for d in descents}
+    paths = {f"{d.spec}, height {d.heights[-1]:.2g} after {len(d.path) - 1} steps": d.path for d in descents}
     name = {"bowl": f"a bowl of condition {CONDITION:g}", "rosenbrock": "Rosenbrock's valley"}[ground]
     return descents, plots_descent.surface(across, up, heights, paths, labels=("first number", "second number"), height="height",
                                            minimum=MINIMUM[ground], title=name)

@@ -58,7 +58,7 @@ def boosting_command(train: Callable[..., None]) -> Callable[..., None]:
 
 
 def _after(made: Any, test: bool, as_json: bool) -> None:
-    print(f"{made.path}: {made.record['net']} nets, on validation\n{made.standing()}")
+    print(f"{made.path}: {made.record['net']}, on validation\n{made.standing()}")
     if test:
         print(f"On the test part:\n{made.test()}\n{made.tested_standing}")
     if as_json:

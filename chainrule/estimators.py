@@ -41,9 +41,23 @@ class _Network(BaseEstimator):
 
     _default_net: str | None = None
     learned_: Learned
-    net: NetLike
-    random_state: Any
-    verbose: bool
+
+    def __init__(self, net: NetLike = None, *, rule: str | None = None, optimizer: str | None = None, schedule: str | None = None,
+                 init: str | None = None, epochs: int | None = None, batch: int | None = None, plan: str = "auto", precision: str = "auto",
+                 device: str = "auto", threads: int | None = None, random_state: Any = None, verbose: bool = False):
+        self.net = net
+        self.rule = rule
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.init = init
+        self.epochs = epochs
+        self.batch = batch
+        self.plan = plan
+        self.precision = precision
+        self.device = device
+        self.threads = threads
+        self.random_state = random_state
+        self.verbose = verbose
 
     @property
     def module_(self) -> torch.nn.Module:
@@ -98,22 +112,11 @@ class _Supervised(_Network):
                  schedule: str | None = None, init: str | None = None, epochs: int | None = None, batch: int | None = None,
                  patience: int | None = None, validation_fraction: float | None = None, plan: str = "auto", precision: str = "auto",
                  device: str = "auto", threads: int | None = None, random_state: Any = None, verbose: bool = False):
-        self.net = net
-        self.rule = rule
+        super().__init__(net, rule=rule, optimizer=optimizer, schedule=schedule, init=init, epochs=epochs, batch=batch, plan=plan,
+                         precision=precision, device=device, threads=threads, random_state=random_state, verbose=verbose)
         self.loss = loss
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.init = init
-        self.epochs = epochs
-        self.batch = batch
         self.patience = patience
         self.validation_fraction = validation_fraction
-        self.plan = plan
-        self.precision = precision
-        self.device = device
-        self.threads = threads
-        self.random_state = random_state
-        self.verbose = verbose
 
     def _fit(self, source: Source, weight: np.ndarray | None, emphasis: np.ndarray | None) -> None:
         rows = None if weight is None else torch.from_numpy(np.flatnonzero(weight))
@@ -263,23 +266,6 @@ class NetworkRegressor(RegressorMixin, _Supervised):
 
 class _Unsupervised(_Network):
     loss: LossLike = None
-
-    def __init__(self, net: NetLike = None, *, rule: str | None = None, optimizer: str | None = None, schedule: str | None = None,
-                 init: str | None = None, epochs: int | None = None, batch: int | None = None, plan: str = "auto", precision: str = "auto",
-                 device: str = "auto", threads: int | None = None, random_state: Any = None, verbose: bool = False):
-        self.net = net
-        self.rule = rule
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.init = init
-        self.epochs = epochs
-        self.batch = batch
-        self.plan = plan
-        self.precision = precision
-        self.device = device
-        self.threads = threads
-        self.random_state = random_state
-        self.verbose = verbose
 
     def fit(self, X: Any, y: None = None) -> Any:
         """Learn from scratch; y is ignored. Raises ValueError for what does not fit together."""

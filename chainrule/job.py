@@ -18,7 +18,7 @@ from chainrule.core.losses import Loss, custom, identity, shares
 from chainrule.core.net import Net
 from chainrule.core.objective import Solve, Solver
 from chainrule.core.registry import Chosen, constraints, inits, optimizers, rules, schedules
-from chainrule.core.rule import Alter, Batch, Budget, Descend, Learner, Rule, Stage, Stages, prepared
+from chainrule.core.rule import Alter, Batch, Budget, Descend, Learner, Rule, Stage, Stages, prepared, restarted
 from chainrule.core.tree import clone
 from chainrule.data.augment import augmentation
 from chainrule.data.encode import TargetKind
@@ -76,7 +76,7 @@ class Job:
         options, feed = self.options, self.feed()
         settings = Settings(seed=options.seed, plan=options.plan, precision=options.precision, threads=options.threads,
                             patience=options.patience, monitor=self.monitor, save_every=options.save_every, made=made,
-                            identity=self.identity, memory=Memory(usual_folder()))
+                            identity=self.identity, memory=Memory(usual_folder()), snapshots=options.snapshots or 0)
         stages, validate = self.stages()
         return Training(stages, self.net, lambda _: feed, validate, settings, store, stop or Stop(), at)
 
@@ -107,8 +107,9 @@ class Job:
             numbers |= {name: value for name, value in values.items() if isinstance(value, float)}
             common += [chosen.entry.name, *((name, value) for name, value in values.items() if name not in numbers)]
         steps = _steps(options, len(self.data.train)) if options.schedule else 0
-        return (*common, options.loss, options.schedule, options.constraint, steps, options.augment, options.plan, options.precision,
-                options.threads, self.one_hot, self.target, self.data.encoder.maximum), numbers
+        return (*common, options.loss, options.schedule, options.snapshots, options.constraint, steps, options.augment, options.plan,
+                options.precision, options.threads, self.one_hot, self.target, self.data.encoder.maximum,
+                self.data.train.weight is None), numbers
 
     def remaking(self) -> Callable[[Mapping[str, Any]], Rule]:
         """A function that makes its rule anew with some of its `numbers` replaced."""
@@ -122,7 +123,8 @@ class Job:
                 own = {name.removeprefix(owner): value for name, value in numbers.items() if name.startswith(owner)}
                 return replace(chosen, options={**chosen.options, **own})
 
-            remade = make_rule(at(rule, "rule."), self.loss, at(optimizer, "optimizer."), schedule, steps, constraint)
+            remade = make_rule(at(rule, "rule."), self.loss, at(optimizer, "optimizer."), schedule, steps, constraint,
+                               self.options.snapshots or 1)
             return self.reading(remade)
 
         return make
@@ -134,7 +136,13 @@ class Job:
     def feed(self) -> Feed:
         """The training part in batches, inputs as they are stored, targets as this job's rule and loss read them."""
         return feed_of(self.data.train, as_stored, batch=self.options.batch or 1, seed=self.options.seed, device=self.device,
-                       everything=self.rule.reads == "everything", one_hot=self.one_hot)
+                       everything=self.whole, one_hot=self.one_hot)
+
+    @property
+    def whole(self) -> bool:
+        """Whether each step reads all rows: as its rule must, or as its solver would unless a smaller batch was asked for."""
+        smaller = isinstance(self.rule, Solve) and (self.options.batch or 1) < len(self.data.train)
+        return self.rule.reads == "everything" and not smaller
 
     @property
     def identity(self) -> str:
@@ -142,7 +150,7 @@ class Job:
         loss = self.loss.name if self.loss else "no loss"
         options = self.options
         return " | ".join([self.net_name, self.rule_name, loss, str(options.optimizer), str(options.schedule), str(options.augment),
-                           str(options.constraint),
+                           str(options.constraint), str(options.snapshots),
                            type(self.net.module).__qualname__, f"chainrule {chainrule.__version__}"])
 
     @property
@@ -184,10 +192,7 @@ class Job:
     def probabilities(self, outputs: Tensor) -> Tensor:
         """Class probabilities (n, classes) from raw scores."""
         assert self.loss is not None
-        if self.target == "sign":
-            positive = torch.sigmoid(2 * outputs.reshape(-1))
-            return torch.stack([1 - positive, positive], 1)
-        return shares(outputs) if self.loss.link is identity else self.loss.link(outputs)
+        return probabilities(outputs, self.target == "sign", self.loss.link)
 
     def class_numbers(self, y: Tensor) -> Tensor:
         """Targets as the rule reads them, as class numbers (n,)."""
@@ -217,7 +222,7 @@ class Job:
 
 
 def build(source: Source, options: Options, *, module: nn.Module | None = None, loss: LossLike = None,
-          weights: Tensor | None = None, open_log: Callable[[str], int] | None = None) -> Job:
+          weights: Tensor | None = None) -> Job:
     """Split, encode, choose and construct. Raises InputError for anything that does not fit together."""
     from chainrule.data import prepare
     from chainrule.data.splits import parse_split
@@ -229,12 +234,12 @@ def build(source: Source, options: Options, *, module: nn.Module | None = None, 
     kind = target_kind(rule_chosen, source, len(classes) if classes else len(source.classes))
     if rule_chosen.entry.traits["target"] == "any" and source.task == "none":
         raise InputError(f"{rule_chosen.entry.name} needs targets; {source.name} has none. Name a column with --target, or use --net rbm.")
-    encoded = partial(prepare, source, seed=options.seed, range=rule_chosen.entry.traits.get("range", "standard"), target=kind,
-                      flatten=rule_chosen.entry.traits["reads"] == "features", classes=classes, weights=weights, open_log=open_log,
+    encoded = partial(prepare, source, seed=options.division, range=rule_chosen.entry.traits.get("range", "standard"), target=kind,
+                      flatten=rule_chosen.entry.traits["reads"] == "features", classes=classes, weights=weights,
                       bounded=bool(net_chosen and net_chosen.entry.traits.get("bounded")))
     data = encoded(split=parse_split(options.split) if options.split else None)
     if options.fold:
-        data = folded(data, options.fold, options.seed, lambda rows: encoded(split=rows))
+        data = folded(data, options.fold, options.division, lambda rows: encoded(split=rows))
     if options.bootstrap:
         data = bootstrapped(data, options.bootstrap, options.seed)
     if options.class_weights:
@@ -267,8 +272,11 @@ def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chose
             start = inits.choose(init)
             initialise(module, start, _few(data) if start.entry.traits.get("reads_data") else None)
     module.to(device=device, dtype=dtype)
-    rule = make_rule(rule_chosen, the_loss, choice.optimizer, choice.schedule, _steps(choice.options, len(data.train)),
-                     choice.constraint)
+    steps, cycles = _steps(choice.options, len(data.train)), choice.options.snapshots or 1
+    if steps < cycles:
+        raise InputError(f"--snapshots {cycles} needs at least a step for each; {choice.options.epochs} epochs have {steps}. Give more "
+                         "--epochs, or a smaller --batch.")
+    rule = make_rule(rule_chosen, the_loss, choice.optimizer, choice.schedule, steps, choice.constraint, cycles)
     name = str(choice.net) if choice.net else type(module).__name__
     wanted = inspect.signature(rule_chosen.entry.make).parameters
     spread = the_loss is not None and the_loss.one_hot and kind == "class" and "loss" in wanted
@@ -283,15 +291,18 @@ def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chose
 
 
 def make_rule(chosen: Chosen, loss: Loss | None, optimizer: Chosen, schedule: Chosen | None, steps: int,
-              constraint: Chosen | None = None) -> Rule:
+              constraint: Chosen | None = None, cycles: int = 1) -> Rule:
     """A rule from its name: a direction or an objective joined with an optimizer, or a whole rule given what its signature names.
+
+    The schedule is gone through in each of so many `cycles`.
 
     Raises InputError where the optimizer, or the constraint, asks for what this rule does not offer.
     """
     made = chosen.entry.make
     follower = optimizer.make()
-    supplied: dict[str, Any] = {"loss": loss, "optimizer": follower, "schedule": schedule.make() if schedule else None,
-                                "steps_total": steps}
+    rate = schedule.make() if schedule else None
+    supplied: dict[str, Any] = {"loss": loss, "optimizer": follower, "steps_total": steps,
+                                "schedule": restarted(rate, cycles) if rate and cycles > 1 else rate}
     wanted = inspect.signature(made).parameters
     offers = chosen.entry.traits.get("objective")
     takes = not chosen.entry.traits["whole"] or "optimizer" in wanted
@@ -308,13 +319,17 @@ def make_rule(chosen: Chosen, loss: Loss | None, optimizer: Chosen, schedule: Ch
         raise InputError(f"{chosen.entry.name} moves the weights by itself and takes no --constraint. Leave it out, or use --rule "
                          "backprop.")
     if chosen.entry.traits["whole"]:
+        if cycles > 1 and "schedule" not in wanted:
+            raise InputError(f"{chosen.entry.name} follows no schedule that --snapshots could begin anew. Leave it out, or use --rule "
+                             "backprop.")
         return chosen.make(**{k: v for k, v in supplied.items() if k in wanted})
     direction = partial(made, **({"loss": loss} if "loss" in wanted else {}), **chosen.options)
     traits = chosen.entry.traits
     additive = "additive" in traits and all(chosen.options.get(option) is None for option in traits["additive"])
+    penalty = traits["penalty"](**chosen.options) if "penalty" in traits and optimizer.entry.traits.get("compares") else None
     return Descend(direction, supplied["optimizer"], schedule=supplied["schedule"], steps=steps, reads=traits["reads"],
                    target=traits["target"], tolerance=traits["tolerance"], additive=additive,
-                   constraint=constraint.make() if constraint else None)
+                   constraint=constraint.make() if constraint else None, penalty=penalty)
 
 
 def pick_device(name: str) -> torch.device:
@@ -328,6 +343,14 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def probabilities(outputs: Tensor, signed: bool, link: Callable[[Tensor], Tensor]) -> Tensor:
+    """Class probabilities (n, classes) from the raw scores of a net, `signed` where it gives one for two classes."""
+    if signed:
+        positive = torch.sigmoid(2 * outputs.reshape(-1))
+        return torch.stack([1 - positive, positive], 1)
+    return shares(outputs) if link is identity else link(outputs)
+
+
 def as_stored(x: Tensor) -> Tensor:
     return x
 
@@ -339,9 +362,10 @@ def _few(data: Data) -> Tensor:
 
 
 def _steps(options: Options, n: int) -> int:
-    if options.steps is not None:
-        return options.steps
-    return (options.epochs or 1) * max(1, -(-n // (options.batch or 1)))
+    """How many steps a run takes at most, over which a schedule runs; an epoch's where only a deadline ends it."""
+    per_epoch = max(1, -(-n // (options.batch or 1)))
+    bounds = [bound for bound in (options.steps, per_epoch * (options.epochs or 0)) if bound]
+    return min(bounds, default=per_epoch)
 
 
 def _check_fit(job: Job) -> None:

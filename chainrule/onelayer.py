@@ -7,13 +7,12 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets, rules
-from chainrule.evaluate.separable import separable
+from chainrule.evaluate.separable import quick, separable
 from chainrule.job import Job
 from chainrule.rules.closedform import singular
 from chainrule.rules.single import only_layer, seen
 
 PARTING = ("perceptron", "pocket", "averaged", "irls")  # rules whose end depends on whether a plane parts the classes
-QUICK = 3 * 10**5  # numbers in a linear programme that takes about a second
 
 
 def before(job: Job) -> list[str]:
@@ -31,7 +30,7 @@ def before(job: Job) -> list[str]:
 def after(job: Job) -> list[str]:
     """Sentences to say when training has ended: whether a plane parts the classes of the training part, where the rule depends on it.
 
-    Where the net's own plane does not, a linear programme decides; one of more than a second is left to `evaluate.separable`, and says so.
+    Where the net's own plane does not, `evaluate.separable` decides; what would take it longer than some seconds is left, and says so.
     """
     train = job.data.train
     if rules.choose(job.rule_name).entry.name not in PARTING or not isinstance(train.x, Tensor) or train.y is None:
@@ -40,9 +39,9 @@ def after(job: Job) -> list[str]:
     classes = max(2, len(job.data.classes))
     if _parted(job.outputs(train.x).cpu(), train.y):
         return ["The classes of the training part are linearly separable: the net puts every sample on its right side."]
-    if len(x) * (classes - 1) * (x.shape[1] + 1) * min(classes - 1, 2) > QUICK:
-        return ["The net does not part the classes of the training part; whether a plane could was not decided, because the linear "
-                f"programme for {len(x):,} samples of {x.shape[1]:,} inputs takes long: chainrule.evaluate.separable.separable(x, y)."]
+    if not quick(len(x), x.shape[1], classes):
+        return ["The net does not part the classes of the training part; whether a plane could was not decided, because that takes long "
+                f"for {len(x):,} samples of {x.shape[1]:,} inputs in {classes} classes: chainrule.evaluate.separable.separable(x, y)."]
     try:
         verdict = separable(x, train.y)
     except InputError as error:

@@ -33,8 +33,10 @@ class Options:
     batch: int | None = None
     target: str | None = None
     split: str | None = None
+    split_seed: int | None = None
     group: str | None = None
     time: str | None = None
+    weight: str | None = None
     classes: str | None = None
     fold: str | None = None
     bootstrap: int | None = None
@@ -42,6 +44,7 @@ class Options:
     augment: str | None = None
     constraint: str | None = None
     stages: str | None = None
+    snapshots: int | None = None
     seed: int = 0
     patience: int | None = None
     plan: str = "auto"
@@ -60,11 +63,31 @@ class Options:
             raise InputError(f"--seconds must be above 0; got {self.seconds}.")
         if self.stages not in (None, "layers"):
             raise InputError(f"--stages is layers, or left out; got '{self.stages}'.")
+        self._check_snapshots()
         if self.fold is not None:
             parse_fold(self.fold)
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"--seed must be a whole number of at least 0; got {self.seed}.")
+        for name in ("seed", "split_seed"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 2**63:
+                raise InputError(f"--{name.replace('_', '-')} must be a whole number of at least 0; got {value}.")
         return self
+
+    def _check_snapshots(self) -> None:
+        if self.snapshots is None:
+            return
+        if self.snapshots < 2:
+            raise InputError(f"--snapshots cuts training into at least 2 cycles; got {self.snapshots}. Leave it out to train in one.")
+        for name in ("seconds", "patience", "stages"):
+            if getattr(self, name) is not None:
+                raise InputError(f"--snapshots cuts one training into cycles of equal length, which --{name} does not keep to. "
+                                 "Leave one of them out, and say how long with --epochs or --steps.")
+        if self.steps is not None and self.steps < self.snapshots:
+            raise InputError(f"--snapshots {self.snapshots} needs a step for each; got --steps {self.steps}. Give more steps.")
+
+    @property
+    def division(self) -> int:
+        """The seed that divides the rows into parts."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -123,13 +146,16 @@ def complete(options: Options, net: Chosen | None, rule: Chosen, data: Data, own
     optimizer = optimizers.choose(options.optimizer or rule.entry.traits.get("optimizer", "adam"))
     whole = "everything" in (rule.entry.traits["reads"], optimizer.entry.traits.get("reads") if options.batch is None else None)
     batch = n if whole else options.batch or rule.entry.traits.get("batch") or (32 if n < 5_000 else 50 if len(shape) == 3 else 128)
+    if optimizer.entry.traits.get("compares") and batch < n:
+        raise InputError(f"{optimizer.entry.name} compares each step's loss with the last one's, which must be over the same rows; --batch "
+                         f"{batch} of {n:,} gives it others. Leave out --batch, or use --optimizer sgd.")
     epochs, usual = options.epochs, rule.entry.traits.get("epochs")
     if epochs is None and options.steps is None and options.seconds is None:
         per_epoch = max(1, n // batch)
-        epochs = usual or max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(AIM_STEPS / per_epoch)))
+        epochs = max(usual or max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(AIM_STEPS / per_epoch))), options.snapshots or 0)
         said.append(f"{epochs} epochs")
     patience = options.patience
-    if patience is None and options.epochs is None and epochs is not None and usual is None:
+    if patience is None and options.epochs is None and epochs is not None and usual is None and options.snapshots is None:
         patience = max(5, epochs // 4)
         said.append(f"patience {patience}")
     if options.batch is None and rule.entry.traits["reads"] != "everything":
@@ -139,9 +165,16 @@ def complete(options: Options, net: Chosen | None, rule: Chosen, data: Data, own
     if options.loss is None and loss is not None:
         said.append(f"loss {loss}")
     schedule = schedules.choose(options.schedule) if options.schedule else None
+    if options.snapshots:
+        if schedule is not None and "cycles" in schedule.entry.options:
+            raise InputError(f"--snapshots begins the schedule anew in each cycle, and {schedule.entry.name} has cycles of its own. "
+                             "Use --schedule cosine, or leave it out.")
+        if schedule is None:
+            schedule = schedules.choose("cosine")
+            said.append("schedule cosine, begun anew for each snapshot")
     constraint = constraints.choose(options.constraint) if options.constraint else None
     filled = replace(options, net=str(net) if net else options.net, rule=str(rule), loss=str(loss) if loss else options.loss,
-                     optimizer=str(optimizer), epochs=epochs, batch=batch, patience=patience)
+                     schedule=str(schedule) if schedule else None, optimizer=str(optimizer), epochs=epochs, batch=batch, patience=patience)
     return Choice(net, rule, loss, optimizer, schedule, constraint, filled.checked(), said)
 
 

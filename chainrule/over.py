@@ -16,7 +16,7 @@ from chainrule.options import Options
 from chainrule.resample import parse_fold
 
 OWNERS: dict[str, Registry] = {"optimizer": optimizers, "rule": rules, "net": nets, "schedule": schedules, "loss": losses, "init": inits}
-OF_THE_DATA = ("target", "group", "time")      # they decide how the data is read, once for all members
+OF_THE_DATA = ("target", "group", "time", "weight")   # they decide how the data is read, once for all members
 REPLICATES = ("seed", "fold", "bootstrap")     # members apart in these alone are repetitions of one setting
 Over = Mapping[str, Sequence[Any] | str]
 Resolve = Callable[[Options], Options]

@@ -24,7 +24,7 @@ from chainrule.job import Job, LossLike
 from chainrule.observe import surface as surfaces
 from chainrule.observe.layers import first_weights
 from chainrule.observe.signals import Signal, signals
-from chainrule.reporting import pixels_of
+from chainrule.reporting import pixels_of, units_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,21 +55,10 @@ def boundary(run: Run) -> Figure:
     with _evaluating(job):
         said = job.probabilities(job.inference.plainly(grid)).cpu().reshape(GRID, GRID, -1)
     names = encoder.feature_names or ("first input", "second input")
-    centre, factor = _units(encoder)
+    centre, factor = units_of(encoder)
     raw = points.double() / factor + centre
     return plots_signals.boundary(across.double() / factor[0] + centre[0], up.double() / factor[1] + centre[1], said, raw, y, data.classes,
                                   labels=(names[0], names[1]))
-
-
-def _units(encoder: Any) -> tuple[Tensor, Tensor]:
-    """Centre and factor (2,) by which two columns were scaled."""
-    if encoder.features is not None and all(len(c.outputs) == 1 for c in encoder.features.columns):
-        centre, factor = encoder.features.scale[:, 0], encoder.features.scale[:, 1]
-    elif encoder.scale is not None:
-        centre, factor = encoder.scale[0], encoder.scale[1]
-    else:
-        return torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
-    return centre.double(), torch.where(factor == 0, 1.0, factor.double())
 
 
 def weights(run: Run) -> Figure:

@@ -1,4 +1,4 @@
-"""What a report shows of a run, gathered: measures with intervals, worst mistakes and first-layer weights as pictures."""
+"""What a report shows of a run, gathered: measures with intervals, worst mistakes, first-layer weights and regimes as pictures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 import chainrule
 from chainrule.core.errors import InputError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from chainrule.data.source import Part
     from chainrule.run import Run
 
-WORST, MOST_WEIGHTS = 24, 50
+WORST, MOST_WEIGHTS, MOST_POINTS = 24, 50, 2000
 Picture = tuple[str, bytes]
 
 
@@ -37,6 +38,7 @@ def write_report(run: Run, out: Path) -> Path:
         warnings=[*facts.warnings, *getattr(job.data.encoder, "notes", ())],
         mistakes=worst_mistakes(run),
         weights=first_layer(run),
+        pictures=asked_where(run),
         versions={"chainrule": chainrule.__version__, "torch": torch.__version__, "python": platform.python_version()},
     ))
 
@@ -103,6 +105,40 @@ def first_layer(run: Run) -> list[Picture]:
     figure = plots.weight_pictures(weights[:MOST_WEIGHTS].flatten(1), size)
     shown = f"the first {MOST_WEIGHTS} of {len(weights)}" if len(weights) > MOST_WEIGHTS else f"all {len(weights)}"
     return [(f"Weights of the first layer, {shown}", plots.to_png(figure))]
+
+
+def asked_where(run: Run) -> list[Picture]:
+    """Which expert is asked where, in the units of the data, for a mixture of experts over one or two inputs."""
+    job, data = run.job, run.job.data
+    gate: Any = getattr(job.net.module, "regimes", None)
+    if gate is None or data.input_shape not in ((1,), (2,)):
+        return []
+    from chainrule.evaluate import plots
+    from chainrule.evaluate.regimes import regimes
+
+    shown = torch.linspace(0, len(data.train) - 1, min(len(data.train), MOST_POINTS)).long()
+    centre, factor = units_of(data.encoder)
+    points = data.train.x[shown].double() / factor + centre                  # (shown, d)
+
+    def asked(at: Tensor) -> Tensor:
+        stored = ((at - centre) * factor).float().to(job.device)
+        found: Tensor = gate(data.ready(stored))
+        return found
+
+    figure = regimes(asked, points, data.encoder.feature_names or ("first input", "second input"))
+    return [("Which expert is asked where", plots.to_png(figure))]
+
+
+def units_of(encoder: Any) -> tuple[Tensor, Tensor]:
+    """Centre and factor (d,) by which the columns of rows (n, d) were scaled; 0 and 1 where they are not one number a column."""
+    if encoder.features is not None and all(len(c.outputs) == 1 for c in encoder.features.columns):
+        centre, factor = encoder.features.scale[:, 0], encoder.features.scale[:, 1]
+    elif encoder.scale is not None:
+        centre, factor = encoder.scale[0], encoder.scale[1]
+    else:
+        size = encoder.input_shape[0]
+        return torch.zeros(size, dtype=torch.float64), torch.ones(size, dtype=torch.float64)
+    return centre.double(), torch.where(factor == 0, 1.0, factor.double())
 
 
 def pixels_of(run: Run) -> tuple[int, int, int] | None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from chainrule.core.errors import InputError
 from chainrule.data.source import Data, Part
 from chainrule.data.splits import Splits, kfold
+from chainrule.data.weights import one_on_average
 
 
 def parse_fold(text: str) -> tuple[int, int]:
@@ -49,4 +50,5 @@ def bootstrapped(data: Data, number: int, seed: int) -> Data:
     def take(t: Tensor | None) -> Tensor | None:
         return None if t is None else t[drawn]
 
-    return replace(data, train=Part(part.x[drawn], take(part.y), part.rows[drawn], take(part.weight)))
+    weight = None if part.weight is None else one_on_average(part.weight[drawn], data.name)
+    return replace(data, train=Part(part.x[drawn], take(part.y), part.rows[drawn], weight))

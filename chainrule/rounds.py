@@ -31,16 +31,6 @@ def samme_round(weights: Tensor, wrong: Tensor, classes: int) -> tuple[float, fl
     return error, vote, following / following.sum()
 
 
-def exponential_loss(votes: Tensor, y: Tensor, classes: int) -> float:
-    """The loss that SAMME lowers: the mean of exp(-y f / classes), y and f coded so that each sums to zero over the classes.
-
-    `votes` (n, classes) are the sums of votes for each class, `y` (n,) class numbers.
-    """
-    f = (classes - 1) * (votes.double() - votes.double().mean(1, keepdim=True))      # (n, classes)
-    code = torch.full_like(f, -1 / (classes - 1)).scatter(1, y[:, None], 1.0)
-    return float(torch.exp(-(code * f).sum(1) / classes).mean())
-
-
 def negative_gradient(outputs: Tensor, y: Tensor) -> Tensor:
     """What a sample's loss asks of its outputs (n, k): the residual for values (n, k), one-hot less softmax for class numbers (n,)."""
     if y.is_floating_point():

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from chainrule.core.errors import CorruptFile, InputError
-from chainrule.data.columns import Table
+from chainrule.data.columns import Table, is_number
 from chainrule.data.packed import Packed
-from chainrule.data.tables import MISSING, MOST_COLUMNS, SEPARATORS, first_line, is_number, of_frame, parquet_errors
+from chainrule.data.tables import MISSING, MOST_COLUMNS, SEPARATORS, first_line, of_frame, parquet_errors
 
 PIECE_BYTES = 2**23
 UNPACKED = 8           # times its size: what a compressed file holds, about

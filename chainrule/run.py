@@ -22,7 +22,6 @@ from chainrule.sinks import runlog
 if TYPE_CHECKING:
     from chainrule.data.source import Part
     from chainrule.evaluate.result import Result
-    from chainrule.evaluate.significance import Comparison
 
 
 class Run:
@@ -50,6 +49,18 @@ class Run:
     @property
     def options(self) -> Options:
         return Options.from_json(self.record["options"])
+
+    @property
+    def trained(self) -> list[Run]:
+        """The runs whose training made its weights: itself."""
+        return [self]
+
+    @property
+    def snapshots(self) -> list[Run]:
+        """Its weights at the end of each cycle, where it was trained with `snapshots`; see `chainrule.snapshots`."""
+        from chainrule.snapshots import snapshots_of
+
+        return snapshots_of(self)
 
     @cached_property
     def job(self) -> Job:
@@ -85,9 +96,9 @@ class Run:
         if origin["kind"] == "memory" and self._own_data is None:
             raise InputError(f"{self.path} was trained on data in memory. Give it again: cr.Run(path, data=...).")
         what = origin["what"] if self._own_data is None else self._own_data
-        source = what if hasattr(what, "fingerprint") else load(
-            what, target=options.target, group=options.group, time=options.time, data_dir=origin.get("data_dir"),
-            stream=bool(origin.get("streamed")))
+        roles = {role: getattr(options, role) or origin.get(role) for role in ("target", "group", "time", "weight")}
+        source = what if hasattr(what, "fingerprint") else load(what, **roles, data_dir=origin.get("data_dir"),
+                                                                stream=bool(origin.get("streamed")))
         if source.fingerprint != told["fingerprint"]:
             raise InputError(f"{told['name']} has changed since {self.path} was trained (its SHA-256 differs). Put the old file back, "
                              "or train again.")
@@ -256,16 +267,6 @@ class Run:
         log(TestOpened(at=at, seconds=0.0, name=self.record["data"]["name"], opened=opened, reason=reason))
         log.close()
         return opened
-
-
-def compare(*several: Run) -> Comparison:
-    """Every pair of runs on the same test cases: exact McNemar or paired bootstrap, Holm-corrected, with a verdict each."""
-    from chainrule.evaluate import significance
-
-    if len(several) < 2:
-        raise InputError(f"compare needs at least two runs; got {len(several)}.")
-    names = unique([run.name for run in several])
-    return significance.compare(names, [run.cases() for run in several])
 
 
 def unique(names: Sequence[str]) -> list[str]:

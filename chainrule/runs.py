@@ -62,6 +62,10 @@ class Folder:
         """An existing run. Raises InputError with the nearest one where there is none."""
         folder = Path(path)
         if not (folder / RECORD).exists():
+            for several, what in ((COMMITTEE, "committee"), (SWEEP, "sweep")):
+                if members := (cls(folder).read_json(several) or {}).get("members"):
+                    first = os.path.normpath(folder / members[0]["folder"])
+                    raise InputError(f"{folder} is a {what} of runs, and this is done with one run. Name one of them, e.g. {first}.")
             beside = folder.parent if folder.parent.is_dir() else Path()
             runs = [p.parent.name for p in beside.glob(f"*/{RECORD}")]
             raise InputError(f"There is no run in {folder}. {suggest(folder.name, runs) if runs else 'chainrule train makes one.'}")

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from chainrule.data.source import Part
+from chainrule.evaluate.combine import WAYS, combine
 from chainrule.evaluate.result import shown, table
-from chainrule.evaluate.significance import Cases, Pair, compare, holm, probability
+from chainrule.evaluate.significance import Cases, Difference, Pair, compare, holm, probability
 
 if TYPE_CHECKING:
     from chainrule.committees import Committee
@@ -42,6 +43,12 @@ class Standing:
     def to_dict(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "best": self.names[self.best]}
 
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Standing:
+        """The standing that `to_dict` described."""
+        pairs = tuple(Pair(**{**pair, "difference": Difference(**pair["difference"])}) for pair in record["pairs"])
+        return cls(record["n"], record["measure"], record["score"], tuple(record["names"]), tuple(record["scores"]), pairs)
+
     def __str__(self) -> str:
         counted = self.measure == "errors"
 
@@ -55,6 +62,26 @@ class Standing:
         left = [f"  and {len(order) - SHOWN} more, none of them better"] if len(order) > SHOWN else []
         return "\n".join([f"{self.n:,} cases, {'exact McNemar' if counted else 'paired bootstrap'}, Holm-corrected over the members",
                           *table(rows), *left, self.pairs[self.best].verdict])
+
+
+def grown(committee: Committee, part: Part) -> tuple[dict[str, list[float]], str]:
+    """Errors in per cent, or mean squared errors, of the first 1, 2, ... members on a part, by each way of combining; and the own way.
+
+    Members of a boosted committee have their own weights; gradient boosting knows no way but its sum.
+    """
+    job, record = committee.job, committee.record
+    truth, counted = committee.truth(part), job.data.task == "classification"
+    each, how = committee.each(part), record["how"]                                 # (members, n, k)
+
+    def score(said: Tensor) -> float:
+        return float(100 * (said.argmax(1) != truth).double().mean() if counted else (said - truth).square().mean(1).double().mean())
+
+    if how == "gradient":
+        return {"sum": [score(one) for one in each]}, "sum"
+    ways = (record["by"],) if how == "samme" else WAYS if counted else ("mean",)
+    weights = record["weights"]
+    found = {way: [score(combine(each[:k], way, weights[:k] if weights else None)) for k in range(1, len(each) + 1)] for way in ways}
+    return found, record["by"]
 
 
 def standing(committee: Committee, part: Part) -> Standing:

@@ -15,17 +15,11 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.core.files import STRAY, sync_folder
-from chainrule.data.tables import is_number
+from chainrule.data.columns import is_number
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run rather than show
 SUFFIXES = (".csv", ".parquet", ".npz")
 PART_BYTES = 2**25  # of Parquet and NPZ, kept in memory before they go to disk
-
-
-def write_predictions(path: Path, values: Tensor, names: Sequence[str], task: str) -> None:
-    """Write `values` (n, k) at once; the rest as Table.add and Table."""
-    with Table(path) as table:
-        table.add(values, names, task)
 
 
 class Table:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
 from chainrule.data.source import Data
+from chainrule.data.weights import one_on_average
 
 EXAMPLE = "Write balanced, or a weight for each class that counts differently, e.g. yes=5,no=1."
 
@@ -28,8 +29,8 @@ def weighted(data: Data, spec: str) -> Data:
                          "Leave it out.")
     codes = ((part.y + 1) / 2).round().long().reshape(-1) if part.y.is_floating_point() else part.y      # (n,); signs are -1 and 1
     share = class_weights(spec, data.classes, codes)[codes]                                              # (n,)
-    share = share if part.weight is None else share * part.weight
-    return replace(data, train=replace(part, weight=(share / share.mean()).float()))
+    weight = one_on_average(share if part.weight is None else share * part.weight, data.name)
+    return replace(data, train=replace(part, weight=weight))
 
 
 def class_weights(spec: str, classes: Sequence[str], codes: Tensor) -> Tensor:

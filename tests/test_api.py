@@ -117,6 +117,15 @@ def test_an_interrupted_run_goes_on_to_the_same_bits():
         assert torch.equal(t, resumed.net.state_dict()[name])
 
 
+def test_a_signal_while_the_plan_is_chosen_says_how_to_go_on(monkeypatch):
+    stop = Stop()
+    with monkeypatch.context() as patched:
+        patched.setattr("chainrule.engine.plans.choose", lambda *_: stop.request("SIGINT"))
+        with pytest.raises(Interrupted, match=r"while the plan was chosen; .* Go on with: chainrule resume .*part$"):
+            train(out="part", epochs=2, stop=stop)
+    assert len(cr.resume("part", progress=False).history) == 2
+
+
 def test_a_run_is_repeated_from_its_record_alone():
     run = train(net="mlp:hidden=20,dropout=0.2")
     same, difference = cr.repeat(run.path, progress=False)

@@ -37,7 +37,41 @@ def test_all_stand_in_one_table_on_the_same_cases_and_the_opening_is_logged(iris
     opened = [e for e in iris.events if isinstance(e, TestOpened)][len(before):]
     assert [e.reason for e in opened] == ["compare knn naive-bayes svm tree boosting forest logistic", "compare"]
     json.loads(table.to_json())
-    assert "McNemar" in str(table) or "p" in str(table)
+    assert "exact McNemar, Holm-corrected over 28 pairs" in str(table)
+
+
+def test_one_page_has_each_models_share_with_its_interval_and_every_pair(iris, tmp_path):
+    """The page's numbers against scikit-learn's own count of errors and Wilson's interval written out."""
+    from html.parser import HTMLParser
+
+    table = compare(iris, "knn", "tree", out=tmp_path / "page.html")
+    cells: list[str] = []
+
+    class Cells(HTMLParser):
+        def handle_data(self, data):
+            cells.append(data.strip())
+
+    Cells().feed((tmp_path / "page.html").read_text())
+    z = 1.959964
+    for name, errors in zip(table.names, table.scores, strict=True):
+        share, n = errors / table.n, table.n
+        half = z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
+        ends = [100 * max((share + z * z / (2 * n) + sign * half) / (1 + z * z / n), 0) for sign in (-1, 1)]
+        at = cells.index(name)
+        told = [cell for cell in cells[at + 1:] if cell][:3]
+        assert told[0] == f"{errors:.0f}"
+        low, high = told[2].removesuffix(" %").split(" to ")
+        assert float(low) == pytest.approx(ends[0], abs=0.01)
+        assert float(high) == pytest.approx(ends[1], abs=0.01)
+    assert sum(" is better than " in cell or cell == "No difference is shown" for cell in cells) == 3
+    assert any(cell.startswith("Errors on") for cell in cells)
+
+
+def test_a_page_about_numbers_has_no_picture_of_errors(diabetes, tmp_path):
+    compare(diabetes, "linear", out=tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "In pairs" in page
+    assert "data:image/png" not in page
 
 
 def test_what_is_right_is_what_scikit_learn_says_of_the_runs_own_rows(iris):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny import through_a_checkpoint
 from torch import Tensor
 
 from chainrule.core import registry
@@ -11,7 +12,6 @@ from chainrule.core.losses import losses
 from chainrule.core.net import Net
 from chainrule.core.rule import Batch, Learner, Rule
 from chainrule.core.tree import clone, leaves
-from chainrule.engine import checkpoint
 from chainrule.engine.eager import eager
 from chainrule.engine.plan import fused
 from chainrule.engine.together import Together
@@ -50,10 +50,6 @@ def run(rule: Rule, learner: Learner, batches: Batch, seed: int = 1) -> tuple[Le
     return eager(rule.step)(learner, batches)
 
 
-def part(batches: Batch, begin: int, end: int) -> Batch:
-    return Batch(batches.x[begin:end], None if batches.y is None else batches.y[begin:end])
-
-
 def assert_same(a: Learner, b: Learner) -> None:
     for mine, theirs in zip(leaves([a.net.tensors, a.state]), leaves([b.net.tensors, b.state]), strict=True):
         assert torch.equal(mine, theirs)
@@ -89,16 +85,12 @@ def test_it_resumes_bit_for_bit_from_what_a_checkpoint_holds(name, tmp_path):
     straight, _ = run(rule, learner, batches)
 
     rule, learner, batches = learner_and_batches(name)
-    halfway, _ = run(rule, learner, part(batches, 0, 2))
+    halfway, _ = run(rule, learner, batches.rows(0, 2))
     random = torch.get_rng_state()
-    checkpoint.write(tmp_path / "a.safetensors", checkpoint.pack({"net": halfway.net.tensors, "state": halfway.state}, "run"), {})
-    stored, _ = checkpoint.read(tmp_path / "a.safetensors")
     rule, fresh, batches = learner_and_batches(name)
-    for key, t in fresh.net.tensors.items():
-        t.data.copy_(stored[f"run/net/{key}"])
-    fresh = Learner(fresh.net, checkpoint.unpack(stored, fresh.state, "run/state"))
+    fresh = through_a_checkpoint(tmp_path, halfway, fresh)
     torch.set_rng_state(random)
-    resumed, _ = eager(rule.step)(fresh, part(batches, 2, STEPS))
+    resumed, _ = eager(rule.step)(fresh, batches.rows(2, STEPS))
     assert_same(straight, resumed)
 
 

@@ -145,6 +145,21 @@ def test_pictures_from_the_command_line(several, tmp_path, monkeypatch, capsys):
     assert set(json.loads(capsys.readouterr().out.splitlines()[-1])) == {"out", "data", "rows", "findings", "skipped", "notes"}
 
 
+def test_a_surface_says_where_a_path_starts_and_ends():
+    line, way = torch.linspace(0.0, 1.0, 5), torch.tensor([[0.1, 0.2], [0.5, 0.5], [0.9, 0.7]])
+    heights = torch.logspace(0, 4, 25).reshape(5, 5)
+
+    def legend(paths):
+        figure = plots_descent.surface(line, line, heights, paths, labels=("a", "b"))
+        return [text.get_text() for text in figure.legends[0].get_texts()], figure.axes[1]
+
+    names, bar = legend({"way": way})
+    assert names == ["way", "end", "start"]
+    assert bar.get_yticklabels()[-1].get_text() == "3,012"                    # and not 3e+03
+    assert legend({"here": way[:1]})[0] == ["here"]
+    assert legend({"one": way, "two": way * 0.5})[0] == ["one", "two", "start"]
+
+
 def test_drawing_functions_refuse_what_does_not_fit():
     line = torch.linspace(0, 1, 3)
     with pytest.raises(InputError, match="heights"):

@@ -11,7 +11,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import chainrule as cr
 from chainrule.data import prepare
-from chainrule.rounds import exponential_loss, line_search, negative_gradient, residual_source, samme_round, start_of
+from chainrule.rounds import line_search, negative_gradient, residual_source, samme_round, start_of
 
 
 def overlapping(classes, n=300):
@@ -44,6 +44,13 @@ def boosted_votes(classes, rounds=12):
         after.append(votes)
         errors.append(error)
     return after, torch.from_numpy(y), errors
+
+
+def exponential_loss(votes, y, classes):
+    """The loss that SAMME lowers: the mean of exp(-y f / classes), y and f coded so that each sums to zero over the classes."""
+    f = (classes - 1) * (votes.double() - votes.double().mean(1, keepdim=True))      # (n, classes)
+    code = torch.full_like(f, -1 / (classes - 1)).scatter(1, y[:, None], 1.0)
+    return float(torch.exp(-(code * f).sum(1) / classes).mean())
 
 
 @pytest.mark.parametrize("classes", [2, 4])

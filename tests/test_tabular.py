@@ -8,14 +8,19 @@ import pytest
 import torch
 
 from chainrule.core.errors import InputError
-from chainrule.tabular import shielded, write_predictions
+from chainrule.tabular import Table, shielded
 
 VALUES = torch.tensor([[0.25, 0.75], [0.9, 0.1]])
 
 
+def write(path, names, task):
+    with Table(path) as table:
+        table.add(VALUES, names, task)
+
+
 def test_every_format_holds_the_same(tmp_path):
     for suffix in ("csv", "parquet", "npz"):
-        write_predictions(tmp_path / f"said.{suffix}", VALUES, ["no", "yes"], "classification")
+        write(tmp_path / f"said.{suffix}", ["no", "yes"], "classification")
     expected = {"prediction": ["yes", "no"], "p(no)": VALUES[:, 0].tolist(), "p(yes)": VALUES[:, 1].tolist()}
     for frame in (polars.read_csv(tmp_path / "said.csv"), polars.read_parquet(tmp_path / "said.parquet")):
         assert frame.to_dict(as_series=False)["prediction"] == expected["prediction"]
@@ -26,7 +31,7 @@ def test_every_format_holds_the_same(tmp_path):
 
 
 def test_regression_has_a_column_for_each_target(tmp_path):
-    write_predictions(tmp_path / "said.csv", VALUES, ["height", "weight"], "regression")
+    write(tmp_path / "said.csv", ["height", "weight"], "regression")
     assert polars.read_csv(tmp_path / "said.csv").columns == ["height", "weight"]
 
 
@@ -37,5 +42,5 @@ def test_formulas_are_quoted_and_negative_numbers_stay_numbers(name, shown):
 
 def test_an_unknown_format_is_said(tmp_path):
     with pytest.raises(InputError, match=r"\.csv, \.parquet or \.npz"):
-        write_predictions(tmp_path / "said.xls", VALUES, ["a", "b"], "classification")
+        write(tmp_path / "said.xls", ["a", "b"], "classification")
     assert not list(tmp_path.iterdir())

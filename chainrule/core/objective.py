@@ -32,11 +32,7 @@ class Objective:
 
     def penalty(self, params: dict[str, Tensor]) -> Tensor:
         """What the weights cost, a scalar."""
-        weights = [p for p in params.values() if p.dim() > 1]
-        cost = next(iter(params.values())).new_zeros(())
-        for w in weights:
-            cost = cost + self.l1 * w.abs().sum() + 0.5 * self.l2 * w.square().sum()
-        return cost
+        return cost_of(params, l1=self.l1, l2=self.l2)
 
     def value(self, net: Net, batch: Batch) -> Tensor:
         """Loss and penalties, a scalar that is differentiable in the net's parameters."""
@@ -49,26 +45,39 @@ class Objective:
         return value, slope
 
 
+def cost_of(params: dict[str, Tensor], *, l1: float | Tensor, l2: float | Tensor) -> Tensor:
+    """The sum of `l1` |w| + `l2` w^2 / 2 over all weights, biases excepted; a scalar."""
+    cost = next(iter(params.values())).new_zeros(())
+    for w in params.values():
+        if w.dim() > 1:
+            cost = cost + l1 * w.abs().sum() + 0.5 * l2 * w.square().sum()
+    return cost
+
+
 class Solver(NamedTuple):
     """An optimizer that asks for more than a direction: values elsewhere, as a line search does, or curvature.
 
     `init(net) -> state` and `step(net, state, batch, objective, factor) -> (state, report)`; `step` moves the net's parameters in place and
     reports `loss`, the objective before the move, and `evaluations`, how many passes over the batch it took. It may branch on numbers,
-    which keeps it out of compiled plans. `state` has no tensors that `init` did not make, and keeps their shapes.
+    which keeps it out of compiled plans. `state` has no tensors that `init` did not make, and keeps their shapes. `fits` raises InputError
+    for an objective that it cannot lower.
     """
 
     init: Callable[[Net], Tree]
     step: Callable[[Net, Tree, Batch, Objective, float | Tensor], tuple[Tree, Report]]
+    fits: Callable[[Objective], None] | None = None
 
 
 class Solve:
-    """The rule that lowers an objective by a solver."""
+    """The rule that lowers an objective by a solver. Raises InputError where these two do not fit."""
 
     def __init__(self, objective: Objective, solver: Solver, *, schedule: Schedule | None = None, steps: int = 0,
                  reads: Reads = "everything", tolerance: float = 1e-3):
         self.objective, self.solver, self.schedule, self.steps = objective, solver, schedule, steps
         self.reads, self.tolerance = reads, tolerance
         self.target: Target = "any"
+        if solver.fits is not None:
+            solver.fits(objective)
 
     def init(self, net: Net) -> Tree:
         state = {"solver": self.solver.init(net)}

@@ -123,6 +123,9 @@ class Registry:
             key = key.strip().replace("-", "_")
             if key not in entry.options:
                 raise InputError(f"{self.noun} {entry.name} has no option '{key}'. {suggest(key, entry.options)}")
+            if key in given:
+                raise InputError(f"{self.noun} {entry.name} is given {key} twice in '{spec.strip()}'. Leave one of them out; a list is "
+                                 "joined by x, as in 300x100.")
             given[key] = entry.options[key].read(text.strip(), entry.name)
         missing = [k for k, o in entry.options.items() if o.default is REQUIRED and k not in given]
         if missing:

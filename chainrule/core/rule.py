@@ -90,21 +90,36 @@ class Optimizer(NamedTuple):
 
 
 Constraint = Callable[[dict[str, Tensor]], None]  # moves parameters, in place, back to where they may be
+Penalty = Callable[[dict[str, Tensor]], Tensor]  # what parameters cost beside the loss, a scalar
 Direction = Callable[..., tuple[dict[str, Tensor], Report]]
 Schedule = Callable[[Tensor], Tensor]  # share of the run done, in [0, 1] -> factor of the rate
+
+
+def restarted(schedule: Schedule, cycles: int) -> Schedule:
+    """A schedule gone through from its beginning in each of so many equal cycles of a run."""
+
+    def factor(share: Tensor) -> Tensor:
+        within = share * cycles
+        for k in range(1, cycles):
+            within = torch.where(share >= k / cycles, share * cycles - k, within)
+        return schedule(within.clamp(min=0.0))
+
+    return factor
 
 
 class Descend:
     """Most rules: a direction shaped like the parameters, and an optimizer that follows it downhill.
 
     `additive` says that the direction and the report of a batch are the means of those of its samples, so that a batch may be split.
-    After every move the `constraint`, where there is one, is put on the parameters.
+    After every move the `constraint`, where there is one, is put on the parameters. `penalty` is what the direction goes down beside the
+    reported loss; it is given for optimizers that compare values, which get the sum.
     """
 
     def __init__(self, direction: Direction, optimizer: Optimizer, *, schedule: Schedule | None = None, steps: int = 0,
                  reads: Reads = "batch", target: Target = "any", tolerance: float = 1e-3, additive: bool = False,
-                 constraint: Constraint | None = None):
+                 constraint: Constraint | None = None, penalty: Penalty | None = None):
         self.direction, self.optimizer, self.schedule, self.steps, self.constraint = direction, optimizer, schedule, steps, constraint
+        self.penalty = penalty
         self.reads, self.target, self.tolerance, self.additive = reads, target, tolerance, additive
 
     def init(self, net: Net) -> Tree:
@@ -123,7 +138,10 @@ class Descend:
             factor = self.schedule(state["step"] / max(self.steps, 1))
             state["step"].add_(1)
         with torch.no_grad():
-            state["optimizer"] = self.optimizer.update(net.params, direction, state["optimizer"], factor, report.get("loss"))
+            value = report.get("loss")
+            if value is not None and self.penalty is not None:
+                value = value + self.penalty(net.params)
+            state["optimizer"] = self.optimizer.update(net.params, direction, state["optimizer"], factor, value)
             if self.constraint is not None:
                 self.constraint(net.params)
         return net, state, report
@@ -163,7 +181,7 @@ def _directed(rule: Descend, alter: Alter) -> Descend:
         return rule.direction(net, Batch(alter(batch.x), batch.y, batch.weight))
 
     return Descend(direction, rule.optimizer, schedule=rule.schedule, steps=rule.steps, reads=rule.reads, target=rule.target,
-                   tolerance=rule.tolerance, additive=rule.additive, constraint=rule.constraint)
+                   tolerance=rule.tolerance, additive=rule.additive, constraint=rule.constraint, penalty=rule.penalty)
 
 
 @dataclass(frozen=True)
@@ -210,9 +228,9 @@ def rule(name: str | None = None, *, source: str = "", reads: Reads = "batch", t
     """Register a direction `(net, batch, *, options) -> (tree, report)` or a whole rule (a class with `init` and `step`).
 
     Further traits: `additive=(options)` says that a direction is the mean of its samples' unless one of these options is given;
-    `range="unit"` asks for inputs in [0, 1]; `nets=(...)` names the families it can train, the first one
-    being its default; `optimizer`, `epochs` and `loss` are its defaults; `several` is the target kind for more than two
-    classes; `best="last"` keeps the last weights, where the loss says nothing of progress.
+    `penalty=f`, with `f(options)` what its direction goes down beside the loss; `range="unit"` asks for inputs in [0, 1];
+    `nets=(...)` names the families it can train, the first one being its default; `optimizer`, `epochs` and `loss` are its defaults;
+    `several` is the target kind for more than two classes; `best="last"` keeps the last weights, where the loss says nothing of progress.
     """
 
     def register(made: Any) -> Any:

@@ -37,10 +37,6 @@ def norm(tree: Tree) -> Tensor:
     return torch.stack([t.square().sum() for t in leaves(tree)]).sum().sqrt()
 
 
-def zeros_like(tree: Tree) -> Tree:
-    return pytree.tree_map(torch.zeros_like, tree)
-
-
 def wrapped(tensors: list[Tensor]) -> bool:
     """Whether a transformation (vmap, grad, compile) holds these tensors: list kernels have no rule there, or no use."""
     return torch.compiler.is_compiling() or any(torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors)

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
 
+MANY, MISFITS = 10, 20  # categories that show what a column holds; one word in so many is out of place
+
 Kind = Literal["numeric", "boolean", "categorical", "ordered"]
 
 
@@ -32,6 +34,12 @@ class Column:
     def missing(self) -> Tensor:
         """Which rows lack a value, (n,) bool."""
         return self.values.isnan() if self.values.is_floating_point() else self.values < 0
+
+    @property
+    def misfit(self) -> str | None:
+        """A word among categories that are numbers otherwise, ten of them at least and at most one word in twenty; else None."""
+        words = [] if len(self.categories) < MANY else [word for word in self.categories if not is_number(word)]
+        return words[0] if words and (len(words) == 1 or MISFITS * len(words) <= len(self.categories)) else None
 
     def take(self, rows: Tensor) -> Column:
         return Column(self.name, self.kind, self.values.index_select(0, rows), self.categories)
@@ -77,6 +85,14 @@ def place(names: Sequence[str], name: str | int, where: str, option: str) -> int
             raise InputError(f"{where} has {len(names)} columns; {option} {at} is not one of them. Count from 0, or give a name.")
         return at
     raise InputError(f"{where} has no column '{name}'. {suggest(name, names)} Name it with {option}.")
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def class_name(value: float) -> str:

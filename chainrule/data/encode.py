@@ -92,7 +92,7 @@ class Encoder:
             if bounded:
                 low, extent = Moments.of(y).scaling("unit")
                 y_scale = torch.stack([low + 0.5 / extent, 0.5 / extent])
-        roles = [str(source.origin[r]) for r in ("target", "group", "time") if source.origin.get(r) is not None]
+        roles = [str(source.origin[r]) for r in ("target", "group", "time", "weight") if source.origin.get(r) is not None]
         apart = (*roles, *sorted(left_out))
         names = _target_names(source, y_scale)
         return cls(kind, shape, range, target, tuple(classes), names, flatten, float(maximum or 1),  # type: ignore[arg-type]

@@ -15,8 +15,8 @@ from chainrule.data.columns import Table
 
 
 def of(inputs: Any, targets: Tensor | None, classes: tuple[str, ...] = (),
-       groups: Tensor | None = None, times: Tensor | None = None) -> str:
-    """Hex digest over inputs (a tensor or a Table), targets, class names, groups and times."""
+       groups: Tensor | None = None, times: Tensor | None = None, weights: Tensor | None = None) -> str:
+    """Hex digest over inputs (a tensor or a Table), targets, class names, groups, times and weights."""
     digest = hashlib.sha256()
     if isinstance(inputs, Table):
         for column in inputs.columns:
@@ -24,6 +24,9 @@ def of(inputs: Any, targets: Tensor | None, classes: tuple[str, ...] = (),
             _add(digest, column.values)
     else:
         _add(digest, inputs)
+    if weights is not None:
+        digest.update(b"weights")
+        _add(digest, weights)
     return _ended(digest, targets, classes, groups, times)
 
 

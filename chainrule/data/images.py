@@ -27,17 +27,11 @@ def in_folder(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_file() and is_image(p))
 
 
-def read_folder(folder: Path, channels: Literal[1, 3] | None = None) -> tuple[Tensor, Tensor | None, tuple[str, ...], dict[str, Tensor]]:
-    """Images (n, c, h, w) uint8, class codes (n,), class names and given parts of `folder/CLASS/*` or `folder/PART/CLASS/*`.
-
-    A flat folder of images has no codes. Raises InputError where there are no images or their sizes differ.
-    """
-    paths, y, classes, given = find(folder)
-    return read(paths, channels), y, classes, given
-
-
 def find(folder: Path) -> tuple[list[Path], Tensor | None, tuple[str, ...], dict[str, Tensor]]:
-    """The files of `read_folder`, and what their folders say of them."""
+    """Files of `folder/CLASS/*` or `folder/PART/CLASS/*`, their class codes (n,), class names, and the rows of given parts.
+
+    A flat folder of images has no codes. Raises InputError where there are no images.
+    """
     inside = _folders(folder)
     parts = [(PARTS[d.name.lower()], d) for d in inside if d.name.lower() in PARTS]
     nested = bool(parts) and len(parts) == len(inside)

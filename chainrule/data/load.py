@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -25,12 +25,23 @@ SYMBOLS = (".txt", *fasta.SUFFIXES)
 READ = (*TABLES, *SYMBOLS, ".npz", ".npy", ".bin", ".mat")
 
 
+class Roles(NamedTuple):
+    """The columns of a table, by name or number, that are neither inputs nor the target."""
+
+    group: str | int | None = None
+    time: str | int | None = None
+    weight: str | int | None = None
+
+
+NO_ROLES = Roles()
+
+
 def load(what: Any, *, target: str | int | None = None, data_dir: str | Path | None = None, group: str | None = None,
-         time: str | None = None, name: str | None = None, stream: bool | None = None,
+         time: str | None = None, weight: str | int | None = None, name: str | None = None, stream: bool | None = None,
          say: Callable[[str], None] = to_stderr) -> Source:
     """The source that `what` is: a named set, a file, a folder, a frame, an array or tensor, or (inputs, targets) of these.
 
-    `target`, `group` and `time` name columns of a table (or number them from 0); `target="none"` is a table without one.
+    `target`, `group`, `time` and `weight` name columns of a table (or number them from 0); `target="none"` is a table without one.
     `data_dir` is where named sets are sought first. `stream` says whether the rows of a Parquet file, an .npy file or a folder of
     images stay on disk; left open, they do where they would fill more than a quarter of the free memory. `say` is told of downloads
     and of packing. Raises InputError, CorruptFile.
@@ -38,10 +49,10 @@ def load(what: Any, *, target: str | int | None = None, data_dir: str | Path | N
     if isinstance(what, Source):
         return what
     if isinstance(what, (str, Path)):
-        source = _of_text(what, target, data_dir, group, time, stream, say)
+        source = _of_text(what, target, data_dir, Roles(group, time, weight), stream, say)
     else:
-        source = _of_memory(what, target, group, time)
-    origin = {"kind": "memory", "what": source.name, "target": None, "group": None, "time": None, **source.origin}
+        source = _of_memory(what, target, Roles(group, time, weight))
+    origin = {"kind": "memory", "what": source.name, "target": None, **NO_ROLES._asdict(), **source.origin}
     return Source(**{**vars(source), "origin": origin, "name": name or source.name})
 
 
@@ -52,7 +63,7 @@ def load_inputs(what: Any, *, like: Source, data_dir: str | Path | None = None, 
         path = _existing(what)
         if isinstance(like.inputs, Table | StoredTable) and path.is_file() and _suffix(path) in TABLES:
             origin = {"kind": "file", "what": str(path.absolute())}
-            return _table_file(path, origin, told, None, None, None, say, lenient=True)
+            return _table_file(path, origin, told, NO_ROLES, None, say, lenient=True)
         if isinstance(like.inputs, Symbols) and path.is_file() and _suffix(path) in SYMBOLS:
             return _symbols(path, None, like.inputs)
         channels: Any = like.inputs.shape[1] if isinstance(like.inputs, Tensor | StoredArray) and like.inputs.dim() == 4 else None
@@ -62,7 +73,7 @@ def load_inputs(what: Any, *, like: Source, data_dir: str | Path | None = None, 
             if path.is_dir():
                 return catalog.known_folder(path) or _folder(path, channels, None, say)
     elif isinstance(like.inputs, Table | StoredTable) and tables.is_frame(what):
-        return _table(tables.of_frame(what, FRAME), FRAME, {"kind": "memory", "what": "frame"}, told, None, None, lenient=True)
+        return _table(tables.of_frame(what, FRAME), FRAME, {"kind": "memory", "what": "frame"}, told, NO_ROLES, lenient=True)
     return load(what, data_dir=data_dir, say=say)
 
 
@@ -72,17 +83,18 @@ def describe_source(source: Source) -> dict[str, Any]:
     return {"name": source.name, "n": len(source), "inputs": shape, "classes": list(source.classes), "task": source.task}
 
 
-def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | None, group: str | None, time: str | None,
-             stream: bool | None, say: Callable[[str], None]) -> Source:
+def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | None, roles: Roles, stream: bool | None,
+             say: Callable[[str], None]) -> Source:
     if isinstance(what, str) and what in datasets.names():
-        if target is not None or group is not None or time is not None:
-            raise InputError(f"{what} has its own target and no further columns; --target, --group and --time are for tables. Leave "
-                             "them out.")
+        if target is not None or any(role is not None for role in roles):
+            raise InputError(f"{what} has its own target and no further columns; --target, --group, --time and --weight are for tables. "
+                             "Leave them out.")
         source = datasets.find(what).make(data_dir, say)
         kept = {"data_dir": str(Path(data_dir).expanduser().absolute())} if data_dir is not None else {}
         return Source(**{**vars(source), "origin": {**source.origin, **kept}})
     path = _existing(what)
     if path.is_dir():
+        _refuse_roles(roles, f"{path} is a folder and has")
         known = catalog.known_folder(path)
         if known is not None:
             return known
@@ -92,9 +104,8 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
     if not path.stat().st_size:
         raise InputError(f"{path} is empty (0 bytes). Fetch or write it again.")
     if suffix in TABLES:
-        return _table_file(path, origin, target, group, time, stream, say)
-    if group is not None or time is not None:
-        raise InputError(f"{path} has no columns with names; --group and --time need a table ({' '.join(TABLES)}).")
+        return _table_file(path, origin, target, roles, stream, say)
+    _refuse_roles(roles, f"{path} has")
     if suffix in SYMBOLS:
         return _symbols(path, target)
     if suffix == ".npy":
@@ -131,6 +142,14 @@ def _symbols(path: Path, target: str | int | None, like: Symbols | None = None) 
     return text.source(held, str(path), name=name, origin=origin, targets=target is None)
 
 
+def _refuse_roles(roles: Roles, what: str) -> None:
+    """Raises InputError where a role is given; `what` says who has no columns to play it."""
+    for role, column in roles._asdict().items():
+        if column is not None:
+            instead = "Leave it out" + (", or in Python give weights=, a number for each row." if role == "weight" else ".")
+            raise InputError(f"{what} no columns with names; --{role} needs a table ({' '.join(TABLES)} or a data frame). {instead}")
+
+
 def _existing(what: str | Path) -> Path:
     """The path, if there is something there. Raises InputError that offers the nearest set and the nearest file."""
     path = Path(what).expanduser()
@@ -157,16 +176,32 @@ def _stem(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).stem
 
 
-def _table_file(path: Path, origin: dict[str, Any], target: str | int | None, group: str | None, time: str | None, stream: bool | None,
+def _table_file(path: Path, origin: dict[str, Any], target: str | int | None, roles: Roles, stream: bool | None,
                 say: Callable[[str], None], lenient: bool = False) -> Source:
     stored = packing.parquet(path, stream, say) if path.suffix == ".parquet" else None
     if stored is None:
-        return _table(tables.read_file(path), str(path), origin, target, group, time, lenient)
+        read = tables.read_file(path)
+        source = _table(read, str(path), origin, target, roles, lenient)
+        if not lenient:
+            _say_what_was_guessed(read, source, target, say)
+        return source
     table, sha256 = stored
     source = tables.source_of(table, str(path), name=_stem(path), origin={**origin, "streamed": True}, fingerprint=lambda *_: "",
-                              target=target, group=group, time=time, lenient=lenient)
-    roles = {role: source.origin[role] for role in ("target", "group", "time")}
-    return replace(source, fingerprint=fingerprint.of_file(sha256, **roles))
+                              target=target, **roles._asdict(), lenient=lenient)
+    told = {role: source.origin[role] for role in ("target", "group", "time")}
+    told |= {} if source.weights is None else {"weight": source.origin["weight"]}
+    return replace(source, fingerprint=fingerprint.of_file(sha256, **told))
+
+
+def _say_what_was_guessed(table: Table, source: Source, target: str | int | None, say: Callable[[str], None]) -> None:
+    """The target, where none was named, and columns that one word among numbers makes words."""
+    if target is None and source.targets is not None:
+        say(f"{source.name}: '{source.origin['target']}' is what is predicted; name another column with --target.")
+    for column in table.columns:
+        word = column.misfit
+        if word is not None:
+            row = int((column.values == column.categories.index(word)).nonzero()[0]) + 1
+            say(f"{source.name}: column '{column.name}' is read as words, since '{word}' in row {row} is no number.")
 
 
 def _array_file(path: Path, origin: dict[str, Any], target: str | int | None, stream: bool | None) -> Source:
@@ -198,11 +233,10 @@ def _folder(path: Path, channels: Any, stream: bool | None, say: Callable[[str],
     return Source(path.absolute().name, x, y, task, origin, digest, classes, given)
 
 
-def _table(table: Table, where: str, origin: dict[str, Any], target: str | int | None, group: str | None, time: str | None,
-           lenient: bool = False) -> Source:
+def _table(table: Table, where: str, origin: dict[str, Any], target: str | int | None, roles: Roles, lenient: bool = False) -> Source:
     name = _stem(Path(where)) if origin["kind"] == "file" else origin["what"]
     return tables.source_of(table, where, name=name, origin=origin, fingerprint=fingerprint.of,
-                            target=target, group=group, time=time, lenient=lenient)
+                            target=target, **roles._asdict(), lenient=lenient)
 
 
 def _array(values: Any, y: Any, where: str, name: str, origin: dict[str, Any], target: int | str | None = None,
@@ -246,15 +280,17 @@ def _idx_file(path: Path, origin: dict[str, Any]) -> Source:
     return Source(_stem(path), x, y, "classification", origin, fingerprint.of(x, y, classes), classes)
 
 
-def _of_memory(what: Any, target: str | int | None, group: str | None, time: str | None) -> Source:
+def _of_memory(what: Any, target: str | int | None, roles: Roles) -> Source:
     if isinstance(what, tuple) and len(what) == 2:
+        _refuse_roles(roles, "inputs and targets that are given apart have")
         inputs, y = what
         if tables.is_frame(inputs) and getattr(inputs, "ndim", 2) == 2:
             return _frame_and_targets(inputs, y)
         return _array(inputs, y, "the arrays", "arrays", {"kind": "memory", "what": "arrays"})
     if tables.is_frame(what):
-        return _table(tables.of_frame(what, FRAME), FRAME, {"kind": "memory", "what": "frame"}, target, group, time)
+        return _table(tables.of_frame(what, FRAME), FRAME, {"kind": "memory", "what": "frame"}, target, roles)
     if isinstance(what, (np.ndarray, Tensor)):
+        _refuse_roles(roles, "an array has")
         return _array(what, None, "the array", "array", {"kind": "memory", "what": "array"}, target)
     raise InputError(f"cannot load a {type(what).__name__}; expected a named set, a path, an array, a data frame, or (inputs, targets).")
 

@@ -16,6 +16,9 @@ from chainrule.data.source import Data, Door, Part, Source
 from chainrule.data.splits import Splits, marked, sample, split
 from chainrule.data.symbols import SHARES, Symbols
 from chainrule.data.targets import as_codes, as_numbers
+from chainrule.data.weights import one_on_average, product
+
+FEW_CLASSES = 20  # of numbers, even in a short table
 
 
 def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None, seed: int = 0, range: Range = "standard",
@@ -27,7 +30,8 @@ def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None
     `split` holds shares of train, valid and test, or the rows themselves; without it the usual division of a named set is
     taken, for a text .765, .085, .15 in its order, else .7, .15, .15. `classes` keeps only these, in this order; `rows` only
     these rows; `limit` at most so many training rows. What follows in a text is a symbol that training saw, or the unknown
-    one. `weights` (n of the source) are scaled to a mean of 1 over the training rows. Raises InputError.
+    one. `weights` (n of the source) multiply those the source has; scaled to a mean of 1, they weigh the training rows alone.
+    Raises InputError.
     """
     if len(source) < 2:
         raise InputError(f"{source.name} has {len(source)} sample{'s' * (len(source) != 1)}; learning and checking need at least one "
@@ -52,14 +56,15 @@ def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None
     maximum = catalog.traits(source).get("maximum")
     encoder = Encoder.fit(source, parts.train, target=kind, range=range, flatten=flatten, bounded=bounded,
                           classes=names if kind in ("class", "sign") and not open_ended else (), maximum=maximum)
-    scaled = None if weights is None else _weights(weights, source, parts.train)
+    every = product(source.weights, None if weights is None else _weights(weights, source))
+    weight = None if every is None else one_on_average(gather(every, parts.train), source.name)
 
-    def part(at: Tensor) -> Part:
-        return Part(encoder.inputs(source, at), encoder.targets(source, at), at, None if scaled is None else gather(scaled, at))
+    def part(at: Tensor, weight: Tensor | None = None) -> Part:
+        return Part(encoder.inputs(source, at), encoder.targets(source, at), at, weight)
 
     task = {"class": "classification", "sign": "classification", "real": "regression", "none": "none"}[kind]
     return Data(source.name, source, encoder, task, encoder.classes, encoder.input_shape, encoder.outputs,  # type: ignore[arg-type]
-                part(parts.train), part(parts.valid), Door(part(parts.test), open_log), encoder.ready)
+                part(parts.train, weight), part(parts.valid), Door(part(parts.test), open_log), encoder.ready)
 
 
 def _as_target(source: Source, target: str) -> tuple[Source, TargetKind]:
@@ -71,6 +76,10 @@ def _as_target(source: Source, target: str) -> tuple[Source, TargetKind]:
         raise InputError(f"{source.name} has no targets; this rule needs them. Name a column with --target, or use a rule that learns "
                          "without.")
     if kind in ("class", "sign") and source.task == "regression":
+        different = len(source.targets.unique())
+        if different > max(FEW_CLASSES, len(source) // 2):
+            raise InputError(f"{source.name}: this rule reads classes; the target has {different:,} different numbers in {len(source):,} "
+                             "rows. Name a column of classes with --target, or use --rule backprop.")
         codes, names = as_codes(source.task, source.targets, source.classes, source.name)
         return replace(source, task="classification", targets=codes, classes=names), kind
     if kind == "real" and source.task == "classification":
@@ -128,10 +137,10 @@ def _refuse_unseen(source: Source, parts: Splits) -> None:
                              "Split by --group or --time so that each class is early or common enough, or drop it with --classes.")
 
 
-def _weights(weights: Tensor, source: Source, train: Tensor) -> Tensor:
-    """Weights (n,) float32 with a mean of 1 over the training rows."""
+def _weights(weights: Tensor, source: Source) -> Tensor:
+    """Weights of all rows of the source, (n,) float64."""
     w = torch.as_tensor(weights, dtype=torch.float64).reshape(-1)
-    if len(w) != len(source) or not bool(w.isfinite().all()) or bool((w < 0).any()) or float(w[train].sum()) == 0:
-        raise InputError(f"expected a finite weight of at least 0 for each of the {len(source)} rows of {source.name}, some above 0 in "
-                         f"training; got {len(w)}, the least of them {float(w.min()) if len(w) else 'none'}.")
-    return (w / w[train].mean()).float()
+    if len(w) != len(source) or not bool(w.isfinite().all()) or bool((w < 0).any()):
+        raise InputError(f"expected a finite weight of at least 0 for each of the {len(source)} rows of {source.name}; got {len(w)}, the "
+                         f"least of them {float(w.min()) if len(w) else 'none'}.")
+    return w

@@ -16,8 +16,8 @@ class Source:
     """Raw rows: `inputs` is a tensor (n, ...), a table or symbols over an alphabet; `targets` one value per row, or None.
 
     Images are `uint8` (n, channels, height, width). `given` holds row numbers of parts the source itself defines (an
-    official test set). What is larger than memory is a StoredTable or StoredArray. `origin` is what `load` needs to read it
-    again; `fingerprint` is a SHA-256 of the content.
+    official test set); `weights` (n,) say how much each row counts in training. What is larger than memory is a StoredTable or
+    StoredArray. `origin` is what `load` needs to read it again; `fingerprint` is a SHA-256 of the content.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Source:
     given: Mapping[str, Tensor] = field(default_factory=dict)
     groups: Any = None
     times: Any = None
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -70,7 +70,10 @@ def split(source: Source, *, train: float = SHARES["train"], valid: float = SHAR
         wanted[given] = False
     free = rows[wanted[rows]] if held else rows
     left = {name: share for name, share in shares.items() if name not in held}
-    parts = _divide(source, free, [s / sum(left.values()) for s in left.values()], seed, list(left))
+    if sum(left.values()) == 0 or ("train" in held and not len(free)):  # nothing is left, or no part asks for it
+        parts = [free[:0] for _ in left]
+    else:
+        parts = _divide(source, free, [s / sum(left.values()) for s in left.values()], seed, list(left))
     found = {**held, **dict(zip(left, parts))}
     return Splits(*(found[name].sort().values.long() for name in SHARES))
 

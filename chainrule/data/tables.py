@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.errors import CorruptFile, InputError
-from chainrule.data.columns import Column, Table, of_booleans, of_numbers, of_objects, of_words, refuse_infinite
+from chainrule.data.columns import Column, Table, is_number, of_booleans, of_numbers, of_objects, of_words, refuse_infinite
 from chainrule.data.packed import content
 from chainrule.data.source import Source, Task
 from chainrule.data.stored import StoredTable
 from chainrule.data.targets import of_column
+from chainrule.data.weights import of_column as weights_of
 
 MISSING = ["", "NA", "N/A", "nan", "NaN", "null", "NULL", "?"]
 TARGET_NAMES = ("target", "label", "class", "y")
@@ -52,6 +53,8 @@ def _read_text(path: Path) -> Any:
     import polars as pl
 
     raw = content(path)
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise InputError(f"{path} is text in UTF-16; expected UTF-8. Save it as UTF-8.")
     head = raw[: raw.find(b"\n") + 1 or len(raw)]
     if not head.strip():
         raise InputError(f"{path} is empty; expected a line of column names and rows below it.")
@@ -65,8 +68,11 @@ def _read_text(path: Path) -> Any:
     except pl.exceptions.NoDataError:
         raise InputError(f"{path} is empty; expected a line of column names and rows below it.") from None
     except pl.exceptions.PolarsError as error:
-        hint = "Save it as UTF-8." if "utf" in str(error).lower() else "Each line needs as many values as the first has names."
-        raise CorruptFile(f"{path} is not a table of values separated by {separator!r}: {first_line(error)}. {hint}") from None
+        if "utf" in str(error).lower():
+            raise CorruptFile(f"{path} is not text in UTF-8; expected a table of values separated by commas, or by tabs in a .tsv. "
+                              "Save it as UTF-8.") from None
+        raise CorruptFile(f"{path} is not a table of values separated by {separator!r}: {first_line(error)}. "
+                          "Each line needs as many values as the first has names.") from None
     if all(is_number(name) for name in frame.columns):
         raise InputError(f"{path} starts with numbers ({', '.join(frame.columns[:3])}, ...); expected a line of column names. Add one.")
     return frame.with_columns([_retyped(frame[name]) for name, kind in frame.schema.items() if kind == pl.String])
@@ -86,14 +92,6 @@ def _retyped(series: Any) -> Any:
     if bool(lower.drop_nulls().is_in(["true", "false"]).all()):
         return lower == "true"
     return words
-
-
-def is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def first_line(error: BaseException) -> str:
@@ -152,15 +150,19 @@ def column_of(series: Any, where: str) -> Column:
 
 
 def source_of(table: Table | StoredTable, where: str, *, name: str, origin: dict[str, Any], fingerprint: Any,
-              target: str | int | None, group: str | None, time: str | None, lenient: bool = False) -> Source:
-    """The source a table makes: target, group and time columns set apart from the inputs.
+              target: str | int | None, group: str | int | None = None, time: str | int | None = None,
+              weight: str | int | None = None, lenient: bool = False) -> Source:
+    """The source a table makes: target, group, time and weight columns set apart from the inputs.
 
     `lenient` is for reading rows to predict: a target column that is absent or has gaps is no target.
     """
     wanted = _target(table, where, target, lenient)
-    apart = {role: table.find(c, where, f"--{role}") for role, c in (("group", group), ("time", time))
+    apart = {role: table.find(c, where, f"--{role}") for role, c in (("group", group), ("time", time), ("weight", weight))
              if c is not None and not (lenient and c not in table.names)}
     taken = {c.name for c in apart.values()} | ({wanted.name} if wanted else set())
+    if wanted is not None and "weight" in apart and apart["weight"].name == wanted.name:
+        raise InputError(f"--weight and --target both name the column '{wanted.name}' of {where}; expected a column of its own for "
+                         "weights. Name another with --weight, or leave it out.")
     inputs = table.without(taken)
     if not inputs.columns:
         raise InputError(f"{where} has no input columns left beside {', '.join(sorted(taken))}; expected at least one.")
@@ -176,11 +178,12 @@ def source_of(table: Table | StoredTable, where: str, *, name: str, origin: dict
     none: tuple[Task, None, tuple[str, ...]] = ("none", None, ())
     task, values, classes = of_column(wanted, where) if wanted else none
     groups = apart["group"].values if "group" in apart else None
-    origin = {**origin, "target": wanted.name if wanted else None, "group": apart["group"].name if "group" in apart else None,
-              "time": times.name if times else None}
+    weights = weights_of(apart["weight"], where) if "weight" in apart else None
+    names = {role: apart[role].name if role in apart else None for role in ("group", "time", "weight")}
+    origin = {**origin, "target": wanted.name if wanted else None, **names}
     when = times.values if times else None
-    digest = fingerprint(inputs, values, classes, groups, when)
-    return Source(name, inputs, values, task, origin, digest, classes, groups=groups, times=when)
+    digest = fingerprint(inputs, values, classes, groups, when, weights)
+    return Source(name, inputs, values, task, origin, digest, classes, groups=groups, times=when, weights=weights)
 
 
 def _target(table: Table | StoredTable, where: str, target: str | int | None, lenient: bool) -> Column | None:

@@ -2,7 +2,8 @@
 
 Small jobs run plainly. For the others, ways are tried on the rows themselves within a small share of the time the job would take:
 smaller batches, whose activations stay in the cache; a recorded program (see `recorded`), its batches side by side on one core each, so
-that cores never wait for each other inside an operation; and a native or a compiled program, where the rows can pay for it.
+that cores never wait for each other inside an operation; and a native or a compiled program, where the rows can pay for it. The native one
+is tried first, since where it is far faster nothing else need be.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ NATIVE_SECONDS, COMPILE_SECONDS = 3.0, 40.0
 PAYS_BACK = 4                   # times what making a program takes must the whole job last
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2}  # relative to the largest output of a row and of a typical row
 FASTER_BY = 0.95                # what displaces another way must measure clearly faster
+FAR_FASTER = 0.75               # of the plain time: what no other arrangement of the same kernels is likely to reach
 WINDOW = 64                     # batches handed to the cores at once
 Kind = Literal["eager", "channels-last", "bf16", "recorded", "packed", "native", "compiled"]
 Run = Callable[[Tensor], Tensor]
@@ -253,26 +255,15 @@ def disagreement(ours: Tensor, theirs: Tensor) -> float:
 
 def choose(inference: Inference, x: Any, rows: int, seconds: float, total: int) -> Chosen:
     """The fastest way for `total` rows, of which `x` are some; plainly, `rows` at a time, a row takes `seconds`."""
-    deadline = time.perf_counter() + PLANNING_SHARE * seconds * total
     trials = Trials(inference, x[: min(len(x), 8 * most_rows(inference.row_bytes(x)))], Way(rows), seconds)
     threads = torch.get_num_threads()
-    for way in _kinds(inference, rows, threads):
-        if time.perf_counter() > deadline:
-            break
-        trials.attempt(way)
-    for factor in (0.5, 2):  # climb from the best number of rows, down and else up, while it helps
-        before = trials.best.way.rows
-        while time.perf_counter() < deadline and LEAST_ROWS <= (more := int(trials.best.way.rows * factor)) <= trials.most:
-            if not trials.attempt(replace(trials.best.way, rows=more)):
-                break
-        if trials.best.way.rows != before:
-            break
-    left = trials.best.seconds_per_row * total
-    written = Way(trials.best.way.rows, "native", threads if threads > 1 else 0)
-    if left < PAYS_BACK * NATIVE_SECONDS:
-        trials.refuse(written, f"making it takes up to {NATIVE_SECONDS:.0f} s and the whole job {left:.0f} s")
+    written = Way(rows, "native", threads if threads > 1 else 0)
+    if seconds * total < PAYS_BACK * NATIVE_SECONDS:
+        trials.refuse(written, f"making it takes up to {NATIVE_SECONDS:.0f} s and the whole job {seconds * total:.0f} s")
     elif inference.device.type == "cpu" and any(map(shutil.which, ("cc", "gcc", "clang"))):
         trials.attempt(written)
+    if inference.precision == "bf16" or trials.best.seconds_per_row > FAR_FASTER * seconds:
+        _rearranged(inference, trials, rows, threads, PLANNING_SHARE * seconds * total)
     left = trials.best.seconds_per_row * total
     compiled = Way(trials.best.way.rows, "compiled")
     if left < PAYS_BACK * COMPILE_SECONDS:
@@ -282,6 +273,22 @@ def choose(inference: Inference, x: Any, rows: int, seconds: float, total: int) 
     else:
         trials.attempt(compiled)
     return trials.best
+
+
+def _rearranged(inference: Inference, trials: Trials, rows: int, threads: int, within: float) -> None:
+    """Try what torch's own kernels do in other programs and batches, for at most so many seconds."""
+    deadline = time.perf_counter() + within
+    for way in _kinds(inference, rows, threads):
+        if time.perf_counter() > deadline:
+            return
+        trials.attempt(way)
+    for factor in (0.5, 2):  # climb from the best number of rows, down and else up, while it helps
+        before = trials.best.way.rows
+        while time.perf_counter() < deadline and LEAST_ROWS <= (more := int(trials.best.way.rows * factor)) <= trials.most:
+            if trials.best.way.kind == "native" or not trials.attempt(replace(trials.best.way, rows=more)):
+                break
+        if trials.best.way.rows != before:
+            return
 
 
 def _kinds(inference: Inference, rows: int, threads: int) -> Iterable[Way]:

@@ -164,11 +164,12 @@ class Joint:
                 yield seat.number, replace(event, name=f"{self.said}, {event.name}") if isinstance(event, Planned) else event
 
     def _epoch(self) -> Told:
-        """Up to the end of the epoch, or to where a member's budget is spent, or to a signal."""
+        """Up to the end of the epoch or of a cycle, or to where a member's budget is spent, or to a signal."""
         first = self.live[0][1].training
         for chunk in self.feed.chunks(first.position.epoch, first.position.batch, self.choice.plan.chunk):
-            yield from self._chunk(self._within(chunk))
-            if first.stop.requested or not self.live or any(seat.spent() for _, seat in self.live):
+            batches = self._within(chunk)
+            yield from self._chunk(batches)
+            if first.stop.requested or len(batches) < len(chunk) or not self.live or any(seat.spent() for _, seat in self.live):
                 return
             _, seat = self.live[0]
             if seat.training.position.batch < seat.feed.batches and any(seat.due() for _, seat in self.live):
@@ -200,6 +201,9 @@ class Joint:
                 yield from seat.end("diverged")
                 continue
             training._moved(losses[:, i])
+            if cycle := training._cycle(seat.stage, seat.feed):
+                self._take(i, seat)
+                training._keep(cycle)
             if now - training.last_progress >= PROGRESS_SECONDS:
                 speed = self.steps / max(now - self.began, 1e-9)
                 yield seat.number, training._progress(now, float(losses[-1, i]), speed, steps_of(seat.stage, seat.feed))
@@ -266,8 +270,8 @@ class Joint:
         seat.learner = Learner(seat.training.net, member(self.learner.state["rule"], i))
 
     def _within(self, chunk: Any) -> Any:
-        """As much of a chunk as every member's budget of steps allows."""
-        left = [seat.stage.budget.steps - seat.training.position.stage_step for _, seat in self.live if seat.stage.budget.steps is not None]
+        """As much of a chunk as every member's budget of steps, and its cycle, allow."""
+        left = [ahead for _, seat in self.live if (ahead := seat.training._ahead(seat.stage, seat.feed)) is not None]
         return chunk.rows(0, min(left)) if left and min(left) < len(chunk) else chunk
 
     def _leaving_out_pays(self, live: int) -> bool:

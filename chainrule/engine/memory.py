@@ -124,10 +124,11 @@ def about(identity: str, learner: Learner, few: Batch) -> str:
 def machine() -> str:
     """Processor, cores, accelerator and versions: what a measured time depends on beside the work."""
     cards = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return ", ".join([_processor(), f"{os.cpu_count()} cores", *cards, f"torch {torch.__version__}"])
+    return ", ".join([processor(), f"{os.cpu_count()} cores", *cards, f"torch {torch.__version__}"])
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What this machine's processor calls itself."""
     try:
         found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     except OSError:

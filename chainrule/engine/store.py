@@ -1,4 +1,4 @@
-"""What of a run is on disk: `last.safetensors` to go on from, `previous.safetensors` behind it, `best.safetensors` to use."""
+"""What of a run is on disk: `last.safetensors` to go on from, `previous.safetensors` behind it, `best.safetensors` to use; snapshots."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chainrule.engine.train import Position
 
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
+SNAPSHOT = "snapshot-{}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,18 @@ class Store:
             checkpoint.write(self.folder / BEST, best, {"kind": "best", "run": self.run, "best": position.best})
             self._best_saved = step
 
+    def save_snapshot(self, number: int, tensors: dict[str, Tensor]) -> None:
+        """The weights at the end of a cycle. Raises OSError."""
+        checkpoint.write(self.snapshot(number), tensors, {"kind": "snapshot", "run": self.run, "number": number})
+
+    def snapshot(self, number: int) -> Path:
+        """Where the weights at the end of cycle `number` are."""
+        return self.folder / SNAPSHOT.format(number)
+
+    def load_snapshot(self, number: int, net: Net) -> None:
+        """Put the weights at the end of a cycle into `net`. Raises CorruptFile naming the file, InputError where there is none."""
+        _put(net, self._read(self.snapshot(number), "snapshot")[0])
+
     def events_before(self) -> int | None:
         """How many events the run had handed out when it was last saved whole; None where it was not."""
         position = self.position()
@@ -78,10 +91,7 @@ class Store:
         tensors, payload, path, refused = found
         if refused:
             path.replace(self.folder / LAST)
-        below = checkpoint.unpack(tensors, net.tensors, "run/net")
-        with torch.no_grad():
-            for name, t in net.tensors.items():
-                t.copy_(below[name])
+        _put(net, tensors, "run/net")
         best = checkpoint.unpack(tensors, net.tensors, "run/best") if payload["position"]["best"] else {}
         randomness.restore({k: tensors[f"run/random/{k}"] for k in ("torch", "numpy", "python", "cuda") if f"run/random/{k}" in tensors},
                            payload["random"])
@@ -96,18 +106,14 @@ class Store:
         """Put the best weights into `net`. A corrupt file is refused by name and the copy in the last checkpoint used."""
         refused: list[str] = []
         try:
-            tensors, _ = self._read(self.folder / BEST, "best")
-            best = checkpoint.unpack({f"best/{k}": t for k, t in tensors.items()}, net.tensors, "best")
+            _put(net, self._read(self.folder / BEST, "best")[0])
         except CorruptFile as error:
             found = self._newest()
             if not found:
                 raise
             tensors, payload, path, _ = found
             refused = [f"{error} Took the best weights from {path.name}."]
-            best = checkpoint.unpack(tensors, net.tensors, "run/best" if payload["position"]["best"] else "run/net")
-        with torch.no_grad():
-            for name, t in net.tensors.items():
-                t.copy_(best[name])
+            _put(net, tensors, "run/best" if payload["position"]["best"] else "run/net")
         return refused
 
     def _newest(self) -> tuple[dict[str, Tensor], dict[str, Any], Path, list[str]] | None:
@@ -133,6 +139,15 @@ class Store:
             raise CorruptFile(f"{path} belongs to run {payload.get('run')} ({payload.get('kind')}), not here. "
                               "Put the right file back, or train again.")
         return tensors, payload
+
+
+def _put(net: Net, tensors: dict[str, Tensor], under: str = "") -> None:
+    """Copy what lies under a name, or the whole of a file of weights, into `net`."""
+    flat = tensors if under else {f"weights/{name}": t for name, t in tensors.items()}
+    found = checkpoint.unpack(flat, net.tensors, under or "weights")
+    with torch.no_grad():
+        for name, t in net.tensors.items():
+            t.copy_(found[name])
 
 
 def _to(tree: Tree, device: torch.device) -> Tree:

@@ -77,6 +77,7 @@ class Settings:
     made: list[dict[str, Any]] | None = None  # plans recorded earlier, each to be used as it is, since the step that it names
     identity: str = ""                   # net and rule in words, under which measured plans are remembered
     memory: Memory = field(default_factory=Memory)
+    snapshots: int = 0                   # into how many equal cycles a stage is cut, the weights at the end of each being kept
 
 
 class Stop:
@@ -113,6 +114,11 @@ def train(stages: Stages, net: Net, feed_for: Callable[[int], Feed], validate: V
     return Training(stages, net, feed_for, validate, settings, store, stop or Stop(), at).run()
 
 
+def cycle_ends(steps: int, cycles: int) -> list[int]:
+    """How many steps are done where each of so many cycles of equal length, to the step, ends."""
+    return [-(-steps * k // cycles) for k in range(1, cycles + 1)]
+
+
 class Training:
     """One process's part of a run. The loop is `_stage`; stopping and saving are decided there and nowhere else."""
 
@@ -123,6 +129,7 @@ class Training:
         self.position = Position(at=at)
         self.randomness = Randomness(settings.seed, net.device)
         self.best: dict[str, torch.Tensor] = {}
+        self.kept: dict[int, dict[str, torch.Tensor]] = {}  # snapshots that are not on disk yet; without a store, all
         self.ending = ""
         self.began = self.last_saved = self.last_progress = time.perf_counter()
         self.before = self.compiling = self.saving = 0.0
@@ -162,7 +169,7 @@ class Training:
         loop_began, steps_before = time.perf_counter(), position.step
         while not (self.ending or self._spent(stage, feed)):
             for chunk in feed.chunks(position.epoch, position.batch, choice.plan.chunk):
-                batches = self._within(stage, chunk)
+                batches = self._within(stage, feed, chunk)
                 before, drawn_from = Learner(view.clone(), clone(learner.state)), self.randomness.inside
                 try:
                     with self.randomness:
@@ -185,11 +192,13 @@ class Training:
                     yield from self._diverged(stage, view, before, batches, feed)
                     return
                 self._moved(losses)
+                if cycle := self._cycle(stage, feed):
+                    self._keep(cycle)
                 now = time.perf_counter()
                 if now - self.last_progress >= PROGRESS_SECONDS:
                     speed = (position.step - steps_before) / max(now - loop_began, 1e-9)
                     yield self._progress(now, float(losses[-1]), speed, steps_of(stage, feed))
-                if self.stop.requested or self._spent(stage, feed):
+                if self.stop.requested or self._spent(stage, feed) or len(batches) < len(chunk):
                     break
                 if plans.due(choice, self._seconds() - position.stage_began - self.compiling):
                     with self.stop.ending_at_once():
@@ -231,12 +240,31 @@ class Training:
             return "budget"
         return "patience" if patience is not None and position.waited >= patience else ""
 
-    def _within(self, stage: Stage, chunk: Batch) -> Batch:
-        """As much of a chunk as the budget of steps allows."""
-        left = len(chunk) if stage.budget.steps is None else stage.budget.steps - self.position.stage_step
-        if left >= len(chunk):
-            return chunk
-        return Batch(chunk.x[:left], None if chunk.y is None else chunk.y[:left], None if chunk.weight is None else chunk.weight[:left])
+    def _within(self, stage: Stage, feed: Feed, chunk: Batch) -> Batch:
+        """As much of a chunk as the budget of steps, and the cycle, allow."""
+        left = self._ahead(stage, feed)
+        return chunk if left is None or left >= len(chunk) else chunk.rows(0, left)
+
+    def _ahead(self, stage: Stage, feed: Feed) -> int | None:
+        """How many steps may be taken at once: up to the end of the budget of steps or of the cycle; None: as many as one likes."""
+        done = self.position.stage_step
+        bounds = [end for end in self._cycles(stage, feed) if end > done][:1]
+        if stage.budget.steps is not None:
+            bounds.append(stage.budget.steps)
+        return min(bounds) - done if bounds else None
+
+    def _cycles(self, stage: Stage, feed: Feed) -> list[int]:
+        cycles = self.settings.snapshots
+        return cycle_ends(int(steps_of(stage, feed)), cycles) if cycles else []
+
+    def _cycle(self, stage: Stage, feed: Feed) -> int:
+        """The number, from 1, of the cycle that has just ended; 0 within one."""
+        ends = self._cycles(stage, feed)
+        return ends.index(self.position.stage_step) + 1 if self.position.stage_step in ends else 0
+
+    def _keep(self, cycle: int) -> None:
+        """Keep the weights as a snapshot; no checkpoint is written before it is on disk, so that a resumed run has it too."""
+        self.kept[cycle] = clone(self.net.tensors)
 
     def _moved(self, losses: torch.Tensor) -> None:
         position = self.position
@@ -278,9 +306,9 @@ class Training:
         return self._event(Evaluated, **told)
 
     def _due(self, now: float) -> bool:
-        """Whether it is time to save: never more often than saving costs 3 % of the time."""
+        """Whether it is time to save: for a snapshot at once, else never more often than saving costs 3 % of the time."""
         least = self.settings.save_every if self.settings.save_every is not None else max(1.0, self.saving / SAVE_SHARE)
-        return self.store is not None and now - self.last_saved >= least
+        return self.store is not None and (now - self.last_saved >= least or bool(self.kept and not self.unsaved))
 
     def _save(self, learner: Learner) -> Iterator[Event]:
         """Save the position. A full disk costs one warning, not the run; the checkpoint before this one stays."""
@@ -288,6 +316,8 @@ class Training:
         began = time.perf_counter()
         self.position.seconds = self._seconds()
         try:
+            for number, tensors in self.kept.items():
+                self.store.save_snapshot(number, tensors)
             self.store.save_best(self.best or self.net.tensors, self.position)
             path = self.store.save(self.net, learner.state, self.best, self.randomness, self.position)
         except OSError as error:
@@ -298,7 +328,7 @@ class Training:
             self.unsaved = True
             return
         self.last_saved = time.perf_counter()
-        self.saving, self.unsaved = self.last_saved - began, False
+        self.saving, self.unsaved, self.kept = self.last_saved - began, False, {}
         yield self._event(Saved, epoch=self.position.epoch, step=self.position.step, path=str(path), best=bool(self.best))
 
     def _diverged(self, stage: Stage, view: Net, before: Learner, batches: Batch, feed: Feed) -> Iterator[Event]:

@@ -27,7 +27,11 @@ def combine(said: Tensor, by: str = "mean", weights: Sequence[float] | None = No
     if said.dim() != 3 or len(said) < 1:
         raise InputError(f"A committee needs what each member said, of shape (members, samples, outputs); got {tuple(said.shape)}. "
                          "Stack the members' predictions.")
-    share = _shares(weights, len(said)).to(said)                                # (members,)
+    return joined(said, by, shares(weights, len(said)).to(said))
+
+
+def joined(said: Tensor, by: str, share: Tensor) -> Tensor:
+    """What `combine` gives, for shares (members,) that sum to one; in operations that a graph can hold."""
     if by == "vote":
         said = torch.nn.functional.one_hot(said.argmax(-1), said.shape[-1]).to(said.dtype)
     if by == "product":
@@ -36,7 +40,7 @@ def combine(said: Tensor, by: str = "mean", weights: Sequence[float] | None = No
     return torch.einsum("m,mnk->nk", share, said)
 
 
-def _shares(weights: Sequence[float] | None, members: int) -> Tensor:
+def shares(weights: Sequence[float] | None, members: int) -> Tensor:
     """Weights that sum to one, (members,) float64."""
     w = torch.ones(members, dtype=torch.float64) if weights is None else torch.as_tensor(weights, dtype=torch.float64)
     if w.shape != (members,) or not bool(w.isfinite().all()) or bool((w < 0).any()) or float(w.sum()) <= 0:

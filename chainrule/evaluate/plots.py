@@ -106,8 +106,9 @@ def reliability(bins: Sequence[Bin]) -> Figure:
     above.errorbar(x, y, ends, color=COLOURS[0], marker="o", markersize=5, linewidth=1.5, elinewidth=1, capsize=2.5)
     n = sum(b.count for b in bins)
     gap = sum(b.count * abs(b.accuracy - b.confidence) for b in bins) / n
-    above.text(0.03, 0.97, f"expected calibration error {gap:.4f}", transform=above.transAxes, va="top", color=INK, fontsize=10)
-    above.text(0.97, 0.03, "below the line: too sure", transform=above.transAxes, ha="right", color="#777777", fontsize=9)
+    above.set_title(f"expected calibration error {gap:.4f}", color=INK, fontsize=10)
+    above.text(0.97, 0.03, "below the line: too sure", transform=above.transAxes, ha="right", color="#777777", fontsize=9,
+               bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8})
     above.set_ylabel("share right", color=INK)
     above.set_ylim(-0.02, 1.02)
     middles, widths = [(b.low + b.high) / 2 for b in bins], [(b.high - b.low) * 0.92 for b in bins]
@@ -117,48 +118,6 @@ def reliability(bins: Sequence[Bin]) -> Figure:
     below.set_xlim(-0.02, 1.02)
     _plain(above)
     _plain(below)
-    return figure
-
-
-def learning_curves(evaluations: Sequence[Mapping[str, Any]]) -> Figure:
-    """One panel for each measure (loss first) by epoch, for training and validation, the best epoch marked.
-
-    Each evaluation is an `Evaluated` event as a dict: `epoch`, `train` and `valid` (name to number), `best`.
-    """
-    from matplotlib.ticker import MaxNLocator
-
-    if not evaluations:
-        raise InputError("Learning curves need at least one evaluation; got none. Train for at least one epoch.")
-    known = {name for e in evaluations for part in ("train", "valid") for name in e[part]}
-    names = [m for m in ("loss", "accuracy", "rmse") if m in known] or sorted(known)[:3]
-    figure = _figure(4.6 * len(names), 3.6)
-    best = [e["epoch"] for e in evaluations if e.get("best")]
-    for i, name in enumerate(names):
-        axes = figure.add_subplot(1, len(names), i + 1)
-        seen: list[float] = []
-        for part, colour, style in (("train", COLOURS[1], "--"), ("valid", COLOURS[0], "-")):
-            points = [(e["epoch"], float(e[part][name])) for e in evaluations if _is_number(e[part].get(name))]
-            if not points:
-                continue
-            x, y = zip(*points, strict=True)
-            seen += y
-            label = "training" if part == "train" else "validation"
-            axes.plot(x, y, color=colour, linestyle=style, linewidth=1.8, marker="o" if len(x) <= 15 else "", markersize=4, label=label)
-            if part == "valid" and best and best[-1] in x:
-                at = y[x.index(best[-1])]
-                axes.plot([best[-1]], [at], marker="*", markersize=13, color=COLOURS[4], markeredgecolor=INK, markeredgewidth=0.7,
-                          linestyle="", label=f"best: epoch {best[-1]}, {at:.4g}", zorder=5)
-        if best:
-            axes.axvline(best[-1], color=FAINT, linewidth=1, zorder=0)
-        if name != "accuracy" and seen and min(seen) > 0 and max(seen) / min(seen) > 30:
-            axes.set_yscale("log")
-        axes.set_xlabel("epoch", color=INK)
-        axes.set_ylabel(name, color=INK)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        if len(evaluations) == 1:
-            axes.set_xlim(evaluations[0]["epoch"] - 0.6, evaluations[0]["epoch"] + 0.6)
-        _plain(axes)
-        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     return figure
 
 
@@ -252,6 +211,7 @@ def weight_pictures(weight: Tensor, shape: Sequence[int], *, columns: int = 10, 
     if channels != 3:
         bar = figure.colorbar(image, ax=cells, shrink=0.7, aspect=18, pad=0.02, ticks=[-limit, 0, limit])
         bar.ax.set_yticklabels([f"-{limit:.2g}", "0", f"{limit:.2g}"], fontsize=8, color=INK)
+        bar.set_label("weight", color=INK, fontsize=8)
         bar.outline.set_visible(False)
     return figure
 
@@ -260,16 +220,6 @@ def to_png(figure: Figure, *, dots_per_inch: int = 120) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dots_per_inch, facecolor="white")
     return buffer.getvalue()
-
-
-def to_svg(figure: Figure) -> str:
-    """SVG text; a figure drawn again from the same data gives the same text."""
-    import matplotlib
-
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "chainrule"}):
-        figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None})
-    return buffer.getvalue().decode()
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -350,7 +300,3 @@ def _thinned(x: Tensor, y: Tensor) -> tuple[Any, Any]:
 
 def _short(name: str, most: int = 18) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)

@@ -57,6 +57,7 @@ def _joint(figure: Figure, axes: Axes, suspects: Suspects, classes: Sequence[str
     axes.tick_params(length=0, labelsize=9, colors=INK)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.ax.tick_params(labelsize=8, colors=INK)
     bar.set_label("estimated wrong labels (rows)", color=INK, fontsize=9)
     bar.outline.set_visible(False)
 
@@ -75,6 +76,7 @@ def _distances(axes: Axes, outliers: Outliers) -> None:
     axes.hist(known.numpy(), bins=bins.tolist(), color=COLOURS[0], alpha=0.75)
     axes.set_xscale("log" if wide else "linear")
     axes.set_yscale("symlog", linthresh=1)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylim(bottom=0)
     if math.isfinite(outliers.threshold):
         axes.axvline(outliers.threshold, color=COLOURS[1], linewidth=1.6, linestyle="--")

@@ -57,10 +57,12 @@ def surface(across: Tensor, up: Tensor, heights: Tensor, paths: Mapping[str, Ten
         p = p[p.isfinite().all(1)]
         if not len(p):
             continue
-        few = len(p) <= 60
-        axes.plot(p[:, 0].tolist(), p[:, 1].tolist(), linewidth=1.8, label=name, marker="o" if few else "", markersize=3, zorder=4, **style)
+        alone = len(p) == 1
+        if not alone:
+            axes.plot(p[:, 0].tolist(), p[:, 1].tolist(), linewidth=1.8, label=name, marker="o" if len(p) <= 60 else "", markersize=3,
+                      zorder=4, **style)
         axes.plot([float(p[-1, 0])], [float(p[-1, 1])], marker="X", markersize=9, color=style["color"], markeredgecolor="white",
-                  markeredgewidth=0.8, linestyle="", zorder=6)
+                  markeredgewidth=0.8, linestyle="", zorder=6, label=name if alone else "end" if len(paths) == 1 else None)
     if any(len(path) > 1 for path in paths.values()):
         first = next(iter(paths.values()))[0].double()
         axes.plot([float(first[0])], [float(first[1])], marker="o", markersize=8, color="white", markeredgecolor=INK, linestyle="",
@@ -83,7 +85,8 @@ def surface(across: Tensor, up: Tensor, heights: Tensor, paths: Mapping[str, Ten
 
 
 def _contours(figure: Figure, axes: Axes, across: Tensor, up: Tensor, heights: Tensor, label: str) -> None:
-    from matplotlib.colors import LogNorm, Normalize
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap, LogNorm, Normalize
 
     known = heights[heights.isfinite()]
     if not len(known):
@@ -100,14 +103,14 @@ def _contours(figure: Figure, axes: Axes, across: Tensor, up: Tensor, heights: T
         levels, norm = torch.linspace(low, top, LEVELS).tolist(), Normalize(low, top)
         shown = heights
     drawn = axes.contourf(across.numpy(), up.numpy(), shown.nan_to_num(high, high, high).numpy(), levels=sorted(set(levels)), norm=norm,
-                          cmap="Blues_r", extend="both", alpha=0.75)
+                          cmap=ListedColormap(0.25 + 0.75 * colormaps["Blues_r"](torch.linspace(0, 1, 256).numpy())), extend="both")
     axes.contour(across.numpy(), up.numpy(), shown.nan_to_num(high, high, high).numpy(), levels=sorted(set(levels))[::2],
                  colors="white", linewidths=0.4)
     bar = figure.colorbar(drawn, ax=axes, shrink=0.85, pad=0.02)
     ticks = levels[:: max(1, LEVELS // 6)]
     bar.set_ticks(ticks)
     bar.ax.minorticks_off()
-    bar.ax.set_yticklabels([f"{v:.2g}" for v in ticks], fontsize=8, color=INK)
+    bar.ax.set_yticklabels([f"{v:,.0f}" if 100 <= v < 1e6 else f"{v:.2g}" for v in ticks], fontsize=8, color=INK)
     bar.set_label(label, color=INK, fontsize=9)
     bar.outline.set_visible(False)
 

@@ -104,6 +104,7 @@ def boundary(across: Tensor, up: Tensor, said: Tensor, points: Tensor, y: Tensor
                      edgecolors="white", linewidths=0.5, label=_short(str(name)), zorder=3)
     axes.set_xlabel(labels[0], color=INK)
     axes.set_ylabel(labels[1], color=INK)
+    axes.set_title("regions as the net divides them, paler where it is less sure", fontsize=10, color=INK)
     _plain(axes)
     axes.grid(visible=False)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9, labelcolor=INK,

@@ -48,7 +48,7 @@ def regimes(gate: Callable[[Tensor], Tensor], x: Tensor, names: tuple[str, ...] 
         axes.legend(frameon=False)
         return figure
     colours = _colours(asked.shape[1])
-    picture = (asked.to(colours) @ colours).reshape(POINTS, POINTS, 3).transpose(0, 1)    # (y, x, colour)
+    picture = (asked.to(colours) @ colours).reshape(POINTS, POINTS, 3).transpose(0, 1).clamp(0, 1)    # (y, x, colour)
     spans: Any = (float(axes_of[0][0]), float(axes_of[0][-1]), float(axes_of[1][0]), float(axes_of[1][-1]))
     axes.imshow(picture.numpy(), origin="lower", extent=spans, aspect="auto")
     axes.plot(x[:, 0].cpu(), x[:, 1].cpu(), ".", color="0.2", markersize=2)

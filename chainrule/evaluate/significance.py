@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
-from chainrule.evaluate.intervals import bootstrap_weighted, enough_repeats, spread, wilson
+from chainrule.evaluate.intervals import Interval, bootstrap_weighted, enough_repeats, spread, wilson
 from chainrule.evaluate.result import shown, table
 
 REPEATS = 9999
@@ -80,21 +80,37 @@ class Comparison:
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), allow_nan=False)
 
-    def __str__(self) -> str:
-        counted = self.measure == "errors"
-        unit = 100 if counted else 1
-        rows = [[name, f"{s:,.0f}" if counted else shown(s), *([shown(s / self.n, True) + " %"] if counted else [])]
-                for name, s in zip(self.names, self.scores, strict=True)]
-        wrong = ["only a wrong", "only b wrong", "both wrong"] if counted else []
-        head = ["a", "b", *wrong, "a - b %" if counted else "a - b", "", "p", "p corrected"]
-        body = []
+    @property
+    def counted(self) -> bool:
+        """Whether the scores are counts of errors."""
+        return self.measure == "errors"
+
+    def shares(self) -> list[Interval]:
+        """The interval of each net's share of errors, where errors are counted."""
+        return [wilson(round(score), self.n) for score in self.scores] if self.counted else []
+
+    def scored(self) -> list[list[str]]:
+        """A line of heads, then one a net: what it got wrong."""
+        if not self.counted:
+            return [["net", self.measure], *([name, shown(score)] for name, score in zip(self.names, self.scores, strict=True))]
+        return [["net", "errors", "share", "95 % interval"],
+                *([name, f"{score:,.0f}", f"{shown(score / self.n, True)} %", f"{shown(ends.low, True)} to {shown(ends.high, True)} %"]
+                  for name, score, ends in zip(self.names, self.scores, self.shares(), strict=True))]
+
+    def paired(self) -> list[list[str]]:
+        """A line of heads, then one a pair: the cases only one of them got wrong, the difference with its interval, probabilities."""
+        unit = 100 if self.counted else 1
+        apart = ["only a wrong", "only b wrong", "both wrong", "a - b %"] if self.counted else ["a - b"]
+        lines = [["a", "b", *apart, "95 % interval", "p", "p corrected"]]
         for q in self.pairs:
             counts = [f"{k:,}" for k in (q.a_only_wrong, q.b_only_wrong, q.both_wrong) if k is not None]
             d = q.difference
-            ends = f"({shown(unit * d.low)} to {shown(unit * d.high)})"
-            body.append([q.a, q.b, *counts, shown(unit * d.value), ends, probability(q.p), probability(q.p_corrected)])
-        title = ["net", "errors", "share"] if counted else ["net", self.measure]
-        lines = [f"{self.n:,} cases, {self.test}", "", *table([title, *rows]), "", *table([head, *body], left=(0, 1)), ""]
+            ends = f"{shown(unit * d.low)} to {shown(unit * d.high)}"
+            lines.append([q.a, q.b, *counts, shown(unit * d.value), ends, probability(q.p), probability(q.p_corrected)])
+        return lines
+
+    def __str__(self) -> str:
+        lines = [f"{self.n:,} cases, {self.test}", "", *table(self.scored()), "", *table(self.paired(), left=(0, 1)), ""]
         return "\n".join([*lines, *(q.verdict for q in self.pairs)])
 
 

@@ -163,7 +163,7 @@ def rprop(*, rate: float = 0.01, up: float = 1.2, down: float = 0.5, least: floa
     return _resilient("rprop", rate, up, down, least, most, back=False)
 
 
-@optimizers(source="Igel & Huesken (2000), iRprop+, Proc. Neural Computation 2000, 115", reads="everything")
+@optimizers(source="Igel & Huesken (2000), iRprop+, Proc. Neural Computation 2000, 115", reads="everything", compares=True)
 def irprop(*, rate: float = 0.0125, up: float = 1.2, down: float = 0.5, least: float = 0.0, most: float = 50.0) -> Optimizer:
     """Rprop that takes a move back where the slope's sign turned and the loss rose.
 
@@ -212,7 +212,7 @@ def _resilient(name: str, rate: float, up: float, down: float, least: float, mos
 
 
 @optimizers("bold-driver", source="Vogl, Mangis, Rigler, Zink & Alkon (1988), https://doi.org/10.1007/BF00332914; "
-                                  "Battiti (1989), Complex Systems 3:331", reads="everything")
+                                  "Battiti (1989), Complex Systems 3:331", reads="everything", compares=True)
 def bold_driver(*, rate: float = 0.1, up: float = 1.05, down: float = 0.5) -> Optimizer:
     """One rate for all: times `up` when the loss fell, times `down` when it rose, and then the step is taken anew from where it began.
 

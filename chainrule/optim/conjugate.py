@@ -48,7 +48,7 @@ def conjugate(*, c1: float = 1e-4, c2: float = 0.1, evaluations: int = 25, resta
         if not slope < 0:
             direction, slope = -gradient, -size
         start = Trial(0.0, float(value), slope, gradient)
-        if not math.isfinite(start.value) or not slope < 0:
+        if not math.isfinite(start.value) or not -math.inf < slope < 0:
             state["count"].zero_()
             return state, surface.report(value, failed=float(size != 0))
         first = float(state["fell"]) / slope if count else min(1.0, 1 / float(gradient.abs().sum()))

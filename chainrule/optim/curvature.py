@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.objective import Objective
 from chainrule.core.rule import Batch
 
+NOISE = 16.0       # roundings by which equal values may seem to differ
+ONCE = ("is not implemented", "once_differentiable", "Double backwards")  # what torch says where there is no second derivative
 ROWS_AT_ONCE = 64  # of a matrix of second derivatives or a Jacobian: each holds as much memory as one backward pass
 
 
@@ -46,6 +48,7 @@ class Surface:
         self.evaluations = 0
         self._seed = int(torch.randint(2**62, ()))
         self._buffers = {name: b.detach().clone() for name, b in net.buffers.items()}
+        self.recurrent = any(isinstance(m, nn.RNNBase) for m in net.module.modules())
 
     @contextmanager
     def still(self) -> Iterator[None]:
@@ -56,6 +59,24 @@ class Surface:
             if cuda:
                 torch.cuda.manual_seed(self._seed)
             yield
+
+    @contextmanager
+    def twice(self) -> Iterator[None]:
+        """Inside, what is computed can be differentiated twice: cuDNN's recurrent layers cannot, so torch's own take their place.
+
+        Raises InputError for a net with an operation that has no second derivative.
+        """
+        fused = torch.backends.cudnn.enabled and not self.recurrent
+        try:
+            with torch.backends.cudnn.flags(enabled=fused, benchmark=torch.backends.cudnn.benchmark):
+                yield
+        except (RuntimeError, NotImplementedError) as error:
+            words = str(error).splitlines()[0] if str(error) else ""
+            if not any(word in words for word in ONCE):
+                raise
+            raise InputError("An optimizer that measures curvature differentiates twice, which a layer of "
+                             f"{type(self.net.module).__name__} does not bear ({words[:120]}). Use --optimizer lbfgs or "
+                             "conjugate, which differentiate once.") from error
 
     def at(self, where: Tensor) -> Net:
         """The net with the parameters of a vector (p,), of which it is a function."""
@@ -87,6 +108,17 @@ class Surface:
         for p, part in zip(self.params.values(), where.split([p.numel() for p in self.params.values()]), strict=True):
             p.copy_(part.view(p.shape))
 
+    def kept(self, value: Tensor, reached: float, fall: float) -> tuple[float, bool]:
+        """The share of the `fall` predicted from `value` that came, and whether less was predicted than rounding shows.
+
+        A shorter step would not be seen to fall then either. If it was the first, and nothing was lost, the net stands at the bottom: 1.
+        """
+        info, start = torch.finfo(value.dtype), float(value)
+        noise = NOISE * info.eps * abs(start)
+        if fall <= noise and self.evaluations == 2 and reached <= start + noise:
+            return 1.0, True
+        return (start - reached) / max(fall, info.tiny), fall <= noise
+
     def weights(self) -> Tensor:
         """1 where the vector holds a weight that penalties apply to, 0 where a bias, (p,)."""
         return torch.cat([p.new_full((p.numel(),), float(p.dim() > 1)) for p in self.params.values()])
@@ -116,7 +148,8 @@ class GaussNewton:
     def __init__(self, surface: Surface, where: Tensor, batch: Batch, *, structural: float = 0.0):
         self.products, self.structural = 0, structural
         self.shrink = surface.weights() * surface.objective.l2 if surface.objective.l2 else None    # (p,)
-        with surface.still():
+        self.surface = surface
+        with surface.still(), surface.twice():
             self.where = where.detach().requires_grad_()
             self.outputs = surface.at(self.where)(batch.x)                                          # (n, ...)
             self.ends = self.outputs.detach().requires_grad_()
@@ -125,13 +158,17 @@ class GaussNewton:
             self.pulled, self.pull = _pulled(self.outputs, self.where)
         self.hidden: Tensor | None = None
         if structural:
-            with surface.still():
+            with surface.still(), surface.twice():
                 self.hidden = surface.at(self.where).call("states", batch.x)                        # (n, ...)
                 self.pulled_hidden, self.pull_hidden = _pulled(self.hidden, self.where)
 
     def __call__(self, v: Tensor) -> Tensor:
         """The product with a vector (p,)."""
         self.products += 1
+        with self.surface.twice():
+            return self._product(v)
+
+    def _product(self, v: Tensor) -> Tensor:
         product = torch.zeros_like(v)
         if self.slope.requires_grad:
             (along,) = torch.autograd.grad(self.pulled, self.pull, v, retain_graph=True)

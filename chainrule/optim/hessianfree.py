@@ -157,7 +157,12 @@ def _squares(surface: Surface, batch: Batch) -> Tensor:
     def each(where: Tensor, x: Tensor, y: Tensor | None) -> Tensor:
         return surface.objective.loss.each(surface.at(where)(x[None]), None if y is None else y[None]).sum()  # type: ignore[arg-type]
 
-    slopes = torch.func.vmap(torch.func.grad(each), (None, 0, None if batch.y is None else 0), randomness="same")
+    def one_by_one(where: Tensor, x: Tensor, y: Tensor | None) -> Tensor:
+        where = where.detach().requires_grad_()
+        return torch.stack([torch.autograd.grad(each(where, x[i], None if y is None else y[i]), where)[0] for i in range(len(x))])
+
+    vectorised = torch.func.vmap(torch.func.grad(each), (None, 0, None if batch.y is None else 0), randomness="same")
+    slopes = one_by_one if surface.recurrent else vectorised  # torch's recurrent layers write where vmap cannot follow
     total = torch.zeros_like(surface.start)
     for begin in range(0, len(batch), SAMPLES_AT_ONCE):
         few = batch.rows(begin, begin + SAMPLES_AT_ONCE)

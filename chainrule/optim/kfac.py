@@ -56,9 +56,6 @@ def kfac(*, rate: float = 0.1, momentum: float = 0.9, damping: float = 1e-3, dec
 
     def step(net: Net, state: Tree, batch: Batch, objective: Objective, factor: float | Tensor) -> tuple[Tree, Report]:
         surface, layers, count = Surface(net, batch, objective), factored(net), int(state["count"])
-        if fisher == "sampled" and objective.loss.name not in ("cross-entropy", "squared"):
-            raise InputError(f"kfac draws targets from the net's predictions, and knows how for cross-entropy and squared loss; got "
-                             f"{objective.loss.name}. Use kfac:fisher=empirical.")
         value, slope, seen = _passes(surface, layers, fisher == "sampled")
         names = list(surface.params)
         parts = dict(zip(names, slope.split([p.numel() for p in surface.params.values()]), strict=True))
@@ -87,7 +84,12 @@ def kfac(*, rate: float = 0.1, momentum: float = 0.9, damping: float = 1e-3, dec
         state["count"].add_(1)
         return state, surface.report(value)
 
-    return Solver(init, step)
+    def fits(objective: Objective) -> None:
+        if fisher == "sampled" and objective.loss.name not in ("cross-entropy", "squared"):
+            raise InputError(f"kfac draws targets from the net's predictions, and knows how for cross-entropy and squared loss; got "
+                             f"{objective.loss.name}. Use kfac:fisher=empirical.")
+
+    return Solver(init, step, fits)
 
 
 def factored(net: Net) -> dict[str, Any]:

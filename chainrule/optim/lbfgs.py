@@ -42,7 +42,7 @@ def lbfgs(*, memory: int = 10, c1: float = 1e-4, c2: float = 0.9, evaluations: i
         pairs = [(state["moves"][i % memory], state["bends"][i % memory]) for i in range(max(0, count - memory), count)]
         direction = downhill(gradient, pairs)
         start = Trial(0.0, float(value), float(gradient @ direction), gradient)
-        if not math.isfinite(start.value) or not start.slope < 0:
+        if not math.isfinite(start.value) or not -math.inf < start.slope < 0:
             state["count"].zero_()
             return state, surface.report(value, failed=float(not bool((gradient == 0).all())))
         first = 1.0 if count else min(1.0, 1 / float(gradient.abs().sum()))

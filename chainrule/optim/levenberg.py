@@ -7,6 +7,7 @@ is Nielsen's (1999), https://orbit.dtu.dk/en/publications/damping-parameter-in-m
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,7 +23,6 @@ from chainrule.optim.curvature import Surface, flat, jacobian, within
 
 MOST = 20_000_000  # numbers in a Jacobian
 SHORTER = 0.5      # what Gauss-Newton multiplies a step by that does not lower the loss
-NOISE = 16.0       # roundings by which equal values may seem to differ
 ACCEPT = 1e-4      # the least share of the predicted fall
 
 
@@ -58,31 +58,28 @@ def _least_squares(name: str, damping: float, evaluations: int) -> Solver:
     def step(net: Net, state: Tree, batch: Batch, objective: Objective, factor: float | Tensor) -> tuple[Tree, Report]:
         surface = Surface(net, batch, objective)
         where = surface.start.clone().requires_grad_()
-        with surface.still():
+        with surface.still(), surface.twice():
             left = residuals(name, surface, where)                                                  # (m,)
             surface.evaluations += 1
             matrix, left = jacobian(left, where), left.detach()                                     # (m, p)
         value, slope = left.square().sum() / 2, matrix.T @ left
-        eps, largest = torch.finfo(matrix.dtype).eps, float(matrix.square().sum(0).max())
+        largest = float(matrix.square().sum(0).max())
+        rounding = max(matrix.shape) * torch.finfo(matrix.dtype).eps  # below so much of the largest, what a singular value is
         if damping and not bool(state["begun"]):
             state["damping"].mul_(largest)
         state["begun"].fill_(1)
         shift, growth, length = float(state["damping"]), float(state["growth"]), float(factor)
         moved, hopeless = False, not math.isfinite(float(value)) or not math.isfinite(largest)
-        noise = NOISE * eps * float(value)
         whole = None
         while not moved and not hopeless and surface.evaluations <= evaluations:
             if whole is None or damping:
-                whole = _solved(matrix, left, max(shift, eps * eps * largest, torch.finfo(matrix.dtype).tiny))  # (p,)
+                whole = _solved(matrix, left, max(shift, rounding * rounding * largest, torch.finfo(matrix.dtype).tiny))  # (p,)
             move = -length * whole
             fall = -float(slope @ move + (matrix @ move).square().sum() / 2)
             with surface.still(), torch.no_grad():
                 reached = float(residuals(name, surface, surface.start + move).square().sum()) / 2
             surface.evaluations += 1
-            share = (float(value) - reached) / max(fall, torch.finfo(matrix.dtype).tiny)
-            hopeless = fall <= noise  # a shorter step would not be seen to fall either
-            if hopeless and surface.evaluations == 2 and reached <= float(value) + noise:  # at the bottom, but for rounding
-                share = 1.0
+            share, hopeless = surface.kept(value, reached, fall)
             moved = share >= ACCEPT
             if moved:
                 surface.move(surface.start + move)
@@ -96,18 +93,21 @@ def _least_squares(name: str, damping: float, evaluations: int) -> Solver:
             state["growth"].fill_(growth)
         return state, surface.report(value, damping=float(state["damping"]), failed=float(not moved))
 
-    return Solver(init, step)
+    return Solver(init, step, partial(_only_squares, name))
 
 
-def residuals(name: str, surface: Surface, where: Tensor) -> Tensor:
-    """A vector (m,), half of whose squared length is the objective: weighted differences to the targets, and weights under l2."""
-    objective, batch = surface.objective, surface.batch
+def _only_squares(name: str, objective: Objective) -> None:
     if objective.loss.name != "squared":
         raise InputError(f"{name} solves least squares and takes only the squared loss; got {objective.loss.name}. Use --loss squared, or "
                          "--optimizer hessian-free, which takes any loss.")
     if objective.l1:
         raise InputError(f"{name} solves least squares, to which an l1 penalty does not belong; got l1={objective.l1}. Use l2, or "
                          "--optimizer lbfgs.")
+
+
+def residuals(name: str, surface: Surface, where: Tensor) -> Tensor:
+    """A vector (m,), half of whose squared length is the objective: weighted differences to the targets, and weights under l2."""
+    objective, batch = surface.objective, surface.batch
     outputs = surface.at(where)(batch.x)                                                            # (n, ...)
     if outputs.numel() * len(where) > MOST:
         raise InputError(f"{name} solves with the whole Jacobian, of at most {MOST:,} numbers; {outputs.numel():,} outputs by "

@@ -19,8 +19,7 @@ from chainrule.core.tree import Tree
 from chainrule.optim.curvature import Surface, flat, hessian, within
 
 MOST = 2000  # parameters, whose Hessian is 4 million numbers and whose factors take some 3 billion multiplications
-GROW, LEAST = 4.0, 1e-6  # the shift's factor, and its first value as a share of the largest diagonal entry
-NOISE = 16.0  # roundings by which equal values may seem to differ
+GROW, LEAST = 4.0, 1e-6  # the shift's factor, and its first value as a share of the largest entry
 TRUST, DOUBT, ACCEPT = 0.75, 0.25, 1e-4  # shares of the predicted fall
 
 
@@ -46,20 +45,18 @@ def newton(*, damping: float = 0.0, evaluations: int = 25) -> Solver:
     def step(net: Net, state: Tree, batch: Batch, objective: Objective, factor: float | Tensor) -> tuple[Tree, Report]:
         surface = Surface(net, batch, objective)
         where = surface.start.clone().requires_grad_()
-        value, slope = surface.slope(where, again=True)
-        matrix, slope, shift = hessian(slope, where), slope.detach(), float(state["damping"])
+        with surface.twice():
+            value, slope = surface.slope(where, again=True)
+            matrix, slope, shift = hessian(slope, where), slope.detach(), float(state["damping"])
         moved, hopeless = False, not math.isfinite(float(value)) or not bool(matrix.isfinite().all())
-        largest = max(float(matrix.diagonal().abs().max()), torch.finfo(matrix.dtype).tiny)
-        noise = NOISE * torch.finfo(matrix.dtype).eps * abs(float(value))
+        largest = max(float(matrix.abs().max()), torch.finfo(matrix.dtype).tiny)
+        hopeless |= largest * GROW * len(matrix) > torch.finfo(matrix.dtype).max  # which a shift would have to exceed
         while not moved and not hopeless and surface.evaluations <= evaluations:
             root, shift = _root(matrix, shift, LEAST * largest)
             move = -float(factor) * torch.cholesky_solve(slope[:, None], root).squeeze(1)            # (p,)
             fall = -float(slope @ move + move @ (matrix @ move) / 2)
             reached = surface.value(surface.start + move)
-            share = (float(value) - reached) / max(fall, torch.finfo(matrix.dtype).tiny)
-            hopeless = fall <= noise  # a shorter step would not be seen to fall either
-            if hopeless and surface.evaluations == 2 and reached <= float(value) + noise:  # at the bottom, but for rounding
-                share = 1.0
+            share, hopeless = surface.kept(value, reached, fall)
             moved = share >= ACCEPT
             if moved:
                 surface.move(surface.start + move)

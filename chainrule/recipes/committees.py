@@ -9,7 +9,8 @@ from chainrule.core.registry import recipes
 from chainrule.recipes.outcome import Figure, Outcome, Setting
 
 MEMBERS = 16
-SMALL: dict[str, Any] = {"net": "mlp:hidden=8", "optimizer": "adam:rate=0.005", "batch": 50}
+# tanh: eight rectified units that fit residuals die within a round or two, and a dead net adds nothing to the sum
+SMALL: dict[str, Any] = {"net": "mlp:hidden=8,activation=tanh", "optimizer": "adam:rate=0.005", "batch": 50}
 
 
 @recipes("committees", source="Breiman (1996), https://doi.org/10.1007/BF00058655; Zhu, Zou, Rosset & Hastie (2009), "
@@ -35,7 +36,6 @@ def committees(setting: Setting) -> Outcome:
         pair = compared.pairs[0]
         ours, theirs = (f"{score:.0f}" for score in reversed(compared.scores))
         rows.append([name, str(len(committee)), ours, theirs, f"{compared.n:,}", f"{pair.p:.2g}"])
-        if name != "gradient":
-            better = compared.scores[1] < compared.scores[0]
-            figures.append(Figure(f"{name}: p where it beats one net", pair.p if better else 1.0, published=0.01, goal="at most"))
+        better = compared.scores[1] < compared.scores[0]
+        figures.append(Figure(f"{name}: p where it beats one net", pair.p if better else 1.0, published=0.01, goal="at most"))
     return Outcome(figures, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -11,8 +12,15 @@ from chainrule.core.losses import losses
 from chainrule.core.net import Net
 from chainrule.core.registry import optimizers, recipes, rules
 from chainrule.core.rule import Batch
+from chainrule.evaluate.intervals import wilson
+from chainrule.evaluate.logistic import coefficients, effective_dose, logistic_covariance
+from chainrule.evaluate.plots import COLOURS, INK, _figure, _plain
 from chainrule.job import make_rule
+from chainrule.picturing import write
 from chainrule.recipes.outcome import Figure, Outcome, Setting
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 LOG_DOSE = (1.6907, 1.7242, 1.7552, 1.7842, 1.8113, 1.8369, 1.8610, 1.8839)  # log10 of mg/l
 EXPOSED = (59, 60, 62, 56, 63, 59, 62, 60)
@@ -36,19 +44,18 @@ def dose_response(setting: Setting) -> Outcome:
         net, state, report = rule.step(net, state, batch)
     slope = float(net.params["weight"].detach())
     intercept = float(net.params["bias"].detach()) - slope * float(middle)
-    errors, half_error = _errors(slope, intercept, dose, exposed)
-    z = 1.959964
-    half = -intercept / slope
+    tilt, level = coefficients(dose[:, None], torch.tensor([slope]), intercept, ["slope"], weight=exposed)
+    covariance = logistic_covariance(dose[:, None], torch.tensor([slope]), intercept, exposed)
+    dead = effective_dose(slope, intercept, covariance)
     figures = [
-        Figure("slope", slope, slope - z * errors[1], slope + z * errors[1], 34.27, DOBSON, "about", 0.005),
-        Figure("intercept", intercept, intercept - z * errors[0], intercept + z * errors[0], -60.72, DOBSON, "about", 0.005),
-        Figure("log10 of the dose that kills half", half, half - z * half_error, half + z * half_error, 1.7717, "", "about", 5e-4),
+        Figure("slope", tilt.value, tilt.interval.low, tilt.interval.high, 34.27, DOBSON, "about", 0.005),
+        Figure("intercept", level.value, level.interval.low, level.interval.high, -60.72, DOBSON, "about", 0.005),
+        Figure("log10 of the dose that kills half", dead.value, dead.interval.low, dead.interval.high, 1.7717, "", "about", 5e-4),
     ]
     rows = [["log10 dose", "exposed", "killed", "fitted"]]
     for d, n, k in zip(LOG_DOSE, EXPOSED, KILLED, strict=True):
         rows.append([f"{d:.4f}", str(n), str(k), f"{n / (1 + math.exp(-intercept - slope * d)):.2f}"])
-    path = setting.out / "dose-response.png"
-    _draw(path, slope, intercept, half)
+    path = write(_drawn(slope, intercept, dead.value), setting.out / "dose-response.png")
     return Outcome(figures, rows, [f"mean loss {float(report['loss']) / float(exposed.mean()) * 2:.6f} a beetle"], [path])
 
 
@@ -65,27 +72,21 @@ class _Odds(nn.Module):
         return torch.cat([torch.zeros_like(odds), odds], 1)
 
 
-def _errors(slope: float, intercept: float, dose: torch.Tensor, exposed: torch.Tensor) -> tuple[list[float], float]:
-    """Standard errors of intercept and slope from the Fisher information, and of -intercept / slope by the delta method."""
-    p = torch.sigmoid(intercept + slope * dose)
-    design = torch.stack([torch.ones_like(dose), dose], 1)                    # (doses, 2)
-    covariance = torch.linalg.inv(design.T @ (design * (exposed * p * (1 - p))[:, None]))
-    tilt = torch.tensor([-1 / slope, intercept / slope**2], dtype=torch.float64)
-    return covariance.diagonal().sqrt().tolist(), float((tilt @ covariance @ tilt).sqrt())
-
-
-def _draw(path: object, slope: float, intercept: float, half: float) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    at = [LOG_DOSE[0] - 0.03 + 0.002 * i for i in range(130)]
-    axes.plot(at, [1 / (1 + math.exp(-intercept - slope * d)) for d in at], color="#0072B2", label="fitted")
-    axes.plot(LOG_DOSE, [k / n for k, n in zip(KILLED, EXPOSED, strict=True)], "o", color="#D55E00", label="observed")
-    axes.axvline(half, color="grey", linestyle=":", label=f"half at {half:.4f}")
-    axes.set(xlabel="log10 of the dose (mg/l)", ylabel="share killed", title="Beetles in carbon disulphide")
-    axes.legend()
-    figure.savefig(path, dpi=150)  # type: ignore[arg-type]
-    pyplot.close(figure)
+def _drawn(slope: float, intercept: float, half: float) -> Drawing:
+    figure = _figure(6.4, 4.2)
+    axes = figure.add_subplot()
+    at = torch.linspace(LOG_DOSE[0] - 0.03, LOG_DOSE[-1] + 0.03, 200, dtype=torch.float64)
+    axes.plot(at.numpy(), torch.sigmoid(intercept + slope * at).numpy(), color=COLOURS[0], linewidth=1.8,
+              label="fitted by logistic regression")
+    observed = [(k / n, wilson(k, n)) for k, n in zip(KILLED, EXPOSED, strict=True)]
+    ends = [[max(share - i.low, 0.0) for share, i in observed], [max(i.high - share, 0.0) for share, i in observed]]
+    axes.errorbar(LOG_DOSE, [share for share, _ in observed], ends, color=COLOURS[1], marker="o", markersize=5, linestyle="", elinewidth=1,
+                  capsize=2.5, label="observed, with 95 % intervals")
+    axes.axvline(half, color=INK, linewidth=1, linestyle=":", label=f"half are killed: {half:.4f}, {10**half:.1f} mg/l")
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlabel("log10 of the dose in mg/l", color=INK)
+    axes.set_ylabel("share of beetles killed", color=INK)
+    axes.set_title("Beetles after five hours of gaseous carbon disulphide", fontsize=10, color=INK)
+    _plain(axes)
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower right")
+    return figure

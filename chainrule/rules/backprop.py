@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.core.losses import Loss
 from chainrule.core.net import Net
-from chainrule.core.objective import Objective
-from chainrule.core.rule import Batch, Report, rule
+from chainrule.core.objective import Objective, cost_of
+from chainrule.core.rule import Batch, Penalty, Report, rule
 from chainrule.core.tree import norm, scale, value_and_grad
 
 
@@ -20,7 +22,13 @@ def objective(loss: Loss, *, l1: float = 0.0, l2: float = 0.0, clip: float | Non
     return Objective(loss, l1=l1, l2=l2)
 
 
-@rule(source="Rumelhart, Hinton & Williams (1986), https://doi.org/10.1038/323533a0", additive=("clip",), objective=objective)
+def penalty(*, l1: float = 0.0, l2: float = 0.0, clip: float | None = None) -> Penalty | None:
+    """What the gradient goes down beside the loss, where anything; a clip changes its length alone."""
+    return partial(cost_of, l1=l1, l2=l2) if _asked(l1, l2) else None
+
+
+@rule(source="Rumelhart, Hinton & Williams (1986), https://doi.org/10.1038/323533a0", additive=("clip",), objective=objective,
+      penalty=penalty)
 def backprop(net: Net, batch: Batch, *, loss: Loss, l1: float = 0.0, l2: float = 0.0,
              clip: float | None = None) -> tuple[dict[str, Tensor], Report]:
     """The gradient of the mean loss, with penalties on the weights and a limit to its length where asked.
@@ -33,11 +41,16 @@ def backprop(net: Net, batch: Batch, *, loss: Loss, l1: float = 0.0, l2: float =
         return batch.mean(loss.each(net(batch.x), batch.y)), {}  # type: ignore[arg-type]
 
     value, _, slope = value_and_grad(objective, net, batch)
-    if any(isinstance(penalty, Tensor) or penalty for penalty in (l1, l2)):
+    if _asked(l1, l2):
         slope = _penalised(slope, net.params, l1, l2)
     if clip is not None:
         slope = _clipped(slope, clip)
     return slope, {"loss": value}
+
+
+def _asked(*penalties: float) -> bool:
+    """Whether any is above zero; a tensor is one that every member of a stack has for itself."""
+    return any(isinstance(p, Tensor) or p for p in penalties)
 
 
 @torch.no_grad()

@@ -29,6 +29,16 @@ SPELLED = {"ece": "expected calibration error", "roc_auc": "area under the ROC c
 
 
 @dataclass(frozen=True)
+class Table:
+    """A table of text under a title; the first column names the row, and `note` is said below."""
+
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the report tells, as plain data. Only `title` is needed; sections without facts are left out.
 
@@ -51,6 +61,7 @@ class Facts:
     warnings: Sequence[str] = ()
     valid: Mapping[str, Any] | None = None
     test: Mapping[str, Any] | None = None
+    tables: Sequence[Table] = ()
     mistakes: Sequence[Picture] = ()
     weights: Sequence[Picture] = ()
     pictures: Sequence[Picture] = ()

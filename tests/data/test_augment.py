@@ -9,49 +9,23 @@ import math
 import numpy as np
 import pytest
 import torch
+from altering import SHAPE, altered, pictures, shifts
 from scipy import ndimage, stats
 from torch.fx.experimental.proxy_tensor import make_fx
 
-import chainrule as cr
 from chainrule import api
 from chainrule.cli import run_command
-from chainrule.core.errors import InputError, Interrupted
-from chainrule.core.events import Evaluated
+from chainrule.core.errors import InputError
 from chainrule.core.registry import augments
-from chainrule.core.rule import Batch, Learner
 from chainrule.data.augment import augmentation, resampled
-from chainrule.engine.train import Stop
 from chainrule.job import build
 from chainrule.options import Options
 
-SHAPE = (2, 9, 12)
 UNCHANGED = {"shift": "shift:0", "crop": "crop:0,fill=reflect", "flip": "flip:0", "rotate": "rotate:0", "scale": "scale:0",
              "elastic": "elastic:0", "cutout": "cutout:0", "brightness": "brightness:0", "contrast": "contrast:0", "noise": "noise:0",
              "drop": "drop:0"}
 STRONG = ["shift:3", "crop:4", "crop:4,fill=reflect", "flip", "rotate:40", "scale:0.3", "elastic:alpha=20,sigma=2", "cutout:4",
           "brightness", "contrast", "noise", "drop:0.3", "shift:3+flip+rotate:40+noise+scale:0.2+cutout:3+elastic:alpha=9,sigma=2+drop"]
-
-
-def pictures(n=5, seed=0):
-    return torch.rand(n, *SHAPE, generator=torch.Generator().manual_seed(seed)) + 0.1     # nothing is zero that was not made so
-
-
-def altered(spec, x, seed=0):
-    torch.manual_seed(seed)
-    return augmentation(spec, tuple(x.shape[1:]))(x)
-
-
-def moved(picture, down, right, mode):
-    """One picture, padded and cut: (c, h, w)."""
-    most = max(abs(down), abs(right))
-    padded = np.pad(picture, ((0, 0), (most, most), (most, most)), mode=mode)
-    _, h, w = picture.shape
-    return padded[:, most - down : most - down + h, most - right : most - right + w]
-
-
-def shifts(most, mode="constant"):
-    places = list(itertools.product(range(-most, most + 1), repeat=2))
-    return lambda x: [moved(x, down, right, mode) for down, right in places]
 
 
 def squares(side):
@@ -313,81 +287,6 @@ def test_wrong_names_and_values_are_answered_with_what_would_do(spec, sentence):
 def test_those_of_pictures_refuse_tables(name):
     with pytest.raises(InputError, match=rf"{name} alters pictures .* iris has samples of shape \(4,\). Use noise or drop"):
         build(api.load("iris"), Options(augment=name))
-
-
-def learner(job):
-    return Learner(job.net, job.rule.init(job.net))
-
-
-@pytest.mark.parametrize(("data", "net"), [("digits", "mlp:hidden=9"), ("iris", "mlp:hidden=9"), ("digits", "rbm:hidden=9")])
-def test_validation_reads_its_samples_as_they_are(data, net):
-    """With everything dropped, a net that saw altered samples would see zeros alone."""
-    plain, dark = (build(api.load(data), Options(net=net, augment=augment)) for augment in (None, "drop:1"))
-    before = dark.data.valid.x.clone()
-    told = []
-    for job in (plain, dark):
-        torch.manual_seed(0)                                                               # a Boltzmann machine's loss is drawn
-        told.append(job.validate(learner(job)))
-    assert told[0] == told[1]
-    next(event for event in dark.training().run() if isinstance(event, Evaluated))
-    assert torch.equal(dark.data.valid.x, before)
-
-
-def test_training_reads_altered_samples():
-    """With everything dropped no gradient reaches the first layer."""
-    options = Options(net="mlp:hidden=9,activation=sigmoid", augment="drop:1", epochs=1, optimizer="sgd", plan="eager")
-    job = build(api.load("digits"), options)
-    before = {name: t.detach().clone() for name, t in job.net.params.items()}
-    list(job.events())
-    unmoved = [name for name, t in job.net.params.items() if torch.equal(t, before[name])]
-    assert [before[name].shape for name in unmoved] == [(9, 64)]
-
-
-def test_samples_are_altered_once_they_are_what_a_net_reads():
-    """Pixels are stored from 0 to 16; noise is added to what they are in [0, 1]."""
-    seen = []
-
-    class Looking:
-        reads, target, tolerance = "batch", "any", 0.0
-
-        def step(self, net, state, batch):
-            seen.append(batch.x)
-            return net, state, {}
-
-    job = build(api.load("digits"), Options(net="mlp:hidden=9", augment="noise"))
-    stored = job.data.train.x[:30]
-    assert stored.max() == 16
-    torch.manual_seed(0)
-    job.reading(Looking()).step(job.net, {}, Batch(stored))
-    assert torch.equal(seen[0], altered("noise", stored / 16))
-
-
-def test_rules_that_read_flat_pictures_see_them_moved():
-    job = build(api.load("digits"), Options(rule="perceptron", classes="3,8", augment="shift:1", epochs=1, plan="eager"))
-    assert job.data.train.x.shape[1:] == (64,)
-    x = job.data.ready(job.data.train.x[:30])
-    made = job.augment(x)
-    for one, before in zip(made.reshape(-1, 1, 8, 8), x.reshape(-1, 1, 8, 8).numpy(), strict=True):
-        assert any(np.array_equal(one, could) for could in shifts(1)(before))
-
-
-def test_an_interrupted_run_goes_on_bit_for_bit_and_repeats(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    options = {"net": "mlp:hidden=20", "epochs": 3, "batch": 50, "plan": "eager", "augment": "shift:1+noise", "progress": False}
-    whole, plain = cr.train("digits", **options), cr.train("digits", **{**options, "augment": None})
-    stop = Stop()
-
-    def sink(event):
-        if isinstance(event, Evaluated) and event.epoch == 1:
-            stop.request("SIGINT")
-
-    with pytest.raises(Interrupted):
-        cr.train("digits", **options, out="part", sinks=[sink], stop=stop)
-    resumed = cr.resume("part", progress=False)
-    for name, t in whole.net.state_dict().items():
-        assert torch.equal(t, resumed.net.state_dict()[name])
-    assert any(not torch.equal(t, plain.net.state_dict()[name]) for name, t in whole.net.state_dict().items())
-    assert api.repeat(whole, progress=False) == (True, 0.0)
 
 
 def test_the_command_line_lists_them_and_answers_typing_errors(capsys):

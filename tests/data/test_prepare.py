@@ -96,8 +96,10 @@ def test_rows_limit_and_weights():
     assert len(data.train) == 100
     assert set(torch.cat([data.train.rows, data.valid.rows, data.door.rows]).tolist()) <= set(some.tolist())
     assert float(data.train.weight.mean()) == pytest.approx(1)
-    ratio = data.valid.weight / (data.valid.rows + 1)
+    ratio = data.train.weight / (data.train.rows + 1)
     assert float(ratio.max() - ratio.min()) < 1e-6
+    assert data.valid.weight is None
+    assert data.door.open("look").weight is None
     with pytest.raises(InputError, match="a finite weight of at least 0 for each of the 1797 rows"):
         prepare(source, weights=torch.ones(3))
 

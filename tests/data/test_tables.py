@@ -164,7 +164,8 @@ BAD_TABLES = {
     "group empty": ("site,a,y\n1,2,3\n,2,3\n", {"group": "site"}, "row 2: the group column 'site' is empty"),
     "time in words": ("when,a,y\nsoon,2,3\nlate,2,3\n", {"time": "when"}, "time column 'when' holds words such as 'soon'"),
     "no inputs": ("y\n1\n2\n", {}, "no input columns left beside y"),
-    "not utf-8": ("a,y\n\udcff,1\n", {}, "Save it as UTF-8"),
+    "not utf-8": ("a,y\n\udcff,1\n", {}, r"t\.csv is not text in UTF-8; .* Save it as UTF-8"),
+    "utf-16": ("\udcff\udcfea\0,\0y\0\n\0", {}, r"t\.csv is text in UTF-16; expected UTF-8\. Save it as UTF-8"),
 }
 
 
@@ -175,6 +176,30 @@ def test_a_bad_table_is_refused_in_one_sentence(tmp_path, case):
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(InputError, match=message):
         load(path, **options)
+
+
+def test_what_was_guessed_of_a_table_is_said(tmp_path):
+    """The target where none was named, and the word that makes words of a column of numbers; not where both are clear."""
+    numbers = [f"{i / 7},{i % 2}" for i in range(30)]
+    told = []
+    load(write(tmp_path, "\n".join(["a,y", *numbers])), say=told.append)
+    assert told == ["t: 'y' is what is predicted; name another column with --target."]
+    told.clear()
+    load(write(tmp_path, "\n".join(["a,y", *numbers])), target="y", say=told.append)
+    assert not told
+    numbers[4] = "oops,1"
+    load(write(tmp_path, "\n".join(["a,y", *numbers])), target="y", say=told.append)
+    assert told == ["t: column 'a' is read as words, since 'oops' in row 5 is no number."]
+    told.clear()
+    load(write(tmp_path, "\n".join(["a,y", *(f"{word},{i % 2}" for i, word in enumerate([*"123456789", "few", "many", "none"]))])),
+         target="y", say=told.append)
+    assert not told
+
+
+def test_a_rule_for_classes_refuses_a_target_of_numbers(tmp_path):
+    path = write(tmp_path, "\n".join(["a,y", *(f"{i},{i / 7}" for i in range(60))]))
+    with pytest.raises(InputError, match=r"reads classes; the target has 60 different numbers in 60 rows\. Name a column of classes"):
+        prepare(load(path, target="y"), target="class")
 
 
 def npy(shape, descr="<f8"):

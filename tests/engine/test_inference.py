@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
@@ -288,6 +289,27 @@ def test_small_jobs_are_not_planned_and_large_ones_are(monkeypatch):
     assert mine.chosen is not None
     told = {r["plan"].split(",")[0]: r["reason"] for r in mine.chosen.rejected}
     assert "compiling takes up to" in told["compiled"]
+
+
+@pytest.mark.parametrize(("precision", "gain", "others"), [("fp32", 0.5, False), ("fp32", 0.9, True), ("bf16", 0.5, True)])
+def test_where_a_native_program_is_far_faster_nothing_else_is_tried(monkeypatch, precision, gain, others):
+    tried = []
+
+    class Told(inference_module.Trials):
+        def attempt(self, way):
+            tried.append(way.kind)
+            if way.kind == "native":
+                self.best = replace(self.best, way=way, seconds_per_row=gain)
+            return way.kind == "native"
+
+    monkeypatch.setattr(inference_module, "Trials", Told)
+    monkeypatch.setattr(inference_module.shutil, "which", lambda name: name)
+    module, shape = made("mlp")
+    mine = inferring(module)
+    mine.precision = precision
+    assert choose(mine, torch.randn(100, *shape), ROWS, 1.0, 100).way.kind == "native"
+    assert tried[0] == "native"
+    assert (len(tried) > 1) == others
 
 
 def test_changed_weights_are_seen(monkeypatch):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from tiny import chunk, convolutional, dense, descend, learner
+from tiny import BUILD, chunk, convolutional, dense, descend, learner, told_seconds
 
 from chainrule.core.errors import PlanRejected
 from chainrule.engine import memory, planner, trial
@@ -12,7 +12,6 @@ from chainrule.engine.memory import Measured, Memory, about
 from chainrule.engine.plan import Plan
 from chainrule.engine.planner import Planning, choose
 
-BUILD = Plan.build
 FOUND = Measured({"eager": 1e-3, "native": 1e-5}, {"native": 2.5}, {"fused": "disagrees"}, {"eager": 1})
 
 
@@ -78,25 +77,8 @@ def test_the_words_tell_works_apart():
 @pytest.fixture
 def told(monkeypatch):
     """How long plans take is told to the planner; returns the names of those it built."""
-    seconds, built = {"eager": 1e-3, "native": 1e-5}, []
-
-    def build(plan, rule, one, few):
-        if plan.name not in seconds:
-            raise PlanRejected("cannot be made")
-        built.append(plan.name)
-        advance = BUILD(Plan(), rule, one, few)
-
-        def named(learner, batches):
-            built.append(plan.name)
-            return advance(learner, batches)
-
-        return named
-
-    monkeypatch.setattr(Plan, "build", build)
     monkeypatch.setattr(trial, "TRIAL_SECONDS", 0.0)
-    monkeypatch.setattr(trial, "_seconds_per_step", lambda advance, one, batches, _: (advance(one, batches), seconds[built[-1]])[1])
-    monkeypatch.setattr(memory, "COMPILE_SECONDS", {"native": 5.0, "fused": 5.0})
-    return built
+    return told_seconds(monkeypatch, {"eager": 1e-3, "native": 1e-5}, {"native": 5.0, "fused": 5.0})
 
 
 def decide(folder, steps=20_000):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import chunk, dense, descend, learner
+from tiny import Bare, chunk, dense, descend, learner
 from torch import nn
 
 from chainrule.core.net import Net
@@ -146,11 +146,8 @@ def test_nothing_to_find_blames_the_plan():
 
 
 def test_weights_of_samples_and_nets_without_targets_are_replayed_too():
-    class Blind:
-        reads, target, tolerance = "batch", "none", 1e-3
-
-        def init(self, net):
-            return {}
+    class Blind(Bare):
+        target = "none"
 
         def step(self, net, state, batch):
             return net, state, {"loss": net(batch.x).sum() * batch.weight.sum()}

@@ -1,10 +1,10 @@
 """Plans in mid-run: what is recorded is followed to the step, a change keeps the numbers, and memory that runs out costs one sentence."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import pytest
 import torch
-from tiny import convolutional, dense, descend, learner, part, running
+from tiny import BUILD, convolutional, dense, descend, learner, part, running, told_seconds
 
 from chainrule.core.errors import ChainruleError, PlanRejected
 from chainrule.core.events import Evaluated, Finished, Planned, Warned
@@ -13,7 +13,7 @@ from chainrule.core.net import Net
 from chainrule.core.registry import optimizers, rules
 from chainrule.core.rule import Batch, Budget, Learner, Stage
 from chainrule.core.tree import clone, leaves
-from chainrule.engine import memory, planner, trial
+from chainrule.engine import planner, trial
 from chainrule.engine.accumulate import Accumulated
 from chainrule.engine.eager import copied
 from chainrule.engine.plan import Plan
@@ -21,8 +21,6 @@ from chainrule.engine.plans import Plans
 from chainrule.engine.store import Store
 from chainrule.engine.train import Settings, Stop
 from chainrule.job import make_rule
-
-BUILD = Plan.build
 
 
 def entry(since, **made):
@@ -92,25 +90,9 @@ def test_a_run_resumed_under_another_plan_stays_within_tolerance(tmp_path):
 @pytest.fixture
 def quick(monkeypatch):
     """Eager is slow, `native` is fast and takes a moment to make; which is what a planner is told, not what this machine does."""
-    seconds = {"eager": 1e-3, "native": 1e-5, "fused": 1.0}
-    built = []
-
-    def build(plan, rule, one, few):
-        built.append(plan.name)
-        advance = BUILD(replace(plan, compiled=False, native=False, fused=1), rule, one, few)
-
-        def named(learner, batches):
-            built.append(plan.name)
-            return advance(learner, batches)
-
-        return named
-
-    monkeypatch.setattr(Plan, "build", build)
     monkeypatch.setattr(trial, "TRIAL_SECONDS", 0.0)
-    monkeypatch.setattr(trial, "_seconds_per_step", lambda advance, one, batches, _: (advance(one, batches), seconds[built[-1]])[1])
-    monkeypatch.setattr(memory, "COMPILE_SECONDS", {"native": 0.02, "fused": 1e9})
     monkeypatch.setattr(planner, "WORTH_PLANNING_SECONDS", 0.0)
-    return built
+    return told_seconds(monkeypatch, {"eager": 1e-3, "native": 1e-5, "fused": 1.0}, {"native": 0.02, "fused": 1e9})
 
 
 def test_where_nobody_knows_how_long_it_lasts_it_starts_eagerly_and_changes_over(quick):

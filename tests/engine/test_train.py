@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from tiny import chunk, dense, descend, part, running
+from tiny import Bare, chunk, dense, descend, part, running
 from torch import Tensor, nn
 
 from chainrule.core.errors import Interrupted
@@ -277,13 +277,8 @@ def test_seconds_are_counted_by_stage(monkeypatch):
     assert {h["stage"] for h in training.position.history} == {0, 1}, "the second stage found its time already spent"
 
 
-class Anew:
+class Anew(Bare):
     """A rule that returns a net of new tensors instead of writing the ones it was given."""
-
-    reads, target, tolerance = "batch", "class", 1e-3
-
-    def init(self, net):
-        return {}
 
     def step(self, net, state, batch):
         with torch.no_grad():
@@ -299,12 +294,7 @@ def test_a_rule_may_return_its_net_anew():
 
 
 def test_stopping_while_the_plan_is_chosen_ends_at_once():
-    class Slow:
-        reads, target, tolerance = "batch", "class", 1e-3
-
-        def init(self, net):
-            return {}
-
+    class Slow(Bare):
         def step(self, net, state, batch):
             stop.request("SIGINT")
             raise AssertionError("the trial went on")

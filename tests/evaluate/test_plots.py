@@ -24,11 +24,6 @@ def texts(axes):
     return [t.get_text() for t in axes.texts]
 
 
-def evaluations(n):
-    return [{"epoch": i, "train": {"loss": 1 / i, "accuracy": 0.5}, "valid": {"loss": 2 / i, "accuracy": 0.4 + i / 100}, "best": i == 2}
-            for i in range(1, n + 1)]
-
-
 def test_the_confusion_matrix_shows_counts_and_row_shares():
     figure = plots.confusion_matrix([[50, 3], [0, 12]], ["benign", "malignant"])
     axes = figure.axes[0]
@@ -69,28 +64,9 @@ def test_curves_draw_the_points():
 def test_reliability_draws_bins_and_names_the_error():
     p = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.4, 0.6]])
     figure = plots.reliability(reliability(p, torch.tensor([0, 1, 1, 1])))
-    assert "0.4000" in texts(figure.axes[0])[0]
+    assert "0.4000" in figure.axes[0].get_title()
     assert len(figure.axes[1].patches) == 2
     drawn(figure)
-
-
-@pytest.mark.parametrize("n", [1, 2, 40])
-def test_learning_curves_mark_the_best_epoch(n):
-    figure = plots.learning_curves(evaluations(n))
-    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "accuracy"]
-    labels = [t.get_text() for t in figure.axes[1].get_legend().get_texts()]
-    assert ("best: epoch 2, 0.42" in labels) == (n >= 2)
-    drawn(figure)
-
-
-def test_learning_curves_leave_out_what_is_no_number():
-    """A diverged run's log says "nan"."""
-    broken = evaluations(3)
-    broken[1]["train"]["loss"] = "nan"
-    figure = plots.learning_curves(broken)
-    assert figure.axes[0].get_lines()[0].get_xdata().tolist() == [1, 3]
-    with pytest.raises(InputError, match="at least one evaluation"):
-        plots.learning_curves([])
 
 
 @pytest.mark.parametrize("n", [2, 500, 4000])
@@ -136,12 +112,6 @@ def test_weights_are_drawn_on_one_symmetric_scale():
     drawn(plots.weight_pictures(torch.zeros(1, 16), (4, 4)))
     with pytest.raises(InputError, match=r"weights \(units, 25\)"):
         plots.weight_pictures(weight, (5, 5))
-
-
-def test_svg_is_the_same_text_from_the_same_data():
-    first, again, other = (plots.to_svg(plots.confusion_matrix([[k, 3], [0, 12]], ["a", "b"])) for k in (50, 50, 51))
-    assert "<svg" in first
-    assert first == again != other
 
 
 def test_no_global_state_is_used():

@@ -27,8 +27,10 @@ TWINS = {
     "sgd:momentum=0.9": lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
     "sgd:momentum=0.9,dampening=0.3,decay=0.1": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.3, weight_decay=0.1),
     "sgd:momentum=0.8,nesterov=yes,decay=0.05": lambda p: optim.SGD(p, lr=0.1, momentum=0.8, nesterov=True, weight_decay=0.05),
+    "momentum:rate=0.03,momentum=0.6": lambda p: optim.SGD(p, lr=0.03, momentum=0.6),
     "momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
     "momentum:decay=0.2": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.2),
+    "nesterov:rate=0.03": lambda p: optim.SGD(p, lr=0.03, momentum=0.9, nesterov=True),
     "nesterov:momentum=0.7": lambda p: optim.SGD(p, lr=0.1, momentum=0.7, nesterov=True),
     "nesterov:decay=0.2": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.2),
     "adam": lambda p: optim.Adam(p, lr=0.001),
@@ -36,6 +38,7 @@ TWINS = {
         lambda p: optim.Adam(p, lr=0.1, betas=(0.7, 0.9), eps=0.01, weight_decay=0.1),
     "adam:rate=0.1,beta1=0": lambda p: optim.Adam(p, lr=0.1, betas=(0.0, 0.999)),
     "adam:rate=0.1,beta2=0.9,amsgrad=yes": lambda p: optim.Adam(p, lr=0.1, betas=(0.9, 0.9), amsgrad=True),
+    "adamw:rate=0.1,beta1=0.7,epsilon=0.01": lambda p: optim.AdamW(p, lr=0.1, betas=(0.7, 0.999), eps=0.01),
     "adamw": lambda p: optim.AdamW(p, lr=0.001),
     "adamw:rate=0.1,decay=0.3": lambda p: optim.AdamW(p, lr=0.1, weight_decay=0.3),
     "adamw:rate=0.1,beta2=0.9,amsgrad=yes": lambda p: optim.AdamW(p, lr=0.1, betas=(0.9, 0.9), amsgrad=True),
@@ -199,6 +202,15 @@ PAPERS = {
 SPECS = {**TWINS, **PAPERS}
 ONE_EACH = {spec.split(":")[0]: spec for spec in SPECS}  # the last, with most options
 EVERY = [*{*ONE_EACH.values(), "sgd", "nesterov:decay=0.2", "adam:decay=0.1", "rmsprop", "sgd:momentum=0.9,decay=0.1"}]
+
+
+def test_every_option_of_every_one_of_them_is_given_to_its_twin():
+    """By some spec, with another value than its own: an option that no spec names would be compared with no one."""
+    for entry in optimizers.entries():
+        if entry.name in ONE_EACH:
+            tried = {name for spec in SPECS if spec.split(":")[0] == entry.name for name, value in optimizers.choose(spec).options.items()
+                     if value != entry.options[name].default}
+            assert tried == set(entry.options), entry.name
 
 
 def test_every_optimizer_that_is_no_solver_has_a_twin():

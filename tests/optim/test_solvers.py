@@ -4,7 +4,9 @@ import math
 
 import pytest
 import torch
+from tiny import through_a_checkpoint
 from torch import nn
+from valley import Valley
 
 from chainrule.core.errors import InputError
 from chainrule.core.losses import losses
@@ -13,7 +15,6 @@ from chainrule.core.objective import Objective, Solve, Solver
 from chainrule.core.registry import optimizers, rules, schedules
 from chainrule.core.rule import Batch, Learner
 from chainrule.core.tree import clone, leaves
-from chainrule.engine import checkpoint
 from chainrule.engine.eager import eager
 from chainrule.job import make_rule
 from chainrule.optim.curvature import Surface, flat, within
@@ -39,18 +40,6 @@ class Bowl(nn.Module):
 
     def forward(self, x):
         return (self.root * self.at).expand(len(x), -1)
-
-
-class Valley(nn.Module):
-    """Rosenbrock's: outputs (1 - a, 10 (b - a^2)), from (-1.2, 1); the bottom is at (1, 1). (n, any) -> (n, 2)."""
-
-    def __init__(self):
-        super().__init__()
-        self.at = nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.double))
-
-    def forward(self, x):
-        a, b = self.at
-        return torch.stack([1 - a, 10 * (b - a * a)]).expand(len(x), -1)
 
 
 def solve(spec: str, loss: str = "squared", **penalties: float) -> Solve:
@@ -140,12 +129,8 @@ def test_it_resumes_bit_for_bit_from_what_a_checkpoint_holds(name, tmp_path):
     torch.manual_seed(1)
     halfway, _ = eager(rule.step)(learner, Batch(batches.x[:2], batches.y[:2]))
     random = torch.get_rng_state()
-    checkpoint.write(tmp_path / "a.safetensors", checkpoint.pack({"net": halfway.net.tensors, "state": halfway.state}, "run"), {})
-    stored, _ = checkpoint.read(tmp_path / "a.safetensors")
     rule, fresh, _ = classifier(name)
-    for key, t in fresh.net.tensors.items():
-        t.data.copy_(stored[f"run/net/{key}"])
-    fresh = Learner(fresh.net, checkpoint.unpack(stored, fresh.state, "run/state"))
+    fresh = through_a_checkpoint(tmp_path, halfway, fresh)
     torch.set_rng_state(random)
     resumed, _ = eager(rule.step)(fresh, Batch(batches.x[2:], batches.y[2:]))
     for mine, theirs in zip(leaves([straight.net.tensors, straight.state]), leaves([resumed.net.tensors, resumed.state]), strict=True):

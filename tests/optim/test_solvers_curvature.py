@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from valley import Valley
 
 from chainrule.core.losses import losses
 from chainrule.core.net import Net
@@ -195,15 +196,6 @@ def test_a_step_solves_the_damped_dense_system_and_corrects_the_damping(spec):
 @pytest.mark.parametrize(("damping", "factor"), [(0.2, 3 / 2), (0.5, 1), (2, 2 / 3)])
 def test_the_share_that_corrects_the_damping_is_of_the_fall_without_damping(damping, factor):
     """In Rosenbrock's valley a solution brings -3.8, 0.32 and 0.97 of it; half of a quadratic forgotten would bring 4.6 at 0.5."""
-    class Valley(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.at = nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.double))
-
-        def forward(self, x):
-            a, b = self.at
-            return torch.stack([1 - a, 10 * (b - a * a)])[None]
-
     net, rule = Net.of(Valley()), solve(f"hessian-free:damping={damping},progress=1e-18", "squared")
     _, _, report = rule.step(net, rule.init(net), Batch(torch.zeros(1, 1), torch.zeros(1, 2, dtype=torch.double)))
     assert math.isclose(float(report["damping"]), damping * factor)

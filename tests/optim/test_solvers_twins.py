@@ -8,6 +8,7 @@ import pytest
 import scipy.optimize
 import torch
 from torch import nn
+from valley import Valley
 
 from chainrule.core.losses import losses
 from chainrule.core.net import Net
@@ -29,18 +30,6 @@ def steps(rule, net, batch, n):
         net, state, report = rule.step(net, state, batch)
         reports.append({k: float(v) for k, v in report.items()})
     return reports
-
-
-class Valley(nn.Module):
-    """Rosenbrock's residuals (1 - a, 10 (b - a^2)), half of whose square is 50 (b - a^2)^2 + (1 - a)^2 / 2."""
-
-    def __init__(self, a=-1.2, b=1.0):
-        super().__init__()
-        self.at = nn.Parameter(torch.tensor([a, b], dtype=torch.double))
-
-    def forward(self, x):
-        a, b = self.at
-        return torch.stack([1 - a, 10 * (b - a * a)]).expand(len(x), -1)
 
 
 VALLEY = Batch(torch.zeros(1, 1, dtype=torch.double), torch.zeros(1, 2, dtype=torch.double))

@@ -66,20 +66,19 @@ def test_a_misspelt_recipe_and_no_seeds_are_refused(capsys, tmp_path):
         run("none", Setting(tmp_path))
 
 
-def test_the_dose_response_fit_is_the_maximum_of_the_likelihood():
-    """Oracle: iteratively reweighted least squares as statsmodels does it, standard errors among the rest."""
+def test_the_dose_response_fit_is_the_maximum_of_the_likelihood(tmp_path):
+    """Oracle: iteratively reweighted least squares as statsmodels does it, standard errors and the dose for half among the rest."""
     statsmodels = pytest.importorskip("statsmodels.api")
     dose, n, killed = (torch.tensor(t, dtype=torch.float64) for t in (doseresponse.LOG_DOSE, doseresponse.EXPOSED, doseresponse.KILLED))
     design = statsmodels.add_constant(dose.numpy())
     fit = statsmodels.GLM(torch.stack([killed, n - killed], 1).numpy(), design, family=statsmodels.families.Binomial()).fit()
-    errors, _ = doseresponse._errors(fit.params[1], fit.params[0], dose, n)
-    assert errors == pytest.approx(list(fit.bse), rel=1e-5)
-
-
-def test_the_dose_response_recipe_reaches_the_published_figures(tmp_path):
     outcome = run("dose-response", Setting(tmp_path))
     assert outcome.reached
-    assert len(outcome.figures) == 3
+    slope, intercept, half = outcome.figures
+    for found, value, error in ((slope, fit.params[1], fit.bse[1]), (intercept, fit.params[0], fit.bse[0])):
+        assert found.ours == pytest.approx(value, rel=1e-5)
+        assert (found.high - found.low) / (2 * 1.959964) == pytest.approx(error, rel=1e-5)
+    assert half.ours == pytest.approx(-fit.params[0] / fit.params[1], rel=1e-6)
 
 
 def test_signals_are_what_a_loop_by_hand_makes_of_them():
@@ -103,6 +102,28 @@ def test_signals_are_what_a_loop_by_hand_makes_of_them():
     for layer in range(9, 0, -1):
         torch.testing.assert_close(slopes[layer], slope, rtol=1e-3, atol=1e-4)
         slope = (slope * (1 - below[layer].square())) @ weights[layer]
+
+
+def test_the_panels_hold_every_value_that_they_say():
+    """The bars count what was given: zeros of rectified units are told and not drawn, each gradient is at its power of ten."""
+    case = initialisation.Case("relu", "he", {}, 0.0)
+    given = [torch.tensor([[0.0, 1.0, 1.0, 2.0]])] * initialisation.LAYERS
+    axes = initialisation._activations([(case, given)]).axes[0]
+    assert int(axes.patches[0].get_data().values.sum()) == 3
+    assert [text.get_text() for text in axes.texts] == ["25% zero"]
+    orders = [-6.0 + layer for layer in range(initialisation.LAYERS)]
+    slopes = [torch.full((1, 50), -(10.0**order)) * torch.logspace(-0.2, 0.2, 50) for order in orders]
+    for cell, order in zip(initialisation._slopes([(case, slopes)]).axes, orders, strict=True):
+        bars = cell.patches[0].get_data()
+        middle = (bars.values * (bars.edges[1:] + bars.edges[:-1]) / 2).sum() / bars.values.sum()
+        assert middle == pytest.approx(order, abs=0.2)
+
+
+def test_the_bowls_picture_names_every_optimizer_with_its_passes():
+    arrived, not_yet = bowl.Descent("a", [0, 5, 1500], [1.0, 0.1, 1e-7]), bowl.Descent("b", [0, 3], [1.0, 0.5])
+    figure = bowl._drawn([arrived, not_yet])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a: 1,500", "b: not in 3"]
+    assert len({(line.get_color(), line.get_linestyle()) for line in figure.axes[0].get_lines()}) == 3
 
 
 def test_the_bowl_counts_the_passes_of_plain_descent():

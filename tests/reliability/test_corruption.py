@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from safetensors.torch import load
-from worker import RUN, Stop, differences, fresh_net, outcome, training
+from worker import RUN, differences, fresh_net, outcome, stopping_at, training
 
 from chainrule.core.errors import CorruptFile, InputError
 from chainrule.core.events import Finished, Warned
@@ -17,14 +17,7 @@ EPOCHS = 2
 
 
 def train(folder, steps=None):
-    stop, seen = Stop(), 0
-
-    def watch(rows, net):
-        nonlocal seen
-        seen += 1
-        if seen == steps:
-            stop.request("test")
-
+    stop, watch = stopping_at(steps)
     folder.mkdir(exist_ok=True)
     return list(training(folder, epochs=EPOCHS, stop=stop, watch=watch).run())
 

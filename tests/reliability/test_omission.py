@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from worker import BATCHES, Stop, differences, fresh_net, fresh_rule, outcome, training
+from worker import BATCHES, differences, fresh_net, fresh_rule, outcome, stopping_at, training
 
 from chainrule.core.errors import InputError
 from chainrule.core.events import Finished
@@ -20,13 +20,7 @@ STOPPED = 2 * BATCHES + 3  # in the third epoch: the best is an epoch old and tr
 
 def run(folder, stop_at=None):
     """A run whose validation loss is best after its first epoch and then only rises, so that patience ends it after the fourth."""
-    stop, seen = Stop(), 0
-
-    def watch(rows, net):
-        nonlocal seen
-        seen += 1
-        if seen == stop_at:
-            stop.request("test")
+    stop, watch = stopping_at(stop_at)
 
     def validate(learner):
         return {"loss": float(learner.state["inner"]["step"])}

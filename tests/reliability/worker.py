@@ -123,6 +123,19 @@ def training(folder: Path, *, epochs: int = 3, chunk: int = 1, save_every: float
     return Training(stages, net, lambda _: feed, validate or loss, settings, Store(folder, RUN), stop or Stop(), 0)
 
 
+def stopping_at(step: int | None) -> tuple[Stop, Callable[[list[int], Net], None]]:
+    """A stop, and what asks for it when `step` steps have been watched; None: never."""
+    stop, seen = Stop(), 0
+
+    def watch(rows: list[int], net: Net) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == step:
+            stop.request("test")
+
+    return stop, watch
+
+
 def outcome(folder: Path) -> dict[str, object]:
     """All that two runs must share to count as the same: every tensor, and the position but for times."""
     tensors, payload = checkpoint.read(folder / LAST)

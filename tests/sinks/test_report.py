@@ -13,7 +13,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.events import Diagnosed, Evaluated, Finished, Planned, Saved, Started, Warned
 from chainrule.evaluate import measures
 from chainrule.sinks.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, charts, nice
-from chainrule.sinks.report import Facts, headline, render, write
+from chainrule.sinks.report import Facts, Table, headline, render, write
 
 PAYLOADS = ["<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "'onmouseover='alert(1)",
             "</style><script>alert(1)</script>",
@@ -48,6 +48,7 @@ def facts(text="plain"):
                 "reason": text} for since in (0, 1234)],
         timings={"training": 61.0, text: 2.0}, history=history, warnings=[text],
         diagnoses=[{"layer": text, "evidence": text, "remedy": text}], valid=result(text), test=result(text), versions={text: text},
+        tables=[Table(text, [text, text], [[text, text]], text)],
         mistakes=[(text, png())], weights=[(text, png(300))], pictures=[(text, png(300))])
 
 
