@@ -9,7 +9,6 @@ is tried first, since where it is far faster nothing else need be.
 from __future__ import annotations
 
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from chainrule.core.net import Net
 from chainrule.core.rule import Batch, Learner, Report
 from chainrule.core.tree import Tree
 from chainrule.engine import native
+from chainrule.engine.eager import Advance
 from chainrule.engine.randomness import Aside
 from chainrule.engine.recorded import Program, Unrecordable, record
 
@@ -195,21 +195,26 @@ def build(inference: Inference, way: Way, rows: Tensor, backend: str = "inductor
 
 
 class Native:
-    """The net as a native program; every thread that runs it has a workspace of its own."""
+    """The net as a native program; as many workspaces as run at once, kept because a new one costs its first touch of memory."""
 
     def __init__(self, net: Net, x: Tensor, threads: int):
         self.learner = Learner(net, {})
         self._make = native.maker(self._step, self.learner, Batch(x[None]), threads)
-        self._own = threading.local()
+        self._idle: list[Advance] = []
 
     @staticmethod
     def _step(net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
         return net, state, {"outputs": net(batch.x)}
 
     def __call__(self, x: Tensor) -> Tensor:
-        if not hasattr(self._own, "advance"):
-            self._own.advance = self._make()
-        _, reports = self._own.advance(self.learner, Batch(x[None]))
+        try:
+            advance = self._idle.pop()  # of a list: no two threads get the same one
+        except IndexError:
+            advance = self._make()
+        try:
+            _, reports = advance(self.learner, Batch(x[None]))
+        finally:
+            self._idle.append(advance)
         outputs: Tensor = reports["outputs"][0]
         return outputs
 

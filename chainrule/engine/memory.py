@@ -19,7 +19,7 @@ from chainrule.core.files import write_atomically
 from chainrule.core.rule import Batch, Learner
 from chainrule.core.tree import leaves
 
-FORMAT = 1
+FORMAT = 2
 # Cold, on two cores (docs/results.md): what is expected until one was made here.
 COMPILE_SECONDS = {"native": 4.0, "compiled": 15.0, "fused": 30.0, "graph": 3.0}
 KEPT_COMPILES = 9

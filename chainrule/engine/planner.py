@@ -20,7 +20,7 @@ from chainrule.engine.accumulate import MOST_PARTS, out_of_memory
 from chainrule.engine.eager import Advance
 from chainrule.engine.memory import Measured, Memory, about
 from chainrule.engine.plan import FUSED_STEPS, Plan
-from chainrule.engine.trial import Trial, enough, measure, per_step, shortened
+from chainrule.engine.trial import LONG_STEP_SECONDS, Trial, enough, measure, per_step, shortened
 
 WORTH_PLANNING_SECONDS = 3.0
 PAYS_BACK = 2.0                 # a program is made at once only where the time it may save is this many times what making it takes
@@ -187,6 +187,8 @@ def _with_threads(rule: Rule, learner: Learner, chunk: Batch, best: Trial, eager
     if not best.plan.native or best.seconds_per_step <= WORTH_THREADS_SECONDS or planning.threads or many <= 1:
         return best
     alone = best.plan.threads == 1
+    if not alone and best.seconds_per_step > LONG_STEP_SECONDS:
+        return best  # eager has shown that they help, and a step so long is arithmetic
     other, handicap = replace(best.plan, threads=many if alone else 1), 1 / ONE_NATIVE_UNLESS if alone else ONE_NATIVE_UNLESS
     return _compete(rule, learner, chunk, other, best, eager, planning, rejected, found, handicap)
 

@@ -249,6 +249,20 @@ def test_order_and_the_rows_left_over_do_not_depend_on_how_cores_share(lanes, ki
     torch.testing.assert_close(said, module(rows), rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
+def test_a_native_program_keeps_its_workspaces():
+    """As many as ran at once, however many threads come and go."""
+    module, shape = made("mlp")
+    mine, rows = inferring(module), torch.randn(16 * ROWS, *shape)
+    way = Way(ROWS, "native", 2)
+    run = build(mine, way, rows)
+    spaces, make = [], run._make
+    run._make = lambda: spaces.append(make()) or spaces[-1]
+    for _ in range(4):
+        torch.testing.assert_close(mine.outputs(way, run, rows), module(rows), rtol=1e-5, atol=1e-6)
+    assert 1 <= len(spaces) <= 2
+
+
 def test_lanes_leave_the_number_of_threads_as_it_was():
     module, shape = made("mlp")
     mine, rows = inferring(module), torch.randn(4 * ROWS, *shape)
