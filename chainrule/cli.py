@@ -301,7 +301,8 @@ def _mistake(error: typer.TyperException, arguments: list[str]) -> str:
             return f"{flag} expects a number; got '{word}'."
         if re.fullmatch("--[a-z-]+", before) and re.fullmatch("--[a-z-]+", word) and "extra argument" in error.format_message():
             return f"{before} may lack its value, since {word} follows it: {error.format_message()}."
-    return error.format_message().rstrip(".") + "."
+    said = error.format_message()
+    return said if said.endswith((".", "?")) else said + "."
 
 
 def _after_sweep(sweep: Any, test: bool, as_json: bool) -> None:

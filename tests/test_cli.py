@@ -95,7 +95,7 @@ def test_describe_counts_layers(run):
     (("train", "digits", "--epoch", "3"), "Did you mean --epochs"),
     (("train", "digits", "--net", "lenett"), "Did you mean lenet"),
     (("train", "digits", "--epochs", "0"), "--epochs"),
-    (("trian",), "train"),
+    (("trian",), "Did you mean 'train'? See"),
     (("test", "runs/none"), "There is no run"),
     (("list", "net"), "Did you mean nets"),
     (("train", "digits", "--config", "none.toml"), "none.toml"),
