@@ -25,9 +25,9 @@ published: $(VENV)/installed-test  ## published figures at full size: CHAINRULE_
 	$(BIN)/python -m pytest -m published -s
 
 bench: $(VENV)/installed-test    ## the engine's figures, printed
-	$(BIN)/python -m bench overhead
-	$(BIN)/python -m bench start
-	$(BIN)/python -m bench memory
+	$(BIN)/python -m chainrule.bench overhead
+	$(BIN)/python -m chainrule.bench start
+	$(BIN)/python -m chainrule.bench memory
 
 clean:
 	rm -rf $(VENV)

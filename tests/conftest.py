@@ -2,9 +2,9 @@
 
 import pytest
 
+from chainrule.job import job
+
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered(monkeypatch):
-    from chainrule import job
-
     monkeypatch.setattr(job, "usual_folder", lambda: None)

@@ -1,71 +1,24 @@
 """The arrows between floors, and what no file may do, read from the source itself; each check is shown to fail on an offender."""
 
 import ast
-import sys
-from pathlib import Path
 
 import pytest
+from structure import FLOORS, MAY, ROOT, ROOT_FILES, SUBPACKAGES, circles, files, graph, hidden_imports, imports, module_of, wrong_arrows
 
-ROOT = Path(__file__).parents[1] / "chainrule"
-FILES = sorted(ROOT.rglob("*.py"))
+FILES = files()
 LINES = 400
-MAY = {  # what a package may import besides itself, as in docs/design.md; what is not named here is the top floor
-    "core": (),
-    "nets": ("core",), "rules": ("core",), "optim": ("core",), "data": ("core",),
-    "engine": ("core", "data"), "observe": ("core",), "evaluate": ("core", "data"),
-    "sinks": ("core.events", "core.errors", "core.files", "evaluate"),
-}
-TOP = {"recipes"}  # and every file that lies beside the packages
-SHARED_BY_NETS = ("nets.blocks", "nets.initial", "nets.normalise")  # the only files of nets that other families import
-HEAVY = {"matplotlib", "polars", "sklearn", "scipy", "pandas", "starlette", "onnx", "onnxruntime", "onnxscript"}
+MOST_ROOMS, MOST_FLOORS = 26, 10
+HEAVY = {"matplotlib", "polars", "sklearn", "scipy", "pandas", "narwhals", "starlette", "onnx", "onnxruntime", "onnxscript"}
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 CALLS = {"eval", "exec", "torch.load", "torch.save", "torch.jit.load", "torch.export.load", "torch.hub.load",
          "yaml.load", "yaml.unsafe_load", "yaml.full_load"}
-EXCUSED = {("export.py", "torch.export.load")}  # of bytes made in the line before and found to hold no pickle
-
-
-def imports(source: str, module: str, package: bool = False) -> list[tuple[str, int]]:
-    """All modules a file names in an import, absolute: at the top, in functions, under TYPE_CHECKING, through import_module."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found += [(alias.name, node.lineno) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            here = module.split(".") if package else module.split(".")[:-1]
-            base = ".".join([*here[: len(here) + 1 - node.level], *([node.module] if node.module else [])]) if node.level else node.module
-            found += [(f"{base}.{alias.name}", node.lineno) for alias in node.names]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
-            found += [(a.value, node.lineno) for a in node.args[:1] if isinstance(a, ast.Constant) and isinstance(a.value, str)]
-    return found
-
-
-def wrong_arrows(source: str, module: str, package: bool = False) -> list[str]:
-    """Imports of `module` that go up or sideways."""
-    inside = module.removeprefix("chainrule").lstrip(".")
-    floor = inside.split(".")[0]
-    if floor not in MAY:
-        return []
-    wrong = []
-    for name, line in imports(source, module, package):
-        root, _, target = name.partition(".")
-        if root != "chainrule":
-            if floor == "core" and root not in ("torch", *sys.stdlib_module_names):
-                wrong.append(f"line {line}: core imports {name}")
-            continue
-        below = any(_within(target, allowed) for allowed in MAY[floor])
-        own = _within(target, floor) and (floor != "nets" or any(_within(target, s) for s in SHARED_BY_NETS))
-        if not (below or own or target == "__version__"):
-            wrong.append(f"line {line}: {inside} imports {name}")
-    return wrong
-
-
-def _within(target: str, package: str) -> bool:
-    return target == package or target.startswith(package + ".")
+EXCUSED = {("workflows/export.py", "torch.export.load")}  # of bytes made in the line before and found to hold no pickle
+DERIVES_FROM_SKLEARN = ("estimators/estimators.py", "estimators/__init__.py")
 
 
 def unsafe(source: str, file: str = "") -> list[str]:
     """Calls and imports through which a file of data could run code."""
-    tree, found = ast.parse(source), []
+    tree, ways = ast.parse(source), []
     alias = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -74,16 +27,16 @@ def unsafe(source: str, file: str = "") -> list[str]:
             alias |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom | ast.Call):
-            names = [name for name, _ in imports(ast.unparse(node), "chainrule.x")]
-            found += [f"line {node.lineno}: imports {name}" for name in names if name.split(".")[0] in UNPICKLERS]
+            names = [one.target for one in imports(ast.unparse(node), "chainrule.x")]
+            ways += [f"line {node.lineno}: imports {name}" for name in names if name.split(".")[0] in UNPICKLERS]
         if isinstance(node, ast.Call):
             head, _, rest = ast.unparse(node.func).partition(".")
             name = f"{alias.get(head, head)}.{rest}".strip(".").removeprefix("builtins.")
             if name in CALLS and (file, name) not in EXCUSED:
-                found.append(f"line {node.lineno}: calls {name}")
+                ways.append(f"line {node.lineno}: calls {name}")
             settings = [(k.arg, getattr(k.value, "value", None)) for k in node.keywords]
-            found += [f"line {node.lineno}: {k}={v}" for k, v in settings if (k, v) in (("allow_pickle", True), ("weights_only", False))]
-    return found
+            ways += [f"line {node.lineno}: {k}={v}" for k, v in settings if (k, v) in (("allow_pickle", True), ("weights_only", False))]
+    return ways
 
 
 def heavy_at_import(source: str) -> list[str]:
@@ -116,20 +69,41 @@ def undocumented(source: str) -> bool:
     return not (ast.get_docstring(ast.parse(source)) or "").strip()
 
 
-def name_of(path: Path) -> str:
-    return ".".join(["chainrule", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
-
-
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
-def test_every_package_has_a_floor():
-    assert {p.relative_to(ROOT).parts[0] for p in FILES if p.parent != ROOT} - MAY.keys() - TOP == set()
+def test_every_file_has_a_place():
+    """The root holds three files and packages; every package and every folder in one is named in the design's table."""
+    inside = [path.relative_to(ROOT) for path in FILES]
+    assert {path.name for path in inside if len(path.parts) == 1} <= set(ROOT_FILES)
+    assert {path.parts[0] for path in inside if len(path.parts) > 1} == set(MAY)
+    assert {".".join(path.parts[:-1]) for path in inside if len(path.parts) > 2} == SUBPACKAGES
+
+
+def test_rooms_and_floors_are_few():
+    assert sum(map(len, FLOORS)) <= MOST_ROOMS
+    assert len(FLOORS) <= MOST_FLOORS
+
+
+def test_the_table_points_down():
+    """Packages import packages of lower floors; of one floor only the faces do, since the command line runs recipes and benchmarks."""
+    level = {package: at for at, floor in enumerate(FLOORS) for package in floor}
+    sideways = {(package, other) for package, allowed in MAY.items() for other in allowed if level[other] >= level[package]}
+    assert sideways == {("cli", "recipes"), ("cli", "bench"), ("bench", "recipes")}
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert circles(graph()) == []
 
 
 @each_file
 def test_arrows_point_down(path):
-    assert wrong_arrows(path.read_text(), name_of(path), path.name == "__init__.py") == []
+    assert wrong_arrows(path.read_text(), module_of(path), path.name == "__init__.py") == []
+
+
+@each_file
+def test_imports_stand_at_the_top(path):
+    assert hidden_imports(path.read_text(), module_of(path), path.name == "__init__.py") == []
 
 
 @each_file
@@ -139,7 +113,8 @@ def test_no_data_can_run_code(path):
 
 @each_file
 def test_importing_is_quick(path):
-    if path.name != "estimators.py":  # its classes derive from scikit-learn's
+    inside = str(path.relative_to(ROOT))
+    if inside not in DERIVES_FROM_SKLEARN and not inside.startswith("bench/sides/"):  # a side is one peer, in a process of its own
         assert heavy_at_import(path.read_text()) == []
 
 
@@ -154,20 +129,17 @@ def test_files_are_short_and_say_what_they_are(path):
     ("chainrule.core.net", "from chainrule import engine"),
     ("chainrule.core.net", "import numpy"),
     ("chainrule.nets.lenet", "from chainrule.rules.backprop import backprop"),
-    ("chainrule.nets.lenet", "from chainrule.nets.energy import RBM"),
-    ("chainrule.nets.lenet", "from .energy import RBM"),
-    ("chainrule.nets.lenet", "from . import energy"),
+    ("chainrule.nets.lenet", "from chainrule.nets.rbm import RBM"),
+    ("chainrule.nets.lenet", "from .rbm import RBM"),
+    ("chainrule.nets.lenet", "from . import rbm"),
     ("chainrule.rules.backprop", "def f():\n    from chainrule.optim import sgd"),
     ("chainrule.data.csv", "if TYPE_CHECKING:\n    from chainrule.engine.train import Settings"),
     ("chainrule.engine.train", "from ..nets import lenet"),
     ("chainrule.engine.train", "import importlib\nimportlib.import_module('chainrule.rules.backprop')"),
     ("chainrule.engine.train", "from chainrule.observe.layers import layers"),
     ("chainrule.observe.layers", "from chainrule.data.source import Data"),
-    ("chainrule.evaluate.plots", "from chainrule.engine import train"),
-    ("chainrule.sinks.report", "from chainrule.core.net import Net"),
-    ("chainrule.sinks.report", "from chainrule.observe.layers import Layer"),
-    ("chainrule.sinks.report", "from chainrule.api import train"),
-    ("chainrule.sinks.report", "from chainrule.core import eventsandmore"),
+    ("chainrule.plots.evaluation", "from chainrule.engine import train"),
+    ("chainrule.report.page", "from chainrule.api import train"),
 ])
 def test_a_planted_arrow_is_found(module, source):
     assert len(wrong_arrows(source, module)) == 1
@@ -175,11 +147,11 @@ def test_a_planted_arrow_is_found(module, source):
 
 @pytest.mark.parametrize(("module", "source"), [
     ("chainrule.core.net", "import torch, json\nfrom chainrule.core.errors import InputError"),
-    ("chainrule.nets.lenet", "from chainrule.nets.blocks import Dense\nfrom . import initial, blocks\nfrom .blocks import Dense"),
-    ("chainrule.engine.train", "from chainrule import __version__\nfrom chainrule.data.feed import Feed\nfrom . import plan"),
+    ("chainrule.nets.lenet", "from chainrule.nets.layers.activation import Dense\nfrom .layers import activation"),
+    ("chainrule.engine.train", "from chainrule import __version__\nfrom chainrule.data.feed.shuffled import Feed\nfrom .plans import plan"),
     ("chainrule.engine.train", "from ..core import net"),
-    ("chainrule.sinks.report", "from chainrule.core.events import Event\nfrom chainrule.evaluate.result import shown\nimport numpy"),
-    ("chainrule.api", "from chainrule.engine import train\nfrom chainrule.nets import lenet"),
+    ("chainrule.report.page", "from chainrule.core.events import Event\nfrom chainrule.evaluate.result import shown\nimport numpy"),
+    ("chainrule.workflows.train", "from chainrule.engine import train\nfrom chainrule.nets import lenet"),
 ])
 def test_arrows_down_are_let_through(module, source):
     assert wrong_arrows(source, module) == []
@@ -222,3 +194,27 @@ def test_a_planted_long_or_wordless_file_is_found():
     assert undocumented("import torch")
     assert undocumented('""" """')
     assert not undocumented('"""What it is."""')
+
+
+@pytest.mark.parametrize(("module", "source"), [
+    ("chainrule.data.load", "def f():\n    import json"),
+    ("chainrule.workflows.train", "def f():\n    from chainrule.data.load import load"),
+    ("chainrule.job.job", "f = lambda: __import__('chainrule.nets.lenet')"),
+])
+def test_a_planted_hidden_import_is_found(module, source):
+    assert len(hidden_imports(source, module)) == 1
+
+
+@pytest.mark.parametrize(("module", "source"), [
+    ("chainrule.data.load", "def f():\n    import polars as pl\n    from scipy import stats"),
+    ("chainrule.cli.main", "def f():\n    from chainrule.workflows.train import train"),
+    ("chainrule.data.load", "if TYPE_CHECKING:\n    import json"),
+])
+def test_late_imports_of_slow_packages_are_let_through(module, source):
+    assert hidden_imports(source, module) == []
+
+
+def test_planted_circles_are_found():
+    arrows = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": {"f"}, "f": {"e"}}
+    assert sorted(circles(arrows)) == [["a", "b", "c"], ["e", "f"]]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []

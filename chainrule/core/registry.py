@@ -92,8 +92,8 @@ class Registry:
             return
         self._discovered = True
         package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
-            importlib.import_module(f"{self.package}.{module.name}")
+        for module in pkgutil.walk_packages(getattr(package, "__path__", []), f"{self.package}."):
+            importlib.import_module(module.name)
 
     def names(self) -> list[str]:
         self.discover()

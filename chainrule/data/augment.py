@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from chainrule.core.descend import Alter
 from chainrule.core.errors import InputError
 from chainrule.core.registry import Chosen, augments
-from chainrule.core.rule import Alter
 
 Shape = tuple[int, ...]                                                # of one sample
 Move = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]          # n, rows, columns -> rows, columns that the new pixels come from

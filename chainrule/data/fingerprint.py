@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chainrule.data.columns import Table
+from chainrule.data.encode.columns import Table
 
 
 def of(inputs: Any, targets: Tensor | None, classes: tuple[str, ...] = (),

@@ -12,12 +12,15 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.registry import datasets
-from chainrule.data import arrays, catalog, cifar, fasta, fingerprint, idx, images, packing, svhn, tables, targets, text
-from chainrule.data.columns import Table
-from chainrule.data.download import to_stderr
+from chainrule.data import fingerprint
+from chainrule.data.encode import targets
+from chainrule.data.encode.columns import Table
+from chainrule.data.encode.vocabulary import Symbols
+from chainrule.data.readers import arrays, catalog, cifar, fasta, idx, images, svhn, tables, text
+from chainrule.data.readers.download import to_stderr
 from chainrule.data.source import Source
-from chainrule.data.stored import StoredArray, StoredTable
-from chainrule.data.symbols import Symbols
+from chainrule.data.storage import packing
+from chainrule.data.storage.stored import StoredArray, StoredTable
 
 FRAME = "the data frame"
 TABLES = (".csv", ".tsv", ".parquet")
@@ -36,7 +39,7 @@ class Roles(NamedTuple):
 NO_ROLES = Roles()
 
 
-def load(what: Any, *, target: str | int | None = None, data_dir: str | Path | None = None, group: str | None = None,
+def load(what: Any = "digits", *, target: str | int | None = None, data_dir: str | Path | None = None, group: str | None = None,
          time: str | None = None, weight: str | int | None = None, name: str | None = None, stream: bool | None = None,
          say: Callable[[str], None] = to_stderr) -> Source:
     """The source that `what` is: a named set, a file, a folder, a frame, an array or tensor, or (inputs, targets) of these.

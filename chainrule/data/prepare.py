@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
-from chainrule.data import catalog
-from chainrule.data.encode import Encoder, Range, TargetKind, gather
+from chainrule.data.encode.encoder import Encoder, Range, TargetKind, gather
+from chainrule.data.encode.targets import as_codes, as_numbers
+from chainrule.data.encode.vocabulary import SHARES, Symbols
+from chainrule.data.readers import catalog
 from chainrule.data.source import Data, Door, Part, Source
 from chainrule.data.splits import Splits, marked, sample, split
-from chainrule.data.symbols import SHARES, Symbols
-from chainrule.data.targets import as_codes, as_numbers
 from chainrule.data.weights import one_on_average, product
 
 FEW_CLASSES = 20  # of numbers, even in a short table

@@ -91,3 +91,7 @@ class Data:
     valid: Part
     door: Door
     ready: Callable[[Tensor], Tensor]
+
+
+def split_sizes(data: Data) -> dict[str, int]:
+    return {"train": len(data.train), "valid": len(data.valid), "test": len(data.door)}

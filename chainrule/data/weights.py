@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from chainrule.core.errors import InputError
-from chainrule.data.columns import Column
+from chainrule.data.encode.columns import Column
 
 
 def of_column(column: Column, where: str) -> Tensor:

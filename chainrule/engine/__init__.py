@@ -1,1 +1,1 @@
-"""Floor 2: execution plans, the training generator and what survives a kill."""
+"""Training: plans, the loop, checkpoints."""

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from chainrule.core.errors import CorruptFile, InputError
@@ -44,8 +46,6 @@ def unpack(flat: dict[str, Tensor], like: Any, prefix: str) -> Any:
 
 def write(path: Path, tensors: dict[str, Tensor], payload: dict[str, Any], keep: Path | None = None) -> None:
     """Save atomically; with `keep`, the file that was at `path` stays under that name. Raises OSError."""
-    from safetensors.torch import save
-
     tensors, held = {name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}, set()
     for name, t in tensors.items():
         where = t.untyped_storage().data_ptr()
@@ -58,9 +58,6 @@ def write(path: Path, tensors: dict[str, Tensor], payload: dict[str, Any], keep:
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and payload, every byte vouched for. Raises CorruptFile naming the file, InputError where it cannot be read."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
     try:
         content = path.read_bytes()
     except FileNotFoundError:

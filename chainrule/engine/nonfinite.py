@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from chainrule.core.rule import Batch, Learner, Rule
+from chainrule.core.batch import Batch
+from chainrule.core.rule import Learner, Rule
 from chainrule.core.tree import leaves
-from chainrule.engine.eager import copied
+from chainrule.engine.plans.eager import copied
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from chainrule.engine import checkpoint
 from chainrule.engine.randomness import Randomness
 
 if TYPE_CHECKING:
-    from chainrule.engine.train import Position
+    from chainrule.engine.position import Position
 
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
 SNAPSHOT = "snapshot-{}.safetensors"

@@ -4,104 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from chainrule.core.errors import Interrupted
+from chainrule.core.batch import Batch
 from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Progressed, Saved, Warned
+from chainrule.core.measure import HIGHER_IS_BETTER
 from chainrule.core.net import Net
-from chainrule.core.rule import Batch, Learner, Stage, Stages
+from chainrule.core.rule import Learner
+from chainrule.core.stage import Stage, Stages
 from chainrule.core.tree import clone
-from chainrule.data.feed import Feed
-from chainrule.engine.accumulate import out_of_memory
-from chainrule.engine.memory import Memory
+from chainrule.data.feed.shuffled import Feed
 from chainrule.engine.nonfinite import finite, locate
-from chainrule.engine.plan import arrange
-from chainrule.engine.planner import Choice
-from chainrule.engine.plans import Plans, steps_of
+from chainrule.engine.plans.microbatch import out_of_memory
+from chainrule.engine.plans.plan import arrange
+from chainrule.engine.plans.planner import Choice
+from chainrule.engine.plans.timeline import Plans, steps_of
+from chainrule.engine.position import Position, Settings, Validate
 from chainrule.engine.randomness import Aside, Randomness
+from chainrule.engine.stop import Stop
 from chainrule.engine.store import Restored, Store
 
-Validate = Callable[[Learner], dict[str, float]]
 PROGRESS_SECONDS = 0.1
 SAVE_SHARE = 0.03                        # of wall time that saving may take
-HIGHER_IS_BETTER = ("accuracy", "r2")    # every other measure is better when lower
 REMEDIES = {
     "input": "drop or impute that value",
     "optimizer": "start again from the best weights with a lower rate",
 }
 LOWER_RATE = "lower the rate tenfold, clip the gradient (--rule backprop:clip=1), or scale the inputs"
-
-
-@dataclass
-class Position:
-    """Where a run is: all that is not a tensor and must survive. `batch` is the next one of `epoch` in `stage`.
-
-    `plan` lists the plans it has run under, each `made`, its `stage` and the step `since` which it runs there.
-    """
-
-    stage: int = 0
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    stage_step: int = 0
-    at: int = 0
-    seconds: float = 0.0
-    stage_began: float = 0.0
-    loss_sum: float = 0.0
-    loss_count: int = 0
-    waited: int = 0
-    best: dict[str, Any] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    plan: list[dict[str, Any]] = field(default_factory=list)
-    finished: str = ""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to run. `monitor` lists the validation measures that decide what is best, the later ones breaking ties.
-
-    Where none of them is measured, the last weights are the best: so for rules whose loss says nothing of progress.
-    """
-
-    seed: int = 0
-    plan: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
-    patience: int | None = None
-    monitor: tuple[str, ...] = ("loss",)
-    save_every: float | None = None      # seconds; None: as often as costs under 3 % of the time
-    made: list[dict[str, Any]] | None = None  # plans recorded earlier, each to be used as it is, since the step that it names
-    identity: str = ""                   # net and rule in words, under which measured plans are remembered
-    memory: Memory = field(default_factory=Memory)
-    snapshots: int = 0                   # into how many equal cycles a stage is cut, the weights at the end of each being kept
-
-
-class Stop:
-    """Set from a signal handler: the loop ends at the next chunk, saved. While planning or compiling it ends at once."""
-
-    def __init__(self) -> None:
-        self.requested = ""
-        self.at_once = False
-
-    @contextmanager
-    def ending_at_once(self) -> Iterator[None]:
-        """A span that changes nothing of the run, so that a signal need not wait for its end."""
-        self.at_once = True
-        try:
-            if self.requested:
-                self.request(self.requested)
-            yield
-        finally:
-            self.at_once = False
-
-    def request(self, reason: str) -> None:
-        self.requested = reason
-        if self.at_once:
-            raise Interrupted(f"Stopped by {reason} while the plan was chosen; nothing has changed since the last save.", reason)
 
 
 def train(stages: Stages, net: Net, feed_for: Callable[[int], Feed], validate: Validate, settings: Settings,

@@ -1,1 +1,1 @@
-"""Floor 2: measures with intervals, and whether a difference is real."""
+"""Measures with intervals, and whether a difference is real."""

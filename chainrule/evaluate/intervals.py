@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -91,8 +92,6 @@ def enough_repeats(numbers: int, wanted: int = 2000, least: int = 200) -> int:
 
 def _draws(n: int, seed: int, repeats: int, width: int) -> Iterator[Tensor]:
     """Row numbers of resamples, (b, n) at a time; what is drawn does not depend on b."""
-    import numpy as np
-
     random = np.random.default_rng(seed)
     batch = max(1, BATCH_NUMBERS // (n * width))
     for start in range(0, repeats, batch):
@@ -102,8 +101,6 @@ def _draws(n: int, seed: int, repeats: int, width: int) -> Iterator[Tensor]:
 
 def _counts(rows: Tensor) -> Tensor:
     """How often each of n rows occurs in each of b resamples: (b, n) -> (n, b)."""
-    import numpy as np
-
     n = rows.shape[1]
     counts = np.stack([np.bincount(r, minlength=n) for r in rows.numpy()]).astype(np.float32)
     return torch.from_numpy(counts).T.contiguous()

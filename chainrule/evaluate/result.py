@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from chainrule.core.measure import SHARES
+from chainrule.core.text import shown, table
 from chainrule.evaluate.intervals import Interval
 
 SHOWN_CLASSES = 20
-SHARES = ("accuracy", "top_", "macro_", "precision", "recall", "f1")  # printed in per cent
 
 
 @dataclass(frozen=True)
@@ -76,26 +76,6 @@ class Result:
 
     def __str__(self) -> str:
         return "\n".join(_headline(self) + _overall(self) + _by_class(self) + _by_target(self) + [f"  {n}" for n in self.notes])
-
-
-def shown(value: float, per_cent: bool = False) -> str:
-    """A number with as many digits as a reader can use: four significant ones, shares in per cent with two decimals."""
-    if per_cent:
-        return f"{100 * value:.2f}"
-    if value == 0:
-        return "0"
-    digits = max(0, 3 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{digits}f}" if digits <= 7 else f"{value:.3e}"
-
-
-def table(rows: list[list[str]], left: tuple[int, ...] = (0,), indent: str = "  ") -> list[str]:
-    """Rows of cells as aligned lines; columns in `left` are flush left, the others flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
-        lines.append((indent + "  ".join(cells)).rstrip())
-    return lines
 
 
 def _headline(r: Result) -> list[str]:

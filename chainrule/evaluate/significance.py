@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
+from chainrule.core.text import shown, table
 from chainrule.evaluate.intervals import Interval, bootstrap_weighted, enough_repeats, spread, wilson
-from chainrule.evaluate.result import shown, table
 
 REPEATS = 9999
 
@@ -238,3 +238,8 @@ def _aligned(names: list[str], cases: list[Cases]) -> tuple[Tensor, bool]:
         values = values.detach().cpu()[order].double()
         outcomes.append(1 - values if counted else values)
     return torch.stack(outcomes), counted
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """Names told apart by a number where they repeat."""
+    return [n if names.count(n) == 1 else f"{n} ({i + 1})" for i, n in enumerate(names)]

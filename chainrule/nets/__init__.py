@@ -1,1 +1,1 @@
-"""Floor 1: families, each a plain torch module with shapes and a citation."""
+"""Families, each a plain torch module with shapes and a citation."""

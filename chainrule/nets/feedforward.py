@@ -11,9 +11,9 @@ from torch import nn
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
-from chainrule.nets import blocks
-from chainrule.nets.blocks import Dense, check_dropout
-from chainrule.nets.normalise import Norm, normalisation
+from chainrule.nets.layers import activation as blocks
+from chainrule.nets.layers.activation import Dense, check_dropout
+from chainrule.nets.layers.normalisation import Norm, normalisation
 
 
 @nets(source="Legendre (1805); Widrow & Hoff (1960), https://doi.org/10.21236/AD0241531", loss="squared", init="zeros")

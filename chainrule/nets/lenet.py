@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
-from chainrule.nets import blocks
-from chainrule.nets.blocks import Dense, check_dropout
-from chainrule.nets.normalise import MapNorm, normalisation
+from chainrule.nets.layers import activation as blocks
+from chainrule.nets.layers.activation import Dense, check_dropout
+from chainrule.nets.layers.normalisation import MapNorm, normalisation
 
 
 @nets("lenet", source="LeCun, Bottou, Bengio & Haffner (1998), https://doi.org/10.1109/5.726791", init="he")

@@ -315,3 +315,9 @@ def _attention(m: nn.MultiheadAttention, arriving: list[Tensor]) -> int:
     samples = 1 if query.dim() == 2 else query.shape[0 if m.batch_first else 1]
     projections = places * m.embed_dim * 2 + others * (m.kdim + m.vdim)
     return (projections + 2 * places * others // samples) * m.embed_dim
+
+
+def picture_shape(inputs: Any) -> tuple[int, int, int] | None:
+    """The shape (channels, height, width) of rows (n, channels, height, width) that are pictures; None for other rows."""
+    shape = tuple(inputs.shape[1:]) if hasattr(inputs, "shape") else ()
+    return shape if len(shape) == 3 and shape[0] in (1, 3) else None

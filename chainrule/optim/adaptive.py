@@ -14,11 +14,11 @@ import math
 import torch
 from torch import Tensor
 
+from chainrule.core.descend import Optimizer
 from chainrule.core.errors import InputError
 from chainrule.core.registry import optimizers
-from chainrule.core.rule import Optimizer
 from chainrule.core.tree import Tree
-from chainrule.optim.optimizers import check_least, check_positive, check_share, decayed, descend, each, follow_, given, scalar_for
+from chainrule.optim.first_order import check_least, check_positive, check_share, decayed, descend, each, follow_, given, scalar_for
 
 Tensors = dict[str, Tensor]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from chainrule.core.descend import Constraint
 from chainrule.core.errors import InputError
 from chainrule.core.registry import constraints
-from chainrule.core.rule import Constraint
 
 
 @constraints("max-norm", source="Srebro & Shraibman (2005), https://doi.org/10.1007/11503415_37; Srivastava et al. (2014), section 5.1")

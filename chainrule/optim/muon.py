@@ -10,11 +10,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from chainrule.core.descend import Optimizer
 from chainrule.core.errors import InputError
 from chainrule.core.registry import optimizers
-from chainrule.core.rule import Optimizer
 from chainrule.core.tree import Tree
-from chainrule.optim.optimizers import adaptive_moments, check_least, check_positive, check_share, descend, each, follow_, given
+from chainrule.optim.first_order import adaptive_moments, check_least, check_positive, check_share, descend, each, follow_, given
 
 SMALLEST = 1e-7  # of a matrix's norm, by which it is divided
 

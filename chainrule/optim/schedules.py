@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from chainrule.core.descend import Schedule
 from chainrule.core.errors import InputError
 from chainrule.core.registry import schedules
-from chainrule.core.rule import Schedule
 
 
 @schedules(source="Robbins & Monro (1951), https://doi.org/10.1214/aoms/1177729586")

@@ -1,1 +1,1 @@
-"""Floor 4: recipes, each one published experiment: net, rule, data and budget, and the figure with its source."""
+"""Published experiments: net, rule, data and budget, and the figure with its source."""

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from chainrule.core.batch import Batch
+from chainrule.core.criterion import Solve
 from chainrule.core.errors import InputError
-from chainrule.core.losses import Loss, identity
+from chainrule.core.loss import Loss, identity
 from chainrule.core.net import Net
-from chainrule.core.objective import Solve
 from chainrule.core.registry import Entry, optimizers, recipes, rules
-from chainrule.core.rule import Batch
-from chainrule.evaluate.plots import INK, _figure, _plain, _styles
-from chainrule.job import make_rule
-from chainrule.picturing import write
+from chainrule.job.rule_spec import make_rule
+from chainrule.plots.evaluation import INK, _figure, _plain, _styles
 from chainrule.recipes.outcome import Figure, Outcome, Setting
+from chainrule.workflows.picture import write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.registry import inits, nets, recipes
-from chainrule.evaluate.plots import COLOURS, INK, _figure
-from chainrule.nets.initial import initialise
-from chainrule.picturing import write
+from chainrule.nets.init.initial import initialise
+from chainrule.plots.evaluation import COLOURS, INK, _figure
 from chainrule.recipes.outcome import Figure, Outcome, Setting
+from chainrule.workflows.picture import write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

@@ -8,8 +8,10 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Literal
 
+import chainrule
 from chainrule.core.registry import recipes
-from chainrule.evaluate.result import table
+from chainrule.core.text import table
+from chainrule.evaluate.intervals import wilson
 
 Goal = Literal["at least", "at most", "about", "none"]
 
@@ -96,9 +98,6 @@ def accuracy(setting: Setting, data: str, options: dict[str, Any], *, reach: flo
 
     The interval is Wilson's over the answers of all seeds; in its short form one seed trains for one epoch on the embedded digits.
     """
-    import chainrule
-    from chainrule.evaluate.intervals import wilson
-
     source_data = chainrule.load("digits" if setting.short else data, data_dir=setting.data_dir)
     used = {**options, "epochs": 1} if setting.short else options
     rows = [["seed", "accuracy %", "95 % Wilson", "best epoch", "training", "plan"]]

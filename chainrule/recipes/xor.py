@@ -8,13 +8,12 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from chainrule.core.losses import losses
+from chainrule.audit.separability import separable
+from chainrule.core.batch import Batch
 from chainrule.core.net import Net
-from chainrule.core.registry import inits, nets, optimizers, recipes, rules
-from chainrule.core.rule import Batch
-from chainrule.evaluate.separable import separable
-from chainrule.job import make_rule
-from chainrule.nets.initial import initialise
+from chainrule.core.registry import inits, losses, nets, optimizers, recipes, rules
+from chainrule.job.rule_spec import make_rule
+from chainrule.nets.init.initial import initialise
 from chainrule.recipes.outcome import Figure, Outcome, Setting
 
 X = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])

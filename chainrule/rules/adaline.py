@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from chainrule.core.batch import Batch
 from chainrule.core.net import Net
-from chainrule.core.rule import Batch, Report, rule
-from chainrule.rules.single import SINGLE, only_layer, scored, seen, tree, wanted
+from chainrule.core.rule import Report, rule
+from chainrule.rules.one_layer import SINGLE, only_layer, scored, seen, tree, wanted
 
 
 @rule(source="Widrow & Hoff (1960), https://doi.org/10.21236/AD0241531", reads="features", nets=SINGLE, loss="squared",

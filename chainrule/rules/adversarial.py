@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from chainrule.core.batch import Batch
+from chainrule.core.descend import Descend, Optimizer, Schedule
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
-from chainrule.core.rule import Batch, Descend, Optimizer, Report, Schedule, rule
+from chainrule.core.rule import Report, rule
 from chainrule.core.tree import Tree, value_and_grad
 
 

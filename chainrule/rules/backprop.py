@@ -7,11 +7,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from chainrule.core.batch import Batch
+from chainrule.core.criterion import Objective, cost_of
+from chainrule.core.descend import Penalty
 from chainrule.core.errors import InputError
-from chainrule.core.losses import Loss
+from chainrule.core.loss import Loss
 from chainrule.core.net import Net
-from chainrule.core.objective import Objective, cost_of
-from chainrule.core.rule import Batch, Penalty, Report, rule
+from chainrule.core.rule import Report, rule
 from chainrule.core.tree import norm, scale, value_and_grad
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
-from chainrule.core.rule import Batch, Report, rule
+from chainrule.core.rule import Report, rule
 from chainrule.core.tree import Tree
-from chainrule.rules.single import only_layer, seen, signs
+from chainrule.rules.one_layer import only_layer, seen, signs
 
 ROWS = 4096      # samples whose share of the curvature is formed at a time
 MOST = 4000      # weights: the curvature is a table of this many squared

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
-from chainrule.core.losses import Loss
+from chainrule.core.loss import Loss
 from chainrule.core.net import Net
-from chainrule.core.rule import Batch, Report, rule
-from chainrule.rules.single import signs
+from chainrule.core.rule import Report, rule
+from chainrule.rules.one_layer import signs
 
 SOURCE = "Widrow & Lehr (1990), https://doi.org/10.1109/5.58323"
 MOST_TRIALS = 5000  # sets of units whose reversal is tried for one sample

@@ -8,10 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
-from chainrule.core.rule import Batch, Report, rule
-from chainrule.rules.single import only_layer, scored, seen, tree
+from chainrule.core.rule import Report, rule
+from chainrule.rules.one_layer import only_layer, scored, seen, tree
 
 
 @rule(source="Rosenblatt (1958), https://doi.org/10.1037/h0042519", reads="features", target="sign", several="class",

@@ -8,12 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from chainrule.core.losses import losses
+from chainrule.core.batch import Batch
 from chainrule.core.net import Net
-from chainrule.core.rule import Batch, Report, rule
+from chainrule.core.registry import losses
+from chainrule.core.rule import Report, rule
 from chainrule.core.tree import Tree, clone
+from chainrule.rules.one_layer import only_layer
 from chainrule.rules.perceptron import perceptron
-from chainrule.rules.single import only_layer
 
 NETS = ("perceptron", "linear", "softmax", "mark-i")
 

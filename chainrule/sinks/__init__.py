@@ -1,1 +1,1 @@
-"""Floor 3: consumers of events."""
+"""Consumers of events."""

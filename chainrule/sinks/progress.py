@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Progressed, Started, Warned
+from chainrule.core.measure import main_measure
+from chainrule.core.text import duration, sentence
 
 REFRESH_SECONDS = 0.1  # between two redraws of the line
 PLAIN_SECONDS = 5.0    # between two plain lines
@@ -209,38 +211,12 @@ def finished(event: Finished, run: str) -> str:
     return f"{ENDINGS.get(event.reason, event.reason)} after {epochs}.{outcome}{f' Run: {run}' if run else ''}"
 
 
-def main_measure(measures: Mapping[str, Any]) -> str | None:
-    """The name to show where there is room for one: accuracy, else the first that is not the loss, else the loss."""
-    if "accuracy" in measures:
-        return "accuracy"
-    return next((name for name in measures if name != "loss"), "loss" if "loss" in measures else None)
-
-
 def measure(name: str, value: Any) -> str:
     """A measure as people read it: accuracies and error rates in per cent, the rest with four digits."""
     number = float(value)
     if name in ("accuracy", "balanced accuracy", "balanced_accuracy", "error", "error rate") and number == number:
         return f"{number * 100:.2f} %"
     return f"{number:.4g}"
-
-
-def duration(seconds: float) -> str:
-    """`0.4 s`, `41 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds < 9.95:
-        return f"{max(seconds, 0):.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
-
-
-def sentence(text: str) -> str:
-    """The text with a full stop at its end where it has none."""
-    text = text.strip()
-    return text if not text or text[-1] in ".!?" else text + "."
 
 
 def _terminal(stream: TextIO) -> bool:

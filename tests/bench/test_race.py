@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench import __main__ as command
-from bench import beside, process, race
-from bench.harness import RESULTS, features, marked
-from bench.race import Outcome, Racer
-from bench.sides import EAGER, OURS, SIDES, Entry
-from bench.works import WORKS
-from chainrule import cli
+from chainrule.bench import __main__ as command
+from chainrule.bench import process, race, side_by_side
+from chainrule.bench.harness import RESULTS, features, marked
+from chainrule.bench.race import Outcome, Racer
+from chainrule.bench.sides import EAGER, OURS, SIDES, Entry
+from chainrule.bench.works import WORKS
+from chainrule.cli import main
 from chainrule.core.errors import InputError
 
 STEADY, WHOLE, PREDICT = WORKS["mlp-steady"], WORKS["mlp"], WORKS["predict"]
@@ -95,9 +95,9 @@ def test_a_side_too_slow_for_whole_repetitions_is_timed_over_one_epoch_and_says_
     slow = outcome.racers[-1]
     assert slow.reckoned
     assert slow.seconds == [600.0, 600.0]  # 20 s an epoch: the whole was never run
-    assert "~600" in beside.rows_of(outcome)[-1][1]
-    assert "1 of 30 epochs timed" in beside.rows_of(outcome)[-1][-1]
-    assert beside.records(outcome)[-1]["peer_reckoned"]
+    assert "~600" in side_by_side.rows_of(outcome)[-1][1]
+    assert "1 of 30 epochs timed" in side_by_side.rows_of(outcome)[-1][-1]
+    assert side_by_side.records(outcome)[-1]["peer_reckoned"]
 
 
 def test_a_slow_side_is_timed_over_as_many_epochs_as_fit_a_quarter(scripted, monkeypatch):
@@ -119,7 +119,7 @@ def test_a_side_that_fails_has_its_row_and_the_others_go_on(scripted):
     outcome = raced(STEADY, ("skorch", "Lightning", EAGER))
     assert [r.name for r in outcome.racers if r.failed] == ["skorch", "Lightning"]
     assert [r.name for r in outcome.peers] == [EAGER]
-    rows = beside.rows_of(outcome)
+    rows = side_by_side.rows_of(outcome)
     assert rows[1] == ["skorch", "failed", "", "", "", "skorch broke"]
     asked = [what for name, what in scripted.asked if name == "Lightning"]
     assert "settle" not in asked
@@ -131,7 +131,7 @@ def test_a_side_that_fails_late_gets_no_time_from_half_a_series(scripted, monkey
     outcome = raced(STEADY)
     assert outcome.racers[1].seconds == []
     assert outcome.peers == []
-    assert beside.records(outcome) == []
+    assert side_by_side.records(outcome) == []
 
 
 def outcome_of(seconds, work=STEADY, **failed):
@@ -141,18 +141,18 @@ def outcome_of(seconds, work=STEADY, **failed):
 
 def test_the_fastest_peer_is_a_framework_and_the_bare_loop_stands_beside_it():
     outcome = outcome_of({OURS: [1.0, 2.0, 1.0], EAGER: [5.0, 10.0, 5.0], "skorch": [9.0] * 3, "scikit-learn": [8.0, 16.0, 8.0]})
-    row = beside.summary([outcome])[1]
+    row = side_by_side.summary([outcome])[1]
     assert row[:5] == ["mlp-steady", "1 (1 to 2)", "scikit-learn", "8.00 (8.00 to 8.00)", "4"]
     assert row[5:] == ["reached", "5.00 (5.00 to 5.00)", "6", "MISSED"]
 
 
 def test_without_a_time_of_ours_nothing_is_compared():
     outcome = outcome_of({OURS: [], EAGER: [5.0]}, chainrule="broke")
-    assert beside.summary([outcome])[1][1:] == ["failed", "none", "", "4", "", "", "6", ""]
+    assert side_by_side.summary([outcome])[1][1:] == ["failed", "none", "", "4", "", "", "6", ""]
 
 
 def test_records_have_the_keys_of_the_interface():
-    record, = beside.records(outcome_of({OURS: [1.0, 1.0], EAGER: [3.0, 5.0]}))
+    record, = side_by_side.records(outcome_of({OURS: [1.0, 1.0], EAGER: [3.0, 5.0]}))
     assert {"work", "ours", "peer", "peer_name", "ratio"} <= record.keys()
     assert (record["ours"], record["peer"], record["ratio"], record["peer_name"]) == (1.0, 4.0, 4.0, EAGER)
 
@@ -161,19 +161,19 @@ def test_members_and_rows_are_compared_with_each_other():
     work = WORKS["members"]
     racers = [Racer(OURS, variant, 3, 3, 1, seconds=s) for variant, s in zip(work.variants, ([1.0, 2.0], [2.0, 6.0]), strict=True)]
     outcome = Outcome(work, racers, {})
-    assert "16 cost 2.50 (2.00 to 3.00) of one" in beside.extra(outcome)[0]
-    assert "reached" in beside.extra(outcome)[0]
-    assert beside.records(outcome)[0]["ratio"] == pytest.approx(5 / 12)
+    assert "16 cost 2.50 (2.00 to 3.00) of one" in side_by_side.extra(outcome)[0]
+    assert "reached" in side_by_side.extra(outcome)[0]
+    assert side_by_side.records(outcome)[0]["ratio"] == pytest.approx(5 / 12)
     scaling = replace(WORKS["scaling"], rows=1_000_000)
     racers = [Racer(OURS, variant, 3, 3, 1, seconds=s) for variant, s in zip(scaling.variants, ([1.0], [4.0], [32.0]), strict=True)]
-    assert beside.extra(Outcome(scaling, racers, {})) == [
+    assert side_by_side.extra(Outcome(scaling, racers, {})) == [
         "us a row: 1x 1.000 (1.000 to 1.000), 4x 1.000 (1.000 to 1.000), 16x 2.000 (2.000 to 2.000); "
         "a row of the largest costs 2.00 (2.00 to 2.00) of one of the smallest"]
 
 
 def test_absent_peers_are_named_in_one_line(scripted, monkeypatch, capsys):
     monkeypatch.setitem(SIDES, "skorch", Entry("bench.sides.skorched:Skorch", ("not_a_module",)))
-    beside.race_all("mlp-steady", repeats=5, quick=True, only="skorch,torch eager", as_json=False, record=False)
+    side_by_side.race_all("mlp-steady", repeats=5, quick=True, only="skorch,torch eager", as_json=False, record=False)
     said = capsys.readouterr().out
     assert "not installed, so not raced: skorch (pip install -r bench/requirements.txt -c constraints.txt)" in said
     assert [name for name, what in scripted.asked if what == "born"] == [OURS, EAGER]
@@ -181,7 +181,7 @@ def test_absent_peers_are_named_in_one_line(scripted, monkeypatch, capsys):
 
 def test_a_work_that_cannot_be_raced_here_has_one_line(scripted, monkeypatch, capsys):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    beside.race_all("cuda-mlp", repeats=5, quick=True, only="all", as_json=False, record=False)
+    side_by_side.race_all("cuda-mlp", repeats=5, quick=True, only="all", as_json=False, record=False)
     assert "cuda-mlp: skipped: there is no CUDA on this machine" in capsys.readouterr().out
     assert scripted.asked == []
 
@@ -192,12 +192,12 @@ def test_a_work_that_cannot_be_raced_here_has_one_line(scripted, monkeypatch, ca
 def test_wrong_names_and_numbers_are_refused_before_anything_starts(scripted, wrong, near):
     asked = {"name": "mlp", "repeats": 5, "quick": False, "only": "all", "as_json": False, "record": False, **wrong}
     with pytest.raises(InputError, match=near):
-        beside.race_all(**asked)
+        side_by_side.race_all(**asked)
     assert scripted.asked == []
 
 
 def test_the_command_line_names_the_nearest_work():
-    assert isinstance(CliRunner().invoke(cli.app, ["bench", "tabluar"]).exception, InputError)
+    assert isinstance(CliRunner().invoke(main.app, ["bench", "tabluar"]).exception, InputError)
 
 
 def test_without_another_command_the_works_are_raced():
@@ -208,9 +208,9 @@ def test_without_another_command_the_works_are_raced():
 
 
 def test_figures_have_a_place(tmp_path):
-    assert marked(RESULTS, beside.BLOCK)
+    assert marked(RESULTS, side_by_side.BLOCK)
     with pytest.raises(InputError, match="of a checkout"):
-        marked(tmp_path / "results.md", beside.BLOCK)
+        marked(tmp_path / "results.md", side_by_side.BLOCK)
 
 
 def test_ours_begins_without_what_earlier_runs_left_and_still_finds_the_data(tmp_path, monkeypatch):
@@ -254,7 +254,7 @@ def test_what_a_library_prints_does_not_mix_with_the_answers(tmp_path, monkeypat
 
 def test_a_quick_race_of_ours_and_the_bare_loop(capsys):
     """Real processes, from the command to its JSON."""
-    beside.race_all("mlp-steady", repeats=5, quick=True, only=EAGER, as_json=True, record=False)
+    side_by_side.race_all("mlp-steady", repeats=5, quick=True, only=EAGER, as_json=True, record=False)
     told = capsys.readouterr()
     found = json.loads(told.out.splitlines()[-1])
     row, = found["rows"]

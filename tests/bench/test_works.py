@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench import models, works
-from bench.sides import SIDES
-from bench.sides.loops import Eager
-from bench.sides.ours import Ours
-from bench.works import Setting, Work
+from chainrule.bench import models, works
+from chainrule.bench.sides import SIDES
+from chainrule.bench.sides.chainrule import Ours
+from chainrule.bench.sides.loops import Eager
+from chainrule.bench.works import Setting, Work
+from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
-from chainrule.core.rule import Batch
 
 WITH_NETS = [w for w in works.WORKS.values() if w.module is not None and not w.cuda and w.sides and not w.whole]
 TRAINED = [w for w in WITH_NETS if w.kind == "train"]

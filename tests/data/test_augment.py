@@ -13,13 +13,13 @@ from altering import SHAPE, altered, pictures, shifts
 from scipy import ndimage, stats
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from chainrule import api
-from chainrule.cli import run_command
+from chainrule.cli.main import run_command
 from chainrule.core.errors import InputError
 from chainrule.core.registry import augments
 from chainrule.data.augment import augmentation, resampled
-from chainrule.job import build
-from chainrule.options import Options
+from chainrule.data.load import load
+from chainrule.job.build import build
+from chainrule.job.options import Options
 
 UNCHANGED = {"shift": "shift:0", "crop": "crop:0,fill=reflect", "flip": "flip:0", "rotate": "rotate:0", "scale": "scale:0",
              "elastic": "elastic:0", "cutout": "cutout:0", "brightness": "brightness:0", "contrast": "contrast:0", "noise": "noise:0",
@@ -286,7 +286,7 @@ def test_wrong_names_and_values_are_answered_with_what_would_do(spec, sentence):
 @pytest.mark.parametrize("name", sorted(set(UNCHANGED) - {"noise", "drop"}))
 def test_those_of_pictures_refuse_tables(name):
     with pytest.raises(InputError, match=rf"{name} alters pictures .* iris has samples of shape \(4,\). Use noise or drop"):
-        build(api.load("iris"), Options(augment=name))
+        build(load("iris"), Options(augment=name))
 
 
 def test_the_command_line_lists_them_and_answers_typing_errors(capsys):

@@ -8,13 +8,15 @@ import torch
 from altering import altered, shifts
 
 import chainrule as cr
-from chainrule import api
+from chainrule.core.batch import Batch
 from chainrule.core.errors import Interrupted
 from chainrule.core.events import Evaluated
-from chainrule.core.rule import Batch, Learner
-from chainrule.engine.train import Stop
-from chainrule.job import build
-from chainrule.options import Options
+from chainrule.core.rule import Learner
+from chainrule.data.load import load
+from chainrule.engine.stop import Stop
+from chainrule.job.build import build
+from chainrule.job.options import Options
+from chainrule.workflows.train import repeat
 
 
 def learner(job):
@@ -24,7 +26,7 @@ def learner(job):
 @pytest.mark.parametrize(("data", "net"), [("digits", "mlp:hidden=9"), ("iris", "mlp:hidden=9"), ("digits", "rbm:hidden=9")])
 def test_validation_reads_its_samples_as_they_are(data, net):
     """With everything dropped, a net that saw altered samples would see zeros alone."""
-    plain, dark = (build(api.load(data), Options(net=net, augment=augment)) for augment in (None, "drop:1"))
+    plain, dark = (build(load(data), Options(net=net, augment=augment)) for augment in (None, "drop:1"))
     before = dark.data.valid.x.clone()
     told = []
     for job in (plain, dark):
@@ -38,7 +40,7 @@ def test_validation_reads_its_samples_as_they_are(data, net):
 def test_training_reads_altered_samples():
     """With everything dropped no gradient reaches the first layer."""
     options = Options(net="mlp:hidden=9,activation=sigmoid", augment="drop:1", epochs=1, optimizer="sgd", plan="eager")
-    job = build(api.load("digits"), options)
+    job = build(load("digits"), options)
     before = {name: t.detach().clone() for name, t in job.net.params.items()}
     list(job.events())
     unmoved = [name for name, t in job.net.params.items() if torch.equal(t, before[name])]
@@ -56,7 +58,7 @@ def test_samples_are_altered_once_they_are_what_a_net_reads():
             seen.append(batch.x)
             return net, state, {}
 
-    job = build(api.load("digits"), Options(net="mlp:hidden=9", augment="noise"))
+    job = build(load("digits"), Options(net="mlp:hidden=9", augment="noise"))
     stored = job.data.train.x[:30]
     assert stored.max() == 16
     torch.manual_seed(0)
@@ -65,7 +67,7 @@ def test_samples_are_altered_once_they_are_what_a_net_reads():
 
 
 def test_rules_that_read_flat_pictures_see_them_moved():
-    job = build(api.load("digits"), Options(rule="perceptron", classes="3,8", augment="shift:1", epochs=1, plan="eager"))
+    job = build(load("digits"), Options(rule="perceptron", classes="3,8", augment="shift:1", epochs=1, plan="eager"))
     assert job.data.train.x.shape[1:] == (64,)
     x = job.data.ready(job.data.train.x[:30])
     made = job.augment(x)
@@ -89,4 +91,4 @@ def test_an_interrupted_run_goes_on_bit_for_bit_and_repeats(tmp_path, monkeypatc
     for name, t in whole.net.state_dict().items():
         assert torch.equal(t, resumed.net.state_dict()[name])
     assert any(not torch.equal(t, plain.net.state_dict()[name]) for name, t in whole.net.state_dict().items())
-    assert api.repeat(whole, progress=False) == (True, 0.0)
+    assert repeat(whole, progress=False) == (True, 0.0)

@@ -9,7 +9,9 @@ import torch
 from made_data import people
 
 from chainrule.core.errors import InputError
-from chainrule.data import Splits, load, prepare, split
+from chainrule.data.load import load
+from chainrule.data.prepare import prepare
+from chainrule.data.splits import Splits, split
 
 
 def changed(frame, rows):

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainrule.core.errors import InputError
-from chainrule.data import Source, kfold, load, parse_split, split
-from chainrule.data.splits import sample
+from chainrule.data.load import load
+from chainrule.data.source import Source
+from chainrule.data.splits import kfold, parse_split, sample, split
 
 
 def source_of(n, classes=0, groups=None, times=None, test=None, seed=0):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chainrule.engine import members as of_members
-from chainrule.engine.members import Grouping
+from chainrule.engine.members import grouping as of_members
+from chainrule.engine.members.grouping import Grouping
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import torch
 from tiny import Bare, chunk, dense, descend, learner
 from torch import nn
 
+from chainrule.core.batch import Batch
 from chainrule.core.net import Net
-from chainrule.core.rule import Batch, Learner
+from chainrule.core.rule import Learner
 from chainrule.core.tree import clone, leaves
 from chainrule.engine.nonfinite import finite, locate
 

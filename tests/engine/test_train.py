@@ -8,17 +8,19 @@ import torch
 from tiny import Bare, chunk, dense, descend, part, running
 from torch import Tensor, nn
 
+from chainrule.core.batch import Batch
 from chainrule.core.errors import Interrupted
 from chainrule.core.events import Evaluated, Finished, Planned, Saved
 from chainrule.core.net import Net
-from chainrule.core.rule import Batch, Budget, Stage
-from chainrule.core.rule import part as part_of
+from chainrule.core.stage import Budget, Stage
+from chainrule.core.stage import part as part_of
 from chainrule.core.tree import clone
-from chainrule.data.feed import Feed
+from chainrule.data.feed.shuffled import Feed
 from chainrule.engine import train as train_module
-from chainrule.engine.plan import Plan
+from chainrule.engine.plans.plan import Plan
+from chainrule.engine.stop import Stop
 from chainrule.engine.store import LAST, Store
-from chainrule.engine.train import SAVE_SHARE, Stop, train
+from chainrule.engine.train import SAVE_SHARE, train
 
 
 def by_hand(net, rule, epochs, batch=7):

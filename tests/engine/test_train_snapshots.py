@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from made_members import member, run
 from tiny import dense, running
 
+from chainrule.core.descend import Descend, restarted
 from chainrule.core.events import Saved, Warned
-from chainrule.core.losses import cross_entropy
 from chainrule.core.net import Net
-from chainrule.core.rule import Descend, restarted
-from chainrule.engine.plan import Plan
+from chainrule.engine.plans.plan import Plan
+from chainrule.engine.stop import Stop
 from chainrule.engine.store import Store
-from chainrule.engine.train import Stop, cycle_ends
-from chainrule.optim.optimizers import sgd
+from chainrule.engine.train import cycle_ends
+from chainrule.losses.classic import cross_entropy
+from chainrule.optim.first_order import sgd
 from chainrule.optim.schedules import cosine, linear
 from chainrule.rules.backprop import backprop
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
-from chainrule.core.losses import losses
 from chainrule.core.net import Net
-from chainrule.core.registry import nets, optimizers, rules
-from chainrule.core.rule import Batch
-from chainrule.job import make_rule
+from chainrule.core.registry import losses, nets, optimizers, rules
+from chainrule.job.rule_spec import make_rule
 from chainrule.nets.threshold import SIDE
 
 MNIST = Path(os.environ.get("CHAINRULE_DATA", "")) / "train-images-idx3-ubyte.gz"

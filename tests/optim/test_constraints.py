@@ -5,10 +5,11 @@ import torch
 from torch import nn
 
 from chainrule.core import registry
+from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
-from chainrule.core.rule import Batch, Learner
-from chainrule.job import make_rule
+from chainrule.core.rule import Learner
+from chainrule.job.rule_spec import make_rule
 
 
 def after(constraint, rate=5.0, steps=3, net=None):

@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from chainrule.core.losses import losses
+from chainrule.core.batch import Batch
+from chainrule.core.descend import prepared
 from chainrule.core.net import Net
-from chainrule.core.registry import constraints, optimizers, rules
-from chainrule.core.rule import Batch, Learner, prepared
+from chainrule.core.registry import constraints, losses, optimizers, rules
+from chainrule.core.rule import Learner
 from chainrule.core.tree import clone, leaves
-from chainrule.engine.accumulate import Accumulated
-from chainrule.engine.together import Together, stack
-from chainrule.job import make_rule
+from chainrule.engine.members.stacked import Together, stack
+from chainrule.engine.plans.microbatch import Accumulated
+from chainrule.job.rule_spec import make_rule
 
 WEIGHTS, L1, L2 = [4.0, -3.0, 0.5], 0.3, 2.0
 CURVED, TARGET = [1.0, 3.0, 0.2], [3.0, 1.0, -2.0]  # the loss is the sum of c (w - t)^2 / 2: a bowl, away from zero

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.published import NAMES
+from chainrule.bench.published import NAMES
 from chainrule.recipes.outcome import Setting, run
 
 MNIST = Path(os.environ.get("CHAINRULE_DATA", "")) / "train-images-idx3-ubyte.gz"

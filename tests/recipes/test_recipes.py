@@ -6,10 +6,10 @@ import math
 import pytest
 import torch
 
-from chainrule.cli import run_command
+from chainrule.cli.main import run_command
 from chainrule.core.errors import InputError
 from chainrule.core.registry import optimizers, recipes
-from chainrule.recipes import bowl, doseresponse, initialisation
+from chainrule.recipes import bowl, dose_response, initialisation
 from chainrule.recipes.outcome import Figure, Outcome, Setting, accuracy, run
 
 
@@ -69,7 +69,7 @@ def test_a_misspelt_recipe_and_no_seeds_are_refused(capsys, tmp_path):
 def test_the_dose_response_fit_is_the_maximum_of_the_likelihood(tmp_path):
     """Oracle: iteratively reweighted least squares as statsmodels does it, standard errors and the dose for half among the rest."""
     statsmodels = pytest.importorskip("statsmodels.api")
-    dose, n, killed = (torch.tensor(t, dtype=torch.float64) for t in (doseresponse.LOG_DOSE, doseresponse.EXPOSED, doseresponse.KILLED))
+    dose, n, killed = (torch.tensor(t, dtype=torch.float64) for t in (dose_response.LOG_DOSE, dose_response.EXPOSED, dose_response.KILLED))
     design = statsmodels.add_constant(dose.numpy())
     fit = statsmodels.GLM(torch.stack([killed, n - killed], 1).numpy(), design, family=statsmodels.families.Binomial()).fit()
     outcome = run("dose-response", Setting(tmp_path))

@@ -132,7 +132,7 @@ def test_as_a_checkpoint(tmp_path, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_as_data(tmp_path, name):
-    from chainrule.data import load
+    from chainrule.data.load import load
 
     content = payloads(tmp_path / "mark")[name]
     for suffix in DECLARED:
@@ -145,7 +145,7 @@ def test_as_data(tmp_path, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_as_data_of_every_kind(tmp_path, suffix):
-    from chainrule.data import load
+    from chainrule.data.load import load
 
     for name, content in payloads(tmp_path / "mark").items():
         path = tmp_path / f"file.{suffix}"

@@ -7,14 +7,14 @@ import pytest
 import torch
 from worker import BATCH, BATCHES, ROWS, Ordered, differences, fresh_net, fresh_rule, part, training
 
+from chainrule.core.batch import Batch
 from chainrule.core.events import Diagnosed, Finished
-from chainrule.core.losses import cross_entropy
-from chainrule.core.rule import Batch
-from chainrule.data.feed import Feed
+from chainrule.data.feed.shuffled import Feed
 from chainrule.data.source import Part
 from chainrule.engine import checkpoint
 from chainrule.engine.nonfinite import finite
 from chainrule.engine.store import BEST, LAST
+from chainrule.losses.classic import cross_entropy
 
 pytestmark = pytest.mark.usefixtures("unsynced")
 EPOCHS = 4

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from chainrule.core.batch import Batch
+from chainrule.core.descend import Descend
 from chainrule.core.errors import InputError
-from chainrule.core.losses import squared
 from chainrule.core.net import Net
 from chainrule.core.registry import optimizers
-from chainrule.core.rule import Batch, Descend
+from chainrule.losses.classic import squared
 from chainrule.rules.adaline import adaline
 
 

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from chainrule.core.batch import Batch
+from chainrule.core.descend import Optimizer
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
-from chainrule.core.rule import Batch, Optimizer
 from chainrule.core.tree import clone
-from chainrule.nets.adversarial import GAN
+from chainrule.nets.gan import GAN
 from chainrule.rules.adversarial import Adversarial
 
 

@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import nn
 
+from chainrule.core.batch import Batch
+from chainrule.core.descend import Descend
 from chainrule.core.errors import InputError
-from chainrule.core.losses import cross_entropy, squared
 from chainrule.core.net import Net
 from chainrule.core.registry import optimizers
-from chainrule.core.rule import Batch, Descend
 from chainrule.core.tree import clone, dot, norm
+from chainrule.losses.classic import cross_entropy, squared
 from chainrule.rules.backprop import backprop
 
 

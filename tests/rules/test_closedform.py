@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import rules
-from chainrule.core.rule import Batch
-from chainrule.rules import closedform
-from chainrule.rules.closedform import ClosedForm, dependent_columns, singular
+from chainrule.rules import least_squares
+from chainrule.rules.least_squares import ClosedForm, dependent_columns, singular
 
 np = pytest.importorskip("numpy")
 
@@ -102,7 +102,7 @@ def test_is_the_same_in_pieces_that_fit_in_memory(monkeypatch):
     x, y = data()
     batch = Batch(x, y, torch.rand(40, dtype=torch.double))
     whole, _ = fitted(batch, 2)
-    monkeypatch.setattr(closedform, "ROWS", 7)
+    monkeypatch.setattr(least_squares, "ROWS", 7)
     pieces, _ = fitted(batch, 2)
     torch.testing.assert_close(solution(pieces), solution(whole), rtol=1e-10, atol=1e-12)
 

@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from chainrule.core.batch import Batch
+from chainrule.core.descend import Optimizer
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
-from chainrule.core.rule import Batch, Optimizer
 from chainrule.core.tree import clone, dot, norm
-from chainrule.nets.energy import RBM
-from chainrule.rules.divergence import Divergence, Phase, contrast
+from chainrule.nets.rbm import RBM
+from chainrule.rules.contrastive_divergence import Divergence, Phase, contrast
 
 
 def plain(rate: float) -> Optimizer:

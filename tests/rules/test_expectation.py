@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
-from chainrule.core.rule import Batch
 from chainrule.core.tree import clone
-from chainrule.nets.mixture import Mixture
-from chainrule.rules.expectation import Expectation, maximise, seeds
+from chainrule.nets.gaussian_mixture import Mixture
+from chainrule.rules.em import Expectation, maximise, seeds
 
 
 def iris() -> Tensor:

@@ -5,14 +5,13 @@ import itertools
 import pytest
 import torch
 
+from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
-from chainrule.core.losses import losses
 from chainrule.core.net import Net
-from chainrule.core.registry import inits, nets, optimizers, rules
-from chainrule.core.rule import Batch
+from chainrule.core.registry import inits, losses, nets, optimizers, rules
 from chainrule.core.tree import value_and_grad
-from chainrule.job import make_rule
-from chainrule.nets.initial import initialise
+from chainrule.job.rule_spec import make_rule
+from chainrule.nets.init.initial import initialise
 from chainrule.rules.madaline import madaline_i, madaline_ii, madaline_iii
 
 CORNERS = torch.tensor([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from chainrule.core import losses
+from chainrule.core.batch import Batch
+from chainrule.core.descend import Descend
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import optimizers
-from chainrule.core.rule import Batch, Descend
+from chainrule.losses import classic
 from chainrule.rules.perceptron import perceptron
 
 RULE = Descend(perceptron, optimizers.choose("sgd:rate=1").make())
@@ -54,7 +55,7 @@ def test_several_classes_follow_the_gradient_of_their_criterion(weighted):
     net = Net.of(nn.Linear(5, 4, dtype=torch.double))
 
     def criterion(params):
-        return batch.mean(losses.perceptron().each(net.at(params)(x), y))
+        return batch.mean(classic.perceptron().each(net.at(params)(x), y))
 
     by_hand, report = perceptron(net, batch)
     torch.testing.assert_close(by_hand, torch.func.grad(criterion)(net.params))

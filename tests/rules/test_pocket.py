@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import rules
-from chainrule.core.rule import Batch
 from chainrule.core.tree import clone
 
 np = pytest.importorskip("numpy")

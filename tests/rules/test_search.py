@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
-from chainrule.core.losses import losses
 from chainrule.core.net import Net
-from chainrule.core.rule import Batch
+from chainrule.core.registry import losses
 from chainrule.core.tree import clone
-from chainrule.rules.search import Search
+from chainrule.rules.exhaustive import Search
 
 SQUARED = losses.choose("squared").make()
 

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from chainrule.core.events import Diagnosed, Evaluated, Finished, Planned, Progressed, Saved, Started, Warned
-from chainrule.sinks.progress import Progress, duration
+from chainrule.core.text import duration
+from chainrule.sinks.progress import Progress
 
 STARTED = Started(0, 0.0, "runs/lenet-1", "lenet", "backprop", 431_080,
                   {"name": "mnist", "n": 70_000, "splits": {"train": 55_000, "valid": 5_000, "test": 10_000}}, {"epochs": 10})

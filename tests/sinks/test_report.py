@@ -12,8 +12,8 @@ from PIL import Image
 from chainrule.core.errors import InputError
 from chainrule.core.events import Diagnosed, Evaluated, Finished, Planned, Saved, Started, Warned
 from chainrule.evaluate import measures
-from chainrule.sinks.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, charts, nice
-from chainrule.sinks.report import Facts, Table, headline, render, write
+from chainrule.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, charts, nice
+from chainrule.report.page import Facts, Table, headline, render, write
 
 PAYLOADS = ["<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "'onmouseover='alert(1)",
             "</style><script>alert(1)</script>",

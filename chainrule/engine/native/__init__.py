@@ -10,15 +10,15 @@ from collections.abc import Callable
 
 import torch
 
-from chainrule.core.rule import Batch, Learner
-from chainrule.engine.eager import Advance, Step
-from chainrule.engine.native import products, reductions, shapes, windows  # noqa: F401  # they say what they know
+from chainrule.core.batch import Batch
+from chainrule.core.rule import Learner
 from chainrule.engine.native.compiling import library
 from chainrule.engine.native.emitting import emit
 from chainrule.engine.native.folding import fold
 from chainrule.engine.native.lowering import Lowering
 from chainrule.engine.native.program import Program
 from chainrule.engine.native.tracing import parts_of, tensors_of, trace
+from chainrule.engine.plans.eager import Advance, Step
 
 
 def build(step: Step, learner: Learner, batches: Batch, threads: int) -> Advance:

@@ -40,6 +40,15 @@ def handles(*packets: Any) -> Callable[[Handler], Handler]:
     return register
 
 
+Rewrite = Callable[["Lowering", Any], View | None]
+REWRITES: list[Rewrite] = []  # what makes one kernel of several nodes, tried before the handlers; filled like them
+
+
+def rewrites(rewrite: Rewrite) -> Rewrite:
+    REWRITES.append(rewrite)
+    return rewrite
+
+
 class Lowering:
     """The kernels that a graph becomes, in order, and the buffers they work on."""
 
@@ -71,17 +80,18 @@ class Lowering:
         self._uses: dict[fx.Node, int] = {}
         self.products: dict[fx.Node, Product] = {}
 
+    def _rewritten(self, node: Any) -> View | None:
+        return next((view for rewrite in REWRITES if (view := rewrite(self, node)) is not None), None)
+
     def run(self) -> list[tuple[Buffer, Buffer]]:
         """Lower every node; returns (home, final buffer) for every tensor that changes."""
-        from chainrule.engine.native.products import updated
-
         for i, node in enumerate(self.folded.draws):
             self.values[node] = View.of(self.draws[i])
         for node, value in self.folded.constants.items():
             self.values[node] = self._constant(value)
         for node in self.folded.nodes:
             if node.op == "call_function" and node not in self.values:
-                self.values[node] = updated(self, node) or self._lower(node)
+                self.values[node] = self._rewritten(node) or self._lower(node)
         finals = []
         taken: set[Buffer] = set()
         for home, node in self.outputs:

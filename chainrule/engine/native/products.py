@@ -9,7 +9,7 @@ from torch import fx
 
 from chainrule.engine.native.folding import uniform
 from chainrule.engine.native.loops import Matrix, Product
-from chainrule.engine.native.lowering import Lowering, handles
+from chainrule.engine.native.lowering import Lowering, handles, rewrites
 from chainrule.engine.native.scalars import op
 from chainrule.engine.native.terms import cast, const
 from chainrule.engine.native.tracing import aten
@@ -61,6 +61,7 @@ def _matrix(low: Lowering, node: Any) -> Matrix:
     return buffer, offset, strides
 
 
+@rewrites
 def updated(low: Lowering, node: Any) -> View | None:
     """`beta P + alpha A B`, the new value of the learner's tensor P, as one product onto P; None where that is not what `node` is.
 

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
-from chainrule.core.rule import Batch, Learner, Report
+from chainrule.core.rule import Learner, Report
 from chainrule.engine.native.emitting import ALIGN, Source
 from chainrule.engine.native.lowering import Lowering
 from chainrule.engine.native.tracing import Traced, aten, parts_of, tensors_of

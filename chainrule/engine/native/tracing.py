@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx
 
+from chainrule.core.batch import Batch
 from chainrule.core.errors import PlanRejected
 from chainrule.core.net import Net
-from chainrule.core.rule import Batch, Learner
+from chainrule.core.rule import Learner
 from chainrule.core.tree import Tree, leaves
-from chainrule.engine.eager import Step, clone_structure
+from chainrule.engine.plans.eager import Step, clone_structure
 from chainrule.engine.randomness import Aside
 
 aten = torch.ops.aten

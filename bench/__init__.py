@@ -1,1 +1,0 @@
-"""Benchmarks: one work a file, both sides in turns in one process tree; `python -m bench NAME` runs one, `--record` keeps what it found."""

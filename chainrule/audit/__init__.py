@@ -1,0 +1,1 @@
+"""What is wrong with data: labels, outliers, duplicates, columns, separability."""

@@ -1,0 +1,52 @@
+"""What commands print: lines for people on stdout, and one JSON object as the last line where it was asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+
+def say(text: str) -> None:
+    print(text)
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, default=str))
+
+
+def show_sweep(sweep: Any, test: bool, as_json: bool) -> None:
+    """The table; with `test`, the test part is opened for the best run alone."""
+    say(str(sweep))
+    if test:
+        say(f"{sweep.best.path}, best on validation, on the test part:\n{sweep.best.test()}")
+    if as_json:
+        print_json({**sweep.summary(), **({"test": sweep.best.tested.to_dict()} if test else {})})
+
+
+def show_run(run: Any, test: bool, as_json: bool) -> None:
+    from chainrule.audit.one_layer import after  # loads scipy
+
+    summary = run.summary()
+    if test:
+        say(str(run.test()))
+    else:
+        best = ", ".join(f"{k} {v:.4g}" for k, v in summary["best"].items() if k != "epoch")
+        say(f"{run.path}: {best} on {summary['valid'].get('n', 0)} validation samples")
+    notes = after(run.job)
+    for sentence in notes:
+        say(sentence)
+    say(f"Report: {run.report()}")
+    if as_json:
+        print_json({**run.summary(), "notes": notes})
+
+
+
+
+def show_ensemble(made: Any, test: bool, as_json: bool) -> None:
+    print(f"{made.path}: {made.record['net']}, on validation\n{made.standing()}")
+    if test:
+        print(f"On the test part:\n{made.test()}\n{made.tested_standing}")
+    if as_json:
+        print(json.dumps(made.summary(), default=str))
+    sys.stdout.flush()

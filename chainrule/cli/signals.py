@@ -1,0 +1,31 @@
+"""Signals while a command trains: asked to stop, saved; a second one ends the process at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
+
+
+class Signals:
+    """While training, SIGINT, SIGTERM and SIGHUP ask it to stop, saved; a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        from chainrule.engine.stop import Stop
+
+        self.stop = Stop()
+
+    def __enter__(self) -> Signals:
+        self._before = {name: signal.signal(getattr(signal, name), self._handle) for name in SIGNALS if hasattr(signal, name)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, handler in self._before.items():
+            signal.signal(getattr(signal, name), handler)
+
+    def _handle(self, number: int, _: object) -> None:
+        name = signal.Signals(number).name
+        if self.stop.requested:
+            os._exit(SIGNALS[name])
+        self.stop.request(name)

@@ -1,0 +1,96 @@
+"""What a rule minimises, in the parts that curvature needs apart: the net's outputs, and a convex loss of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from chainrule.core.batch import Batch
+from chainrule.core.descend import Schedule
+from chainrule.core.errors import InputError
+from chainrule.core.loss import Loss
+from chainrule.core.net import Net
+from chainrule.core.rule import Reads, Report, Target
+from chainrule.core.tree import Tree, value_and_grad
+
+
+class Objective:
+    """The mean over a batch of `loss` between outputs and targets, plus l1 |w| + l2 w^2 / 2 for every weight, biases excepted.
+
+    Raises InputError for penalties below 0.
+    """
+
+    def __init__(self, loss: Loss, *, l1: float = 0.0, l2: float = 0.0):
+        if l1 < 0 or l2 < 0:
+            raise InputError(f"An objective expects the penalties l1 and l2 to be at least 0; got l1={l1}, l2={l2}.")
+        self.loss, self.l1, self.l2 = loss, l1, l2
+
+    def of_outputs(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The mean loss, a scalar, of outputs (n, ...) for a batch; without the penalties."""
+        return batch.mean(self.loss.each(outputs, batch.y))  # type: ignore[arg-type]
+
+    def penalty(self, params: dict[str, Tensor]) -> Tensor:
+        """What the weights cost, a scalar."""
+        return cost_of(params, l1=self.l1, l2=self.l2)
+
+    def value(self, net: Net, batch: Batch) -> Tensor:
+        """Loss and penalties, a scalar that is differentiable in the net's parameters."""
+        value = self.of_outputs(net(batch.x), batch)
+        return value + self.penalty(net.params) if self.l1 or self.l2 else value
+
+    def slope(self, net: Net, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The value and its gradient, shaped like the parameters."""
+        value, _, slope = value_and_grad(lambda net, batch: (self.value(net, batch), {}), net, batch)
+        return value, slope
+
+
+def cost_of(params: dict[str, Tensor], *, l1: float | Tensor, l2: float | Tensor) -> Tensor:
+    """The sum of `l1` |w| + `l2` w^2 / 2 over all weights, biases excepted; a scalar."""
+    cost = next(iter(params.values())).new_zeros(())
+    for w in params.values():
+        if w.dim() > 1:
+            cost = cost + l1 * w.abs().sum() + 0.5 * l2 * w.square().sum()
+    return cost
+
+
+class Solver(NamedTuple):
+    """An optimizer that asks for more than a direction: values elsewhere, as a line search does, or curvature.
+
+    `init(net) -> state` and `step(net, state, batch, objective, factor) -> (state, report)`; `step` moves the net's parameters in place and
+    reports `loss`, the objective before the move, and `evaluations`, how many passes over the batch it took. It may branch on numbers,
+    which keeps it out of compiled plans. `state` has no tensors that `init` did not make, and keeps their shapes. `fits` raises InputError
+    for an objective that it cannot lower.
+    """
+
+    init: Callable[[Net], Tree]
+    step: Callable[[Net, Tree, Batch, Objective, float | Tensor], tuple[Tree, Report]]
+    fits: Callable[[Objective], None] | None = None
+
+
+class Solve:
+    """The rule that lowers an objective by a solver. Raises InputError where these two do not fit."""
+
+    def __init__(self, objective: Objective, solver: Solver, *, schedule: Schedule | None = None, steps: int = 0,
+                 reads: Reads = "everything", tolerance: float = 1e-3):
+        self.objective, self.solver, self.schedule, self.steps = objective, solver, schedule, steps
+        self.reads, self.tolerance = reads, tolerance
+        self.target: Target = "any"
+        if solver.fits is not None:
+            solver.fits(objective)
+
+    def init(self, net: Net) -> Tree:
+        state = {"solver": self.solver.init(net)}
+        if self.schedule is not None:
+            state["step"] = torch.zeros((), device=net.device)
+        return state
+
+    def step(self, net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
+        factor: float | Tensor = 1.0
+        if self.schedule is not None:
+            factor = self.schedule(state["step"] / max(self.steps, 1))
+            state["step"].add_(1)
+        state["solver"], report = self.solver.step(net, state["solver"], batch, self.objective, factor)
+        return net, state, report

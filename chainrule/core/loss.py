@@ -1,0 +1,60 @@
+"""What a loss is: a per-sample function of outputs and targets, with the link that turns outputs into predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`each(outputs, targets) -> (n,)`, and `link(outputs)`: class probabilities (n, classes) or predictions (n, k).
+
+    `targets` says which targets it reads: `class` (n,) whole numbers, `real` (n, k), `sign` (n,) in {-1, +1}, or `pairs`: class numbers
+    of samples that it compares with each other, their outputs being places and no scores. With `one_hot` it would rather have classes
+    as rows (n, classes), made for many batches at once, than make them each time.
+    """
+
+    name: str
+    each: Callable[[Tensor, Tensor], Tensor]
+    link: Callable[[Tensor], Tensor]
+    targets: tuple[str, ...]
+    one_hot: bool = False
+
+
+def one_hot_like(y: Tensor, outputs: Tensor) -> Tensor:
+    """Class numbers (n,) as one-hot rows like `outputs` (n, classes); real targets are reshaped to match instead."""
+    if y.is_floating_point():
+        return y if y.shape == outputs.shape else y.reshape(outputs.shape)
+    return torch.zeros_like(outputs).scatter(-1, y.unsqueeze(-1), 1.0)  # F.one_hot looks at every target first
+
+
+def identity(outputs: Tensor) -> Tensor:
+    return outputs
+
+
+def softmax(outputs: Tensor) -> Tensor:
+    return outputs.float().softmax(-1)
+
+
+def shares(outputs: Tensor) -> Tensor:
+    """Scores that are not log-odds, cut at zero and divided by their sum: (n, classes)."""
+    positive = outputs.float().clamp(min=1e-12)
+    return positive / positive.sum(-1, keepdim=True)
+
+
+def custom(each: Callable[[Tensor, Tensor], Tensor], task: str) -> Loss:
+    """Any function of (outputs, targets) a user wrote; a scalar result is taken as the batch mean.
+
+    `task` is `classification` or `regression` and picks the link.
+    """
+
+    def per_sample(outputs: Tensor, y: Tensor) -> Tensor:
+        value = each(outputs, y)
+        return value.expand(len(outputs)) if value.dim() == 0 else value.flatten(1).mean(1) if value.dim() > 1 else value
+
+    name = getattr(each, "__name__", type(each).__name__)
+    return Loss(name, per_sample, softmax if task == "classification" else identity, ("class", "real", "sign"))

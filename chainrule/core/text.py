@@ -1,0 +1,49 @@
+"""Words and numbers for people: tables in columns, shares, durations, sentences."""
+
+from __future__ import annotations
+
+import math
+import time
+
+
+def shown(value: float, per_cent: bool = False) -> str:
+    """A number with as many digits as a reader can use: four significant ones, shares in per cent with two decimals."""
+    if per_cent:
+        return f"{100 * value:.2f}"
+    if value == 0:
+        return "0"
+    digits = max(0, 3 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}" if digits <= 7 else f"{value:.3e}"
+
+
+def table(rows: list[list[str]], left: tuple[int, ...] = (0,), indent: str = "  ") -> list[str]:
+    """Rows of cells as aligned lines; columns in `left` are flush left, the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        lines.append((indent + "  ".join(cells)).rstrip())
+    return lines
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `41 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 9.95:
+        return f"{max(seconds, 0):.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
+
+
+def sentence(text: str) -> str:
+    """The text with a full stop at its end where it has none."""
+    text = text.strip()
+    return text if not text or text[-1] in ".!?" else text + "."

@@ -1,0 +1,1 @@
+"""Encoders of columns, features, targets and symbols, fitted on the training part."""

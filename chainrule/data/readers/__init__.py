@@ -1,0 +1,1 @@
+"""Readers: files, frames and named sets as sources."""

@@ -1,0 +1,116 @@
+"""FASTA: named sequences of nucleotides or amino acids. Pearson & Lipman (1988), https://doi.org/10.1073/pnas.85.8.2444
+
+Letters are those of IUPAC-IUB (1985), https://doi.org/10.1093/nar/13.9.3021, and IUPAC-IUB (1984), https://doi.org/10.1111/j.1432-1033.1984.tb07877.x
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from chainrule.core.errors import InputError
+from chainrule.data import fingerprint
+from chainrule.data.encode.columns import of_words
+from chainrule.data.encode.targets import of_column
+from chainrule.data.encode.vocabulary import Symbols
+from chainrule.data.readers.sequences import pad
+from chainrule.data.readers.text import read
+from chainrule.data.source import Source
+
+NUCLEOTIDES = "ACGTURYSWKMBDHVN-"
+AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWYBJOUXZ*-"
+LETTERS = {".fna": NUCLEOTIDES, ".faa": AMINO_ACIDS}
+SUFFIXES = (".fasta", ".fa", *LETTERS)
+LINE = 60
+LINE_END = re.compile(r"\r\n|\n|\r")
+LABEL = re.compile(r"(?:^|[\s|;])(?:label|class)=([^\s|;]+)")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One sequence, in capitals, under its header: what follows `>`."""
+
+    header: str
+    sequence: str
+
+    @property
+    def name(self) -> str:
+        return self.header.split(maxsplit=1)[0] if self.header else ""
+
+    @property
+    def label(self) -> str | None:
+        """The value of `label=` or `class=` in the header, where it has one."""
+        found = LABEL.search(self.header)
+        return found[1] if found else None
+
+
+def read_fasta(text: str, where: str = "the text", letters: str | None = None) -> list[Record]:
+    """The records of a FASTA text. Without `letters` those of amino acids are taken; nucleotides are among them.
+
+    Raises InputError naming record, line and column of the first letter that is none.
+    """
+    allowed = set(letters or AMINO_ACIDS)
+    headers: list[str] = []
+    bodies: list[list[str]] = []
+    for number, line in enumerate(LINE_END.split(text), 1):
+        if line.startswith(">"):
+            headers.append(" ".join(line[1:].split()))
+            bodies.append([])
+        elif line.strip() and not line.startswith(";"):
+            if not headers:
+                raise InputError(f"{where}, line {number}: expected a header that starts with '>'; got '{line[:20]}'. Is it FASTA?")
+            upper = "".join(c.upper() if c.isascii() else c for c in line.rstrip())
+            wrong = next((i for i, c in enumerate(upper) if c not in allowed), None)
+            if wrong is not None:
+                raise InputError(f"{where}, record {len(headers)} ({headers[-1][:40]}), line {number}, column {wrong + 1}: "
+                                 f"'{line[wrong]}' is no letter of {'nucleotides' if letters == NUCLEOTIDES else 'amino acids'}; expected "
+                                 f"{''.join(sorted(allowed))}. Correct it.")
+            bodies[-1].append(upper)
+    if not headers:
+        raise InputError(f"{where} holds no sequence; expected lines that start with '>' and letters below them.")
+    records = [Record(h, "".join(b)) for h, b in zip(headers, bodies)]
+    for number, record in enumerate(records, 1):
+        if not record.sequence:
+            raise InputError(f"{where}, record {number} ({record.header[:40]}) has no sequence. Add its letters or remove it.")
+    return records
+
+
+def write_fasta(records: Sequence[Record]) -> str:
+    """FASTA as it is usually written: capitals, 60 to a line."""
+    lines = [line for r in records
+             for line in (f">{r.header}", *(r.sequence[i : i + LINE] for i in range(0, len(r.sequence), LINE)))]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def alphabet_of(records: Sequence[Record]) -> str:
+    """Nucleotides where every letter is one, else amino acids."""
+    return NUCLEOTIDES if all(set(r.sequence) <= set(NUCLEOTIDES) for r in records) else AMINO_ACIDS
+
+
+def coded(records: Sequence[Record], letters: str) -> Symbols:
+    """Codes (n, longest) uint8; `len(letters)` fills the end of short ones."""
+    place = torch.zeros(128, dtype=torch.uint8)
+    place[[ord(c) for c in letters]] = torch.arange(len(letters), dtype=torch.uint8)
+    codes = [place[torch.frombuffer(bytearray(r.sequence, "ascii"), dtype=torch.uint8).long()] for r in records]
+    return Symbols(pad(codes, fill=len(letters))[0], tuple(letters))
+
+
+def source(path: Path, suffix: str, *, origin: dict[str, Any], name: str, targets: bool = True, lenient: bool = False) -> Source:
+    """The sequences of a file; their classes where headers say `label=` or `class=`. `lenient` lets some lack it: then none is read."""
+    letters = LETTERS.get(suffix)
+    records = read_fasta(read(path), str(path), letters)
+    held = coded(records, letters or alphabet_of(records))
+    labels = [r.label for r in records] if targets else []
+    lacking = next((i for i, word in enumerate(labels) if word is None), None)
+    if lacking is not None and any(labels) and not lenient:
+        raise InputError(f"{path}, record {lacking + 1} ({records[lacking].header[:40]}) has no label= in its header, but others do. Add "
+                         "it, or write --target none.")
+    if lacking is not None or not labels:
+        return Source(name, held, None, "none", origin, fingerprint.of(held.codes, None, held.alphabet))
+    _, y, classes = of_column(of_words("label", labels), str(path))
+    return Source(name, held, y, "classification", origin, fingerprint.of(held.codes, y, (*held.alphabet, *classes)), classes)

@@ -1,0 +1,52 @@
+"""Plain text as the task of naming the next symbol: Shannon (1951), https://doi.org/10.1002/j.1538-7305.1951.tb01366.x"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from chainrule.core.errors import InputError
+from chainrule.data import fingerprint
+from chainrule.data.encode.vocabulary import Symbols, Unit, numbered, tokens
+from chainrule.data.readers.gzipped import content
+from chainrule.data.source import Source
+
+CONTEXT = 8
+
+
+def read(path: Path) -> str:
+    """The text of a UTF-8 file, plain or gzip, line ends as they are. Raises InputError naming the first byte that is not UTF-8."""
+    raw = content(path)
+    if not raw:
+        raise InputError(f"{path} is empty; expected text. Fetch or write it again.")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: byte {raw[error.start]:#04x} at offset {error.start}. Save it as UTF-8.") from None
+
+
+def source(text: str, where: str, *, name: str = "text", origin: dict[str, Any] | None = None, context: int = CONTEXT,
+           unit: Unit = "characters", targets: bool = True) -> Source:
+    """Each `context` symbols in a row and the one that follows, in order of time: the past trains, the future tests.
+
+    Without `targets` the last row is the end of the text, whose next symbol nobody knows. The rows are views of one tensor
+    of codes. A context or unit other than the usual makes a source in memory: a run must be given it again.
+    """
+    if context < 1:
+        raise InputError(f"{where}: expected a context of at least 1 symbol; got {context}.")
+    words = tokens(text, unit)
+    if len(words) < context + targets:
+        raise InputError(f"{where} has {len(words)} {unit}; a context of {context}{' and the one that follows' * targets} need "
+                         f"{context + targets}. Give more text.")
+    codes, alphabet = numbered(words)                                # (t,)
+    windows = codes.unfold(0, context, 1)                            # (t - context + 1, context)
+    usual = context == CONTEXT and unit == "characters"
+    told = origin if origin is not None and usual else {"kind": "memory", "what": name}
+    digest = fingerprint.of(codes, torch.tensor([context]), alphabet)
+    if not targets:
+        return Source(name, Symbols(windows, alphabet, unit), None, "none", told, digest)
+    times = torch.arange(context, len(codes))                        # (n,)
+    return Source(name, Symbols(windows[:-1], alphabet, unit, next_symbol=True), codes[context:].long(), "classification", told, digest,
+                  alphabet, times=times)

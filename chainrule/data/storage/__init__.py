@@ -1,0 +1,1 @@
+"""Rows that stay on disk: packed, read as they are needed."""

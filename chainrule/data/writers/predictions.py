@@ -1,0 +1,145 @@
+"""Predictions as a table on disk: CSV, Parquet or NPZ, one row a sample, written block by block; the file is whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from torch import Tensor
+
+from chainrule.core.errors import InputError
+from chainrule.core.files import STRAY, sync_folder
+from chainrule.data.encode.columns import is_number
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run rather than show
+SUFFIXES = (".csv", ".parquet", ".npz")
+PART_BYTES = 2**25  # of Parquet and NPZ, kept in memory before they go to disk
+
+
+class Table:
+    """A table that grows by `add` and appears under its name when the context is left in good order, replacing what was there.
+
+    The suffix decides: .csv, .parquet or .npz. Raises InputError for another one, or where it cannot be written.
+    """
+
+    def __init__(self, path: Path):
+        if path.suffix not in SUFFIXES:
+            raise InputError(f"--out {path} should end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
+        self.path, self.rows = path, 0
+        self.temporary = path.with_name(f".{path.name}.{os.getpid()}{STRAY}")
+        self._held: list[Any] = []
+        self._parts: list[Path] = []
+        self._folder: Path | None = None
+
+    def __enter__(self) -> Table:
+        with self._said():
+            self._file: BinaryIO = self.temporary.open("wb")
+        return self
+
+    def add(self, values: Tensor, names: Sequence[str], task: str, further: Mapping[str, Tensor] | None = None) -> None:
+        """Further rows (n, k): for classes the likeliest one and the probability of each, otherwise a column for each name.
+
+        `further` are columns (n,) under their own names, or (n, k): one for each name, `sd(name)`.
+        """
+        import polars
+
+        table: dict[str, object] = {}
+        if task == "classification":
+            table["prediction"] = [shielded(names[i]) for i in values.argmax(1).tolist()]
+            table |= {f"p({name})": values[:, i].numpy() for i, name in enumerate(names)}
+        else:
+            table = {name: values[:, i].numpy() for i, name in enumerate(names)}
+        for what, column in (further or {}).items():
+            table |= ({what: column.numpy()} if column.dim() == 1 else
+                      {f"{what}({name})": column[:, i].numpy() for i, name in enumerate(names)})
+        named = table if self.path.suffix == ".npz" else {shielded(name): column for name, column in table.items()}
+        frame = polars.DataFrame(named)
+        with self._said():
+            if self.path.suffix == ".csv":
+                frame.write_csv(self._file, include_header=self.rows == 0)
+            else:
+                self._held.append(frame)
+                if sum(f.estimated_size() for f in self._held) > PART_BYTES:
+                    self._part()
+        self.rows += len(values)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            with self._said():
+                if kind is None:
+                    if self.path.suffix != ".csv":
+                        self._join()
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
+                self._file.close()
+                if kind is None:
+                    os.replace(self.temporary, self.path)
+                    sync_folder(self.path.parent)
+        finally:
+            with contextlib.suppress(OSError):
+                self.temporary.unlink(missing_ok=True)
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _part(self) -> None:
+        """Put what is held in memory into a file of its own, beside the table."""
+        import polars
+
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(STRAY, f".{self.path.name}.", self.path.absolute().parent))
+        self._parts.append(self._folder / f"{len(self._parts):06}.parquet")
+        polars.concat(self._held).write_parquet(self._parts[-1])
+        self._held = []
+
+    def _join(self) -> None:
+        """The parts, in their order, as one file."""
+        import polars
+
+        if self.path.suffix == ".npz":
+            self._zip()
+        elif not self._parts:
+            polars.concat(self._held).write_parquet(self._file)
+        else:
+            if self._held:
+                self._part()
+            polars.scan_parquet(self._parts).sink_parquet(self.temporary)
+
+    def _zip(self) -> None:
+        """An array a column, each written part by part."""
+        import polars
+
+        if self._held:
+            self._part()
+        first = polars.read_parquet(self._parts[0])
+        with zipfile.ZipFile(self._file, "w") as archive:
+            for name in first.columns:
+                columns = (polars.read_parquet(part, columns=[name])[name] for part in self._parts)
+                kind = np.dtype(first[name].to_numpy().dtype)
+                if first[name].dtype == polars.String:
+                    longest = max(polars.scan_parquet(part).select(polars.col(name).str.len_chars().max()).collect().item()
+                                  for part in self._parts)
+                    kind = np.dtype(f"<U{longest}")
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (self.rows,)}
+                    np.lib.format.write_array_header_1_0(file, header)
+                    for column in columns:
+                        file.write(column.to_numpy().astype(kind).tobytes())
+
+    @contextlib.contextmanager
+    def _said(self) -> Any:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(f"--out {self.path} cannot be written: {error.strerror or error}. Name another file.") from None
+
+
+def shielded(name: str) -> str:
+    """A name that a spreadsheet shows instead of running it."""
+    return f"'{name}" if name.startswith(FORMULA) and not is_number(name) else name

@@ -1,0 +1,1 @@
+"""Answering rows in the fastest measured way."""

@@ -1,0 +1,1 @@
+"""Many nets trained side by side."""

@@ -1,0 +1,1 @@
+"""Execution plans: built, tried against eager, chosen by measurement."""

@@ -1,0 +1,58 @@
+"""Steps as they are written, one after the other: what every other plan is measured against and must agree with."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+
+from chainrule.core.batch import Batch
+from chainrule.core.net import Net
+from chainrule.core.rule import Learner, Report
+from chainrule.core.tree import Tree, clone
+
+Advance = Callable[[Learner, Batch], tuple[Learner, Report]]
+Step = Callable[[Net, Tree, Batch], tuple[Net, Tree, Report]]
+
+
+def eager(step: Step) -> Advance:
+    """One step after the other, as written."""
+
+    def advance(learner: Learner, batches: Batch) -> tuple[Learner, Report]:
+        net, state = learner
+        reports = []
+        ys = batches.y.unbind() if batches.y is not None else None
+        weights = batches.weight.unbind() if batches.weight is not None else None
+        for i, x in enumerate(batches.x.unbind()):
+            net, state, report = step(net, state, Batch(x, None if ys is None else ys[i], None if weights is None else weights[i]))
+            reports.append(report)
+        return Learner(net, state), stacked_reports(reports)
+
+    return advance
+
+
+def stacked_reports(reports: list[Report]) -> Report:
+    with torch.no_grad():
+        return {name: torch.stack([r[name] for r in reports]) for name in reports[0]}
+
+
+def clone_structure(tree: Tree) -> Tree:
+    """The same tensors in new dicts, so that a step that replaces an entry does not touch the caller's."""
+    return {k: clone_structure(v) for k, v in tree.items()} if isinstance(tree, dict) else tree
+
+
+def settle(into: Tree, tree: Tree) -> None:
+    """Copy what a step returned anew, rather than wrote in place, back into the tensors it was given."""
+    if isinstance(into, dict):
+        for name, t in into.items():
+            settle(t, tree[name])
+    elif into is not tree:
+        into.copy_(tree)
+
+
+def copied(learner: Learner) -> Learner:
+    """A learner on a module of its own, to try things on."""
+    net, state = learner
+    module = copy.deepcopy(net.module)
+    return Learner(Net.of(module) if net.bound else Net(module, net.params, net.buffers).clone(), clone(state))

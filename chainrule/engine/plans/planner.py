@@ -1,0 +1,309 @@
+"""The planner: trial execution plans on copies under one seed, reject what fails or disagrees with eager, take the fastest.
+
+Making a program is an investment. It is made at once where the steps that are sure to come pay it back twice; where nobody knows how
+many will come, training starts eagerly and changes over once it has lasted as long as making the program takes, so that at worst the
+time is doubled. What was measured is remembered for the next run of the same net on the same machine.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from chainrule.core.batch import Batch
+from chainrule.core.errors import InputError, PlanRejected
+from chainrule.core.rule import Learner, Rule
+from chainrule.engine.plans.cache import Measured, Memory, about
+from chainrule.engine.plans.eager import Advance
+from chainrule.engine.plans.microbatch import MOST_PARTS, out_of_memory
+from chainrule.engine.plans.plan import FUSED_STEPS, Plan
+from chainrule.engine.plans.trial import LONG_STEP_SECONDS, Trial, enough, measure, per_step, shortened
+
+WORTH_PLANNING_SECONDS = 3.0
+PAYS_BACK = 2.0                 # a program is made at once only where the time it may save is this many times what making it takes
+OVERHEAD_BOUND_SECONDS = 4e-3   # above this a CPU step is arithmetic, which inductor hardly shortens
+WORTH_THREADS_SECONDS = 1e-4    # below this a step of a native program is over before another thread has woken
+HOST_CHUNK_SECONDS = 0.1
+MOST_STEPS_A_CHUNK = 2000
+ONE_THREAD_UNLESS = 0.9         # all threads must save a tenth: one is steadier on a machine that others use
+ONE_NATIVE_UNLESS = 0.75        # and a quarter of a native program, whose threads wait for one another several times a step
+
+
+@dataclass(frozen=True)
+class Later:
+    """A plan to try when the stage has lasted `seconds`: by then its making is as likely to pay as not."""
+
+    plan: Plan
+    seconds: float
+
+
+@dataclass
+class Choice:
+    """The plan taken, how fast it measured, and why; `rejected` tells of the others, `later` of those to be tried in mid-run.
+
+    `recorded` says that it was not chosen now but is what the run ran under before.
+    `advance` was built on a copy and runs any learner of the same shapes, once `arrange` has laid out its weights.
+    """
+
+    plan: Plan
+    advance: Advance
+    seconds_per_step: float
+    reason: str
+    rejected: list[dict[str, str]] = field(default_factory=list)
+    compiling: float = 0.0
+    later: list[Later] = field(default_factory=list)
+    recorded: bool = False
+
+
+@dataclass(frozen=True)
+class Planning:
+    """What a choice is made for. `sure` says that all of `steps_left` will be taken, not only up to a deadline or an early stop.
+
+    `longest_chunk` bounds how many batches pass at once; `threads` fixes their number, None measures one against `most_threads`;
+    `identity` names net and rule for the `memory`.
+    """
+
+    steps_left: float
+    longest_chunk: int
+    plan: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    seed: int = 0
+    sure: bool = True
+    identity: str = ""
+    memory: Memory = field(default_factory=Memory)
+    most_threads: int = 1            # torch's own number, before a plan or a trial set another
+
+
+def check_asked(plan: str, precision: str, device: torch.device) -> None:
+    """Raises InputError for an unknown plan, or a precision that this machine does not have natively."""
+    if precision not in ("auto", "fp32", "bf16"):
+        raise InputError(f"--precision is auto, fp32 or bf16; got '{precision}'.")
+    if precision == "bf16" and not native_bf16(device):
+        raise InputError("--precision bf16 needs a processor with native bfloat16, which this one lacks; it would run slower, not faster. "
+                         "Use --precision fp32.")
+    if plan != "auto" and Plan.parse(plan).bf16 and not native_bf16(device):
+        raise InputError(f"Plan {plan} needs a processor with native bfloat16, which this one lacks. Leave out +bf16.")
+
+
+def choose(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Choice:
+    """Choose by trials on `chunk` (k, batch, ...), a few real batches.
+
+    Raises InputError for an unknown plan or a precision that this machine does not have natively.
+    """
+    choice = _choose(rule, learner, chunk, planning)
+    if choice.plan.threads:
+        torch.set_num_threads(choice.plan.threads)  # trials have set others
+    return choice
+
+
+def _choose(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Choice:
+    device = learner.net.device
+    check_asked(planning.plan, planning.precision, device)
+    if planning.plan != "auto" or planning.precision == "bf16":
+        return _asked_for(rule, learner, chunk, planning)
+    words = about(planning.identity, learner, chunk)
+    known = planning.memory.recall(words)
+    few = enough(rule, learner, chunk, planning.seed)
+    eager = _eager(rule, learner, few, planning, known)
+    total = eager.seconds_per_step * planning.steps_left
+    if total < WORTH_PLANNING_SECONDS:
+        reason = f"all steps take about {total:.1f} s, so trying others would not pay"
+        return _sized(Choice(eager.plan, eager.advance, eager.seconds_per_step, reason), planning.longest_chunk)
+    if eager.plan.parts > 1:
+        reason = f"memory does not hold a batch, so it goes in {eager.plan.parts} parts"
+        return _sized(Choice(eager.plan, eager.advance, eager.seconds_per_step, reason), planning.longest_chunk)
+
+    found = Measured(seconds_per_step={"eager": eager.seconds_per_step}, threads={"eager": eager.plan.threads})
+    best, rejected, later = eager, [], []
+    for candidate in _candidates(learner, eager, planning.precision, len(chunk)):
+        if isinstance(candidate, Refused):
+            rejected.append({"plan": candidate.plan.name, "reason": candidate.reason})
+            continue
+        why_not = _not_worth(candidate, best, known, planning)
+        if isinstance(why_not, Later):
+            later.append(why_not)
+        elif why_not:
+            rejected.append({"plan": candidate.name, "reason": why_not})
+        else:
+            best = _compete(rule, learner, chunk if candidate.fused > 1 else few, candidate, best, eager.plan, planning, rejected, found)
+    best = _with_threads(rule, learner, few, best, eager.plan, planning, rejected, found)
+    planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(found)[name]} for name in vars(found))))
+    measured = 1 + sum(r["reason"].startswith(("slower", "hardly faster")) for r in rejected)
+    reason = f"fastest of {measured} measured: {best}" if measured > 1 else f"{best}; no other was worth a trial"
+    return _sized(Choice(best.plan, best.advance, best.seconds_per_step, reason, rejected, best.compiling, later), planning.longest_chunk)
+
+
+def change_over(rule: Rule, learner: Learner, chunk: Batch, now: Choice, to: Plan, planning: Planning) -> Choice:
+    """In mid-run: `to` instead of what runs `now` where it is faster and agrees; otherwise `now` again, with the reason why not."""
+    later = [one for one in now.later if one.plan != to]
+    refused: list[dict[str, str]] = []
+    found = Measured()
+    best = Trial(now.plan, now.advance, now.seconds_per_step)
+    eager, candidate = Plan(threads=now.plan.threads), replace(to, threads=now.plan.threads)
+    few = chunk if candidate.fused > 1 else shortened(chunk, now.seconds_per_step)
+    trial = _compete(rule, learner, few, candidate, best, eager, planning, refused, found)
+    trial = _with_threads(rule, learner, few, trial, eager, planning, refused, found)
+    words = about(planning.identity, learner, chunk)
+    known = planning.memory.recall(words)
+    planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(found)[name]} for name in vars(found))))
+    if trial.plan.threads:
+        torch.set_num_threads(trial.plan.threads)  # trials have set others
+    if trial is best:
+        return replace(now, reason=f"stayed with {now.plan.name}", rejected=refused, compiling=0.0, later=later)
+    reason = f"changed over from {now.plan.name}: {per_step(now.seconds_per_step)} before, {trial} now"
+    choice = Choice(trial.plan, trial.advance, trial.seconds_per_step, reason, refused, trial.compiling, later)
+    return _sized(choice, planning.longest_chunk)
+
+
+def _compete(rule: Rule, learner: Learner, chunk: Batch, candidate: Plan, best: Trial, eager: Plan, planning: Planning,
+             rejected: list[dict[str, str]], found: Measured, handicap: float = 1.0) -> Trial:
+    """The faster of the best so far and a candidate, whose time counts `handicap` times, the other noted."""
+    try:
+        trial = measure(rule, learner, chunk, candidate, planning.seed, agree_with=eager, beat=best.seconds_per_step)
+    except PlanRejected as error:
+        rejected.append({"plan": candidate.name, "reason": str(error)})
+        found.refused[candidate.name] = str(error)
+        return best
+    if trial.compiling:
+        planning.memory.compiled(candidate.program, trial.compiling)
+        found.compiling[candidate.name] = trial.compiling
+    found.seconds_per_step[candidate.name] = min(trial.seconds_per_step, found.seconds_per_step.get(candidate.name, math.inf))
+    won = handicap * trial.seconds_per_step < best.seconds_per_step
+    loser, winner = (best, trial) if won else (trial, best)
+    threads = f", {loser.plan.threads} thread{'s' * (loser.plan.threads > 1)}" if loser.plan.name == winner.plan.name else ""
+    slower = "slower" if loser.seconds_per_step >= winner.seconds_per_step else "hardly faster"
+    rejected.append({"plan": f"{loser.plan.name}{threads}", "reason": f"{slower}: {loser} against {winner}"})
+    return winner
+
+
+def _with_threads(rule: Rule, learner: Learner, chunk: Batch, best: Trial, eager: Plan, planning: Planning,
+                  rejected: list[dict[str, str]], found: Measured) -> Trial:
+    """A native program on one thread or on all, whichever is faster: eager's own number says little about it."""
+    many = _own_threads(learner.net.device, planning)
+    if not best.plan.native or best.seconds_per_step <= WORTH_THREADS_SECONDS or planning.threads or many <= 1:
+        return best
+    alone = best.plan.threads == 1
+    if not alone and best.seconds_per_step > LONG_STEP_SECONDS:
+        return best  # eager has shown that they help, and a step so long is arithmetic
+    other, handicap = replace(best.plan, threads=many if alone else 1), 1 / ONE_NATIVE_UNLESS if alone else ONE_NATIVE_UNLESS
+    return _compete(rule, learner, chunk, other, best, eager, planning, rejected, found, handicap)
+
+
+def _not_worth(candidate: Plan, best: Trial, known: Measured, planning: Planning) -> Later | str:
+    """Why a candidate is not tried now: it was refused before, it cannot be made in time, or it may be tried later. Else nothing."""
+    if candidate.name in known.refused:
+        return f"{known.refused[candidate.name]} (remembered)"
+    per = known.seconds_per_step.get(candidate.name)
+    making = known.compiling.get(candidate.name) or planning.memory.compile_seconds(candidate.program)
+    left = best.seconds_per_step * planning.steps_left
+    if per is not None and per >= best.seconds_per_step:
+        return f"slower: {per_step(per)} against {best} (remembered)"
+    if not candidate.programmed:
+        return ""
+    if not planning.sure:
+        return Later(candidate, making)
+    saved = left - (per or 0.0) * planning.steps_left
+    if saved < making * (PAYS_BACK if per is None else 1.0):
+        return f"making it takes about {making:.0f} s and all steps {left:.0f} s"
+    return ""
+
+
+def _asked_for(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Choice:
+    threads = planning.threads or _own_threads(learner.net.device, planning)
+    plan = Plan.parse(planning.plan) if planning.plan != "auto" else Plan(channels_last=_convolutional(learner))
+    plan = replace(plan, threads=threads, bf16=plan.bf16 or planning.precision == "bf16")
+    plain = Plan(threads=threads)
+    try:
+        trial = measure(rule, learner, chunk, plan, planning.seed, agree_with=plain if plan != plain else None)
+    except PlanRejected as error:
+        eager = measure(rule, learner, chunk, plain, planning.seed)
+        refused = [{"plan": plan.name, "reason": str(error)}]
+        reason = f"{plan.name} was asked for and refused"
+        return _sized(Choice(plain, eager.advance, eager.seconds_per_step, reason, refused), planning.longest_chunk)
+    return _sized(Choice(plan, trial.advance, trial.seconds_per_step, "asked for", [], trial.compiling), planning.longest_chunk)
+
+
+def _eager(rule: Rule, learner: Learner, chunk: Batch, planning: Planning, known: Measured) -> Trial:
+    """Eager execution with the number of threads that suits it, the batch in as many parts as memory asks for."""
+    many = _own_threads(learner.net.device, planning)
+    parts = 1
+    while True:
+        try:
+            if planning.threads or many <= 1:
+                return measure(rule, learner, chunk, Plan(threads=planning.threads or many, parts=parts), planning.seed)
+            if known.threads.get("eager") in (1, many):
+                return measure(rule, learner, chunk, Plan(threads=known.threads["eager"], parts=parts), planning.seed)
+            alone = measure(rule, learner, chunk, Plan(threads=1, parts=parts), planning.seed)
+            together = measure(rule, learner, chunk, Plan(threads=many, parts=parts), planning.seed)
+            return together if together.seconds_per_step < ONE_THREAD_UNLESS * alone.seconds_per_step else alone
+        except Exception as error:
+            if not out_of_memory(error) or parts >= MOST_PARTS:
+                raise
+        parts *= 2
+
+
+def _convolutional(learner: Learner) -> bool:
+    return any(p.dim() == 4 for p in learner.net.params.values())
+
+
+def _own_threads(device: torch.device, planning: Planning) -> int:
+    """Torch's own number of threads, recorded with the plan because sums over threads round differently; 0 where none compute."""
+    return planning.most_threads if device.type == "cpu" else 0
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A plan not worth a trial, and the sentence why."""
+
+    plan: Plan
+    reason: str
+
+
+def _candidates(learner: Learner, eager: Trial, precision: str, batches: int) -> Iterator[Plan | Refused]:
+    """The plans worth a trial, quickest to make first, or the sentence why one is not."""
+    device, threads = learner.net.device, eager.plan.threads
+    convolutional = _convolutional(learner)
+    if convolutional:
+        yield Plan(channels_last=True, threads=threads)
+    if precision == "auto":
+        low = Plan(bf16=True, channels_last=convolutional, threads=threads)
+        yield low if native_bf16(device) else Refused(low, "this processor has no native bfloat16")
+    if device.type == "cuda":
+        yield Plan(graph=True, fused=FUSED_STEPS, threads=threads)
+        if precision == "auto" and native_bf16(device):
+            yield Plan(graph=True, bf16=True, channels_last=convolutional, fused=FUSED_STEPS, threads=threads)
+    fused = Plan(compiled=True, fused=FUSED_STEPS, threads=threads)
+    if device.type == "cpu":
+        native = Plan(native=True, threads=threads)
+        if not any(map(shutil.which, ("cc", "gcc", "clang"))):
+            yield Refused(native, "there is no C compiler on this machine")
+            yield Refused(fused, "there is no C++ compiler on this machine")
+            return
+        yield native
+        if not any(map(shutil.which, ("g++", "clang++"))):
+            yield Refused(fused, "there is no C++ compiler on this machine")
+            return
+        if eager.seconds_per_step > OVERHEAD_BOUND_SECONDS:
+            took = f"a step takes {1e3 * eager.seconds_per_step:.0f} ms of arithmetic"
+            yield Refused(fused, f"{took}, which inductor does not shorten on a CPU")
+            return
+    yield fused if batches >= FUSED_STEPS else Refused(fused, f"it fuses {FUSED_STEPS} steps, and only {batches} pass at once")
+
+
+def _sized(choice: Choice, longest_chunk: int) -> Choice:
+    """Chunks of about a tenth of a second, so that a signal, or the progress line, never waits long."""
+    steps = int(HOST_CHUNK_SECONDS / max(choice.seconds_per_step, 1e-7))
+    choice.plan = choice.plan.sized(max(1, min(steps, longest_chunk, MOST_STEPS_A_CHUNK)))
+    return choice
+
+
+def native_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 arithmetic is done by the processor itself rather than emulated."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

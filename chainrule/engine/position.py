@@ -1,0 +1,56 @@
+"""Where a run is, and how it runs: all that is not a tensor and must survive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from chainrule.core.rule import Learner
+from chainrule.engine.plans.cache import Memory
+
+Validate = Callable[[Learner], dict[str, float]]
+
+
+@dataclass
+class Position:
+    """Where a run is: all that is not a tensor and must survive. `batch` is the next one of `epoch` in `stage`.
+
+    `plan` lists the plans it has run under, each `made`, its `stage` and the step `since` which it runs there.
+    """
+
+    stage: int = 0
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    stage_step: int = 0
+    at: int = 0
+    seconds: float = 0.0
+    stage_began: float = 0.0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    waited: int = 0
+    best: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    plan: list[dict[str, Any]] = field(default_factory=list)
+    finished: str = ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run. `monitor` lists the validation measures that decide what is best, the later ones breaking ties.
+
+    Where none of them is measured, the last weights are the best: so for rules whose loss says nothing of progress.
+    """
+
+    seed: int = 0
+    plan: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    patience: int | None = None
+    monitor: tuple[str, ...] = ("loss",)
+    save_every: float | None = None      # seconds; None: as often as costs under 3 % of the time
+    made: list[dict[str, Any]] | None = None  # plans recorded earlier, each to be used as it is, since the step that it names
+    identity: str = ""                   # net and rule in words, under which measured plans are remembered
+    memory: Memory = field(default_factory=Memory)
+    snapshots: int = 0                   # into how many equal cycles a stage is cut, the weights at the end of each being kept

@@ -1,0 +1,54 @@
+"""How a committee stands against its members on the same cases: the score of each, and paired tests of the committee against them."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from chainrule.core.text import shown, table
+from chainrule.evaluate.significance import Difference, Pair, probability
+
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Errors (or mean squared errors) of a committee and of its members on `n` cases; `pairs` compare it with each of them, in order.
+
+    `best` is the member with the fewest: where the cases are those it is then judged by, that choice flatters it.
+    """
+
+    n: int
+    measure: str
+    score: float
+    names: tuple[str, ...]
+    scores: tuple[float, ...]
+    pairs: tuple[Pair, ...]
+
+    @property
+    def best(self) -> int:
+        return min(range(len(self.scores)), key=lambda i: self.scores[i])
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "best": self.names[self.best]}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Standing:
+        """The standing that `to_dict` described."""
+        pairs = tuple(Pair(**{**pair, "difference": Difference(**pair["difference"])}) for pair in record["pairs"])
+        return cls(record["n"], record["measure"], record["score"], tuple(record["names"]), tuple(record["scores"]), pairs)
+
+    def __str__(self) -> str:
+        counted = self.measure == "errors"
+
+        def cells(name: str, score: float, pair: Pair | None) -> list[str]:
+            told = [f"{score:,.0f}", shown(score / self.n, True) + " %"] if counted else [shown(score), ""]
+            return [name, *told, probability(pair.p) if pair else "", probability(pair.p_corrected) if pair else ""]
+
+        order = sorted(range(len(self.names)), key=lambda i: self.scores[i])
+        rows = [["net", self.measure, "share" if counted else "", "p against it", "corrected"], cells("committee", self.score, None)]
+        rows += [cells(self.names[i], self.scores[i], self.pairs[i]) for i in order[:SHOWN]]
+        left = [f"  and {len(order) - SHOWN} more, none of them better"] if len(order) > SHOWN else []
+        return "\n".join([f"{self.n:,} cases, {'exact McNemar' if counted else 'paired bootstrap'}, Holm-corrected over the members",
+                          *table(rows), *left, self.pairs[self.best].verdict])

@@ -1,0 +1,1 @@
+"""Options and data made into what the engine runs."""

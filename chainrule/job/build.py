@@ -1,0 +1,136 @@
+"""Options and data made into a job: split, encoded, chosen, constructed, and tried once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from chainrule.core.batch import Batch
+from chainrule.core.errors import InputError
+from chainrule.core.loss import custom
+from chainrule.core.net import Net
+from chainrule.core.registry import Chosen, inits, nets
+from chainrule.core.rule import Learner
+from chainrule.core.tree import clone
+from chainrule.data.augment import augmentation
+from chainrule.data.class_weights import weighted
+from chainrule.data.encode.encoder import TargetKind
+from chainrule.data.prepare import prepare
+from chainrule.data.resample import bootstrapped, folded
+from chainrule.data.source import Data, Source
+from chainrule.data.splits import parse_split
+from chainrule.engine.plans.eager import copied
+from chainrule.engine.plans.planner import check_asked
+from chainrule.engine.randomness import Aside
+from chainrule.job.defaults import choose_rule, complete, target_kind
+from chainrule.job.device import pick_device
+from chainrule.job.job import Job
+from chainrule.job.options import Options
+from chainrule.job.rule_spec import make_rule, steps_in
+from chainrule.nets.init.initial import initialise
+
+LossLike = str | Callable[[Tensor, Tensor], Tensor] | None
+
+
+FIT_ROWS = 8
+
+
+INIT_ROWS = 256
+
+
+def build(source: Source, options: Options, *, module: nn.Module | None = None, loss: LossLike = None,
+          weights: Tensor | None = None) -> Job:
+    """Split, encode, choose and construct. Raises InputError for anything that does not fit together."""
+    options = options.checked()
+    check_asked(options.plan, options.precision, pick_device(options.device))
+    net_chosen, rule_chosen = choose_rule(options, module is not None)
+    classes = [c.strip() for c in options.classes.split(",")] if options.classes else None
+    kind = target_kind(rule_chosen, source, len(classes) if classes else len(source.classes))
+    if rule_chosen.entry.traits["target"] == "any" and source.task == "none":
+        raise InputError(f"{rule_chosen.entry.name} needs targets; {source.name} has none. Name a column with --target, or use --net rbm.")
+    encoded = partial(prepare, source, seed=options.division, range=rule_chosen.entry.traits.get("range", "standard"), target=kind,
+                      flatten=rule_chosen.entry.traits["reads"] == "features", classes=classes, weights=weights,
+                      bounded=bool(net_chosen and net_chosen.entry.traits.get("bounded")))
+    data = encoded(split=parse_split(options.split) if options.split else None)
+    if options.fold:
+        data = folded(data, options.fold, options.division, lambda rows: encoded(split=rows))
+    if options.bootstrap:
+        data = bootstrapped(data, options.bootstrap, options.seed)
+    if options.class_weights:
+        data = weighted(data, options.class_weights)
+    return assemble(data, options, net_chosen, rule_chosen, kind, module=module, loss=loss)
+
+
+def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chosen: Chosen, kind: TargetKind, *,
+             module: nn.Module | None = None, loss: LossLike = None, dtype: torch.dtype = torch.float32, made_as: type[Job] = Job,
+             keeps_last: bool = False) -> Job:
+    """The job for data that is already split and encoded, with what the options leave open chosen."""
+    device = pick_device(options.device)
+    choice = complete(options, net_chosen, rule_chosen, data, module is not None, callable(loss))
+    the_loss = custom(loss, data.task) if callable(loss) else choice.loss.make() if choice.loss else None
+    if the_loss is not None and kind not in the_loss.targets:
+        raise InputError(f"loss {the_loss.name} reads {' or '.join(the_loss.targets)} targets; {data.name} gives {kind} ones. "
+                         f"Use --loss {'squared' if kind == 'real' else 'cross-entropy' if kind == 'class' else 'hinge'}.")
+    init = options.init
+    with Aside(options.seed, device):
+        if module is None:
+            assert choice.net is not None
+
+            module = choice.net.make(data.input_shape, 1 if kind == "sign" else data.outputs)
+            trainable(module, str(choice.net))
+            init = init or choice.net.entry.traits.get("init")
+        if init:
+            start = inits.choose(init)
+            initialise(module, start, _few(data) if start.entry.traits.get("reads_data") else None)
+    module.to(device=device, dtype=dtype)
+    steps, cycles = steps_in(choice.options, len(data.train)), choice.options.snapshots or 1
+    if steps < cycles:
+        raise InputError(f"--snapshots {cycles} needs at least a step for each; {choice.options.epochs} epochs have {steps}. Give more "
+                         "--epochs, or a smaller --batch.")
+    rule = make_rule(rule_chosen, the_loss, choice.optimizer, choice.schedule, steps, choice.constraint, cycles)
+    name = str(choice.net) if choice.net else type(module).__name__
+    wanted = inspect.signature(rule_chosen.entry.make).parameters
+    spread = the_loss is not None and the_loss.one_hot and kind == "class" and "loss" in wanted
+    job = made_as(data.source, data, Net.of(module), name, rule, str(rule_chosen), the_loss, choice.options, choice.said, device, kind,
+                  keeps_last=keeps_last or rule_chosen.entry.traits.get("best") == "last",
+                  one_hot=data.outputs if spread else 0,
+                  augment=augmentation(options.augment, data.encoder.shape, data.name) if options.augment else None)
+    _check_fit(job)
+    if choice.options.stages:
+        job.stages()
+    return job
+
+
+def _few(data: Data) -> Tensor:
+    """Training rows (n, ...) spread over the whole part, since neighbours may be alike, as a net reads them."""
+    n = len(data.train)
+    return data.ready(data.train.x[torch.linspace(0, n - 1, min(n, INIT_ROWS)).long()])
+
+
+def _check_fit(job: Job) -> None:
+    """Take one step on a copy before anything is saved, so that a rule, a net and a loss that do not fit are said at once."""
+    part, rows = job.data.train, slice(0, FIT_ROWS)
+    few = part.x[rows].to(job.device)
+    batch = Batch(few, None if part.y is None else part.y[rows].to(job.device))
+    try:
+        with Aside(job.options.seed, job.device):
+            tried = copied(Learner(job.net, {}))
+            state = clone(job.rule.init(tried.net))
+            if job.rule.reads != "everything":
+                job.reading(job.rule).step(tried.net, state, batch)
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        shape = tuple(job.data.ready(few).shape[1:])
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{job.net_name} does not fit {job.data.name}: inputs of shape {shape}, {job.data.outputs} outputs wanted "
+                         f"({reason}). Check --net and --loss against the data.") from None
+
+
+def trainable(job_net: torch.nn.Module, name: str) -> None:
+    """Raises InputError where a net has nothing to train."""
+    if not any(p.numel() for p in job_net.parameters()):
+        able = ", ".join(e.name for e in nets.entries() if e.traits.get("kind") != "fixed")
+        raise InputError(f"{name} has nothing to train: its weights are fixed when it is made. Train one of {able}.")

@@ -1,0 +1,108 @@
+"""What is chosen, and said, where the user left it open: net, loss, optimizer, batch, epochs, patience."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from chainrule.core.errors import InputError
+from chainrule.core.registry import Chosen, constraints, losses, nets, optimizers, rules, schedules
+from chainrule.data.encode.encoder import TargetKind
+from chainrule.data.source import Data, Source
+from chainrule.job.options import Options
+
+AIM_STEPS = 4000                 # epochs are chosen so that a run takes about this many steps, within bounds
+
+
+FEWEST_EPOCHS, MOST_EPOCHS = 5, 200
+
+
+LENET_PIXELS = 16                # from this height and width on, pictures go to a convolutional net
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The names resolved, each with its options, and the filled-in settings; `said` tells what was chosen and why."""
+
+    net: Chosen | None
+    rule: Chosen
+    loss: Chosen | None
+    optimizer: Chosen
+    schedule: Chosen | None
+    constraint: Chosen | None
+    options: Options
+    said: list[str]
+
+
+def choose_rule(options: Options, own_module: bool) -> tuple[Chosen | None, Chosen]:
+    """Net and rule where at least one is named, each picking the other. Net None: choose it from the data."""
+    net = None if own_module or options.net is None else nets.choose(options.net)
+    if options.rule is not None:
+        rule = rules.choose(options.rule)
+        fits = rule.entry.traits.get("nets", ())
+        if net is None and not own_module and fits:
+            net = nets.choose(fits[0])
+        return net, rule
+    return net, rules.choose(net.entry.traits.get("rule", "backprop") if net else "backprop")
+
+
+def complete(options: Options, net: Chosen | None, rule: Chosen, data: Data, own_module: bool, own_loss: bool) -> Choice:
+    """Fill in what the user left open, from the kind and size of the data."""
+    said = []
+    n, shape = len(data.train), data.input_shape
+    if net is None and not own_module:
+        pictures = len(shape) == 3 and min(shape[1:]) >= LENET_PIXELS
+        net = nets.choose("lenet" if pictures else "mlp" if n >= 500 else "mlp:hidden=32")
+        said.append(f"net {net}")
+    loss = None
+    if not own_loss and rule.entry.traits["target"] != "none":
+        name = options.loss or rule.entry.traits.get("loss") or (net.entry.traits.get("loss") if net else None) or _usual_loss(data)
+        if data.task == "regression" and options.loss is None and name == "cross-entropy":
+            raise InputError(f"{net.entry.name if net else 'this net'} sorts into classes; {data.name} has a numeric target. "
+                             "Use --net linear or --net mlp, or --loss squared.")
+        loss = losses.choose(name)
+    optimizer = optimizers.choose(options.optimizer or rule.entry.traits.get("optimizer", "adam"))
+    whole = "everything" in (rule.entry.traits["reads"], optimizer.entry.traits.get("reads") if options.batch is None else None)
+    batch = n if whole else options.batch or rule.entry.traits.get("batch") or (32 if n < 5_000 else 50 if len(shape) == 3 else 128)
+    if optimizer.entry.traits.get("compares") and batch < n:
+        raise InputError(f"{optimizer.entry.name} compares each step's loss with the last one's, which must be over the same rows; --batch "
+                         f"{batch} of {n:,} gives it others. Leave out --batch, or use --optimizer sgd.")
+    epochs, usual = options.epochs, rule.entry.traits.get("epochs")
+    if epochs is None and options.steps is None and options.seconds is None:
+        per_epoch = max(1, n // batch)
+        epochs = max(usual or max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(AIM_STEPS / per_epoch))), options.snapshots or 0)
+        said.append(f"{epochs} epochs")
+    patience = options.patience
+    if patience is None and options.epochs is None and epochs is not None and usual is None and options.snapshots is None:
+        patience = max(5, epochs // 4)
+        said.append(f"patience {patience}")
+    if options.batch is None and rule.entry.traits["reads"] != "everything":
+        said.append("the whole training part at each step" if whole else f"batch {batch}")
+    if options.optimizer is None and usual is None:
+        said.append(f"optimizer {optimizer}")
+    if options.loss is None and loss is not None:
+        said.append(f"loss {loss}")
+    schedule = schedules.choose(options.schedule) if options.schedule else None
+    if options.snapshots:
+        if schedule is not None and "cycles" in schedule.entry.options:
+            raise InputError(f"--snapshots begins the schedule anew in each cycle, and {schedule.entry.name} has cycles of its own. "
+                             "Use --schedule cosine, or leave it out.")
+        if schedule is None:
+            schedule = schedules.choose("cosine")
+            said.append("schedule cosine, begun anew for each snapshot")
+    constraint = constraints.choose(options.constraint) if options.constraint else None
+    filled = replace(options, net=str(net) if net else options.net, rule=str(rule), loss=str(loss) if loss else options.loss,
+                     schedule=str(schedule) if schedule else None, optimizer=str(optimizer), epochs=epochs, batch=batch, patience=patience)
+    return Choice(net, rule, loss, optimizer, schedule, constraint, filled.checked(), said)
+
+
+def target_kind(rule: Chosen, source: Source, classes: int) -> TargetKind:
+    """What `prepare` encodes the targets as, for this rule and this data."""
+    wanted = rule.entry.traits["target"]
+    if wanted == "sign" and classes != 2 and rule.entry.traits.get("several"):
+        wanted = rule.entry.traits["several"]
+    kinds: dict[str, TargetKind] = {"classification": "class", "regression": "real", "none": "none"}
+    return kinds[source.task] if wanted == "any" else wanted
+
+
+def _usual_loss(data: Data) -> str:
+    return "squared" if data.task == "regression" else "cross-entropy"

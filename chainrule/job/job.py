@@ -1,0 +1,226 @@
+"""A job: options and data made into what the engine runs, and what later opens the test part or predicts new rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import chainrule
+from chainrule.core.batch import Batch
+from chainrule.core.criterion import Solve
+from chainrule.core.descend import Alter, prepared
+from chainrule.core.events import Event
+from chainrule.core.loss import Loss
+from chainrule.core.net import Net
+from chainrule.core.registry import Chosen, constraints, optimizers, rules, schedules
+from chainrule.core.rule import Learner, Rule
+from chainrule.core.stage import Budget, Stage, Stages
+from chainrule.data.encode.encoder import TargetKind
+from chainrule.data.feed.shuffled import Feed, feed_of
+from chainrule.data.source import Data, Part, Source
+from chainrule.engine.infer.inference import Inference
+from chainrule.engine.plans.cache import Memory, usual_folder
+from chainrule.engine.plans.eager import copied
+from chainrule.engine.position import Settings, Validate
+from chainrule.engine.stop import Stop
+from chainrule.engine.store import Store
+from chainrule.engine.train import Training
+from chainrule.evaluate.measures import quick
+from chainrule.job.greedy import stages_of
+from chainrule.job.options import Options
+from chainrule.job.rule_spec import make_rule, steps_in
+from chainrule.job.trained import EVALUATION_ROWS
+from chainrule.tasks.classification import probabilities
+
+DENSITY_ROWS = 2000
+DENSITIES = {"free_energy": "free_energy", "log_prob": "log_likelihood"}
+
+
+@dataclass
+class Job:
+    """Everything of one run that is not yet on disk. `said` lists what was chosen for the user.
+
+    `augment` alters the inputs of training steps; the `rule` itself knows nothing of it, so that validation may use it.
+    """
+
+    source: Source
+    data: Data
+    net: Net
+    net_name: str
+    rule: Rule
+    rule_name: str
+    loss: Loss | None
+    options: Options
+    said: list[str]
+    device: torch.device
+    target: TargetKind
+    keeps_last: bool = False
+    one_hot: int = 0
+    augment: Alter | None = None
+
+    def events(self, store: Store | None = None, stop: Stop | None = None, at: int = 0,
+               made: list[dict[str, Any]] | None = None) -> Iterator[Event]:
+        """Train, as a stream of events; afterwards `net` holds the best weights. `made` are plans recorded earlier."""
+        return self.training(store, stop, at, made).run()
+
+    def training(self, store: Store | None = None, stop: Stop | None = None, at: int = 0,
+                 made: list[dict[str, Any]] | None = None) -> Training:
+        """What the engine runs for this job."""
+        options, feed = self.options, self.feed()
+        settings = Settings(seed=options.seed, plan=options.plan, precision=options.precision, threads=options.threads,
+                            patience=options.patience, monitor=self.monitor, save_every=options.save_every, made=made,
+                            identity=self.identity, memory=Memory(usual_folder()), snapshots=options.snapshots or 0)
+        stages, validate = self.stages()
+        return Training(stages, self.net, lambda _: feed, validate, settings, store, stop or Stop(), at)
+
+    def stages(self) -> tuple[Stages, Validate]:
+        """What is trained, by which rule and for how long, one after the other, and what measures it at the end of each epoch."""
+        options = self.options
+        if options.stages is None:
+            return [Stage(self.reading(self.rule), Budget(options.epochs, options.steps, options.seconds))], self.validate
+
+        example = self.data.ready(self.data.train.x[:2].to(self.device))
+        return stages_of(self.net, example, 1 if self.target == "sign" else self.data.outputs,
+                         Budget(options.epochs, options.steps, options.seconds), self.anew, self.reading,
+                         lambda net, learner: replace(self, net=net).validate(learner))
+
+    def anew(self, budget: Budget) -> Rule:
+        """Its rule made anew for a budget of its own, over which a schedule runs."""
+        options = replace(self.options, epochs=budget.epochs, steps=budget.steps)
+        schedule = schedules.choose(options.schedule) if options.schedule else None
+        constraint = constraints.choose(options.constraint) if options.constraint else None
+        return make_rule(rules.choose(self.rule_name), self.loss, optimizers.choose(str(options.optimizer)), schedule,
+                         steps_in(options, len(self.data.train)), constraint)
+
+    def kind(self) -> tuple[tuple[Any, ...], dict[str, float]]:
+        """What members of a stack must have in common, beside shapes; and the numbers in which they may differ, e.g. `optimizer.rate`."""
+        options = self.options
+        common: list[Any] = []
+        numbers: dict[str, float] = {}
+        for owner, chosen in (("rule", rules.choose(self.rule_name)), ("optimizer", optimizers.choose(str(options.optimizer)))):
+            values = {f"{owner}.{name}": chosen.options.get(name, option.default) for name, option in chosen.entry.options.items()}
+            numbers |= {name: value for name, value in values.items() if isinstance(value, float)}
+            common += [chosen.entry.name, *((name, value) for name, value in values.items() if name not in numbers)]
+        steps = steps_in(options, len(self.data.train)) if options.schedule else 0
+        return (*common, options.loss, options.schedule, options.snapshots, options.constraint, steps, options.augment, options.plan,
+                options.precision, options.threads, self.one_hot, self.target, self.data.encoder.maximum,
+                self.data.train.weight is None), numbers
+
+    def remaking(self) -> Callable[[Mapping[str, Any]], Rule]:
+        """A function that makes its rule anew with some of its `numbers` replaced."""
+        rule, optimizer = rules.choose(self.rule_name), optimizers.choose(str(self.options.optimizer))
+        schedule = schedules.choose(self.options.schedule) if self.options.schedule else None
+        constraint = constraints.choose(self.options.constraint) if self.options.constraint else None
+        steps = steps_in(self.options, len(self.data.train))
+
+        def make(numbers: Mapping[str, Any]) -> Rule:
+            def at(chosen: Chosen, owner: str) -> Chosen:
+                own = {name.removeprefix(owner): value for name, value in numbers.items() if name.startswith(owner)}
+                return replace(chosen, options={**chosen.options, **own})
+
+            remade = make_rule(at(rule, "rule."), self.loss, at(optimizer, "optimizer."), schedule, steps, constraint,
+                               self.options.snapshots or 1)
+            return self.reading(remade)
+
+        return make
+
+    def reading(self, rule: Rule) -> Rule:
+        """`rule` as it reads the feed's batches, which come as they are stored: what a net reads is made of them inside the step."""
+        return prepared(rule, self.data.ready, self.augment)
+
+    def feed(self) -> Feed:
+        """The training part in batches, inputs as they are stored, targets as this job's rule and loss read them."""
+        return feed_of(self.data.train, as_stored, batch=self.options.batch or 1, seed=self.options.seed, device=self.device,
+                       everything=self.whole, one_hot=self.one_hot)
+
+    @property
+    def whole(self) -> bool:
+        """Whether each step reads all rows: as its rule must, or as its solver would unless a smaller batch was asked for."""
+        smaller = isinstance(self.rule, Solve) and (self.options.batch or 1) < len(self.data.train)
+        return self.rule.reads == "everything" and not smaller
+
+    @property
+    def identity(self) -> str:
+        """Net, rule and loss in words, under which measured plans are remembered."""
+        loss = self.loss.name if self.loss else "no loss"
+        options = self.options
+        return " | ".join([self.net_name, self.rule_name, loss, str(options.optimizer), str(options.schedule), str(options.augment),
+                           str(options.constraint), str(options.snapshots),
+                           type(self.net.module).__qualname__, f"chainrule {chainrule.__version__}"])
+
+    @property
+    def monitor(self) -> tuple[str, ...]:
+        """What decides which weights are best; nothing where the rule says that its last ones are."""
+        if self.keeps_last:
+            return ()
+        return ("accuracy", "loss") if self.data.task == "classification" else ("loss",)
+
+    def validate(self, learner: Learner) -> dict[str, float]:
+        """Loss and, where there are targets, accuracy or errors on the validation part."""
+        part = self.data.valid
+        if self.loss is None or part.y is None:
+            rows = part.x[:DENSITY_ROWS].to(self.device)
+            batch = Batch(self.data.ready(rows), None)
+            *_, report = self.rule.step(*copied(learner), batch)
+            return {"loss": float(report["loss"])}
+
+        y = part.y.to(self.device)
+        outputs = self.inference.plainly(part.x)
+        weight = None if part.weight is None else part.weight.to(self.device)
+        loss = float(Batch(outputs, y, weight).mean(self.loss.each(outputs, y)))
+        if self.data.task == "classification":
+            return {"loss": loss, **quick(self.probabilities(outputs), self.class_numbers(y), "classification")}
+        unscale = self.data.encoder.unscale
+        return {"loss": loss, **quick(unscale(self.loss.link(outputs).cpu()), unscale(part.y), "regression")}
+
+    @cached_property
+    def inference(self) -> Inference:
+        """What runs rows through the net."""
+        return Inference(self.net, self.data.ready, self.device, self.options.precision)
+
+    def outputs(self, x: Tensor, expected: int | None = None) -> Tensor:
+        """Raw scores (n, outputs) for stored inputs (n, ...), in the fastest way where `expected` rows, or these, are many."""
+        self.net.module.eval()
+        return self.inference(x, expected)
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Class probabilities (n, classes) from raw scores."""
+        assert self.loss is not None
+        return probabilities(outputs, self.target == "sign", self.loss.link)
+
+    def class_numbers(self, y: Tensor) -> Tensor:
+        """Targets as the rule reads them, as class numbers (n,)."""
+        return ((y + 1) / 2).round().long().reshape(-1) if self.target == "sign" else y
+
+    def predictions(self, part: Part, expected: int | None = None) -> Tensor:
+        """What the net says of a part: class probabilities (n, classes), values in target units (n, k), or scores (n,).
+
+        Where the part is one block of more, `expected` is how many rows are to come in all.
+        """
+        outputs = self.outputs(part.x, expected)
+        if self.loss is None:
+            return outputs
+        if self.data.task == "classification":
+            return self.probabilities(outputs).cpu()
+        return self.data.encoder.unscale(self.loss.link(outputs).cpu())
+
+    def scores(self, part: Part) -> tuple[str, Tensor]:
+        """What a net without targets says of each sample, (n,), by its own name: log likelihood, free energy, or its mean output."""
+        for method, name in DENSITIES.items():
+            if hasattr(self.net.module, method):
+                self.net.module.eval()
+                with torch.no_grad():
+                    said = [self.net.call(method, self.data.ready(rows.to(self.device))) for rows in part.x.split(EVALUATION_ROWS)]
+                return name, torch.cat(said).cpu()
+        return "mean_output", self.outputs(part.x).mean(1).cpu()
+
+
+def as_stored(x: Tensor) -> Tensor:
+    return x
+
+

@@ -1,0 +1,72 @@
+"""Monte-Carlo dropout: a net with its dropout left on, run many times, as an approximate posterior over nets.
+
+Gal & Ghahramani (2016), https://arxiv.org/abs/1506.02142; what the entropies say apart: Houlsby, Huszar, Ghahramani & Lengyel (2011),
+https://arxiv.org/abs/1112.5745
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from chainrule.core.errors import InputError
+from chainrule.engine.randomness import Aside
+from chainrule.job.job import Job
+
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+FEWEST = 2
+
+
+class Sampler:
+    """Predictions of a job's net with its dropout left on, everything else evaluating. Raises InputError for a net without dropout.
+
+    Blocks of rows that come in one order draw the same masks each time: they follow from the run's seed and how many rows came before.
+    """
+
+    def __init__(self, job: Job, samples: int):
+        if samples < FEWEST:
+            raise InputError(f"--samples expects at least {FEWEST} passes, whose spread is told; got {samples}. Write e.g. --samples 50.")
+        self.dropouts = [part for part in job.net.module.modules() if isinstance(part, DROPOUTS) and part.p > 0]
+        if not self.dropouts:
+            raise InputError(f"{job.net_name} has no dropout, so that every pass would say the same. Leave --samples out, or train a net "
+                             "that has some, e.g. --net mlp:dropout=0.5.")
+        if job.loss is None:
+            raise InputError(f"{job.net_name} predicts no targets, so there is no uncertainty of them. Leave --samples out.")
+        self.job, self.samples, self.rows = job, samples, 0
+
+    def __call__(self, x: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean predictions (n, k), and further columns by name, (n,) or (n, k): how uncertain they are; see `spread`."""
+        job = self.job
+        job.net.module.eval()
+        for part in self.dropouts:
+            part.train()
+        try:
+            with Aside(job.options.seed + self.rows, job.device):
+                drawn = [self._once(x) for _ in range(self.samples)]
+        finally:
+            job.net.module.eval()
+        self.rows += len(x)
+        return spread(torch.stack(drawn), job.data.task)
+
+    def _once(self, x: Any) -> Tensor:
+        outputs, job = self.job.inference.plainly(x), self.job
+        if job.data.task == "classification":
+            return job.probabilities(outputs).double().cpu()
+        assert job.loss is not None
+        return job.data.encoder.unscale(job.loss.link(outputs).double().cpu())
+
+
+def spread(drawn: Tensor, task: str) -> tuple[Tensor, dict[str, Tensor]]:
+    """The mean of predictions (samples, n, k), and how they spread.
+
+    For classes `entropy`, of the mean probabilities, in nats, and `mutual_information`, that less the mean entropy of each pass: what
+    the nets disagree about, as more data would teach. For numbers `sd`, the standard deviation of each over the passes.
+    """
+    mean = drawn.mean(0)                                                          # (n, k)
+    if task != "classification":
+        return mean, {"sd": drawn.std(0)}
+    whole = torch.special.entr(mean).sum(-1)                                      # (n,)
+    each = torch.special.entr(drawn).sum(-1).mean(0)                              # (n,)
+    return mean, {"entropy": whole, "mutual_information": (whole - each).clamp(min=0)}

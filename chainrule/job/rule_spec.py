@@ -1,0 +1,64 @@
+"""A rule as it is asked for: its name, loss, optimizer, schedule and constraint, and the rule made of them."""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial
+from typing import Any
+
+from chainrule.core.criterion import Solve, Solver
+from chainrule.core.descend import Descend, restarted
+from chainrule.core.errors import InputError
+from chainrule.core.loss import Loss
+from chainrule.core.registry import Chosen, rules
+from chainrule.core.rule import Rule
+from chainrule.job.options import Options
+
+
+def make_rule(chosen: Chosen, loss: Loss | None, optimizer: Chosen, schedule: Chosen | None, steps: int,
+              constraint: Chosen | None = None, cycles: int = 1) -> Rule:
+    """A rule from its name: a direction or an objective joined with an optimizer, or a whole rule given what its signature names.
+
+    The schedule is gone through in each of so many `cycles`.
+
+    Raises InputError where the optimizer, or the constraint, asks for what this rule does not offer.
+    """
+    made = chosen.entry.make
+    follower = optimizer.make()
+    rate = schedule.make() if schedule else None
+    supplied: dict[str, Any] = {"loss": loss, "optimizer": follower, "steps_total": steps,
+                                "schedule": restarted(rate, cycles) if rate and cycles > 1 else rate}
+    wanted = inspect.signature(made).parameters
+    offers = chosen.entry.traits.get("objective")
+    takes = not chosen.entry.traits["whole"] or "optimizer" in wanted
+    if isinstance(follower, Solver) and (takes or offers):
+        if offers is None:
+            able = ", ".join(entry.name for entry in rules.entries() if "objective" in entry.traits)
+            raise InputError(f"{optimizer.entry.name} needs the loss itself, at other weights too; {chosen.entry.name} offers only a "
+                             f"direction. Use --rule {able}, or --optimizer sgd.")
+        if constraint is not None:
+            raise InputError(f"{optimizer.entry.name} chooses its own steps and cannot keep to {constraint}. Use --optimizer sgd or adam.")
+        return Solve(offers(loss, **chosen.options), follower, schedule=supplied["schedule"], steps=steps,
+                     reads=optimizer.entry.traits.get("reads", "batch"), tolerance=chosen.entry.traits["tolerance"])
+    if constraint is not None and chosen.entry.traits["whole"]:
+        raise InputError(f"{chosen.entry.name} moves the weights by itself and takes no --constraint. Leave it out, or use --rule "
+                         "backprop.")
+    if chosen.entry.traits["whole"]:
+        if cycles > 1 and "schedule" not in wanted:
+            raise InputError(f"{chosen.entry.name} follows no schedule that --snapshots could begin anew. Leave it out, or use --rule "
+                             "backprop.")
+        return chosen.make(**{k: v for k, v in supplied.items() if k in wanted})
+    direction = partial(made, **({"loss": loss} if "loss" in wanted else {}), **chosen.options)
+    traits = chosen.entry.traits
+    additive = "additive" in traits and all(chosen.options.get(option) is None for option in traits["additive"])
+    penalty = traits["penalty"](**chosen.options) if "penalty" in traits and optimizer.entry.traits.get("compares") else None
+    return Descend(direction, supplied["optimizer"], schedule=supplied["schedule"], steps=steps, reads=traits["reads"],
+                   target=traits["target"], tolerance=traits["tolerance"], additive=additive,
+                   constraint=constraint.make() if constraint else None, penalty=penalty)
+
+
+def steps_in(options: Options, n: int) -> int:
+    """How many steps a run takes at most, over which a schedule runs; an epoch's where only a deadline ends it."""
+    per_epoch = max(1, -(-n // (options.batch or 1)))
+    bounds = [bound for bound in (options.steps, per_epoch * (options.epochs or 0)) if bound]
+    return min(bounds, default=per_epoch)

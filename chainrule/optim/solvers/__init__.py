@@ -1,0 +1,1 @@
+"""Solvers: optimizers that ask for more than a direction."""

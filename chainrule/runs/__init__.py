@@ -1,0 +1,1 @@
+"""The run folder, its recorder, and what opens it again."""

@@ -1,0 +1,177 @@
+"""A run is a folder: `run.json` to repeat it, `log.jsonl` to see it, checkpoints to go on from, what its test said."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import chainrule
+from chainrule.core.errors import CorruptFile, InputError, suggest
+from chainrule.core.files import write_atomically
+from chainrule.core.text import now
+from chainrule.data.source import Data, Source, split_sizes
+from chainrule.engine import checkpoint
+from chainrule.job.job import Job
+from chainrule.job.options import Options
+
+FORMAT = 1
+SWEEP = "sweep.json"
+COMMITTEE = "committee.json"
+RECORD, LOG, SUMMARY, ENCODER, TESTED, REPORT, LEDGER = (
+    "run.json", "log.jsonl", "summary.json", "encoder.safetensors", "test.json", "report.html", "openings.jsonl")
+PREDICTED = "test.safetensors"
+
+
+class Folder:
+    """The files of one run, read and written; what they mean is the business of `api`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @classmethod
+    def create(cls, out: str | Path | None, data: str, net: str, *kind: str) -> Folder:
+        """A new folder: `out`, or `runs/<data>-<net>-<number>`. Raises InputError where a run is there already."""
+        if out is not None:
+            path = Path(out)
+            if (path / COMMITTEE).exists():
+                raise InputError(f"{path} already holds a committee. Use another --out.")
+            if (path / RECORD).exists():
+                raise InputError(f"{path} already holds a run. Use another --out, or chainrule resume {path}.")
+            if path.exists() and not path.is_dir():
+                raise InputError(f"--out {path} is a file; a folder is expected. Use another --out.")
+        else:
+            stem = "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", part).strip("._")[:40] or "x" for part in (data, net, *kind))
+            number = 1
+            while (path := Path("runs") / f"{stem}-{number}").exists():
+                number += 1
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"The folder {path} cannot be made: {error.strerror}. Use another --out.") from None
+        return cls(path)
+
+    @classmethod
+    def find(cls, path: str | Path) -> Folder:
+        """An existing run. Raises InputError with the nearest one where there is none."""
+        folder = Path(path)
+        if not (folder / RECORD).exists():
+            for several, what in ((COMMITTEE, "committee"), (SWEEP, "sweep")):
+                if members := (cls(folder).read_json(several) or {}).get("members"):
+                    first = os.path.normpath(folder / members[0]["folder"])
+                    raise InputError(f"{folder} is a {what} of runs, and this is done with one run. Name one of them, e.g. {first}.")
+            beside = folder.parent if folder.parent.is_dir() else Path()
+            runs = [p.parent.name for p in beside.glob(f"*/{RECORD}")]
+            raise InputError(f"There is no run in {folder}. {suggest(folder.name, runs) if runs else 'chainrule train makes one.'}")
+        return cls(folder)
+
+    def write_record(self, record: dict[str, Any]) -> None:
+        body = {"format": FORMAT, "chainrule": chainrule.__version__, **record}
+        body["sha256"] = _hash(body)
+        self._write(RECORD, json.dumps(body, indent=1))
+
+    def read_record(self) -> dict[str, Any]:
+        """`run.json`, checked. Raises CorruptFile, or InputError where another version wrote it."""
+        path = self.path / RECORD
+        try:
+            record = json.loads(path.read_bytes())
+            stated = record.pop("sha256")
+        except (ValueError, KeyError, AttributeError, RecursionError):
+            raise CorruptFile(f"{path} is not whole JSON. Restore it from a copy, or train again.") from None
+        if record.get("format") != FORMAT:
+            raise InputError(f"{path} was written by chainrule {record.get('chainrule', '?')} (format {record.get('format')}); this is "
+                             f"{chainrule.__version__} (format {FORMAT}). Use the version that wrote it, or train again.")
+        if stated != _hash(record):
+            raise CorruptFile(f"{path} was changed since it was written. Restore it from a copy, or train again.")
+        return record
+
+    def write_json(self, name: str, value: Any) -> None:
+        self._write(name, json.dumps(value, indent=1, allow_nan=False, default=str))
+
+    def read_json(self, name: str) -> Any:
+        path = self.path / name
+        if not path.exists():
+            return None
+        try:
+            return json.loads(path.read_bytes())
+        except (ValueError, RecursionError):
+            raise CorruptFile(f"{path} is not whole JSON. Delete it, or train again.") from None
+
+    def write_encoder(self, data: Data, run: str) -> None:
+        tensors, meta = data.encoder.to_state()
+        try:
+            checkpoint.write(self.path / ENCODER, tensors or {"none": torch.zeros(1)}, {"kind": "encoder", "run": run, "meta": meta})
+        except OSError as error:
+            raise _unwritable(self.path, error) from None
+
+    def write_predictions(self, tensors: dict[str, torch.Tensor], payload: dict[str, Any]) -> None:
+        checkpoint.write(self.path / PREDICTED, tensors, payload)
+
+    def read_predictions(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        path = self.path / PREDICTED
+        return checkpoint.read(path) if path.exists() else None
+
+    def open_log(self, fingerprint: str, reason: str) -> int:
+        """Count one more opening of the test set `fingerprint` in the ledger of this runs folder; returns the count."""
+        beside = self.path.parent
+        within = (beside / SWEEP).exists() or (beside / COMMITTEE).exists()
+        ledger = (beside.parent if within else beside) / LEDGER  # members of a sweep or a committee count with the runs around it
+        line = json.dumps({"test_set": fingerprint, "run": self.path.name, "reason": reason, "time": now()}) + "\n"
+        descriptor = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(descriptor, line.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return sum(f'"test_set": "{fingerprint}"' in entry for entry in ledger.read_text().splitlines())
+
+    def _write(self, name: str, text: str) -> None:
+        try:
+            write_atomically(self.path / name, text.encode())
+        except OSError as error:
+            raise _unwritable(self.path, error) from None
+
+
+def record_of(source: Source, options: Options, *, net: str, rule: str, own_net: bool, own_loss: bool, own_weights: bool,
+              asked: Options) -> dict[str, Any]:
+    """What `run.json` says: all that a repetition needs, and the machine it ran on."""
+    return {
+        "run": uuid.uuid4().hex[:12],
+        "created": now(),
+        "net": net,
+        "rule": rule,
+        "own_net": own_net,
+        "own_loss": own_loss,
+        "own_weights": own_weights,
+        "data": {"name": source.name, "origin": dict(source.origin), "fingerprint": source.fingerprint, "n": len(source)},
+        "options": options.to_json(),
+        "asked": {k: v for k, v in asked.to_json().items() if v is not None},
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+    }
+
+
+def test_set(data: Data, source: Source) -> str:
+    """A name for the test rows of this data, the same for every run that holds out the same ones."""
+    return hashlib.sha256(source.fingerprint.encode() + data.door.rows.numpy().tobytes()).hexdigest()[:16]
+
+
+def _hash(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path} cannot be written: {error.strerror or error}. Free some space or use another --out.")
+
+
+def describe_data(job: Job) -> dict[str, Any]:
+    """What `run.json` and the log say of the data."""
+    data = job.data
+    return {"splits": split_sizes(data), "inputs": list(data.input_shape), "classes": list(data.classes), "task": data.task}

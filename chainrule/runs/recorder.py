@@ -1,0 +1,92 @@
+"""A run folder while its job trains: the log, the record of its plan, who watches, and what is written at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from chainrule.core.events import Diagnosed, Event, Finished, Planned, Sink, Started, Warned
+from chainrule.engine.store import Store
+from chainrule.job.job import Job
+from chainrule.job.options import Options
+from chainrule.runs.folder import LOG, SUMMARY, Folder, describe_data, record_of
+from chainrule.sinks.progress import Progress
+from chainrule.sinks.runlog import RunLog
+
+
+class Recording:
+    """The events of a job written to its folder, which the caller has locked, and handed to whoever watches.
+
+    `notes` are sentences to be said before training; `next_at` numbers its first event; `fault` is what a diagnosis found.
+    """
+
+    def __init__(self, path: Path, job: Job, sinks: Iterable[Sink] = (), notes: Iterable[str] = ()):
+        self.path, self.job, self.fault = path, job, ""
+        self.folder = Folder(path)
+        self.record = self.folder.read_record()
+        self.store = Store(path, self.record["run"])
+        self.before = self.store.events_before()
+        self.finished: Finished | None = None
+        self.notes = [] if self.before is not None else [*job.data.encoder.notes, *notes]
+        self.next_at = (self.before or 0) + 1 + len(self.notes)
+        self.sinks: list[Sink] = [RunLog.resume(path / LOG, keep_before=self.before or 0), *sinks]
+
+    def begin(self) -> None:
+        tell(started(self.job, str(self.path), at=self.before or 0, resumed=self.before is not None), self.sinks)
+        for number, note in enumerate(self.notes, 1):
+            tell(Warned(at=number, seconds=0.0, message=note), self.sinks)
+
+    def tell(self, event: Event) -> None:
+        tell(event, self.sinks)
+        if isinstance(event, Planned):
+            self.record["plan"] = event.made
+            self.folder.write_record(self.record)
+        if isinstance(event, Diagnosed):
+            self.fault = f"{event.layer}: {event.evidence}. {event.remedy[0].upper()}{event.remedy[1:]}."
+        self.finished = event if isinstance(event, Finished) else self.finished
+
+    def close(self) -> None:
+        close(self.sinks)
+
+    def finish(self, reading: float) -> Finished:
+        """Write the summary; `reading` is in seconds."""
+        assert self.finished is not None
+        timing = self.finished.timing
+        total = reading + timing["training"] + timing["compiling"]
+        self.folder.write_json(SUMMARY, {"seconds": {"total": total, "reading": reading, **timing}})
+        return self.finished
+
+
+def lay_down(folder: Folder, job: Job, asked: Options, *, own_net: bool, own_loss: bool, own_weights: bool) -> None:
+    """Write what is known of a run before its first step: `run.json` and the encoder."""
+    record = record_of(job.source, job.options, net=job.net_name, rule=job.rule_name, own_net=own_net, own_loss=own_loss,
+                            own_weights=own_weights, asked=asked)
+    record["parameters"] = job.net.count()
+    record["data"] |= describe_data(job)
+    folder.write_record(record)
+    folder.write_encoder(job.data, record["run"])
+
+
+def started(job: Job, path: str, *, at: int, resumed: bool) -> Started:
+    return Started(at=at, seconds=0.0, run=path, net=job.net_name, rule=job.rule_name, parameters=job.net.count(),
+                   data={"name": job.source.name, "n": len(job.source), **describe_data(job)},
+                   settings={**job.options.to_json(), "chosen": job.said}, resumed=resumed)
+
+
+def watching(progress: bool, more: Iterable[Sink]) -> list[Sink]:
+    if not progress:
+        return list(more)
+
+    line: Sink = Progress()
+    return [line, *more]
+
+
+def tell(event: Event, sinks: Iterable[Sink]) -> None:
+    for sink in sinks:
+        sink(event)
+
+
+def close(sinks: Iterable[Sink]) -> None:
+    for sink in sinks:
+        if hasattr(sink, "close"):
+            sink.close()

@@ -1,0 +1,185 @@
+"""Boosting: nets trained one after the other, each on what the ones before it do badly; every round is an ordinary run.
+
+Freund & Schapire (1997), https://doi.org/10.1006/jcss.1997.1504; Zhu, Zou, Rosset & Hastie (2009),
+https://doi.org/10.4310/SII.2009.v2.n3.a8; Friedman (2001), https://doi.org/10.1214/aos/1013203451
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import ChainruleError, InputError, suggest
+from chainrule.core.events import Sink
+from chainrule.data.source import Part, Source
+from chainrule.engine import checkpoint
+from chainrule.engine.stop import Stop
+from chainrule.evaluate.boosting import line_search, negative_gradient, samme_round, start_of
+from chainrule.job.build import build
+from chainrule.job.job import Job
+from chainrule.job.options import Options
+from chainrule.runs.folder import Folder
+from chainrule.workflows.boosting_data import residual_source, spread_over
+from chainrule.workflows.boosting_options import BY, ROUNDS_AT_MOST, SHRINKAGE
+from chainrule.workflows.ensemble import ROUNDS, Committee, found
+from chainrule.workflows.run import Run
+from chainrule.workflows.source import as_source
+from chainrule.workflows.train import train
+
+WAYS = ("samme", "gradient")
+OF_THE_BASE = ("target", "split", "group", "time", "classes", "fold", "loss")   # rounds of gradient boosting are given their rows and loss
+
+
+def boost(data: Any = "digits", *, rounds: int = ROUNDS_AT_MOST, by: str = BY, shrinkage: float = SHRINKAGE, net: str | None = None,
+          out: str | Path | None = None, progress: bool = True, sinks: Iterable[Sink] = (), stop: Stop | None = None,
+          data_dir: str | Path | None = None, **options: Any) -> Committee:
+    """A committee of at most so many nets, trained in turn by `samme` (samples weighted) or `gradient` (residuals fitted).
+
+    `options` are those of `train`, for every round. SAMME ends early where a net is no better than chance, or never wrong in training;
+    gradient boosting takes, after each round, `shrinkage` times the step that lowers the training loss most, and ends where none
+    does. After every round what there is is a whole committee. Raises InputError, and what `train` raises.
+    """
+    asked = Options.from_json({**options, "net": net}).checked()
+    _check(rounds, by, shrinkage, net, asked)
+    source = as_source(data, asked, data_dir)
+    if source.weights is not None:
+        raise InputError(f"Boosting weighs the rows of {source.name} itself; got weights from the column '{source.origin.get('weight')}'. "
+                         "Leave --weight out, or use chainrule train.")
+    base = build(source, asked)
+    if base.data.task == "none" or (by == "samme" and base.data.task != "classification"):
+        raise InputError(f"boost --by {by} needs {'classes' if by == 'samme' else 'targets'} to predict; {source.name} has "
+                         f"{'none' if base.data.task == 'none' else 'numbers'}. Use --by gradient for numbers, or name a --target.")
+    if len(base.data.train) < 2 * base.data.outputs:
+        raise InputError(f"{source.name} leaves {len(base.data.train)} training rows; boosting needs at least {2 * base.data.outputs}. "
+                         "Give more rows, or train one net.")
+    folder = Folder.create(out, source.name, base.net_name.split(":")[0], by)
+    series: Samme | Gradient = Samme(base, asked) if by == "samme" else Gradient(base, asked, shrinkage)
+    members: list[Run] = []
+    made: Committee | None = None
+    while len(members) < rounds and not series.over:
+        given, weights, settings = series.task()
+        run = train(given, weights=weights, out=folder.path / f"round-{len(members) + 1}", progress=progress, sinks=sinks, stop=stop,
+                        **settings)
+        said, joins = series.learn(run)
+        if progress:
+            print(f"round {len(members) + 1}: {said}", file=sys.stderr)
+        if joins:
+            members.append(run)
+            checkpoint.write(folder.path / ROUNDS, {series.kept_name: torch.stack(series.kept)}, {"kind": "rounds"})
+            made = found(folder, how=by, by=series.by, members=members, base=members[0].job if by == "samme" else base,
+                         net=f"{by} of {len(members)} nets", data=source, **series.record)
+    if made is None:
+        raise ChainruleError(f"The first net, {folder.path / 'round-1'}, is no better than a guess: {said}. Give it more --epochs, or a "
+                             "larger --net.")
+    return made
+
+
+def _check(rounds: int, by: str, shrinkage: float, net: Any, asked: Options) -> None:
+    if by not in WAYS:
+        raise InputError(f"boost --by is {' or '.join(WAYS)}; got '{by}'. {suggest(by, WAYS)}")
+    if rounds < 1:
+        raise InputError(f"--rounds must be at least 1; got {rounds}.")
+    if not 0 < shrinkage <= 1:
+        raise InputError(f"--shrinkage is above 0 and at most 1; got {shrinkage}.")
+    if net is not None and not isinstance(net, str):
+        raise InputError(f"boost makes a new net each round and needs its name; got {type(net).__name__}. Write e.g. net='mlp:hidden=8'.")
+    if asked.bootstrap is not None:
+        raise InputError("Boosting weights every training row, and --bootstrap draws some of them. Leave one out.")
+    if by == "gradient" and asked.loss not in (None, "cross-entropy", "squared"):
+        raise InputError(f"Gradient boosting lowers cross-entropy for classes and the squared loss for numbers; got --loss {asked.loss}. "
+                         "Leave --loss out.")
+
+
+Task = tuple[Source, Tensor | None, dict[str, Any]]
+
+
+class Samme:
+    """Rounds that weight the samples the nets before got wrong; the nets vote, better ones with more weight."""
+
+    by, kept_name = "vote", "weights"
+
+    def __init__(self, base: Job, asked: Options):
+        part = base.data.train
+        assert part.y is not None
+        self.base, self.over = base, False
+        self.truth = base.class_numbers(part.y)                                     # (n,)
+        self.weights = torch.full((len(part),), 1 / len(part), dtype=torch.float64)  # (n,)
+        self.votes: list[float] = []
+        self.kept: list[Tensor] = []
+        self.settings = {name: value for name, value in asdict(asked).items() if value is not None}
+
+    def task(self) -> Task:
+        """What the next round trains on: data, weights of its samples, options."""
+        weights = spread_over(self.base.source, self.base.data.train.rows, self.weights * len(self.weights), 1.0)
+        return self.base.source, weights, self.settings
+
+    def learn(self, run: Run) -> tuple[str, bool]:
+        """What is to be said of a round's net, and whether it joins."""
+        weights = self.task()[1]
+        assert weights is not None
+        wrong = run.job.predictions(self.base.data.train).argmax(1) != self.truth
+        error, vote, self.weights = samme_round(self.weights, wrong, len(self.base.data.classes))
+        if vote <= 0:
+            self.over = True
+            return f"a weighted error of {error:.4f}, which chance has too; it is left out, and boosting ends", False
+        self.over = error == 0
+        self.votes, self.kept = [*self.votes, vote], [*self.kept, weights]
+        return f"weighted error {error:.4f}, vote {vote:.3f}" + (", and nothing is left to weight" if self.over else ""), True
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return {"weights": self.votes}
+
+
+class Gradient:
+    """Rounds that fit the slope of the loss at every sample; what the nets say is summed, each with a step found along it."""
+
+    by, kept_name = "sum", "targets"
+
+    def __init__(self, base: Job, asked: Options, shrinkage: float):
+        self.base, self.shrinkage, self.over = base, shrinkage, False
+        self.parts = (base.data.train, base.data.valid)
+        self.y = [_targets(base, part) for part in self.parts]
+        self.start = start_of(self.y[0], base.data.outputs)                         # (k,)
+        self.outputs = [self.start.expand(len(part), -1) for part in self.parts]    # (n, k) of each part
+        self.steps: list[float] = []
+        self.kept: list[Tensor] = []
+        self.settings = {name: value for name, value in asdict(asked).items() if value is not None and name not in OF_THE_BASE}
+
+    def targets(self) -> Tensor:
+        """The numbers (rows of the source, k) that the next round fits."""
+        slopes = torch.cat([negative_gradient(o, y) for o, y in zip(self.outputs, self.y, strict=True)])
+        return spread_over(self.base.source, torch.cat([part.rows for part in self.parts]), slopes, 0.0)
+
+    def task(self) -> Task:
+        """What the next round trains on: data, weights of its samples, options."""
+        return residual_source(self.base.source, self.base.data, self.targets(), len(self.steps) + 1), None, self.settings
+
+    def learn(self, run: Run) -> tuple[str, bool]:
+        """What is to be said of a round's net, and whether it joins."""
+        targets = self.targets()
+        moves = [run.job.predictions(part).double() for part in self.parts]
+        step = self.shrinkage * line_search(self.outputs[0], moves[0], self.y[0])
+        if step <= 0:
+            self.over = True
+            return "no step along it lowers the loss; it is left out, and boosting ends", False
+        self.outputs = [o + step * move for o, move in zip(self.outputs, moves, strict=True)]
+        self.steps, self.kept = [*self.steps, step], [*self.kept, targets]
+        return f"step {step:.3f}", True
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return {"weights": None, "start": self.start.tolist(), "steps": self.steps, "shrinkage": self.shrinkage}
+
+
+def _targets(base: Job, part: Part) -> Tensor:
+    """Class numbers (n,), or the standardised values (n, k), of a part."""
+    assert part.y is not None
+    return base.class_numbers(part.y) if base.data.task == "classification" else part.y.double()
+

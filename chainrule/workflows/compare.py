@@ -1,0 +1,137 @@
+"""Classical models beside our nets: scikit-learn's, fitted on exactly a run's training part and judged on its test part, in one table.
+
+Pedregosa et al. (2011), https://jmlr.org/papers/v12/pedregosa11a.html; the models' own sources stand in scikit-learn's documentation.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import InputError, suggest
+from chainrule.evaluate import significance
+from chainrule.evaluate.significance import Cases, Comparison, unique
+from chainrule.report.comparison import write_comparison
+from chainrule.workflows.open import open_run
+from chainrule.workflows.run import Run
+
+if TYPE_CHECKING:
+    from chainrule.data.source import Part
+
+NAMES = ("knn", "naive-bayes", "svm", "tree", "boosting", "forest", "logistic", "linear")
+KIND = {"naive-bayes": "classification", "logistic": "classification", "linear": "regression"}  # the others do both
+
+
+def compare(*several: Run | str | Path, out: str | Path | None = None) -> Comparison:
+    """Every pair of runs and named comparators on the same test cases: exact McNemar or paired bootstrap, Holm-corrected.
+
+    `out` names an HTML file that shows them on one page.
+
+    Comparators (`knn naive-bayes svm tree boosting forest logistic linear`, with scikit-learn's own settings) are fitted on the first run's
+    training part, its inputs encoded as its net reads them and its rows weighted as the run weighted them (knn has no weights), and
+    predict its test part, whose opening is logged. Raises InputError for fewer than two, for a name that is neither, and where no run
+    says what the data are.
+    """
+    named = [one if isinstance(one, Run) else _named(one) for one in several]
+    runs = [one for one in named if isinstance(one, Run)]
+    if len(named) < 2 or not runs:
+        raise InputError(f"compare needs a run and something to compare it with; got {len(runs)} runs and {len(named) - len(runs)} "
+                         f"comparators. Write e.g. chainrule compare runs/digits-mlp-1 {NAMES[0]} {NAMES[5]}.")
+    beside = fitted_cases(runs[0], [one for one in named if isinstance(one, str)])
+    names = [one if isinstance(one, str) else one.name for one in named]
+    cases = [beside[one] if isinstance(one, str) else one.cases() for one in named]
+    comparison = significance.compare(unique(names), cases)
+    if out is not None:
+        write_comparison(comparison, Path(out))
+    return comparison
+
+
+def fitted_cases(run: Run, names: list[str]) -> dict[str, Cases]:
+    """What each named model gets right, or its squared errors, on the run's test part, opened once for all of them; {} for no names."""
+    data = run.job.data
+    models = {name: model(name, data.task, run.options.seed) for name in names}
+    if not models:
+        return {}
+    if data.train.y is None:
+        raise InputError(f"{run.path} has no targets; comparators need them. Compare runs that predict a class or a number.")
+    x, y = _rows(run, data.train), run.truth(data.train)
+    target = y.numpy() if data.task == "classification" or y.shape[1] > 1 else y[:, 0].numpy()
+    for one in models.values():
+        if data.train.weight is not None and "sample_weight" in inspect.signature(one.fit).parameters:  # all but knn
+            one.fit(x, target, sample_weight=data.train.weight.double().numpy())
+        else:
+            one.fit(x, target)
+    part = data.door.open("compare " + " ".join(models))
+    if len(part) == 0:
+        raise InputError(f"{run.path} held out no test part. Train with --split train=.7,valid=.15,test=.15.")
+    x, truth = _rows(run, part), run.truth(part)
+    found = {}
+    for name, one in models.items():
+        said = torch.from_numpy(one.predict(x))
+        if data.task == "classification":
+            found[name] = Cases(part.rows, run.test_set, right=said == truth)
+        else:
+            errors = (said.reshape(truth.shape).to(truth.dtype) - truth).square().mean(1)
+            found[name] = Cases(part.rows, run.test_set, squared_errors=errors)
+    return found
+
+
+def model(name: str, task: str, seed: int = 0) -> Any:
+    """scikit-learn's model of that name, with its own settings, not yet fitted.
+
+    Raises InputError where there is none, or none for this task.
+    """
+    if name not in NAMES:
+        raise InputError(f"There is no comparator called '{name}'. {suggest(name, NAMES)}")
+    if task not in ("classification", "regression") or KIND.get(name, task) != task:
+        able = ", ".join(n for n in NAMES if KIND.get(n, task) == task)
+        raise InputError(f"{name} is for {KIND.get(name, 'targets')}; this run is {task if task != 'none' else 'without targets'}. "
+                         f"Use {able if task != 'none' else 'a run that predicts a class or a number'}.")
+    classes = task == "classification"
+    if name == "knn":
+        from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
+        return KNeighborsClassifier() if classes else KNeighborsRegressor()
+    if name == "naive-bayes":
+        from sklearn.naive_bayes import GaussianNB
+
+        return GaussianNB()
+    if name == "svm":
+        from sklearn.svm import SVC, SVR
+
+        return SVC(random_state=seed) if classes else SVR()
+    if name == "tree":
+        from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+        return (DecisionTreeClassifier if classes else DecisionTreeRegressor)(random_state=seed)
+    if name in ("boosting", "forest"):
+        from sklearn import ensemble
+
+        kind = "HistGradientBoosting" if name == "boosting" else "RandomForest"
+        return getattr(ensemble, kind + ("Classifier" if classes else "Regressor"))(random_state=seed)
+    from sklearn.linear_model import LinearRegression, LogisticRegression
+
+    return LogisticRegression(max_iter=1000) if name == "logistic" else LinearRegression()
+
+
+def _named(what: str | Path) -> Run | str:
+    """A run folder, or the name of a comparator where no folder bears it."""
+    if str(what) in NAMES and not (Path(what) / "run.json").exists():
+        return str(what)
+
+    try:
+        return open_run(what)
+    except InputError:
+        if len(Path(what).parts) == 1 and not Path(what).exists():
+            raise InputError(f"There is no run and no comparator called '{what}'. {suggest(str(what), NAMES)}") from None
+        raise
+
+
+def _rows(run: Run, part: Part) -> Any:
+    """The inputs of a part as the run's net reads them, in rows of single precision (n, d)."""
+    ready: list[Tensor] = [run.job.data.ready(block).flatten(1) for block in part.x.split(4096)]
+    return torch.cat(ready).numpy()

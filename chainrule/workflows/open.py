@@ -1,0 +1,14 @@
+"""Opens the run or the ensemble in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chainrule.runs.folder import COMMITTEE
+from chainrule.workflows.ensemble import Committee
+from chainrule.workflows.run import Run
+
+
+def open_run(path: str | Path) -> Run:
+    """The run or the committee in a folder. Raises InputError where there is neither."""
+    return Committee(path) if (Path(path) / COMMITTEE).exists() else Run(path)

@@ -1,0 +1,226 @@
+"""Pictures of a run: decision regions, first weights, the error surface with the way down, signals at initialisation.
+
+Observing works on copies: neither the run's folder nor its net is touched.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from chainrule.core.errors import InputError, suggest
+from chainrule.core.events import Finished
+from chainrule.core.files import write_atomically
+from chainrule.core.net import Net
+from chainrule.core.registry import losses
+from chainrule.core.rule import Learner
+from chainrule.data.encode.encoder import units_of
+from chainrule.engine.plans.eager import copied
+from chainrule.engine.randomness import Aside
+from chainrule.job.build import LossLike
+from chainrule.job.job import Job
+from chainrule.observe import surface as surfaces
+from chainrule.observe.layers import first_weights, picture_shape
+from chainrule.observe.signals import Signal, signals
+from chainrule.plots.descent import surface as surface_picture
+from chainrule.plots.evaluation import MOST_PICTURES, weight_pictures
+from chainrule.plots.figure import to_png
+from chainrule.plots.signals import Spread
+from chainrule.plots.signals import boundary as boundary_picture
+from chainrule.plots.signals import histograms as histogram_picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from chainrule.workflows.run import Run
+
+GRID = 200              # points a side of a plane of two inputs
+SURFACE = 41            # of a surface of the error
+SURFACE_ROWS = 500
+MOST_NUMBERS = 10**6    # of a net whose path is kept
+MOST_STEPS, KEPT = 3000, 100
+SIGNAL_ROWS = 500
+MARGIN = 0.08
+
+
+def boundary(run: Run) -> Figure:
+    """The regions of a classifier of two inputs, with the training points. Raises InputError for other runs."""
+    job = run.job
+    data, encoder = job.data, job.data.encoder
+    if data.task != "classification" or data.input_shape != (2,) or data.train.y is None:
+        raise InputError(f"a decision boundary is drawn for classes and two inputs; {run.name} has {data.task} from inputs of shape "
+                         f"{data.input_shape}. Train on two columns, or use the kind surface.")
+    points, y = data.train.x[:], job.class_numbers(data.train.y).cpu()          # (n, 2), (n,)
+    low, high = points.amin(0), points.amax(0)
+    room = (high - low) * MARGIN
+    across, up = (torch.linspace(float(a), float(b), GRID) for a, b in zip(low - room, high + room, strict=True))
+    grid = torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).reshape(-1, 2)  # (up * across, 2)
+    with _evaluating(job):
+        said = job.probabilities(job.inference.plainly(grid)).cpu().reshape(GRID, GRID, -1)
+    names = encoder.feature_names or ("first input", "second input")
+    centre, factor = units_of(encoder)
+    raw = points.double() / factor + centre
+    return boundary_picture(across.double() / factor[0] + centre[0], up.double() / factor[1] + centre[1], said, raw, y, data.classes,
+                                  labels=(names[0], names[1]))
+
+
+def weights(run: Run) -> Figure:
+    """The weights into each unit of the first layer as pictures, by class where that layer is the only one. Raises InputError."""
+    shape = picture_shape(run.job.source.inputs)
+    found = first_weights(run.job.net.module, shape) if shape else None
+    if found is None:
+        raise InputError(f"weights are drawn as pictures where the inputs are pictures and the first layer reads them all; {run.name} has "
+                         f"inputs of shape {run.job.data.input_shape}. Use the kind histograms.")
+    rows, size = found                                                       # (units, channels, height, width)
+    matrices = [p for p in run.job.net.params.values() if p.dim() >= 2]
+    classes = run.job.data.classes
+    titles = classes if len(matrices) == 1 and len(classes) == len(rows) else ()
+    return weight_pictures(rows[: MOST_PICTURES].flatten(1), size, titles=titles[: MOST_PICTURES],
+                                 columns=5 if titles else 10)
+
+
+def surface(run: Run, *, plane: str = "path") -> Figure:
+    """The training loss over a plane through the weights, with the way down replayed on a copy.
+
+    A net of two numbers is drawn over these; any other over the two principal directions of its path (`path`) or over two random
+    filter-normalised directions (`random`), on which a path would be a point. Raises InputError.
+    """
+    if plane not in ("path", "random"):
+        raise InputError(f"There is no plane called '{plane}'. {suggest(plane, ('path', 'random'))}")
+    job = run.job
+    if job.loss is None or job.data.train.y is None:
+        raise InputError(f"{job.rule_name} has no loss of targets to draw a surface of. Use a rule with targets, e.g. backprop.")
+    if job.net.count() > MOST_NUMBERS:
+        raise InputError(f"{job.net_name} has {job.net.count():,} numbers; a path of at most {MOST_NUMBERS:,} is kept. Draw a smaller net.")
+    numbers = job.net.count()
+    if plane == "random" and numbers != 2:
+        chosen = surfaces.at_random({k: v.detach() for k, v in job.net.params.items()}, seed=job.options.seed)
+        across = up = torch.linspace(-1, 1, SURFACE, dtype=torch.float64)
+        labels, paths = ("first random direction (lengths of weights)", "second random direction"), {"the best weights": chosen.path}
+    else:
+        walked = descent(run.fresh_job(), _steps(run))
+        chosen = surfaces.of_parameters(walked) if numbers == 2 else surfaces.of_path(walked)
+        across, up = surfaces.around(chosen.path, SURFACE)
+        labels, paths = _axes(job, chosen), {f"{job.options.optimizer}, {_steps(run)} steps": chosen.path}
+    part, few = job.data.train, slice(0, SURFACE_ROWS)
+    x, y = job.data.ready(part.x[few].to(job.device)), part.y[few].to(job.device)  # type: ignore[index]
+    net, _ = copied(Learner(job.net, {}))
+    net.module.eval()
+    loss = job.loss
+    heights = surfaces.heights(net, chosen, across, up, lambda at: loss.each(at(x), y).mean())
+    title = f"{run.name}: training loss on {len(x)} rows"
+    return surface_picture(across, up, heights, paths, labels=labels, height=f"{loss.name} loss", title=title)
+
+
+def _axes(job: Job, plane: surfaces.Plane) -> tuple[str, str]:
+    if plane.shares is None:
+        names = [name if p.numel() == 1 else f"{name} {i + 1}" for name, p in job.net.params.items() for i in range(p.numel())]
+        return names[0], names[1]
+    return (f"first principal direction of the path ({plane.shares[0]:.0%} of its variance)", f"second ({plane.shares[1]:.0%})")
+
+
+def _steps(run: Run) -> int:
+    ended = next((e for e in reversed(run.events) if isinstance(e, Finished)), None)
+    return min(ended.steps if ended else MOST_STEPS, MOST_STEPS)
+
+
+def descent(job: Job, steps: int) -> list[dict[str, Tensor]]:
+    """The parameters on the way, at most about a hundred times, from before the first step to the last: replayed eagerly on a copy."""
+    every, kept, done, epoch = max(1, steps // KEPT), [], 0, 0
+    rule = job.reading(job.rule)
+    feed = job.feed()
+    with Aside(job.options.seed, job.device):
+        net, _ = copied(Learner(job.net, {}))
+        net.module.train()
+        state = rule.init(net)
+        kept.append({k: v.detach().clone() for k, v in net.params.items()})
+        while done < steps:
+            for chunk in feed.chunks(epoch, 0, 1):
+                net, state, _ = rule.step(net, state, chunk[0])
+                done += 1
+                if done % every == 0 or done == steps:
+                    kept.append({k: v.detach().clone() for k, v in net.params.items()})
+                if done == steps:
+                    break
+            epoch += 1
+    return kept
+
+
+def histograms(net: nn.Module | Net, x: Tensor, y: Tensor | None, loss: LossLike | Any) -> tuple[list[dict[str, Any]], Figure]:
+    """Mean and standard deviation of every layer's activations and gradients on one batch, and their histograms.
+
+    `loss` is a name, a `Loss`, or any function of (outputs, targets); None takes a random projection of the outputs. The net stays as is.
+    """
+    found = signals(net.module if isinstance(net, Net) else net, x, y, _each(loss))
+    return stats(found), histogram_picture([Spread(s.name, s.activations, s.gradients) for s in found])
+
+
+def stats(found: list[Signal]) -> list[dict[str, Any]]:
+    """A row for each layer, the lowest first."""
+    return [{"layer": s.name, "kind": s.kind, **s.figures} for s in found]
+
+
+def _each(loss: Any) -> Callable[[Tensor, Tensor | None], Tensor]:
+    if loss is None:
+        return lambda outputs, _: (outputs * torch.randn_like(outputs)).flatten(1).sum(1)
+    if isinstance(loss, str):
+        return losses.choose(loss).make().each
+    return loss.each if hasattr(loss, "each") else loss
+
+
+def signals_of(run: Run) -> tuple[list[dict[str, Any]], Figure]:
+    """The histograms of a run's net before its first step, on rows of its training part."""
+    job = run.fresh_job()
+    part, few = job.data.train, slice(0, SIGNAL_ROWS)
+    x = job.data.ready(part.x[few].to(job.device))
+    y = None if part.y is None else part.y[few].to(job.device)
+    with Aside(job.options.seed, job.device):
+        return histograms(job.net, x, y, job.loss if y is not None else None)
+
+
+class _evaluating:
+    """The job's net in evaluation mode for a while, then as it was."""
+
+    def __init__(self, job: Job):
+        self.module = job.net.module
+
+    def __enter__(self) -> None:
+        self.was = self.module.training
+        self.module.eval()
+
+    def __exit__(self, *_: object) -> None:
+        self.module.train(self.was)
+
+
+KINDS: dict[str, Callable[[Any], Any]] = {"boundary": boundary, "weights": weights, "surface": surface, "histograms": signals_of}
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """A picture on disk, and the figures behind it."""
+
+    path: Path
+    figures: list[dict[str, Any]]
+
+
+def picture(run: Run, kind: str, out: str | Path | None = None, *, plane: str = "path") -> Drawn:
+    """Draw one of KINDS into a PNG file, by default in the run's folder. Raises InputError."""
+    if kind not in KINDS:
+        raise InputError(f"There is no picture called '{kind}'. {suggest(kind, [*KINDS, 'paths'])}")
+    made = surface(run, plane=plane) if kind == "surface" else KINDS[kind](run)
+    figures, figure = made if isinstance(made, tuple) else ([], made)
+    return Drawn(write(figure, Path(out) if out else run.path / f"{kind}.png"), figures)
+
+
+def write(figure: Figure, path: Path) -> Path:
+    """Raises InputError where the file cannot be written."""
+    try:
+        write_atomically(path, to_png(figure))
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}. Use another --out.") from None
+    return path

@@ -1,0 +1,147 @@
+"""Predictions for a file of any length, written as they are made: read, encoded, predicted and written a block of rows at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import Interrupted
+from chainrule.core.text import duration
+from chainrule.data.encode.columns import Table as Columns
+from chainrule.data.load import load_inputs
+from chainrule.data.readers.download import to_stderr
+from chainrule.data.readers.table_stream import Rows, rowwise
+from chainrule.data.source import Part, Source
+from chainrule.data.storage.stored import StoredTable
+from chainrule.data.writers.predictions import Table
+from chainrule.engine.infer.inference import most_rows
+from chainrule.job.monte_carlo_dropout import Sampler
+from chainrule.sinks.progress import REFRESH_SECONDS
+
+if TYPE_CHECKING:
+    from chainrule.workflows.run import Run
+
+STREAM_BYTES = 2**26    # table files that hold as much are read piece by piece
+BLOCK_BATCHES = 8       # of the largest size that a way of running may take
+QUIET_SECONDS = 2.0     # what takes no longer needs no line
+PLAIN_SECONDS = 5.0
+SPEED_SECONDS = 1.0     # before a speed is told: the first blocks may come out of one piece
+
+
+def predict_to(run: Run, what: Any, out: Path, *, samples: int | None = None, stream_bytes: int = STREAM_BYTES,
+               stream: TextIO | None = None) -> int:
+    """Write what a run says of the rows of `what`; returns how many. `out` appears when it is whole.
+
+    With `samples`, so many passes with dropout left on: their mean, and columns of how uncertain it is, see `uncertainty.spread`.
+    Table files that hold `stream_bytes` or more are never held whole. Raises InputError, CorruptFile, Interrupted.
+    """
+    line, sampler = Line(stream or sys.stderr), None if samples is None else Sampler(run.job, samples)
+    with _interruptible(out), Table(out) as table, contextlib.closing(line):
+        for block, expected in _encoded(run, what, stream_bytes):
+            further: dict[str, Tensor] = {}
+            if sampler is None:
+                values = run.job.predictions(Part(block, None, torch.arange(len(block))), expected)
+            else:
+                values, further = sampler(block)
+            table.add(values.cpu(), run.columns(values.shape[1]), run.job.data.task, further)
+            line(table.rows, expected)
+    return table.rows
+
+
+def _encoded(run: Run, what: Any, stream_bytes: int) -> Iterator[tuple[Tensor, int]]:
+    """Encoded rows in blocks that end where batches do, each with the number of rows to be expected in all."""
+    encoder, source = run.job.data.encoder, run.job.source
+    rows = rowwise(what) if isinstance(source.inputs, Columns | StoredTable) else None
+    if rows is None or rows.nbytes < stream_bytes:
+        x = encoder.inputs(load_inputs(what, like=source))
+        for block in x.split(_block(run, x)):
+            yield block, len(x)
+        return
+    said: set[str] = set()
+
+    def once(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            to_stderr(text)
+
+    def encode(table: Columns) -> Tensor:
+        return encoder.inputs(Source(rows.name, table, None, "none", {}, ""), say=once)
+
+    yield from _aligned(run, rows, encode)
+
+
+def _aligned(run: Run, rows: Rows, encode: Callable[[Columns], Tensor]) -> Iterator[tuple[Tensor, int]]:
+    left: list[Tensor] = []
+    for table in rows.tables():
+        left.append(rows.located(table, lambda: encode(table)))  # noqa: B023 (called at once)
+        size = _block(run, left[0])
+        if sum(map(len, left)) >= size:
+            together = torch.cat(left)
+            whole = len(together) // size * size
+            for block in together[:whole].split(size):
+                yield block, rows.expected
+            left = [together[whole:]] if whole < len(together) else []
+    if left:
+        yield torch.cat(left), rows.expected
+
+
+def _block(run: Run, x: Any) -> int:
+    return BLOCK_BATCHES * most_rows(run.job.inference.row_bytes(x))
+
+
+@contextlib.contextmanager
+def _interruptible(out: Path) -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP end the work as an exception does, so that nothing is left behind."""
+
+    def handle(number: int, _: object) -> None:
+        raise Interrupted(f"Interrupted. Nothing was written to {out}.", signal.Signals(number).name)
+
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    try:
+        before = {name: signal.signal(getattr(signal, name), handle) for name in names}
+    except ValueError:  # not the main thread: signals are not ours to handle
+        before = {}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
+class Line:
+    """How far it is: one line that is redrawn in a terminal, now and then a plain one elsewhere, nothing for what is quick."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic):
+        self.stream, self.clock = stream, clock
+        self.began = self.written = clock()
+        self.terminal, self.drawn = stream.isatty(), False
+        self.first: tuple[int, float] | None = None  # what came before it, reading the types and choosing a way, happens once
+
+    def __call__(self, rows: int, expected: int) -> None:
+        now = self.clock()
+        pause = REFRESH_SECONDS if self.terminal else PLAIN_SECONDS
+        if self.first is None:
+            self.first = rows, now
+        since = rows - self.first[0]
+        if now - self.first[1] < SPEED_SECONDS or now - self.began < QUIET_SECONDS or now - self.written < pause or rows >= expected:
+            return
+        self.written, speed = now, since / max(now - self.first[1], 1e-6)
+        text = f"{rows:,} of {expected:,} rows predicted, {speed:,.0f} rows/s, {duration((expected - rows) / speed)} left"
+        with contextlib.suppress(OSError):  # a terminal that has gone away ends the talking, not the work
+            self.stream.write(f"\r\x1b[2K{text}" if self.terminal else f"{text}\n")
+            self.stream.flush()
+        self.drawn = self.terminal
+
+    def close(self) -> None:
+        if self.drawn:
+            with contextlib.suppress(OSError):
+                self.stream.write("\r\x1b[2K")
+                self.stream.flush()

@@ -1,0 +1,162 @@
+"""The command line as a user types it: results on stdout, one sentence for a mistake, exit codes, JSON as the last line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from chainrule.cli.main import run_command
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(capsys):
+    """Type a command; returns its exit code, what it printed and what it told."""
+
+    def typed(*words: str) -> tuple[int, str, str]:
+        code = run_command(list(words))
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return typed
+
+
+TRAIN = ("train", "digits", "--net", "mlp:hidden=20", "--epochs", "2", "--batch", "50", "--plan", "eager")
+
+
+def last(out: str) -> dict:
+    return json.loads(out.strip().splitlines()[-1])
+
+
+def test_train_prints_the_keys_of_the_interface(run):
+    code, out, err = run(*TRAIN, "--test", "--json")
+    assert code == 0
+    told = last(out)
+    assert set(told) >= {"run", "net", "parameters", "rule", "data", "epochs", "steps", "best", "valid", "plan", "seconds", "diagnoses",
+                         "test"}
+    assert told["data"]["splits"] == {"train": 1258, "valid": 270, "test": 269}
+    assert set(told["plan"]) >= {"name", "precision", "seconds_per_step", "rejected"}
+    assert set(told["seconds"]) >= {"total", "reading", "compiling", "training"}
+    assert told["test"]["opened"] == 1
+    assert "Traceback" not in err
+
+
+def test_test_is_null_unless_asked_for(run):
+    assert last(run(*TRAIN, "--json")[1])["test"] is None
+
+
+def test_every_command_on_one_run(run, tmp_path):
+    assert run(*TRAIN, "--out", "a")[0] == 0
+    assert run(*TRAIN[:-2], "--plan", "eager", "--optimizer", "sgd", "--out", "b")[0] == 0
+    code, out, _ = run("test", "a", "--json")
+    assert code == 0
+    assert set(last(out)) >= {"run", "n", "errors", "accuracy", "interval", "confusion", "measures", "opened"}
+    code, out, _ = run("compare", "a", "b", "--json")
+    assert code == 0
+    assert set(last(out)["pairs"][0]) >= {"a", "b", "a_only_wrong", "b_only_wrong", "both_wrong", "both_right", "p", "p_corrected",
+                                          "verdict"}
+    assert last(run("repeat", "a", "--json")[1]) == {"same": True, "difference": 0.0}
+    assert run("resume", "a")[0] == 0
+    code, out, _ = run("predict", "a", "digits", "--out", "said.csv", "--json")
+    assert code == 0
+    assert last(out)["n"] == 1797
+    assert len((tmp_path / "said.csv").read_text().splitlines()) == 1798
+    assert run("report", "a", "--out", "a.html")[0] == 0
+    assert "<html" in (tmp_path / "a.html").read_text()
+    code, out, _ = run("export", "a", "--to", "safetensors", "--json")
+    assert code == 0
+    assert last(out)["max_difference"] <= 1e-5
+
+
+@pytest.mark.parametrize("what", ["nets", "rules", "optimizers", "schedules", "inits", "losses", "data", "augments"])
+def test_list_names_sources_and_options(run, what):
+    code, out, _ = run("list", what, "--json")
+    assert code == 0
+    for row in json.loads(out.strip().splitlines()[-1]):
+        assert set(row) == {"name", "summary", "source", "options"}
+        assert row["summary"]
+        assert row["source"]
+
+
+def test_describe_counts_layers(run):
+    told = last(run("describe", "mlp:hidden=30", "digits", "--json")[1])
+    assert told["parameters"] == 64 * 30 + 30 + 30 * 10 + 10
+    assert set(told["layers"][0]) >= {"name", "kind", "output", "parameters", "multiply_adds"}
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    (("train", "digitz"), "Did you mean digits"),
+    (("train", "no/such.csv"), "no/such.csv"),
+    (("train", "digits", "--epoch", "3"), "Did you mean --epochs"),
+    (("train", "digits", "--net", "lenett"), "Did you mean lenet"),
+    (("train", "digits", "--epochs", "0"), "--epochs"),
+    (("trian",), "Did you mean 'train'? See"),
+    (("test", "runs/none"), "There is no run"),
+    (("list", "net"), "Did you mean nets"),
+    (("train", "digits", "--config", "none.toml"), "none.toml"),
+    (("train", "digits", "--precision", "fp64"), "--precision"),
+])
+def test_mistakes_are_one_sentence_and_exit_code_2(run, words, sentence):
+    code, out, err = run(*words)
+    assert code == 2
+    assert sentence in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+    assert not out
+
+
+@pytest.mark.parametrize(("cells", "options", "sentences"), [
+    ("a,b,y\n1,2,u\n3,nan,\n5,6,v\n7,8,u\n", (), ("y", "2")),
+    ("a,b,y\n1,inf,u\n3,4,v\n5,6,v\n7,8,u\n", (), ("b", "1")),
+    ("a,b,y\n", (), ("no rows",)),
+    ("a,b,y\n1,2,u\n", (), ("one|1 sample",)),
+    ("a,b,y\n1,2,u\n3,4,u\n5,6,u\n7,8,u\n", (), ("constant|one class",)),
+    ("a,b,y\n1,2,u\n3,4,v\n5,6,u\n7,8,v\n", ("--target", "z"), ("z", "y")),
+])
+def test_bad_tables_are_refused_by_row_and_column(run, tmp_path, cells, options, sentences):
+    import re
+
+    (tmp_path / "bad.csv").write_text(cells)
+    code, _, err = run("train", "bad.csv", *(options or ("--target", "y")), "--epochs", "1")
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1
+    for sentence in sentences:
+        assert re.search(sentence, err)
+
+
+def test_a_table_trains_and_predicts_new_rows(run, tmp_path):
+    rows = "\n".join(f"{i % 17},{['red', 'green', 'blue'][i % 3]},{'yes' if i % 17 > 8 else 'no'}" for i in range(200))
+    (tmp_path / "some.csv").write_text("size,colour,bought\n" + rows)
+    assert run("train", "some.csv", "--target", "bought", "--out", "r", "--epochs", "30", "--test")[0] == 0
+    (tmp_path / "new.csv").write_text("size,colour\n1,red\n16,blue\n")
+    assert run("predict", "r", "new.csv", "--out", "said.csv")[0] == 0
+    lines = (tmp_path / "said.csv").read_text().splitlines()
+    assert lines[0] == "prediction,p(no),p(yes)"
+    assert [line.split(",")[0] for line in lines[1:]] == ["no", "yes"]
+    (tmp_path / "wrong.csv").write_text("size,color\n1,red\n")
+    code, _, err = run("predict", "r", "wrong.csv")
+    assert code == 2
+    assert "colour" in err
+
+
+def test_a_config_file_is_read_and_the_command_line_wins(run, tmp_path):
+    (tmp_path / "c.toml").write_text('net = "mlp:hidden=7"\nepochs = 2\nbatch = 50\nplan = "eager"\n')
+    told = last(run("train", "digits", "--config", "c.toml", "--epochs", "1", "--json")[1])
+    assert told["net"] == "mlp:hidden=7"
+    assert told["epochs"] == 1
+    (tmp_path / "c.toml").write_text("epoch = 2\n")
+    code, _, err = run("train", "digits", "--config", "c.toml")
+    assert code == 2
+    assert "Did you mean epochs" in err
+
+
+def test_a_run_that_diverges_exits_with_1_and_names_the_layer(run):
+    code, _, err = run(*TRAIN, "--loss", "squared", "--optimizer", "sgd:rate=1e4", "--out", "bad")
+    assert code == 1
+    assert "stopped being finite" in err
+    assert "Traceback" not in err

@@ -1,0 +1,134 @@
+"""Every registered net: it builds for several shapes, gives what it says, names its source, and runs on tensors from outside."""
+
+import typing
+
+import pytest
+import torch
+from torch import nn
+
+from chainrule.core.errors import InputError
+from chainrule.core.net import Net
+from chainrule.core.registry import Entry, inits, losses, nets
+from chainrule.nets.init.initial import initialise
+
+SHAPES = [(5,), (16,), (3, 7), (1, 8, 8), (1, 28, 28), (3, 32, 32)]
+FAMILIES = nets.entries()
+PREDICTORS = [e for e in FAMILIES if e.traits.get("kind") is None]  # the others model the inputs, and give what their docstring says
+
+
+def built(entry: Entry, shape: tuple[int, ...], outputs: int = 4, seed: int = 0, **options) -> nn.Module:
+    torch.manual_seed(seed)
+    return entry.make(shape, outputs, **options)
+
+
+def readable(entry: Entry) -> list[tuple[int, ...]]:
+    """The shapes a family accepts; what it refuses it refuses with an InputError."""
+    accepted = []
+    for shape in SHAPES:
+        try:
+            built(entry, shape)
+        except InputError:
+            continue
+        accepted.append(shape)
+    return accepted
+
+
+@pytest.mark.parametrize("entry", FAMILIES, ids=lambda e: e.name)
+def test_reads_at_least_three_of_the_shapes_and_gives_one_finite_row_per_sample(entry):
+    shapes = readable(entry)
+    assert len(shapes) >= 3
+    for shape in shapes:
+        outputs = built(entry, shape).eval()(torch.rand(6, *shape))
+        assert outputs.dim() == 2
+        assert len(outputs) == 6
+        assert outputs.isfinite().all()
+
+
+@pytest.mark.parametrize("entry", PREDICTORS, ids=lambda e: e.name)
+def test_gives_as_many_outputs_as_asked(entry):
+    for shape in readable(entry):
+        for outputs in (1, 4):
+            assert built(entry, shape, outputs)(torch.rand(3, *shape)).shape == (3, outputs)
+
+
+@pytest.mark.parametrize("entry", PREDICTORS, ids=lambda e: e.name)
+def test_treats_every_sample_by_itself_and_looks_at_all_of_the_input(entry):
+    shape = readable(entry)[-1]
+    net, x = built(entry, shape).eval(), torch.rand(5, *shape, requires_grad=True)
+    torch.testing.assert_close(net(x)[2:3], net(x[2:3]))
+    (seen,) = torch.autograd.grad(net(x)[2].square().sum(), x)
+    assert not seen[[0, 1, 3, 4]].any()
+    assert (seen[2] != 0).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("entry", FAMILIES, ids=lambda e: e.name)
+def test_names_its_source_and_summary(entry):
+    assert any(mark in entry.source for mark in ("doi.org", "arxiv.org"))
+    assert "(n, " in entry.summary
+    assert "->" in entry.summary
+
+
+@pytest.mark.parametrize("entry", FAMILIES, ids=lambda e: e.name)
+def test_runs_on_tensors_held_outside(entry):
+    shape = readable(entry)[0]
+    module, other = built(entry, shape).eval(), built(entry, shape, seed=1).eval()
+    with torch.no_grad():
+        for p in other.parameters():
+            p.add_(torch.rand_like(p) * 0.1)
+    net, x = Net.of(module), torch.rand(4, *shape)
+    swapped = Net(module, *(dict(tensors) for tensors in (other.named_parameters(), other.named_buffers())))
+    torch.testing.assert_close(net(x), module(x))
+    torch.testing.assert_close(net.clone()(x), module(x))
+    torch.testing.assert_close(swapped(x), other(x))
+    if net.params:  # McCulloch and Pitts' units have none
+        assert not torch.allclose(swapped(x), net(x))
+
+
+@pytest.mark.parametrize("entry", FAMILIES, ids=lambda e: e.name)
+def test_a_stack_runs_each_member_as_it_runs_alone(entry):
+    shape = readable(entry)[0]
+    members, x = [Net.of(built(entry, shape, seed=s).eval()) for s in range(3)], torch.rand(4, *shape)
+    together = torch.vmap(lambda net, x: net(x), in_dims=(0, None))(Net.stack(members), x)
+    torch.testing.assert_close(together, torch.stack([net(x) for net in members]))
+
+
+@pytest.mark.parametrize("entry", FAMILIES, ids=lambda e: e.name)
+def test_one_seed_one_net(entry):
+    for shape in readable(entry):
+        first, again = (Net.of(built(entry, shape)).tensors for _ in range(2))
+        torch.testing.assert_close(first, again, rtol=0, atol=0)
+
+
+def choices(entry: Entry) -> list[tuple[str, typing.Any]]:
+    """Every value of every option that has few: yes or no, and one of several words."""
+    found: list[tuple[str, typing.Any]] = []
+    for option in entry.options.values():
+        if option.kind is bool:
+            found += [(option.name, False), (option.name, True)]
+        elif typing.get_origin(option.kind) is typing.Literal:
+            found += [(option.name, word) for word in typing.get_args(option.kind)]
+    return found
+
+
+@pytest.mark.parametrize("entry", FAMILIES, ids=lambda e: e.name)
+def test_every_choice_of_every_option_builds_and_runs(entry):
+    for name, value in choices(entry):
+        for shape in reversed(readable(entry)):
+            try:
+                net = built(entry, shape, **{name: value})
+            except InputError:
+                continue
+            assert net(torch.rand(2, *shape)).isfinite().all()
+            break
+        else:
+            pytest.fail(f"{entry.name}:{name}={value} fits none of {SHAPES}")
+
+
+@pytest.mark.parametrize("entry", FAMILIES, ids=lambda e: e.name)
+def test_its_loss_and_its_init_exist(entry):
+    if entry.traits.get("loss") is not None:
+        losses.choose(entry.traits["loss"]).make()
+    if entry.traits.get("init") is not None:
+        net = built(entry, readable(entry)[0])
+        initialise(net, inits.choose(entry.traits["init"]))
+        assert all(not p.any() for name, p in net.named_parameters() if name.endswith("bias"))

@@ -1,0 +1,137 @@
+"""Every registered rule keeps the contract: the same numbers under one seed, after a save, as a member of a stack, and fused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny import through_a_checkpoint
+from torch import Tensor
+
+from chainrule.core import registry
+from chainrule.core.batch import Batch
+from chainrule.core.net import Net
+from chainrule.core.registry import losses
+from chainrule.core.rule import Learner, Rule
+from chainrule.core.tree import clone, leaves
+from chainrule.engine.members.stacked import Together
+from chainrule.engine.plans.eager import eager
+from chainrule.engine.plans.plan import fused
+from chainrule.job.rule_spec import make_rule
+
+STEPS, ROWS, FEATURES, CLASSES = 4, 12, 6, 3
+RULES = registry.rules.names()
+
+
+def learner_and_batches(name: str, seed: int = 0) -> tuple[Rule, Learner, Batch]:
+    """The rule on the family it names first (else an mlp), and four batches of the targets it reads."""
+    entry = registry.rules.find(name)
+    target = entry.traits["target"]
+    torch.manual_seed(seed)
+    x = torch.rand(STEPS, ROWS, FEATURES)
+    y: Tensor | None = torch.randint(CLASSES, (STEPS, ROWS))
+    outputs, loss = CLASSES, "cross-entropy"
+    if target == "sign":
+        y, outputs, loss = (y > 0).float() * 2 - 1, 1, "perceptron"
+    elif target == "real":
+        y, outputs, loss = torch.randn(STEPS, ROWS, CLASSES), CLASSES, "squared"
+    elif target == "none":
+        y = None
+    net = registry.nets.choose(entry.traits.get("nets", ["mlp:hidden=5,dropout=0.2"])[0])
+    module = net.make((FEATURES,), outputs)
+    for p in module.parameters():
+        torch.nn.init.normal_(p, std=0.3) if p.dim() > 1 else None
+    rule = make_rule(registry.rules.choose(name), losses.choose(loss).make(), registry.optimizers.choose("adam:rate=0.01"),
+                     registry.schedules.choose("cosine"), 100)
+    bound = Net.of(module)
+    return rule, Learner(bound, clone(rule.init(bound))), Batch(x, y)
+
+
+def run(rule: Rule, learner: Learner, batches: Batch, seed: int = 1) -> tuple[Learner, dict[str, Tensor]]:
+    torch.manual_seed(seed)
+    return eager(rule.step)(learner, batches)
+
+
+def assert_same(a: Learner, b: Learner) -> None:
+    for mine, theirs in zip(leaves([a.net.tensors, a.state]), leaves([b.net.tensors, b.state]), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def assert_near(here: Net, there: Net, start: Net, tolerance: float) -> None:
+    """Apart by at most `tolerance` of the distance moved."""
+    moved = sum(float((b - a).square().sum()) for a, b in zip(leaves(start.params), leaves(clone(there.params)), strict=True)) ** 0.5
+    apart = sum(float((b - a).square().sum()) for a, b in zip(leaves(clone(here.params)), leaves(clone(there.params)), strict=True)) ** 0.5
+    assert moved > 0
+    assert apart <= tolerance * moved
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_it_learns_something_and_reports_a_finite_loss(name):
+    rule, learner, batches = learner_and_batches(name)
+    before = clone(learner.net.params)
+    after, report = run(rule, learner, batches)
+    assert report["loss"].shape == (STEPS,)
+    assert bool(report["loss"].isfinite().all())
+    assert any(not torch.equal(before[k], p) for k, p in after.net.params.items())
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_same_seed_gives_the_same_weights(name):
+    first, second = (run(*learner_and_batches(name))[0] for _ in range(2))
+    assert_same(first, second)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_it_resumes_bit_for_bit_from_what_a_checkpoint_holds(name, tmp_path):
+    rule, learner, batches = learner_and_batches(name)
+    straight, _ = run(rule, learner, batches)
+
+    rule, learner, batches = learner_and_batches(name)
+    halfway, _ = run(rule, learner, batches.rows(0, 2))
+    random = torch.get_rng_state()
+    rule, fresh, batches = learner_and_batches(name)
+    fresh = through_a_checkpoint(tmp_path, halfway, fresh)
+    torch.set_rng_state(random)
+    resumed, _ = eager(rule.step)(fresh, batches.rows(2, STEPS))
+    assert_same(straight, resumed)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_member_of_a_stack_learns_what_it_would_alone(name):
+    """Members draw different random numbers, so rules that draw are compared on a stack of one, which draws what it would alone."""
+    rule, _, batches = learner_and_batches(name)
+    draws = registry.rules.find(name).traits["target"] == "none" or not registry.rules.find(name).traits.get("nets")
+    alone = [learner_and_batches(name, seed) for seed in ((0,) if draws else (0, 1, 2))]
+    starts = [a[1].net.clone() for a in alone]
+    stack = Net.stack(starts)
+    together = Together(lambda numbers: rule, [{}] * len(alone), shared=True)
+    state = together.init(stack)
+    torch.manual_seed(1)
+    for i in range(STEPS):
+        stack, state, report = together.step(stack, state, batches[i])
+    assert report["loss"].shape == (len(alone),)
+    for i, (own_rule, own_learner, _) in enumerate(alone):
+        after, _ = run(own_rule, own_learner, batches)
+        assert_near(stack.member(i), after.net, starts[i], rule.tolerance)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_fused_steps_agree_with_eager_ones(name):
+    """Captured and functionalised as one program; code generation itself is tried on one rule below and on all when slow."""
+    _fused_agrees(name, "aot_eager")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RULES)
+def test_compiled_steps_agree_with_eager_ones(name):
+    _fused_agrees(name, "inductor")
+
+
+def _fused_agrees(name: str, backend: str) -> None:
+    rule, learner, batches = learner_and_batches(name)
+    start = learner.net.clone()
+    torch.manual_seed(1)
+    together, report = fused(rule.step, learner.net, STEPS, backend)(learner, batches)
+    own_rule, own_learner, _ = learner_and_batches(name)
+    after, expected = run(own_rule, own_learner, batches)
+    torch.testing.assert_close(report["loss"], expected["loss"], rtol=1e-3, atol=1e-4)
+    assert_near(together.net, after.net, start, rule.tolerance)

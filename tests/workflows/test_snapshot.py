@@ -1,0 +1,245 @@
+"""Snapshots of a run and their committee: what they are, that they outlive an interruption, what is refused; seeds on one division."""
+
+import dataclasses
+import inspect
+import json
+import shutil
+
+import pytest
+import torch
+
+import chainrule as cr
+from chainrule.cli.main import run_command, train
+from chainrule.core.errors import CorruptFile, InputError, Interrupted
+from chainrule.core.events import Evaluated, Saved
+from chainrule.engine import checkpoint
+from chainrule.engine.stop import Stop
+from chainrule.job.build import build
+from chainrule.job.options import Options
+from chainrule.workflows import train as training
+
+CYCLES, EPOCHS = 4, 8
+OPTIONS = {"net": "mlp:hidden=6", "optimizer": "sgd:rate=0.3,momentum=0.9", "batch": 8, "epochs": EPOCHS, "plan": "eager",
+           "split": "train=.5,valid=.25,test=.25", "progress": False}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+def blobs():
+    """64 training rows of 128: eight batches an epoch, so that all shares of the run are exact in binary."""
+    torch.manual_seed(0)
+    y = torch.arange(128) % 4
+    return torch.randn(128, 3) + torch.eye(4)[y][:, :3] * 1.5, [f"kind {k}" for k in y.tolist()]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    torch.set_num_threads(1)
+    return cr.train(blobs(), snapshots=CYCLES, **OPTIONS, out=tmp_path_factory.mktemp("runs") / "run")
+
+
+def tensors(folder, number):
+    return checkpoint.read(folder / f"snapshot-{number}.safetensors")[0]
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(t, b[name]) for name, t in a.items())
+
+
+def test_they_are_the_weights_of_a_run_with_restarts_at_its_cycles_ends(run):
+    """Second derivation, bit for bit: the schedule cosine-restarts, and the module looked at from outside after every other epoch."""
+    module = torch.nn.Sequential(torch.nn.Linear(3, 6), torch.nn.ReLU(), torch.nn.Linear(6, 4))
+    start = build(cr.load(blobs()), Options(**{k: v for k, v in OPTIONS.items() if k != "progress"})).net
+    module.load_state_dict(dict(zip(module.state_dict(), start.tensors.values(), strict=True)))
+    plain = {k: v for k, v in OPTIONS.items() if k not in ("net", "progress")}
+    told = cr.events(blobs(), net=module, schedule=f"cosine-restarts:cycles={CYCLES}", **plain)
+    seen = [[t.clone() for t in module.state_dict().values()] for event in told if isinstance(event, Evaluated)]
+    assert len(seen) == EPOCHS
+    for number in range(1, CYCLES + 1):
+        found = checkpoint.unpack({f"w/{k}": t for k, t in tensors(run.path, number).items()}, start.tensors, "w")
+        assert all(torch.equal(a, b) for a, b in zip(found.values(), seen[number * EPOCHS // CYCLES - 1], strict=True))
+
+
+def test_the_first_is_where_a_run_of_one_cycle_ends(run, tmp_path):
+    short = cr.train(blobs(), **{**OPTIONS, "epochs": EPOCHS // CYCLES}, schedule="cosine", out=tmp_path / "short")
+    last = checkpoint.read(short.path / "last.safetensors")[0]
+    assert same(tensors(run.path, 1), {k.removeprefix("run/net/"): t for k, t in last.items() if k.startswith("run/net/")})
+
+
+def test_a_snapshot_answers_as_a_run_with_its_weights(run):
+    assert [one.name for one in run.snapshots] == [f"run snapshot {k}" for k in range(1, CYCLES + 1)]
+    for number, one in enumerate(run.snapshots, 1):
+        assert same(dict(one.net.state_dict()), tensors(run.path, number))
+        assert one.valid.n == 32
+    assert not same(dict(run.snapshots[0].net.state_dict()), dict(run.snapshots[1].net.state_dict()))
+    with pytest.raises(InputError, match="chainrule committee"):
+        run.snapshots[0].test()
+    assert not (run.path / "test.json").exists()
+
+
+@pytest.mark.parametrize("by", ["mean", "product"])
+def test_their_committee_is_their_mean_by_hand(run, tmp_path, by):
+    made = cr.committee(run, by=by, out=tmp_path / "c")
+    part = run.job.data.valid
+    x = run.job.data.ready(part.x)
+    said = torch.stack([torch.func.functional_call(run.net, tensors(run.path, k), (x,)).detach().double().softmax(1)
+                        for k in range(1, CYCLES + 1)])
+    by_hand = said.mean(0) if by == "mean" else said.prod(0) ** (1 / CYCLES)
+    by_hand = by_hand / by_hand.sum(1, keepdim=True)
+    for committee in (made, cr.Committee(tmp_path / "c", data=blobs())):
+        torch.testing.assert_close(committee.job.predictions(part).double(), by_hand, rtol=1e-5, atol=1e-6)
+        assert len(committee) == CYCLES
+    assert made.record["net"] == f"{by} of {CYCLES} snapshots"
+    assert made.summary()["members"] == [str(run.path / f"snapshot-{k}.safetensors") for k in range(1, CYCLES + 1)]
+
+
+class After(Stop):
+    """Asks to stop once so many epochs have been seen."""
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.left = epochs
+
+    def __call__(self, event):
+        self.left -= isinstance(event, Evaluated)
+        if self.left == 0:
+            self.request("SIGINT")
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 5])
+def test_an_interrupted_run_goes_on_to_the_same_snapshots(run, tmp_path, epochs):
+    stop = After(epochs)
+    with pytest.raises(Interrupted):
+        cr.train(blobs(), snapshots=CYCLES, **OPTIONS, save_every=0.0, out=tmp_path / "half", stop=stop, sinks=[stop])
+    half = cr.Run(tmp_path / "half", data=blobs())
+    assert len(half.snapshots) == epochs // 2
+    with pytest.raises(InputError, match=f"{epochs // 2} of its 4 snapshots.*chainrule resume"):
+        cr.committee(half, out=tmp_path / "c")
+    cr.resume(half, progress=False)
+    assert all(same(tensors(run.path, k), tensors(tmp_path / "half", k)) for k in range(1, CYCLES + 1))
+
+
+def test_every_checkpoint_of_a_killed_run_leads_to_the_same_snapshots(run, tmp_path):
+    kept = []
+
+    def keep(event):
+        if isinstance(event, Saved):
+            kept.append(tmp_path / f"at{len(kept)}")
+            shutil.copytree(tmp_path / "whole", kept[-1])
+
+    cr.train(blobs(), snapshots=CYCLES, **OPTIONS, save_every=0.0, out=tmp_path / "whole", sinks=[keep])
+    for folder in kept[:: len(kept) // 4]:
+        cr.resume(cr.Run(folder, data=blobs()), progress=False)
+        assert all(same(tensors(run.path, k), tensors(folder, k)) for k in range(1, CYCLES + 1))
+
+
+def test_repeating_looks_at_the_snapshots_too(run, tmp_path):
+    assert cr.repeat(cr.Run(run.path, data=blobs()), progress=False) == (True, 0.0)
+    shutil.copytree(run.path, tmp_path / "other")
+    found, payload = checkpoint.read(tmp_path / "other" / "snapshot-2.safetensors")
+    name = next(iter(found))
+    checkpoint.write(tmp_path / "other" / "snapshot-2.safetensors", {**found, name: found[name] + 0.5}, payload)
+    same_, difference = cr.repeat(cr.Run(tmp_path / "other", data=blobs()), progress=False)
+    assert (same_, difference) == (False, pytest.approx(0.5))
+
+
+def test_a_snapshot_of_another_run_or_a_broken_one_is_refused(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "other")
+    path = tmp_path / "other" / "snapshot-2.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+    with pytest.raises(CorruptFile, match=r"snapshot-2\.safetensors"):
+        _ = cr.committee(cr.Run(tmp_path / "other", data=blobs()), out=tmp_path / "c").valid
+    found, payload = checkpoint.read(run.path / "snapshot-2.safetensors")
+    checkpoint.write(path, found, {**payload, "run": "another"})
+    with pytest.raises(CorruptFile, match="another"):
+        _ = cr.Run(tmp_path / "other", data=blobs()).snapshots[1].net
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"snapshots": 1}, "at least 2 cycles; got 1"), ({"snapshots": 3, "seconds": 1.0}, "--seconds does not keep to"),
+    ({"snapshots": 3, "patience": 2}, "--patience does not keep to"), ({"snapshots": 3, "stages": "layers"}, "--stages does not keep to"),
+    ({"snapshots": 9, "epochs": None, "steps": 5}, "needs a step for each; got --steps 5"),
+    ({"snapshots": 9, "epochs": 1}, "1 epochs have 8"),
+    ({"snapshots": 3, "schedule": "cosine-restarts"}, "has cycles of its own"),
+    ({"snapshots": 2, "rule": "averaged", "net": "softmax", "optimizer": None}, "follows no schedule"),
+    ({"split_seed": -1}, "--split-seed must be"),
+])
+def test_what_has_no_snapshots_is_refused_in_one_sentence(tmp_path, options, words):
+    with pytest.raises(InputError, match=words):
+        cr.train(blobs(), **{**OPTIONS, **options}, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_without_snapshots_is_no_committee(tmp_path):
+    run = cr.train(blobs(), **{**OPTIONS, "epochs": 1}, out=tmp_path / "run")
+    with pytest.raises(InputError, match="--snapshots 5"):
+        cr.committee(run, out=tmp_path / "c")
+    with pytest.raises(InputError, match="kept no snapshots"):
+        _ = run.snapshots
+
+
+def test_left_open_the_schedule_is_cosine_and_nothing_ends_a_cycle_early():
+    job = build(cr.load("iris"), Options(snapshots=5))
+    assert job.options.schedule == "cosine"
+    assert job.options.patience is None
+    assert job.options.epochs >= 5
+    assert any("begun anew for each snapshot" in sentence for sentence in job.said)
+    assert build(cr.load("iris"), Options(snapshots=5, schedule="linear:final=0.1")).options.schedule == "linear:final=0.1"
+
+
+def test_a_schedule_runs_over_the_steps_that_there_are():
+    """Whichever of epochs and steps ends a run, the schedule ends with it."""
+    given = {"net": "linear", "rule": "backprop", "batch": 10, "schedule": "linear", "split": "train=.8,valid=.2"}
+    assert build(cr.load("iris"), Options(**given, epochs=2, steps=1000)).rule.steps == 24
+    assert build(cr.load("iris"), Options(**given, epochs=2, steps=7)).rule.steps == 7
+    assert build(cr.load("iris"), Options(**given, epochs=2)).rule.steps == 24
+
+
+def test_the_command_line_passes_every_option_on(monkeypatch):
+    """What `chainrule train` takes is what `api.train` is given, for every option there is."""
+    given = {}
+
+    def stand_in(data, **options):
+        given.update(options)
+        raise InputError("enough")
+
+    monkeypatch.setattr(training, "train", stand_in)
+    fields = [field.name for field in dataclasses.fields(Options)]
+    assert set(fields) <= set(inspect.signature(train).parameters)
+    for field in dataclasses.fields(Options):
+        value = {"float": "2.5", "int": "3"}.get(field.type.split(" ")[0], "word")
+        given.clear()
+        assert run_command(["train", "digits", f"--{field.name.replace('_', '-')}", value]) == 2
+        assert str(given[field.name]) == value
+
+
+def test_the_commands(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    given = ["train", "iris", "--net", "mlp:hidden=4", "--snapshots", "3", "--steps", "20", "--plan", "eager", "--out", "r"]
+    assert run_command(given) == 0
+    assert run_command(["committee", "r", "--out", "c", "--json"]) == 0
+    out = capsys.readouterr().out
+    assert "c: mean of 3 snapshots, on validation" in out
+    assert json.loads(out.splitlines()[-1])["members"] == [f"r/snapshot-{k}.safetensors" for k in (1, 2, 3)]
+    assert run_command(["repeat", "c"]) == 0
+    assert "The same weights, bit for bit." in capsys.readouterr().out
+    assert run_command(["committee", "r/snapshot-1.safetensors", "--out", "d"]) == 2
+
+
+def test_seeds_on_one_division_are_a_committee(tmp_path):
+    """With `split_seed` nets of several seeds learn from the same rows; without, their seeds divide them."""
+    options = {**OPTIONS, "epochs": 2}
+    sweep = cr.sweep(blobs(), over={"seed": (0, 1, 2)}, split_seed=5, **options, out=tmp_path / "s")
+    rows = [one.job.data.valid.rows for one in sweep]
+    assert all(torch.equal(rows[0], other) for other in rows[1:])
+    assert torch.equal(rows[0], build(cr.load(blobs()), Options(seed=5, split=OPTIONS["split"])).data.valid.rows)
+    assert not same(dict(sweep.runs[0].net.state_dict()), dict(sweep.runs[1].net.state_dict()))
+    made = cr.committee(sweep, out=tmp_path / "c")
+    part = made.job.data.valid
+    torch.testing.assert_close(made.job.predictions(part), torch.stack([one.job.predictions(part) for one in sweep]).mean(0))
+    with pytest.raises(InputError, match="--split-seed 0"):
+        cr.committee(cr.sweep(blobs(), over={"seed": (0, 1)}, **options, out=tmp_path / "t"), out=tmp_path / "d")
