@@ -20,7 +20,7 @@ from chainrule import __version__
 from chainrule.core.errors import InputError
 from chainrule.engine.plans.cache import processor
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]  # of the checkout
 RESULTS = ROOT / "docs" / "results.md"
 FEWEST_REPEATS = 5
 INSTRUCTIONS = {"avx2": "AVX2", "fma": "FMA", "avx512f": "AVX-512", "avx512_bf16": "AVX-512-BF16", "amx_bf16": "AMX-BF16", "asimd": "NEON"}

@@ -71,3 +71,8 @@ def test_activations_are_counted_once_each():
     """By hand: 5 x 4 inputs, 5 x 3 sums, 5 x 3 rectified; what works in place or is a view adds nothing. Four bytes each."""
     net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.ReLU(inplace=True))
     assert activations(net, torch.rand(5, 4)) == 4 * (5 * 4 + 5 * 3 + 5 * 3)
+
+
+def test_results_are_kept_in_the_checkout():
+    assert harness.RESULTS.is_file()
+    assert (harness.ROOT / "pyproject.toml").is_file()

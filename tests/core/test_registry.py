@@ -107,3 +107,11 @@ def test_the_house_has_names_of_every_kind_each_with_a_line_about_it():
         for entry in entries:
             assert entry.summary.endswith("."), f"{kind.noun} {entry.name} has no sentence about it"
             assert entry.source, f"{kind.noun} {entry.name} has no source"
+
+
+@pytest.mark.parametrize("kind", [name for name, value in vars(registry).items() if isinstance(value, Registry)])
+def test_names_are_sought_in_the_package_that_registers_them(kind):
+    """Else a list is empty in a process that happens to have imported nothing of that package."""
+    own = getattr(registry, kind)
+    assert own.entries()
+    assert {entry.name for entry in own.entries() if not entry.make.__module__.startswith(own.package + ".")} == set()
