@@ -101,7 +101,7 @@ def render(facts: Facts) -> str:
     """The page as text. Whatever comes from data or files is escaped."""
     from jinja2 import Environment, StrictUndefined
 
-    source = resources.files("chainrule.sinks").joinpath("report.html.j2").read_text(encoding="utf-8")
+    source = resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"value": value, "words": words, "duration": duration, "sentence": sentence, "shape": _shape, "start": start}
     return environment.from_string(source).render(
