@@ -32,7 +32,7 @@ class Worker:
         self.name = name
         self.heard = b""
         self.stderr = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process is; `close` closes both
-        command = [sys.executable, "-m", "bench.worker", name, work, variant, "quick" if quick else "full"]
+        command = [sys.executable, "-m", "chainrule.bench.worker", name, work, variant, "quick" if quick else "full"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr, cwd=home,
                                         env=environment(name, home, cuda))
 

@@ -1,9 +1,10 @@
-"""What a rule minimises, in the parts that curvature needs apart: the net's outputs, and a convex loss of them."""
+"""What a rule lowers: named costs of a net on a batch; for curvature, the net's outputs apart from a convex loss of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,20 +18,82 @@ from chainrule.core.rule import Reads, Report, Target
 from chainrule.core.tree import Tree, value_and_grad
 
 
+class Criterion(Protocol):
+    """The named costs of a net on a batch, each of samples (n,) or of steps (n, t); what is lowered is the sum of their means.
+
+    Several losses, auxiliary outputs, costs of the inputs (reconstruction) and stochastic ones (variational) are criteria like any other.
+    """
+
+    def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]: ...
+
+
+@runtime_checkable
+class OfOutputs(Protocol):
+    """A criterion that is one loss of the net's outputs, so that the two can be had apart, as curvature and carried state need them."""
+
+    @property
+    def loss(self) -> Loss: ...
+
+    def costs(self, outputs: Tensor, batch: Batch) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """The loss between a net's outputs (n, ...) and the batch's targets, of each sample (n,)."""
+
+    loss: Loss
+
+    def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": self.costs(net(batch.x), batch)}
+
+    def costs(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The loss (n,) of outputs (n, ...)."""
+        return self.loss.each(outputs, batch.y)
+
+
+@dataclass(frozen=True)
+class Stepwise:
+    """The loss between outputs (n, t, k) and targets (n, t) or (n, t, k), of each step (n, t)."""
+
+    loss: Loss
+
+    def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": self.costs(net(batch.x), batch)}
+
+    def costs(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The loss (n, t) of outputs (n, t, k)."""
+        return self.loss.each(outputs.flatten(0, 1), batch.y.flatten(0, 1)).unflatten(0, outputs.shape[:2])
+
+
+def mean_costs(costs: dict[str, Tensor], batch: Batch) -> tuple[Tensor, Report]:
+    """The sum of the mean costs, a scalar, and what a rule reports: it as `loss`, and each cost's mean by name where there are several."""
+    means = {name: batch.mean(cost) for name, cost in costs.items()}
+    total = torch.stack(list(means.values())).sum() if len(means) > 1 else next(iter(means.values()))
+    return total, {"loss": total, **(means if len(means) > 1 else {})}
+
+
 class Objective:
-    """The mean over a batch of `loss` between outputs and targets, plus l1 |w| + l2 w^2 / 2 for every weight, biases excepted.
+    """The mean over a batch of a criterion's costs, plus l1 |w| + l2 w^2 / 2 for every weight, biases excepted.
 
     Raises InputError for penalties below 0.
     """
 
-    def __init__(self, loss: Loss, *, l1: float = 0.0, l2: float = 0.0):
+    def __init__(self, criterion: Criterion, *, l1: float = 0.0, l2: float = 0.0):
         if l1 < 0 or l2 < 0:
             raise InputError(f"An objective expects the penalties l1 and l2 to be at least 0; got l1={l1}, l2={l2}.")
-        self.loss, self.l1, self.l2 = loss, l1, l2
+        self.criterion, self.l1, self.l2 = criterion, l1, l2
 
-    def of_outputs(self, outputs: Tensor, batch: Batch) -> Tensor:
+    @property
+    def of_outputs(self) -> OfOutputs:
+        """The criterion with its loss apart from the net's outputs. Raises InputError where they are not to be had apart."""
+        if not isinstance(self.criterion, OfOutputs):
+            raise InputError("This solver needs one loss of the net's outputs; this task has several costs. Use --optimizer adam, sgd or "
+                             "lbfgs.")
+        return self.criterion
+
+    def loss_of(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The mean loss, a scalar, of outputs (n, ...) for a batch; without the penalties."""
-        return batch.mean(self.loss.each(outputs, batch.y))  # type: ignore[arg-type]
+        return batch.mean(self.of_outputs.costs(outputs, batch))
 
     def penalty(self, params: dict[str, Tensor]) -> Tensor:
         """What the weights cost, a scalar."""
@@ -38,7 +101,7 @@ class Objective:
 
     def value(self, net: Net, batch: Batch) -> Tensor:
         """Loss and penalties, a scalar that is differentiable in the net's parameters."""
-        value = self.of_outputs(net(batch.x), batch)
+        value, _ = mean_costs(self.criterion(net, batch), batch)
         return value + self.penalty(net.params) if self.l1 or self.l2 else value
 
     def slope(self, net: Net, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

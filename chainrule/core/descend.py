@@ -104,7 +104,7 @@ class Prepared:
         return self.rule.init(net)
 
     def step(self, net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
-        return self.rule.step(net, state, Batch(self.alter(batch.x), batch.y, batch.weight))
+        return self.rule.step(net, state, batch.with_inputs(self.alter(batch.x)))
 
 
 def prepared(rule: Rule, *alters: Alter | None) -> Rule:
@@ -121,7 +121,7 @@ def _directed(rule: Descend, alter: Alter) -> Descend:
     """A Descend stays one, so that its batches can still be split."""
 
     def direction(net: Net, batch: Batch) -> tuple[dict[str, Tensor], Report]:
-        return rule.direction(net, Batch(alter(batch.x), batch.y, batch.weight))
+        return rule.direction(net, batch.with_inputs(alter(batch.x)))
 
     return Descend(direction, rule.optimizer, schedule=rule.schedule, steps=rule.steps, reads=rule.reads, target=rule.target,
                    tolerance=rule.tolerance, additive=rule.additive, constraint=rule.constraint, penalty=rule.penalty)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
+from chainrule.core.criterion import Supervised
 from chainrule.core.errors import InputError
 from chainrule.core.loss import custom
 from chainrule.core.net import Net
@@ -91,7 +92,8 @@ def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chose
     if steps < cycles:
         raise InputError(f"--snapshots {cycles} needs at least a step for each; {choice.options.epochs} epochs have {steps}. Give more "
                          "--epochs, or a smaller --batch.")
-    rule = make_rule(rule_chosen, the_loss, choice.optimizer, choice.schedule, steps, choice.constraint, cycles)
+    criterion = None if the_loss is None else Supervised(the_loss)
+    rule = make_rule(rule_chosen, criterion, choice.optimizer, choice.schedule, steps, choice.constraint, cycles)
     name = str(choice.net) if choice.net else type(module).__name__
     wanted = inspect.signature(rule_chosen.entry.make).parameters
     spread = the_loss is not None and the_loss.one_hot and kind == "class" and "loss" in wanted

@@ -101,7 +101,7 @@ class UnderHead:
         with torch.no_grad():
             x = self.seen(self.fixed, net, state)(batch.x)
         seen = self.seen(self.learned, net, state)
-        after, inner, report = self.rule.step(seen, state["rule"], Batch(x, batch.y, batch.weight))
+        after, inner, report = self.rule.step(seen, state["rule"], batch.with_inputs(x))
         if after is not seen:
             seen.load(after)
         return net, {**state, "rule": inner}, report

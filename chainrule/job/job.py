@@ -12,7 +12,7 @@ from torch import Tensor
 
 import chainrule
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import Solve
+from chainrule.core.criterion import Criterion, Solve, Supervised
 from chainrule.core.descend import Alter, prepared
 from chainrule.core.events import Event
 from chainrule.core.loss import Loss
@@ -89,12 +89,17 @@ class Job:
                          Budget(options.epochs, options.steps, options.seconds), self.anew, self.reading,
                          lambda net, learner: replace(self, net=net).validate(learner))
 
+    @property
+    def criterion(self) -> Criterion | None:
+        """What is lowered; None for rules that read no targets."""
+        return None if self.loss is None else Supervised(self.loss)
+
     def anew(self, budget: Budget) -> Rule:
         """Its rule made anew for a budget of its own, over which a schedule runs."""
         options = replace(self.options, epochs=budget.epochs, steps=budget.steps)
         schedule = schedules.choose(options.schedule) if options.schedule else None
         constraint = constraints.choose(options.constraint) if options.constraint else None
-        return make_rule(rules.choose(self.rule_name), self.loss, optimizers.choose(str(options.optimizer)), schedule,
+        return make_rule(rules.choose(self.rule_name), self.criterion, optimizers.choose(str(options.optimizer)), schedule,
                          steps_in(options, len(self.data.train)), constraint)
 
     def kind(self) -> tuple[tuple[Any, ...], dict[str, float]]:
@@ -123,7 +128,7 @@ class Job:
                 own = {name.removeprefix(owner): value for name, value in numbers.items() if name.startswith(owner)}
                 return replace(chosen, options={**chosen.options, **own})
 
-            remade = make_rule(at(rule, "rule."), self.loss, at(optimizer, "optimizer."), schedule, steps, constraint,
+            remade = make_rule(at(rule, "rule."), self.criterion, at(optimizer, "optimizer."), schedule, steps, constraint,
                                self.options.snapshots or 1)
             return self.reading(remade)
 

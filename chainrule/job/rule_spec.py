@@ -6,16 +6,15 @@ import inspect
 from functools import partial
 from typing import Any
 
-from chainrule.core.criterion import Solve, Solver
+from chainrule.core.criterion import Criterion, OfOutputs, Solve, Solver
 from chainrule.core.descend import Descend, restarted
 from chainrule.core.errors import InputError
-from chainrule.core.loss import Loss
 from chainrule.core.registry import Chosen, rules
 from chainrule.core.rule import Rule
 from chainrule.job.options import Options
 
 
-def make_rule(chosen: Chosen, loss: Loss | None, optimizer: Chosen, schedule: Chosen | None, steps: int,
+def make_rule(chosen: Chosen, criterion: Criterion | None, optimizer: Chosen, schedule: Chosen | None, steps: int,
               constraint: Chosen | None = None, cycles: int = 1) -> Rule:
     """A rule from its name: a direction or an objective joined with an optimizer, or a whole rule given what its signature names.
 
@@ -26,7 +25,8 @@ def make_rule(chosen: Chosen, loss: Loss | None, optimizer: Chosen, schedule: Ch
     made = chosen.entry.make
     follower = optimizer.make()
     rate = schedule.make() if schedule else None
-    supplied: dict[str, Any] = {"loss": loss, "optimizer": follower, "steps_total": steps,
+    loss = criterion.loss if isinstance(criterion, OfOutputs) else None
+    supplied: dict[str, Any] = {"criterion": criterion, "loss": loss, "optimizer": follower, "steps_total": steps,
                                 "schedule": restarted(rate, cycles) if rate and cycles > 1 else rate}
     wanted = inspect.signature(made).parameters
     offers = chosen.entry.traits.get("objective")
@@ -38,7 +38,7 @@ def make_rule(chosen: Chosen, loss: Loss | None, optimizer: Chosen, schedule: Ch
                              f"direction. Use --rule {able}, or --optimizer sgd.")
         if constraint is not None:
             raise InputError(f"{optimizer.entry.name} chooses its own steps and cannot keep to {constraint}. Use --optimizer sgd or adam.")
-        return Solve(offers(loss, **chosen.options), follower, schedule=supplied["schedule"], steps=steps,
+        return Solve(offers(criterion, **chosen.options), follower, schedule=supplied["schedule"], steps=steps,
                      reads=optimizer.entry.traits.get("reads", "batch"), tolerance=chosen.entry.traits["tolerance"])
     if constraint is not None and chosen.entry.traits["whole"]:
         raise InputError(f"{chosen.entry.name} moves the weights by itself and takes no --constraint. Leave it out, or use --rule "
@@ -48,7 +48,7 @@ def make_rule(chosen: Chosen, loss: Loss | None, optimizer: Chosen, schedule: Ch
             raise InputError(f"{chosen.entry.name} follows no schedule that --snapshots could begin anew. Leave it out, or use --rule "
                              "backprop.")
         return chosen.make(**{k: v for k, v in supplied.items() if k in wanted})
-    direction = partial(made, **({"loss": loss} if "loss" in wanted else {}), **chosen.options)
+    direction = partial(made, **{name: supplied[name] for name in ("criterion", "loss") if name in wanted}, **chosen.options)
     traits = chosen.entry.traits
     additive = "additive" in traits and all(chosen.options.get(option) is None for option in traits["additive"])
     penalty = traits["penalty"](**chosen.options) if "penalty" in traits and optimizer.entry.traits.get("compares") else None

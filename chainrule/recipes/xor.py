@@ -10,6 +10,7 @@ from torch import Tensor
 
 from chainrule.audit.separability import separable
 from chainrule.core.batch import Batch
+from chainrule.core.criterion import Supervised
 from chainrule.core.net import Net
 from chainrule.core.registry import inits, losses, nets, optimizers, recipes, rules
 from chainrule.job.rule_spec import make_rule
@@ -58,7 +59,7 @@ def epochs(net: str, rule: str, loss: str, optimizer: str, batch: int, seed: int
     module = chosen.make((2,), 1)
     initialise(module, inits.choose("normal:1"))
     own = Net.of(module)
-    made = make_rule(rules.choose(rule), losses.choose(loss).make(), optimizers.choose(optimizer), None, 1)
+    made = make_rule(rules.choose(rule), Supervised(losses.choose(loss).make()), optimizers.choose(optimizer), None, 1)
     state = made.init(own)
     for epoch in range(1, most + 1):
         for picked in torch.randperm(4, generator=generator).split(batch):

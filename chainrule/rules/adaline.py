@@ -22,7 +22,7 @@ def adaline(net: Net, batch: Batch, *, normalised: bool = False) -> tuple[dict[s
     Raises InputError where the net has more than one layer.
     """
     names = only_layer(net, "adaline")
-    x, y = batch  # (n, ...), (n,) or (n, outputs)
+    x, y = batch.x, batch.y  # (n, ...), (n,) or (n, outputs)
     x = seen(net, x)  # (n, d)
     outputs = scored(net, names, x)  # (n, outputs)
     error = outputs - wanted(y, outputs)  # (n, outputs)
@@ -30,7 +30,6 @@ def adaline(net: Net, batch: Batch, *, normalised: bool = False) -> tuple[dict[s
     if normalised:
         length = x.square().sum(1, keepdim=True) + (names[1] is not None)  # (n, 1)
         error = error / length.clamp(min=torch.finfo(x.dtype).tiny)
-    if batch.weight is not None:
-        error = error * batch.weight[:, None]
+    error = batch.weighted(error)
     uphill = error / len(x)  # (n, outputs)
     return tree(names, uphill.T @ x, uphill.sum(0)), report

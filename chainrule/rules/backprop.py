@@ -8,20 +8,19 @@ import torch
 from torch import Tensor
 
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import Objective, cost_of
+from chainrule.core.criterion import Criterion, Objective, cost_of, mean_costs
 from chainrule.core.descend import Penalty
 from chainrule.core.errors import InputError
-from chainrule.core.loss import Loss
 from chainrule.core.net import Net
 from chainrule.core.rule import Report, rule
 from chainrule.core.tree import norm, scale, value_and_grad
 
 
-def objective(loss: Loss, *, l1: float = 0.0, l2: float = 0.0, clip: float | None = None) -> Objective:
+def objective(criterion: Criterion, *, l1: float = 0.0, l2: float = 0.0, clip: float | None = None) -> Objective:
     """What back-propagation takes the gradient of. Raises InputError for a clip, which means nothing to a solver."""
     if clip is not None:
         raise InputError("An optimizer that solves for its steps does not follow a clipped gradient. Leave out backprop:clip.")
-    return Objective(loss, l1=l1, l2=l2)
+    return Objective(criterion, l1=l1, l2=l2)
 
 
 def penalty(*, l1: float = 0.0, l2: float = 0.0, clip: float | None = None) -> Penalty | None:
@@ -31,23 +30,24 @@ def penalty(*, l1: float = 0.0, l2: float = 0.0, clip: float | None = None) -> P
 
 @rule(source="Rumelhart, Hinton & Williams (1986), https://doi.org/10.1038/323533a0", additive=("clip",), objective=objective,
       penalty=penalty)
-def backprop(net: Net, batch: Batch, *, loss: Loss, l1: float = 0.0, l2: float = 0.0,
+def backprop(net: Net, batch: Batch, *, criterion: Criterion, l1: float = 0.0, l2: float = 0.0,
              clip: float | None = None) -> tuple[dict[str, Tensor], Report]:
-    """The gradient of the mean loss, with penalties on the weights and a limit to its length where asked.
+    """The gradient of the sum of the mean costs, with penalties on the weights and a limit to its length where asked.
 
-    `l1` |w| + `l2` w^2 / 2 is added for every weight, biases excepted; the report has the loss without it. A gradient longer than
+    `l1` |w| + `l2` w^2 / 2 is added for every weight, biases excepted; the report has the costs without it. A gradient longer than
     `clip`, over all parameters together, is shortened to it: Pascanu, Mikolov & Bengio (2012), https://arxiv.org/abs/1211.5063.
     """
 
-    def objective(net: Net, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        return batch.mean(loss.each(net(batch.x), batch.y)), {}  # type: ignore[arg-type]
+    def objective(net: Net, batch: Batch) -> tuple[Tensor, Report]:
+        total, report = mean_costs(criterion(net, batch), batch)
+        return total, {name: cost.detach() for name, cost in report.items()}
 
-    value, _, slope = value_and_grad(objective, net, batch)
+    _, report, slope = value_and_grad(objective, net, batch)
     if _asked(l1, l2):
         slope = _penalised(slope, net.params, l1, l2)
     if clip is not None:
         slope = _clipped(slope, clip)
-    return slope, {"loss": value}
+    return slope, report
 
 
 def _asked(*penalties: float) -> bool:

@@ -81,7 +81,7 @@ class Divergence:
     def step(self, net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
         v = batch.x                                                      # (n, visible)
         p = net.call("hidden", v)                                        # (n, hidden)
-        share = (torch.ones_like(v[:, 0]) if batch.weight is None else batch.weight) / len(v)
+        share = batch.shares()
         rebuilt = net.call("visible", net.call("draw_hidden", p))                    # (n, visible)
         if self.persistent:
             model = gibbs(net, state["chains"], self.steps)              # (chains, visible)

@@ -55,8 +55,7 @@ class Expectation:
             state["seeded"].fill_(True)
         joint = net(x)                                                        # (n, components)
         share = joint.softmax(1)                                              # (n, components)
-        if batch.weight is not None:
-            share = share * batch.weight[:, None]
+        share = batch.weighted(share)
         for name, fitted in maximise(x, share, self.floor, full).items():
             net.params[name].copy_(fitted)
         return net, state, {"loss": -batch.mean(joint.logsumexp(1))}

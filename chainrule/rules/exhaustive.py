@@ -55,7 +55,7 @@ class Search:
         places = torch.cat([here[None], places])                                       # (1 + tries, count): what is kept comes first
 
         def height(place: Tensor) -> Tensor:
-            return batch.mean(self.loss.each(net.at(_shaped(place, params))(batch.x), batch.y))  # type: ignore[arg-type]
+            return batch.mean(self.loss.each(net.at(_shaped(place, params))(batch.x), batch.y))
 
         heights = torch.vmap(height, randomness="same")(places)                        # (1 + tries,)
         heights = torch.where(heights.isfinite(), heights, float("inf"))

@@ -54,12 +54,12 @@ class IRLS:
         scores = x @ weight.T                                                          # (n, classes)
         if scores.shape[1] == 1:
             raise InputError("irls needs one output for each class, two at least; this net has one. Give it targets that are classes.")
-        share = (torch.ones_like(x[:, 0]) if batch.weight is None else batch.weight.double()) / len(x)  # (n,)
+        share = batch.with_inputs(x).shares()                                          # (n,)
         penalised = torch.ones_like(weight)
         if names[1] is not None:
             penalised[:, -1] = 0
         penalty = self.ridge / len(x) * penalised                                      # (classes, p)
-        right = (signs(batch.y, scores) + 1) / 2                                       # type: ignore[arg-type]
+        right = (signs(batch.y, scores) + 1) / 2
         newton = _newton(x, scores.softmax(1), right, share, weight, penalty)          # (classes, p)
         change = x @ newton.T                                                          # (n, classes)
 

@@ -42,10 +42,10 @@ class ClosedForm:
         """Write the solution into the net. The report has its loss, and the rank of the inputs, less their mean where there is a bias."""
         weight_name, bias_name = only_layer(net, "closedform")
         weight = net.params[weight_name]  # (outputs, d)
-        x, y = batch
+        x, y = batch.x, batch.y
         x = seen(net, x)  # (n, d)
         y = wanted(y, x.new_empty(len(x), weight.shape[0]))  # (n, outputs)
-        share = (torch.ones_like(x[:, 0]) if batch.weight is None else batch.weight).double()[:, None]  # (n, 1)
+        share = batch.weighted(torch.ones_like(x[:, 0])).double()[:, None]  # (n, 1)
         if bias_name is None:
             x_mean, y_mean = x.new_zeros(x.shape[1]).double(), y.new_zeros(y.shape[1]).double()
         else:

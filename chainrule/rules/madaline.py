@@ -38,7 +38,7 @@ def madaline_i(net: Net, batch: Batch) -> tuple[dict[str, Tensor], Report]:
                          "madaline:output=majority (or and, or), or --rule madaline-ii.")
     [(x, sums)] = net.call("walk", batch.x)                                            # (n, d), (n, outputs * hidden)
     scores = net.call("after", 0, sums)                                                # (n, outputs)
-    wish = signs(batch.y, scores)                                                      # type: ignore[arg-type]
+    wish = signs(batch.y, scores)
     groups = sums.unflatten(1, (module.outputs, -1))                                   # (n, outputs, hidden)
     says = torch.where(groups >= 0, 1.0, -1.0)                                         # (n, outputs, hidden)
     positive = (says > 0).sum(2)                                                       # (n, outputs)
@@ -72,7 +72,7 @@ def madaline_ii(net: Net, batch: Batch, *, flips: int = 2) -> tuple[dict[str, Te
                          f"{'madaline-iii' if module.smooth else 'madaline-i'}.")
     walked = net.call("walk", batch.x)
     scores = walked[-1][1]                                                             # (n, outputs)
-    wish = signs(batch.y, scores)                                                      # type: ignore[arg-type]
+    wish = signs(batch.y, scores)
     names = list(net.params)
     tree: dict[str, Tensor] = {}
     below = walked[0][1]
@@ -142,11 +142,10 @@ def madaline_iii(net: Net, batch: Batch, *, loss: Loss, disturbance: float = 0.0
         repeated = batch.y.repeat(2 * units, *[1] * (batch.y.dim() - 1))               # type: ignore[union-attr]
         up, down = loss.each(outputs, repeated).unflatten(0, (2, units, -1))           # (units, n) each
         slope = ((up - down) / disturbance).T                                          # (n, units)
-        if batch.weight is not None:
-            slope = slope * batch.weight[:, None]
+        slope = batch.weighted(slope)
         tree[names[2 * layer]] = slope.T @ x / len(x)
         tree[names[2 * layer + 1]] = slope.mean(0)
-    return tree, {"loss": batch.mean(loss.each(net.call("after", len(walked) - 1, walked[-1][1]), batch.y))}  # type: ignore[arg-type]
+    return tree, {"loss": batch.mean(loss.each(net.call("after", len(walked) - 1, walked[-1][1]), batch.y))}
 
 
 def _madaline(net: Net, name: str) -> Any:
@@ -159,8 +158,7 @@ def _madaline(net: Net, name: str) -> Any:
 def _alpha_lms(x: Tensor, error: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     """Uphill for weight and bias: each error (n, units) times its input, over the squared length of that, 1 for the bias included."""
     share = error / (x.square().sum(1, keepdim=True) + 1) / len(x)                     # (n, units)
-    if batch.weight is not None:
-        share = share * batch.weight[:, None]
+    share = batch.weighted(share)
     return share.T @ x, share.sum(0)
 
 

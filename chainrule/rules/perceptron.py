@@ -25,7 +25,7 @@ def perceptron(net: Net, batch: Batch) -> tuple[dict[str, Tensor], Report]:
     turns. A point on the plane counts as wrong, so that a start at zero moves. Raises InputError where net or targets do not fit.
     """
     names = only_layer(net, "perceptron")
-    x, y = batch  # (n, ...), (n,)
+    x, y = batch.x, batch.y  # (n, ...), (n,)
     x = seen(net, x)  # (n, d)
     scores = scored(net, names, x)  # (n, outputs)
     if scores.shape[1] == 1:
@@ -38,7 +38,7 @@ def perceptron(net: Net, batch: Batch) -> tuple[dict[str, Tensor], Report]:
         toward = _one_hot(y, scores) - _one_hot(rival, scores)  # (n, outputs)
     margin = (toward * scores).sum(1)  # (n,)
     wrong = (margin <= 0).to(scores.dtype)  # (n,)
-    counted = wrong if batch.weight is None else wrong * batch.weight  # (n,)
+    counted = batch.weighted(wrong)  # (n,)
     uphill = toward * (counted / -len(x))[:, None]  # (n, outputs)
     report = {"loss": batch.mean((-margin).relu()), "mistakes": wrong.sum()}
     return tree(names, uphill.T @ x, uphill.sum(0)), report

@@ -97,4 +97,4 @@ def _mistakes(net: Net, batch: Batch) -> Tensor:
         own = scores.gather(1, y[:, None])                                                # (n, 1)
         wrong = scores.scatter(1, y[:, None], float("-inf")).amax(1, keepdim=True).ge(own).squeeze(1)
     counted = wrong.to(scores.dtype)
-    return (counted if batch.weight is None else counted * batch.weight).sum()
+    return batch.weighted(counted).sum()

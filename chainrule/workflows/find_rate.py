@@ -159,7 +159,7 @@ def _rising(job: Job, chosen: Chosen, steps: int, lowest: float, highest: float)
 
     schedule = Chosen(Entry("range", range_of_rates, "", "", {}), {})
     constraint = constraints.choose(job.options.constraint) if job.options.constraint else None
-    rule = make_rule(rules.choose(job.rule_name), job.loss, chosen, schedule, steps, constraint)
+    rule = make_rule(rules.choose(job.rule_name), job.criterion, chosen, schedule, steps, constraint)
     if getattr(rule, "schedule", None) is not rising:
         raise InputError(f"{job.rule_name} moves the weights by itself, at no rate that could be found. Use --rule backprop, or another "
                          "rule that gives a direction (chainrule list rules).")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
+from chainrule.core.criterion import Supervised
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.loss import Loss, identity
 from chainrule.core.net import Net
@@ -116,7 +117,7 @@ def _descend(spec: str, ground: Ground, steps: int) -> Descent:
     net = Net.of(Point(ground))
     batch = Batch(torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1, 2, dtype=torch.float64))
     squared = Loss("squared", lambda outputs, y: 0.5 * (outputs - y).square().sum(1), identity, ("real",))
-    rule = make_rule(rules.choose("backprop"), squared, optimizers.choose(spec), None, steps)
+    rule = make_rule(rules.choose("backprop"), Supervised(squared), optimizers.choose(spec), None, steps)
     state = rule.init(net)
     path = [net.params["weight"].detach().clone()]
     for _ in range(steps):

@@ -172,7 +172,7 @@ def test_members_and_rows_are_compared_with_each_other():
 
 
 def test_absent_peers_are_named_in_one_line(scripted, monkeypatch, capsys):
-    monkeypatch.setitem(SIDES, "skorch", Entry("bench.sides.skorched:Skorch", ("not_a_module",)))
+    monkeypatch.setitem(SIDES, "skorch", Entry("chainrule.bench.sides.skorch:Skorch", ("not_a_module",)))
     side_by_side.race_all("mlp-steady", repeats=5, quick=True, only="skorch,torch eager", as_json=False, record=False)
     said = capsys.readouterr().out
     assert "not installed, so not raced: skorch (pip install -r bench/requirements.txt -c constraints.txt)" in said
@@ -201,8 +201,8 @@ def test_the_command_line_names_the_nearest_work():
 
 
 def test_without_another_command_the_works_are_raced():
-    assert command.words([]) == ["beside"]
-    assert command.words(["mlp", "--quick"]) == ["beside", "mlp", "--quick"]
+    assert command.words([]) == ["side-by-side"]
+    assert command.words(["mlp", "--quick"]) == ["side-by-side", "mlp", "--quick"]
     assert command.words(["overhead", "--record"]) == ["overhead", "--record"]
     assert command.words(["--help"]) == ["--help"]
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from chainrule.core import registry
 from chainrule.core.batch import Batch
+from chainrule.core.criterion import Supervised
 from chainrule.core.net import Net
 from chainrule.core.registry import losses
 from chainrule.core.rule import Learner, Rule
@@ -40,7 +41,7 @@ def learner_and_batches(name: str, seed: int = 0) -> tuple[Rule, Learner, Batch]
     module = net.make((FEATURES,), outputs)
     for p in module.parameters():
         torch.nn.init.normal_(p, std=0.3) if p.dim() > 1 else None
-    rule = make_rule(registry.rules.choose(name), losses.choose(loss).make(), registry.optimizers.choose("adam:rate=0.01"),
+    rule = make_rule(registry.rules.choose(name), Supervised(losses.choose(loss).make()), registry.optimizers.choose("adam:rate=0.01"),
                      registry.schedules.choose("cosine"), 100)
     bound = Net.of(module)
     return rule, Learner(bound, clone(rule.init(bound))), Batch(x, y)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from made_members import member, run
 from tiny import dense, running
 
+from chainrule.core.criterion import Supervised
 from chainrule.core.descend import Descend, restarted
 from chainrule.core.events import Saved, Warned
 from chainrule.core.net import Net
@@ -28,7 +29,8 @@ STEPS, CYCLES = 20, 3       # five batches an epoch: cycles end within epochs
 
 
 def rule(steps=STEPS, cycles=CYCLES):
-    return Descend(partial(backprop, loss=cross_entropy()), sgd(rate=0.3, momentum=0.9), schedule=restarted(cosine(), cycles), steps=steps)
+    direction = partial(backprop, criterion=Supervised(cross_entropy()))
+    return Descend(direction, sgd(rate=0.3, momentum=0.9), schedule=restarted(cosine(), cycles), steps=steps)
 
 
 def kept(training):

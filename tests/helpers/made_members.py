@@ -8,6 +8,7 @@ import torch
 from tiny import part
 from torch import Tensor, nn
 
+from chainrule.core.criterion import Supervised
 from chainrule.core.descend import Descend
 from chainrule.core.events import Finished
 from chainrule.core.net import Net
@@ -33,7 +34,7 @@ def make_rule(optimizer=sgd, schedule=False, **own):
     def make(numbers):
         n = {**given, **numbers}
         options = {"rate": n["rate"], "decay": n["decay"]} | ({"momentum": n["momentum"]} if optimizer is sgd else {})
-        return Descend(partial(backprop, loss=cross_entropy(), l1=n["l1"], l2=n["l2"]), optimizer(**options),
+        return Descend(partial(backprop, criterion=Supervised(cross_entropy()), l1=n["l1"], l2=n["l2"]), optimizer(**options),
                        schedule=cosine() if schedule else None, steps=30)
 
     return make, given

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
+from chainrule.core.criterion import Supervised
 from chainrule.core.descend import Descend
 from chainrule.core.errors import PlanRejected
 from chainrule.core.net import Net
@@ -46,12 +47,12 @@ def convolutional() -> Net:
 
 
 def descend(rate: float = 0.1, momentum: float = 0.9, schedule: bool = False, steps: int = 100) -> Descend:
-    direction = partial(backprop, loss=cross_entropy())
+    direction = partial(backprop, criterion=Supervised(cross_entropy()))
     return Descend(direction, sgd(rate=rate, momentum=momentum), schedule=cosine() if schedule else None, steps=steps)
 
 
 def least_squares(rate: float = 0.1) -> Descend:
-    return Descend(partial(backprop, loss=squared()), sgd(rate=rate))
+    return Descend(partial(backprop, criterion=Supervised(squared())), sgd(rate=rate))
 
 
 class Bare:

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from chainrule.cli.main import run_command
 from chainrule.cli.signals import SIGNALS, Signals
 from chainrule.core.batch import Batch
+from chainrule.core.criterion import Supervised
 from chainrule.core.descend import Descend
 from chainrule.core.errors import ChainruleError, InputError
 from chainrule.core.events import Event
@@ -108,7 +109,7 @@ def fresh_net() -> Net:
 
 
 def fresh_rule(epochs: int, watch: Callable[[list[int], Net], None] | None = None, rate: float = 0.1) -> Ordered:
-    direction = partial(backprop, loss=cross_entropy())
+    direction = partial(backprop, criterion=Supervised(cross_entropy()))
     return Ordered(Descend(direction, sgd(rate=rate, momentum=0.9), schedule=cosine(), steps=epochs * BATCHES), watch)
 
 

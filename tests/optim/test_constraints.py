@@ -6,6 +6,7 @@ from torch import nn
 
 from chainrule.core import registry
 from chainrule.core.batch import Batch
+from chainrule.core.criterion import Supervised
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner
@@ -15,7 +16,7 @@ from chainrule.job.rule_spec import make_rule
 def after(constraint, rate=5.0, steps=3, net=None):
     torch.manual_seed(0)
     net = net or Net.of(nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3)))
-    rule = make_rule(registry.rules.choose("backprop"), registry.losses.choose("cross-entropy").make(),
+    rule = make_rule(registry.rules.choose("backprop"), Supervised(registry.losses.choose("cross-entropy").make()),
                      registry.optimizers.choose(f"sgd:rate={rate}"), None, 1, registry.constraints.choose(constraint))
     learner = Learner(net, rule.init(net))
     for _ in range(steps):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from chainrule.core.batch import Batch
+from chainrule.core.criterion import Supervised
 from chainrule.core.descend import prepared
 from chainrule.core.net import Net
 from chainrule.core.registry import constraints, losses, optimizers, rules
@@ -40,7 +41,7 @@ def batch(n=1):
 
 def rule_of(spec, penalties=f"l1={L1},l2={L2}", **more):
     chosen = rules.choose(f"backprop:{penalties}" if penalties else "backprop")
-    return make_rule(chosen, losses.choose("squared").make(), optimizers.choose(spec), None, 0, **more)
+    return make_rule(chosen, Supervised(losses.choose("squared").make()), optimizers.choose(spec), None, 0, **more)
 
 
 def taken(rule, steps=25, module=None, n=1):
@@ -140,8 +141,8 @@ def test_the_penalty_comes_along_wherever_the_rule_is_wrapped_split_or_stacked(s
     def make(numbers):
         chosen = rules.choose("backprop:l1=0.1,l2=0.1")
         own = {name.removeprefix("rule."): value for name, value in numbers.items()}
-        return make_rule(type(chosen)(chosen.entry, {**chosen.options, **own}), losses.choose("squared").make(), optimizers.choose(spec),
-                         None, 0)
+        return make_rule(type(chosen)(chosen.entry, {**chosen.options, **own}), Supervised(losses.choose("squared").make()),
+                         optimizers.choose(spec), None, 0)
 
     penalties = [(L1, L2), (0.0, 0.5), (0.1, 0.0)]
     together = Together(make, [{"rule.l1": l1, "rule.l2": l2} for l1, l2 in penalties], shared=True)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from chainrule.core.batch import Batch
+from chainrule.core.criterion import Supervised
 from chainrule.core.descend import Descend
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
@@ -25,7 +26,7 @@ def test_is_the_slope_of_differences(options):
     """Central differences of the mean loss and its penalties, along twenty random directions."""
     module, batch = problem()
     net = Net.of(module)
-    slope, _ = backprop(net, batch, loss=cross_entropy(), **options)
+    slope, _ = backprop(net, batch, criterion=Supervised(cross_entropy()), **options)
 
     def height(params):
         weights = [p for p in params.values() if p.dim() == 2]
@@ -43,7 +44,7 @@ def test_is_the_same_bound_swapped_and_stacked(options):
     (module, batch), (other, _) = problem(0), problem(1)
 
     def run(net, batch):
-        return backprop(net, batch, loss=cross_entropy(), **options)
+        return backprop(net, batch, criterion=Supervised(cross_entropy()), **options)
 
     bound, swapped = run(Net.of(module), batch), run(Net.of(module).clone(), batch)
     torch.testing.assert_close(swapped, bound)
@@ -54,7 +55,7 @@ def test_is_the_same_bound_swapped_and_stacked(options):
 
 def test_the_report_is_the_loss_without_the_penalty_and_carries_no_graph():
     module, batch = problem()
-    slope, report = backprop(Net.of(module), batch, loss=cross_entropy(), l2=10.0, l1=1.0)
+    slope, report = backprop(Net.of(module), batch, criterion=Supervised(cross_entropy()), l2=10.0, l1=1.0)
     torch.testing.assert_close(report["loss"], nn.functional.cross_entropy(module(batch.x), batch.y).detach())
     assert not report["loss"].requires_grad
     assert not any(g.requires_grad for g in slope.values())
@@ -62,13 +63,13 @@ def test_the_report_is_the_loss_without_the_penalty_and_carries_no_graph():
 
 def test_a_long_gradient_is_cut_to_the_length_torch_would_cut_it_to():
     module, batch = problem()
-    whole, _ = backprop(Net.of(module), batch, loss=cross_entropy())
+    whole, _ = backprop(Net.of(module), batch, criterion=Supervised(cross_entropy()))
     nn.functional.cross_entropy(module(batch.x), batch.y).backward()
     nn.utils.clip_grad_norm_(module.parameters(), 0.1)
-    cut, _ = backprop(Net.of(module), batch, loss=cross_entropy(), clip=0.1)
+    cut, _ = backprop(Net.of(module), batch, criterion=Supervised(cross_entropy()), clip=0.1)
     torch.testing.assert_close(cut, {k: p.grad for k, p in module.named_parameters()}, rtol=1e-4, atol=1e-8)
     torch.testing.assert_close(norm(cut), torch.tensor(0.1, dtype=torch.double))
-    spared, _ = backprop(Net.of(module), batch, loss=cross_entropy(), clip=float(norm(whole)) + 1)
+    spared, _ = backprop(Net.of(module), batch, criterion=Supervised(cross_entropy()), clip=float(norm(whole)) + 1)
     torch.testing.assert_close(spared, whole, rtol=0, atol=0)
 
 
@@ -78,8 +79,8 @@ def test_a_sample_of_weight_three_counts_as_three_samples():
     repeated = Batch(batch.x.repeat_interleave(times, 0), batch.y.repeat_interleave(times))
     weighted = Batch(batch.x, batch.y, times.double() * 7 / 9)
     for options in ({}, {"l2": 0.1}):
-        expected = backprop(Net.of(module), repeated, loss=cross_entropy(), **options)
-        torch.testing.assert_close(backprop(Net.of(module), weighted, loss=cross_entropy(), **options), expected)
+        expected = backprop(Net.of(module), repeated, criterion=Supervised(cross_entropy()), **options)
+        torch.testing.assert_close(backprop(Net.of(module), weighted, criterion=Supervised(cross_entropy()), **options), expected)
 
 
 @pytest.mark.parametrize(("x", "w", "b", "target", "after"), [
@@ -89,7 +90,7 @@ def test_a_sample_of_weight_three_counts_as_three_samples():
 def test_the_lectures_worked_numbers(x, w, b, target, after):
     module = nn.Linear(len(x), 1).double()
     module.load_state_dict({"weight": torch.tensor([w]), "bias": torch.tensor([b])})
-    rule = Descend(lambda net, batch: backprop(net, batch, loss=squared()), optimizers.choose("sgd:rate=0.01").make())
+    rule = Descend(lambda net, batch: backprop(net, batch, criterion=Supervised(squared())), optimizers.choose("sgd:rate=0.01").make())
     net = Net.of(module)
     batch = Batch(torch.tensor([x], dtype=torch.double), torch.tensor([target], dtype=torch.double))
     _, _, report = rule.step(net, rule.init(net), batch)
@@ -102,7 +103,8 @@ def test_learns_xor_which_no_single_layer_can():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 2))
     batch, net = Batch(torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]]), torch.tensor([0, 1, 1, 0])), Net.of(module)
-    rule = Descend(lambda net, batch: backprop(net, batch, loss=cross_entropy()), optimizers.choose("sgd:rate=0.5,momentum=0.9").make())
+    criterion = Supervised(cross_entropy())
+    rule = Descend(lambda net, batch: backprop(net, batch, criterion=criterion), optimizers.choose("sgd:rate=0.5,momentum=0.9").make())
     state = rule.init(net)
     for _ in range(200):
         net, state, report = rule.step(net, state, batch)
@@ -116,7 +118,7 @@ def test_softmax_regression_reads_the_digits():
     x, y = torch.tensor(x / 16, dtype=torch.float32), torch.tensor(y)
     torch.manual_seed(0)
     net = Net.of(nn.Linear(64, 10))
-    rule = Descend(lambda net, batch: backprop(net, batch, loss=cross_entropy()), optimizers.choose("sgd:rate=0.5").make())
+    rule = Descend(lambda net, batch: backprop(net, batch, criterion=Supervised(cross_entropy())), optimizers.choose("sgd:rate=0.5").make())
     state = rule.init(net)
     for _ in range(20):
         for rows in torch.randperm(1400).split(50):
@@ -128,11 +130,11 @@ def test_softmax_regression_reads_the_digits():
 def test_nonsense_is_refused(options):
     module, batch = problem()
     with pytest.raises(InputError, match="backprop expects"):
-        backprop(Net.of(module), batch, loss=cross_entropy(), **options)
+        backprop(Net.of(module), batch, criterion=Supervised(cross_entropy()), **options)
 
 
 def test_leaves_the_net_as_it_was():
     module, batch = problem()
     before = clone(dict(module.named_parameters()))
-    backprop(Net.of(module), batch, loss=cross_entropy(), l2=0.1, clip=0.1)
+    backprop(Net.of(module), batch, criterion=Supervised(cross_entropy()), l2=0.1, clip=0.1)
     torch.testing.assert_close(dict(module.named_parameters()), before, rtol=0, atol=0)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from chainrule.core.batch import Batch
+from chainrule.core.criterion import Supervised
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import inits, losses, nets, optimizers, rules
@@ -179,7 +180,7 @@ def test_rule_three_errs_by_the_square_of_its_disturbance():
 ])
 def test_what_does_not_fit_is_refused(rule, spec, message):
     net = made(spec)
-    whole = make_rule(rules.choose(rule), losses.choose("squared").make(), optimizers.choose("sgd:rate=1"), None, 1)
+    whole = make_rule(rules.choose(rule), Supervised(losses.choose("squared").make()), optimizers.choose("sgd:rate=1"), None, 1)
     with pytest.raises(InputError, match=message):
         whole.step(net, whole.init(net), Batch(torch.randn(3, 2, dtype=torch.float64), torch.ones(3, dtype=torch.float64)))
 

@@ -58,14 +58,14 @@ class Entry:
 
 
 SIDES: dict[str, Entry] = {
-    OURS: Entry("bench.sides.ours:Ours"),
-    EAGER: Entry("bench.sides.loops:Eager"),
-    "torch + DataLoader": Entry("bench.sides.loops:Loaded"),
-    "scikit-learn": Entry("bench.sides.scikit:Scikit", ("sklearn",)),
-    "skorch": Entry("bench.sides.skorched:Skorch", ("skorch",)),
-    "Lightning": Entry("bench.sides.lit:Lightning", ("lightning",)),
-    "Keras (jax)": Entry("bench.sides.kerased:Keras", ("keras", "jax"), {"KERAS_BACKEND": "jax"}),
-    "Keras (torch)": Entry("bench.sides.kerased:Keras", ("keras",), {"KERAS_BACKEND": "torch"}),
+    OURS: Entry("chainrule.bench.sides.chainrule:Ours"),
+    EAGER: Entry("chainrule.bench.sides.loops:Eager"),
+    "torch + DataLoader": Entry("chainrule.bench.sides.loops:Loaded"),
+    "scikit-learn": Entry("chainrule.bench.sides.scikit_learn:Scikit", ("sklearn",)),
+    "skorch": Entry("chainrule.bench.sides.skorch:Skorch", ("skorch",)),
+    "Lightning": Entry("chainrule.bench.sides.lightning:Lightning", ("lightning",)),
+    "Keras (jax)": Entry("chainrule.bench.sides.keras:Keras", ("keras", "jax"), {"KERAS_BACKEND": "jax"}),
+    "Keras (torch)": Entry("chainrule.bench.sides.keras:Keras", ("keras",), {"KERAS_BACKEND": "torch"}),
 }
 
 

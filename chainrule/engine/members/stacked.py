@@ -54,8 +54,7 @@ class Together:
             after, now, report = (self.make(numbers) if numbers else self.alike).step(net, state, batch)
             return _anew(tensors, after.tensors), _anew(was, now), report
 
-        rows = tuple(None if self.shared or t is None else 0 for t in (batch.x, batch.y, batch.weight))
-        tensors, anew, report = torch.vmap(one, in_dims=(0, 0, 0, Batch(*rows)), randomness="different")(  # type: ignore[arg-type]
+        tensors, anew, report = torch.vmap(one, in_dims=(0, 0, 0, None if self.shared else batch.map(lambda _: 0)), randomness="different")(
             net, state["rule"], state["numbers"], batch)
         with torch.no_grad():
             _settle(net.tensors, tensors)
@@ -148,18 +147,12 @@ class Abreast:
             return chunk
         if isinstance(chunk, Parts):
             return chunk[i]
-        return Batch(*(None if t is None else t[:, i] for t in (chunk.x, chunk.y, chunk.weight)))  # type: ignore[arg-type]
+        return chunk.map(lambda t: t[:, i])
 
 
 def side_by_side(batches: Sequence[Batch], axis: int = 1) -> Batch:
     """Batches of several members as one with a member axis."""
-
-    def join(parts: list[Tensor | None]) -> Tensor | None:
-        return None if parts[0] is None else torch.stack(parts, axis)  # type: ignore[arg-type]
-
-    x = join([b.x for b in batches])
-    assert x is not None
-    return Batch(x, join([b.y for b in batches]), join([b.weight for b in batches]))
+    return Batch.join(batches, lambda tensors: torch.stack(tensors, axis))
 
 
 def shape_of(learner: Learner) -> tuple[Any, ...]:

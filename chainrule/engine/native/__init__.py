@@ -17,7 +17,7 @@ from chainrule.engine.native.emitting import emit
 from chainrule.engine.native.folding import fold
 from chainrule.engine.native.lowering import Lowering
 from chainrule.engine.native.program import Program
-from chainrule.engine.native.tracing import parts_of, tensors_of, trace
+from chainrule.engine.native.tracing import tensors_of, trace
 from chainrule.engine.plans.eager import Advance, Step
 
 
@@ -35,7 +35,7 @@ def maker(step: Step, learner: Learner, batches: Batch, threads: int) -> Callabl
     one = batches[0]
     traced = trace(step, learner, one)
     folded = fold(traced)
-    low = Lowering(traced, folded, tensors_of(learner), parts_of(one))
+    low = Lowering(traced, folded, tensors_of(learner), one.tensors())
     finals = low.run()
     source = emit(low, finals, threads)
     made = library(source.text, threads)

@@ -14,7 +14,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.rule import Learner, Report
 from chainrule.engine.native.emitting import ALIGN, Source
 from chainrule.engine.native.lowering import Lowering
-from chainrule.engine.native.tracing import Traced, aten, parts_of, tensors_of
+from chainrule.engine.native.tracing import Traced, aten, tensors_of
 
 DRAWN_BYTES = 16 * 2**20  # of random numbers held at once
 
@@ -27,7 +27,7 @@ class Program:
     def __init__(self, source: Source, library: ctypes.CDLL, traced: Traced, low: Lowering, learner: Learner, batch: Batch):
         self.text, self.reports = source.text, list(zip(traced.reports, low.reports, strict=True))
         self.shapes = _shapes(tensors_of(learner))
-        self.batch = [(t.shape, t.dtype) for t in parts_of(batch)]
+        self.batch = [(t.shape, t.dtype) for t in batch.tensors()]
         self.constants = [t for _, t in low.constants]
         self.draws = [(b, _filler(node)) for b, node in zip(low.draws, low.folded.draws, strict=True)]
         self.drawn: list[Tensor] = []
@@ -44,7 +44,7 @@ class Program:
         tensors = tensors_of(learner)
         if _shapes(tensors) != self.shapes:
             raise InputError("this native program was made for a learner of other shapes or layouts. Build the plan again for this one.")
-        given = [t.contiguous() for t in parts_of(batches)]
+        given = [t.contiguous() for t in batches.tensors()]
         if [(t.shape[1:], t.dtype) for t in given] != self.batch:
             raise InputError("this native program was made for batches of another shape. Build the plan again for this one.")
         k = len(batches.x)

@@ -61,10 +61,6 @@ def tensors_of(learner: Learner) -> list[Tensor]:
     return [*(p.detach() for p in learner.net.params.values()), *learner.net.buffers.values(), *leaves(learner.state)]
 
 
-def parts_of(batch: Batch) -> list[Tensor]:
-    return [t for t in (batch.x, batch.y, batch.weight) if t is not None]
-
-
 def trace(step: Step, learner: Learner, batch: Batch) -> Traced:
     """The graph of `step` on learners and batches (n, ...) like these.
 
@@ -73,7 +69,7 @@ def trace(step: Step, learner: Learner, batch: Batch) -> Traced:
     from torch.fx.experimental.proxy_tensor import make_fx
 
     net, state = learner
-    mine, given = tensors_of(learner), parts_of(batch)
+    mine, given = tensors_of(learner), batch.tensors()
     _check(mine, given, state)
     names: list[str] = []
 
@@ -83,9 +79,9 @@ def trace(step: Step, learner: Learner, batch: Batch) -> Traced:
         buffers = {name: next(held) for name in net.buffers}
         now = _refilled(state, held)
         rest = iter(tensors[len(mine) :])
-        parts: list[Any] = [None if t is None else next(rest) for t in (batch.x, batch.y, batch.weight)]
+        given_batch = batch.map(lambda _: next(rest))
         into = (dict(params), dict(buffers), clone_structure(now))
-        after, now, report = step(Net(net.module, params, buffers, caller=net.caller), now, Batch(*parts))
+        after, now, report = step(Net(net.module, params, buffers, caller=net.caller), now, given_batch)
         names[:] = list(report)
         return [*_ordered(into[0], after.params), *_ordered(into[1], after.buffers), *_ordered(into[2], now), *report.values()]
 

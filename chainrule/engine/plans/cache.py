@@ -118,7 +118,7 @@ def about(identity: str, learner: Learner, few: Batch) -> str:
     if not identity:
         return ""
     shapes = [f"{tuple(t.shape)} {t.dtype}" for t in leaves([learner.net.params, learner.net.buffers, learner.state])]
-    reads = [f"{tuple(t.shape[1:])} {t.dtype}" for t in (few.x, few.y, few.weight) if t is not None]
+    reads = [f"{tuple(t.shape[1:])} {t.dtype}" for t in few.tensors()]
     return " | ".join([identity, "; ".join(shapes), "; ".join(reads), machine()])
 
 

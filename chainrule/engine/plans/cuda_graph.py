@@ -45,7 +45,7 @@ def recorded(step: Step, learner: Learner, few: Batch, k: int) -> Advance:
 def _record(step: Step, learner: Learner, batches: Batch) -> dict[str, Any]:
     """A graph over the learner's own tensors, which are left as they were, as are the random numbers to come."""
     device = learner.net.device
-    own = Batch(*(None if t is None else t.clone() for t in (batches.x, batches.y, batches.weight)))  # type: ignore[arg-type]
+    own = batches.map(torch.clone)
     run = _in_place(step, learner)
     kept: list[tuple[Tensor, Tensor]] = [(t, t.detach().clone()) for t in leaves([learner.net.tensors, learner.state])]
     drawn = torch.cuda.get_rng_state(device)

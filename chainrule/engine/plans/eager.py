@@ -22,10 +22,8 @@ def eager(step: Step) -> Advance:
     def advance(learner: Learner, batches: Batch) -> tuple[Learner, Report]:
         net, state = learner
         reports = []
-        ys = batches.y.unbind() if batches.y is not None else None
-        weights = batches.weight.unbind() if batches.weight is not None else None
-        for i, x in enumerate(batches.x.unbind()):
-            net, state, report = step(net, state, Batch(x, None if ys is None else ys[i], None if weights is None else weights[i]))
+        for batch in batches.unbind():
+            net, state, report = step(net, state, batch)
             reports.append(report)
         return Learner(net, state), stacked_reports(reports)
 

@@ -31,13 +31,13 @@ class Accumulated:
         return self.rule.init(net)
 
     def step(self, net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
-        n, size = len(batch), -(-len(batch) // self.parts)
+        n, size, whole = len(batch), -(-len(batch) // self.parts), batch.size()
         total: dict[str, Tensor] = {}
         report: Report = {}
         for begin in range(0, n, size):
             part = batch.rows(begin, begin + size)
             direction, told = self.rule.direction(net, part)
-            share = len(part) / n
+            share = part.size() / whole
             with torch.no_grad():
                 if not total:
                     total, report = scale(direction, share), scale(told, share)

@@ -168,8 +168,8 @@ def _grouped(together: Advance, alone: Advance, k: int) -> Advance:
 
 def _shaped(made: Advance, alone: Advance, few: Batch) -> Advance:
     """`made` for batches of the shape it was made for, `alone` for the last, smaller one of an epoch."""
-    shape = few.x.shape[1:]
-    return lambda learner, batches: (made if batches.x.shape[1:] == shape else alone)(learner, batches)
+    shapes = [t.shape[1:] for t in few.tensors()]
+    return lambda learner, batches: (made if [t.shape[1:] for t in batches.tensors()] == shapes else alone)(learner, batches)
 
 
 def _bf16(step: Step, device: torch.device) -> Step:
@@ -188,7 +188,7 @@ def _laid_out(advance: Advance, channels_last: bool) -> Advance:
         x = batches.x
         if x.dim() == 5:
             x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, x.shape[:2])
-        return advance(learner, Batch(x, batches.y, batches.weight))
+        return advance(learner, batches.with_inputs(x))
 
     return laid_out
 

@@ -129,8 +129,7 @@ class Surface:
             return self.batch
         with self.still():
             picked = torch.randperm(len(self.batch), device=self.start.device)[:rows]
-        weight = None if self.batch.weight is None else self.batch.weight[picked]
-        return Batch(self.batch.x[picked], None if self.batch.y is None else self.batch.y[picked], weight)
+        return self.batch.map(lambda t: t[picked])
 
     def report(self, loss: Tensor, **numbers: float) -> dict[str, Tensor]:
         """What a step reports: the loss before it, the passes it took, and `numbers`."""
@@ -153,7 +152,7 @@ class GaussNewton:
             self.where = where.detach().requires_grad_()
             self.outputs = surface.at(self.where)(batch.x)                                          # (n, ...)
             self.ends = self.outputs.detach().requires_grad_()
-            value = surface.objective.of_outputs(self.ends, batch)
+            value = surface.objective.loss_of(self.ends, batch)
             (self.slope,) = torch.autograd.grad(value, self.ends, create_graph=True)
             self.pulled, self.pull = _pulled(self.outputs, self.where)
         self.hidden: Tensor | None = None

@@ -156,7 +156,7 @@ def _shorter(surface: Surface, move: Tensor, reached: float, value: float, slope
 def _squares(surface: Surface, batch: Batch) -> Tensor:
     """The mean over samples of each parameter's squared slope (p,): the diagonal of the empirical Fisher matrix."""
     def each(where: Tensor, x: Tensor, y: Tensor | None) -> Tensor:
-        return surface.objective.loss.each(surface.at(where)(x[None]), None if y is None else y[None]).sum()  # type: ignore[arg-type]
+        return surface.objective.of_outputs.costs(surface.at(where)(x[None]), Batch(x[None], None if y is None else y[None])).sum()
 
     def one_by_one(where: Tensor, x: Tensor, y: Tensor | None) -> Tensor:
         where = where.detach().requires_grad_()
@@ -169,5 +169,5 @@ def _squares(surface: Surface, batch: Batch) -> Tensor:
         few = batch.rows(begin, begin + SAMPLES_AT_ONCE)
         with surface.still():
             squares = slopes(surface.start, few.x, few.y).square()                                  # (few, p)
-        total += (squares if few.weight is None else squares * few.weight[:, None]).sum(0)
+        total += few.weighted(squares).sum(0)
     return total / len(batch)

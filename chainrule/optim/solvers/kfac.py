@@ -86,9 +86,9 @@ def kfac(*, rate: float = 0.1, momentum: float = 0.9, damping: float = 1e-3, dec
         return state, surface.report(value)
 
     def fits(objective: Objective) -> None:
-        if fisher == "sampled" and objective.loss.name not in ("cross-entropy", "squared"):
+        if fisher == "sampled" and objective.of_outputs.loss.name not in ("cross-entropy", "squared"):
             raise InputError(f"kfac draws targets from the net's predictions, and knows how for cross-entropy and squared loss; got "
-                             f"{objective.loss.name}. Use kfac:fisher=empirical.")
+                             f"{objective.of_outputs.loss.name}. Use kfac:fisher=empirical.")
 
     return Solver(init, step, fits)
 
@@ -125,11 +125,11 @@ def _passes(surface: Surface, layers: dict[str, Any], sampled: bool) -> tuple[Te
         surface.evaluations += 1
         once = {name: calls[0] for name, calls in through.items() if len(calls) == 1 and calls[0][1].requires_grad}
         ends = [out for _, out in once.values()]
-        value = objective.of_outputs(outputs, batch)
+        value = objective.loss_of(outputs, batch)
         if objective.l1 or objective.l2:
             value = value + objective.penalty(net.params)
-        targets = drawn(outputs, objective.loss.name) if sampled else batch.y
-        each = objective.loss.each(outputs, targets)  # type: ignore[arg-type]
+        targets = drawn(outputs, objective.of_outputs.loss.name) if sampled else batch.y
+        each = objective.of_outputs.costs(outputs, batch.with_targets(targets))
         slopes = torch.autograd.grad(each.sum(), ends, retain_graph=True, materialize_grads=True) if ends else ()
         (gradient,) = torch.autograd.grad(value, where)
     seen = {name: factors(layers[name], reads, slope) for (name, (reads, _)), slope in zip(once.items(), slopes, strict=True)}

@@ -98,9 +98,10 @@ def _least_squares(name: str, damping: float, evaluations: int) -> Solver:
 
 
 def _only_squares(name: str, objective: Objective) -> None:
-    if objective.loss.name != "squared":
-        raise InputError(f"{name} solves least squares and takes only the squared loss; got {objective.loss.name}. Use --loss squared, or "
-                         "--optimizer hessian-free, which takes any loss.")
+    loss = objective.of_outputs.loss.name
+    if loss != "squared":
+        raise InputError(f"{name} solves least squares and takes only the squared loss; got {loss}. Use --loss squared, or --optimizer "
+                         "hessian-free, which takes any loss.")
     if objective.l1:
         raise InputError(f"{name} solves least squares, to which an l1 penalty does not belong; got l1={objective.l1}. Use l2, or "
                          "--optimizer lbfgs.")
@@ -114,8 +115,7 @@ def residuals(name: str, surface: Surface, where: Tensor) -> Tensor:
         raise InputError(f"{name} solves with the whole Jacobian, of at most {MOST:,} numbers; {outputs.numel():,} outputs by "
                          f"{len(where):,} parameters are more. Use --optimizer hessian-free or lbfgs, or give a smaller --batch.")
     assert batch.y is not None
-    share = torch.full((len(outputs),), 1.0, dtype=outputs.dtype, device=outputs.device) if batch.weight is None else batch.weight
-    root = (share / len(outputs)).sqrt()                                                            # (n,)
+    root = batch.shares().to(outputs.dtype).sqrt()                                                  # (n,)
     left = (root[:, None] * (outputs - one_hot_like(batch.y, outputs)).flatten(1)).flatten()
     if objective.l2:
         left = torch.cat([left, math.sqrt(objective.l2) * surface.weights() * where])

@@ -11,6 +11,7 @@ from tiny import part
 from torch import nn
 
 from chainrule.core.batch import Batch
+from chainrule.core.criterion import Supervised
 from chainrule.core.descend import Descend
 from chainrule.core.events import Planned
 from chainrule.core.net import Net
@@ -42,8 +43,8 @@ def test_what_a_stack_cannot_hold_makes_a_stack_for_each_value(together):
         def make(numbers):
             power = numbers.get("power", branch)
             if power > 1.5:                                               # no transformation can branch on a tensor of members
-                return Descend(partial(backprop, loss=cross_entropy()), sgd(rate=0.1))
-            return Descend(partial(backprop, loss=cross_entropy()), sgd(rate=0.2))
+                return Descend(partial(backprop, criterion=Supervised(cross_entropy())), sgd(rate=0.1))
+            return Descend(partial(backprop, criterion=Supervised(cross_entropy())), sgd(rate=0.2))
 
         return make
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from chainrule.core import registry
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import Solver
+from chainrule.core.criterion import Solver, Supervised
 from chainrule.core.descend import Descend
 from chainrule.core.errors import InputError, PlanRejected
 from chainrule.core.net import Net
@@ -68,7 +68,7 @@ def wanting(target, dtype=torch.float64):
 
 def learning(module, *, rule="backprop", loss="cross-entropy", optimizer="sgd:rate=0.1", schedule="constant", dtype=torch.float64):
     torch.manual_seed(2)
-    made = make_rule(registry.rules.choose(rule), losses.choose(loss).make(), registry.optimizers.choose(optimizer),
+    made = make_rule(registry.rules.choose(rule), Supervised(losses.choose(loss).make()), registry.optimizers.choose(optimizer),
                      registry.schedules.choose(schedule), 100)
     net = Net.of(module.to(dtype))
     return made.step, Learner(net, clone(made.init(net)))
@@ -124,7 +124,7 @@ def test_steps_are_gradient_descent_on_paper():
     torch.manual_seed(0)
     net, x, y = Net.of(nn.Linear(3, 1).double()), torch.randn(4, 8, 3, dtype=torch.float64), torch.randn(4, 8, 1, dtype=torch.float64)
     w, b = net.params["weight"].detach().numpy().T.copy(), net.params["bias"].detach().numpy().copy()
-    rule = Descend(partial(backprop, loss=squared()), sgd(rate=0.1))
+    rule = Descend(partial(backprop, criterion=Supervised(squared())), sgd(rate=0.1))
     learner = Learner(net, rule.init(net))
     _, reports = native.build(rule.step, learner, Batch(x, y), 1)(learner, Batch(x, y))
     for i, (features, target) in enumerate(zip(x.numpy(), y.numpy(), strict=True)):
@@ -269,7 +269,7 @@ def test_single_precision_and_threads_within_rounding(threads):
 
 @pytest.mark.parametrize(("spec", "optimizer"), [("mlp:hidden=5x4", "sgd:rate=0.1"), ("mlp:hidden=5,dropout=0.3", "adam")])
 def test_members_of_a_stack(spec, optimizer):
-    rule = make_rule(registry.rules.choose("backprop"), cross_entropy(), registry.optimizers.choose(optimizer),
+    rule = make_rule(registry.rules.choose("backprop"), Supervised(cross_entropy()), registry.optimizers.choose(optimizer),
                      registry.schedules.choose("constant"), 9)
     nets = []
     for seed in range(3):

@@ -7,6 +7,7 @@ import torch
 from tiny import BUILD, convolutional, dense, descend, learner, part, running, told_seconds
 
 from chainrule.core.batch import Batch
+from chainrule.core.criterion import Supervised
 from chainrule.core.errors import ChainruleError, PlanRejected
 from chainrule.core.events import Evaluated, Finished, Planned, Warned
 from chainrule.core.net import Net
@@ -222,7 +223,7 @@ def test_a_budget_that_is_not_sure_is_told_to_the_planner():
 
 def test_clipping_makes_a_rule_one_that_cannot_be_split():
     for name, additive_ in (("backprop", True), ("backprop:l2=0.1", True), ("backprop:clip=1", False)):
-        assert make_rule(rules.choose(name), squared(), optimizers.choose("sgd"), None, 1).additive is additive_
+        assert make_rule(rules.choose(name), Supervised(squared()), optimizers.choose("sgd"), None, 1).additive is additive_
 
 
 def test_learners_are_left_alone_by_a_change_that_is_tried(quick):

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 import chainrule as cr
 from chainrule.core import registry
 from chainrule.core.batch import Batch
+from chainrule.core.criterion import Supervised
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, nets
@@ -138,7 +139,7 @@ def shape_of(spec):
 
 def learning(spec, seed=0):
     torch.manual_seed(seed)
-    rule = make_rule(registry.rules.choose("backprop"), losses.choose("cross-entropy").make(),
+    rule = make_rule(registry.rules.choose("backprop"), Supervised(losses.choose("cross-entropy").make()),
                      registry.optimizers.choose("sgd:rate=0.1,momentum=0.9"), None, 100)
     net = Net.of(nets.choose(spec).make(shape_of(spec), CLASSES).double().train())
     return rule, Learner(net, clone(rule.init(net)))

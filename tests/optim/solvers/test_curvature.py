@@ -10,7 +10,7 @@ from torch import nn
 from valley import Valley
 
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import Objective, Solve
+from chainrule.core.criterion import Objective, Solve, Supervised
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, optimizers
 from chainrule.optim.solvers import hessian_free
@@ -36,7 +36,7 @@ class Recurrent(nn.Module):
 
 
 def solve(spec, loss="cross-entropy", **penalties):
-    return Solve(Objective(losses.choose(loss).make(), **penalties), optimizers.choose(spec).make())
+    return Solve(Objective(Supervised(losses.choose(loss).make()), **penalties), optimizers.choose(spec).make())
 
 
 def small(loss="cross-entropy", weighted=False, l2=0.0):
@@ -45,7 +45,7 @@ def small(loss="cross-entropy", weighted=False, l2=0.0):
     module = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 3), nn.Sigmoid(), nn.Linear(3, 2)).double()
     y = torch.randint(2, (7,)) if loss == "cross-entropy" else torch.randn(7, 2).double()
     batch = Batch(torch.randn(7, 3).double(), y, torch.rand(7).double() if weighted else None)
-    net, objective = Net.of(module), Objective(losses.choose(loss).make(), l2=l2)
+    net, objective = Net.of(module), Objective(Supervised(losses.choose(loss).make()), l2=l2)
     return net, batch, Surface(net, batch, objective)
 
 
@@ -97,7 +97,7 @@ def recurrent():
 
 def test_structural_damping_adds_the_squared_jacobian_of_the_hidden_states():
     module, batch = recurrent()
-    surface = Surface(Net.of(module), batch, Objective(losses.choose("cross-entropy").make()))
+    surface = Surface(Net.of(module), batch, Objective(Supervised(losses.choose("cross-entropy").make())))
     product, matrix = GaussNewton(surface, surface.start, batch, structural=0.7), dense(surface, batch, 0.7)
     v = torch.randn(len(matrix), dtype=torch.double)
     torch.testing.assert_close(product(v), matrix @ v, rtol=1e-10, atol=1e-12)
@@ -173,7 +173,7 @@ def test_a_step_solves_the_damped_dense_system_and_corrects_the_damping(spec):
     if "structural" in spec:
         module, batch = recurrent()
         net = Net.of(module)
-        surface = Surface(net, batch, Objective(losses.choose("cross-entropy").make()))
+        surface = Surface(net, batch, Objective(Supervised(losses.choose("cross-entropy").make())))
     else:
         net, batch, surface = small()
     rule = solve("hessian-free:damping=0.5,iterations=400,progress=1e-18" + spec)
@@ -227,7 +227,7 @@ def test_going_back_stops_where_the_objective_no_longer_falls():
             return (self.at - 1)[None]
 
     batch = Batch(torch.zeros(1, 1), torch.zeros(1, 1, dtype=torch.double))
-    surface = Surface(Net.of(Line()), batch, Objective(losses.choose("squared").make()))
+    surface = Surface(Net.of(Line()), batch, Objective(Supervised(losses.choose("squared").make())))
     kept = [hessian_free.Iterate(torch.tensor([w], dtype=torch.double), 0.0) for w in (0.5, 0.9, 1.3, 3.0)]
     move, reached, end = hessian_free._back(surface, kept)
     assert float(move) == 0.9

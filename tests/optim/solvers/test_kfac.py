@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import Objective, Solve
+from chainrule.core.criterion import Objective, Solve, Supervised
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, optimizers, rules
 from chainrule.job.rule_spec import make_rule
@@ -17,7 +17,7 @@ from chainrule.optim.solvers.curvature import Surface, flat
 
 
 def solve(spec, **penalties):
-    return Solve(Objective(losses.choose("cross-entropy").make(), **penalties), optimizers.choose(spec).make())
+    return Solve(Objective(Supervised(losses.choose("cross-entropy").make()), **penalties), optimizers.choose(spec).make())
 
 
 def enumerated(layer, x):
@@ -166,7 +166,7 @@ def test_natural_gradient_trains_a_convolutional_net_from_samples_of_its_own_tar
     for spec in ("kfac:rate=0.1,momentum=0.9", "momentum:rate=0.1"):
         net = Net.of(nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 3)))
         net.load(Net.of(module))
-        rule = make_rule(rules.choose("backprop"), losses.choose("cross-entropy").make(), optimizers.choose(spec), None, 0)
+        rule = make_rule(rules.choose("backprop"), Supervised(losses.choose("cross-entropy").make()), optimizers.choose(spec), None, 0)
         state = rule.init(net)
         for _ in range(40):
             net, state, report = rule.step(net, state, batch)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import Objective, Solve
+from chainrule.core.criterion import Objective, Solve, Supervised
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, optimizers
@@ -72,7 +72,7 @@ def pair(kind):
 
 
 def surface_of(module, batch):
-    return Surface(Net.of(module), batch, Objective(losses.choose("cross-entropy").make(), l2=0.05))
+    return Surface(Net.of(module), batch, Objective(Supervised(losses.choose("cross-entropy").make()), l2=0.05))
 
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
@@ -101,7 +101,7 @@ def test_solvers_train_an_lstm_as_its_twin(spec):
     for made in (module, written):
         net = Net.of(made)
         loss = "squared" if spec == "levenberg" else "cross-entropy"
-        rule = Solve(Objective(losses.choose(loss).make(), l2=0.01), optimizers.choose(spec).make())
+        rule = Solve(Objective(Supervised(losses.choose(loss).make()), l2=0.01), optimizers.choose(spec).make())
         state, begun = rule.init(net), flat(net)
         for _ in range(2):
             net, state, report = rule.step(net, state, batch)
@@ -124,7 +124,7 @@ def test_kernels_without_a_second_derivative_are_put_aside_only_where_it_is_take
     noting = Noting(nn.LSTM)
     for spec, expected in (("newton", False), ("levenberg", False), ("hessian-free", False), ("lbfgs", True)):
         seen.clear()
-        rule, net = Solve(Objective(losses.choose("squared").make()), optimizers.choose(spec).make()), Net.of(noting)
+        rule, net = Solve(Objective(Supervised(losses.choose("squared").make())), optimizers.choose(spec).make()), Net.of(noting)
         rule.step(net, rule.init(net), batch)
         assert (False in seen) == (not expected)
         assert torch.backends.cudnn.enabled
@@ -168,8 +168,8 @@ def test_a_layer_without_a_second_derivative_is_said_in_one_sentence_with_what_t
     torch.manual_seed(0)
     net, batch = Net.of(Fused()), Batch(torch.randn(5, 2), torch.randint(3, (5,)))
     loss = losses.choose("squared").make()
-    rule = Solve(Objective(loss), optimizers.choose(spec).make())
+    rule = Solve(Objective(Supervised(loss)), optimizers.choose(spec).make())
     with pytest.raises(InputError, match=r"twice, which a layer of Fused does not bear .*Use --optimizer lbfgs or conjugate"):
         rule.step(net, rule.init(net), batch)
-    rule = Solve(Objective(loss), optimizers.choose("lbfgs").make())
+    rule = Solve(Objective(Supervised(loss)), optimizers.choose("lbfgs").make())
     rule.step(net, rule.init(net), batch)

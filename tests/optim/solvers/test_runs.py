@@ -5,7 +5,7 @@ import torch
 
 import chainrule as cr
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import Objective, Solve, Solver
+from chainrule.core.criterion import Objective, Solve, Solver, Supervised
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, optimizers
@@ -61,7 +61,7 @@ def test_a_slope_too_steep_for_its_numbers_leaves_the_last_good_point(name):
     """The objective is finite, and the squared length of its slope is not."""
     net = Net.of(torch.nn.Linear(2, 2, bias=False))
     before = net.params["weight"].detach().clone()
-    rule = Solve(Objective(losses.choose("squared").make(), l2=1e30), optimizers.choose(name).make())
+    rule = Solve(Objective(Supervised(losses.choose("squared").make()), l2=1e30), optimizers.choose(name).make())
     state = rule.init(net)
     for _ in range(2):
         net, state, report = rule.step(net, state, Batch(torch.ones(3, 2), torch.ones(3, 2)))
@@ -81,7 +81,7 @@ def test_a_hessian_of_nothing_but_a_saddle_is_left():
         def forward(self, x):
             return (self.at[0] * self.at[1]).expand(len(x), 1)
 
-    net, rule = Net.of(Product()), Solve(Objective(losses.choose("squared").make()), optimizers.choose("newton").make())
+    net, rule = Net.of(Product()), Solve(Objective(Supervised(losses.choose("squared").make())), optimizers.choose("newton").make())
     state, batch = rule.init(net), Batch(torch.zeros(1, 1), torch.ones(1, 1))
     for _ in range(15):
         net, state, report = rule.step(net, state, batch)

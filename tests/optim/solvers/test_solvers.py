@@ -9,7 +9,7 @@ from torch import nn
 from valley import Valley
 
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import Objective, Solve, Solver
+from chainrule.core.criterion import Objective, Solve, Solver, Supervised
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, optimizers, rules, schedules
@@ -43,7 +43,7 @@ class Bowl(nn.Module):
 
 
 def solve(spec: str, loss: str = "squared", **penalties: float) -> Solve:
-    return Solve(Objective(losses.choose(loss).make(), **penalties), optimizers.choose(spec).make())
+    return Solve(Objective(Supervised(losses.choose(loss).make()), **penalties), optimizers.choose(spec).make())
 
 
 def passes(spec, module, bottom, outputs, most):
@@ -97,8 +97,8 @@ def classifier(name, seed=0, dropout=0.2):
     torch.manual_seed(seed)
     module = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Dropout(dropout), nn.Linear(5, 3))
     batches = Batch(torch.randn(4, 12, 6), torch.randint(3, (4, 12)))
-    rule = make_rule(rules.choose("backprop:l2=0.01"), losses.choose(LOOSE.get(name, "cross-entropy")).make(), optimizers.choose(name),
-                     schedules.choose("cosine"), 100)
+    criterion = Supervised(losses.choose(LOOSE.get(name, "cross-entropy")).make())
+    rule = make_rule(rules.choose("backprop:l2=0.01"), criterion, optimizers.choose(name), schedules.choose("cosine"), 100)
     net = Net.of(module)
     return rule, Learner(net, rule.init(net)), batches
 
@@ -183,7 +183,7 @@ def test_a_surface_stands_still_and_its_evaluations_leave_no_trace():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Dropout(0.5), nn.Linear(5, 3))
     net, batch = Net.of(module), Batch(torch.randn(12, 6), torch.randint(3, (12,)))
-    objective = Objective(losses.choose("cross-entropy").make())
+    objective = Objective(Supervised(losses.choose("cross-entropy").make()))
     surface = Surface(net, batch, objective)
     first, slope = surface.slope(surface.start)
     torch.rand(3)  # whoever else draws meanwhile

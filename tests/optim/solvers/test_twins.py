@@ -11,7 +11,7 @@ from torch import nn
 from valley import Valley
 
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import Objective, Solve
+from chainrule.core.criterion import Objective, Solve, Supervised
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, optimizers
 from chainrule.optim.solvers.curvature import Surface, hessian, jacobian
@@ -20,7 +20,7 @@ from chainrule.optim.solvers.levenberg import residuals
 
 
 def solve(spec, loss="squared", **penalties):
-    return Solve(Objective(losses.choose(loss).make(), **penalties), optimizers.choose(spec).make())
+    return Solve(Objective(Supervised(losses.choose(loss).make()), **penalties), optimizers.choose(spec).make())
 
 
 def steps(rule, net, batch, n):
@@ -177,7 +177,7 @@ def test_second_derivatives_and_jacobians_are_those_of_torch_func():
     """Seventy parameters need two blocks of rows; both ways round for the Jacobian."""
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3), nn.Tanh(), nn.Linear(3, 1)).double()
-    net, objective = Net.of(module), Objective(losses.choose("squared").make(), l2=0.1)
+    net, objective = Net.of(module), Objective(Supervised(losses.choose("squared").make()), l2=0.1)
     for n in (5, 200):
         batch = Batch(torch.randn(n, 4, dtype=torch.double), torch.randn(n, 1, dtype=torch.double), torch.rand(n, dtype=torch.double))
         surface = Surface(net, batch, objective)
@@ -280,7 +280,7 @@ def test_least_squares_end_where_scipys_do(name):
 
 def test_a_step_of_levenberg_solves_the_damped_normal_equations_and_the_damping_follows_nielsen():
     module, batch = bumps()
-    surface = Surface(Net.of(module), batch, Objective(losses.choose("squared").make()))
+    surface = Surface(Net.of(module), batch, Objective(Supervised(losses.choose("squared").make())))
     matrix = torch.func.jacrev(lambda w: residuals("test", surface, w))(surface.start)
     left, start = residuals("test", surface, surface.start), surface.start.clone()
     shift = 0.01 * float(matrix.square().sum(0).max())
