@@ -174,9 +174,10 @@ def list_names(what: Annotated[str, typer.Argument(help="nets, rules, optimizers
     """Every name with its options and its source. Example: chainrule list nets"""
     from chainrule.core import registry
 
-    kinds = {"nets": registry.nets, "rules": registry.rules, "optimizers": registry.optimizers, "schedules": registry.schedules,
-             "inits": registry.inits, "losses": registry.losses, "constraints": registry.constraints,
-             "augments": registry.augments, "recipes": registry.recipes, "data": registry.datasets}
+    kinds: dict[str, registry.Registry[Any]] = {
+        "nets": registry.nets, "rules": registry.rules, "optimizers": registry.optimizers, "schedules": registry.schedules,
+        "inits": registry.inits, "losses": registry.losses, "constraints": registry.constraints, "augments": registry.augments,
+        "recipes": registry.recipes, "data": registry.datasets}
     if what not in kinds:
         raise InputError(f"chainrule list knows no '{what}'. {suggest(what, kinds)}")
     rows = []

@@ -8,12 +8,14 @@ import pkgutil
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from chainrule.core.errors import InputError, suggest
+from chainrule.core.traits import AugmentTraits, DatasetTraits, InitTraits, NetTraits, NoTraits, OptimizerTraits, RuleTraits
 
 REQUIRED = inspect.Parameter.empty
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Generic[T]):
     """A registered callable with its source and what is particular about it (`traits`)."""
 
     name: str
@@ -46,14 +48,14 @@ class Entry:
     summary: str
     source: str
     options: Mapping[str, Option]
-    traits: Mapping[str, Any] = field(default_factory=dict)
+    traits: T
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Chosen(Generic[T]):
     """An entry together with the options a user gave it; `str()` is the canonical spelling, which reads back equal."""
 
-    entry: Entry
+    entry: Entry[T]
     options: Mapping[str, Any]
 
     def make(self, *supplied: Any, **context: Any) -> Any:
@@ -65,24 +67,29 @@ class Chosen:
         return self.entry.name + ":" + ",".join(f"{k}={_write(v)}" for k, v in self.options.items())
 
 
-class Registry:
+class Registry(Generic[T]):
     """The names of one kind of thing, discovered by importing every module of `package` once, on first use."""
 
-    def __init__(self, noun: str, package: str):
+    def __init__(self, noun: str, package: str, traits: type[T]):
         self.noun = noun
         self.package = package
-        self._entries: dict[str, Entry] = {}
+        self.traits = traits
+        self._entries: dict[str, Entry[T]] = {}
         self._discovered = False
 
     def __call__(self, name: str | None = None, *, source: str = "", **traits: Any) -> Callable[[Any], Any]:
-        """Register the decorated callable under `name` (default: its own, `_` written `-`) and return it unchanged."""
+        """Register the decorated callable under `name` (default: its own, `_` written `-`) and return it unchanged.
+
+        `traits` are those of this kind of thing. Raises TypeError, when the file is imported, for a trait that does not exist.
+        """
+        particular = self.traits(**traits)
 
         def register(make: Any) -> Any:
             title = name or make.__name__.replace("_", "-")
             if title in self._entries and self._entries[title].make.__module__ != make.__module__:
                 raise ValueError(f"two {self.noun}s are called {title}: {self._entries[title].make.__module__} and {make.__module__}")
             summary = (inspect.getdoc(make) or "").split("\n")[0]
-            self._entries[title] = Entry(title, make, summary, source, options_of(make), types.MappingProxyType(traits))
+            self._entries[title] = Entry(title, make, summary, source, options_of(make), particular)
             return make
 
         return register
@@ -99,16 +106,16 @@ class Registry:
         self.discover()
         return sorted(self._entries)
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[Entry[T]]:
         return [self._entries[name] for name in self.names()]
 
-    def find(self, name: str) -> Entry:
+    def find(self, name: str) -> Entry[T]:
         self.discover()
         if name not in self._entries:
             raise InputError(f"There is no {self.noun} called '{name}'. {suggest(name, self._entries)}")
         return self._entries[name]
 
-    def choose(self, spec: str) -> Chosen:
+    def choose(self, spec: str) -> Chosen[T]:
         """Read `name:key=value,key=value`; a lone value goes to the first option. Raises InputError naming the nearest."""
         name, _, rest = spec.strip().partition(":")
         entry = self.find(name.strip())
@@ -213,13 +220,13 @@ def _write(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-nets = Registry("net", "chainrule.nets")
-inits = Registry("init", "chainrule.nets")
-rules = Registry("rule", "chainrule.rules")
-optimizers = Registry("optimizer", "chainrule.optim")
-schedules = Registry("schedule", "chainrule.optim")
-constraints = Registry("constraint", "chainrule.optim")
-losses = Registry("loss", "chainrule.losses")
-datasets = Registry("data set", "chainrule.data")
-augments = Registry("augmentation", "chainrule.data")
-recipes = Registry("recipe", "chainrule.recipes")
+nets = Registry("net", "chainrule.nets", NetTraits)
+inits = Registry("init", "chainrule.nets", InitTraits)
+rules = Registry("rule", "chainrule.rules", RuleTraits)
+optimizers = Registry("optimizer", "chainrule.optim", OptimizerTraits)
+schedules = Registry("schedule", "chainrule.optim", NoTraits)
+constraints = Registry("constraint", "chainrule.optim", NoTraits)
+losses = Registry("loss", "chainrule.losses", NoTraits)
+datasets = Registry("data set", "chainrule.data", DatasetTraits)
+augments = Registry("augmentation", "chainrule.data", AugmentTraits)
+recipes = Registry("recipe", "chainrule.recipes", NoTraits)

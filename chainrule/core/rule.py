@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
 from chainrule.core.batch import Batch
 from chainrule.core.net import Net
 from chainrule.core.registry import rules
+from chainrule.core.traits import Reads, Target
 from chainrule.core.tree import Tree
 
 Report = dict[str, Tensor]
-Reads = Literal["batch", "features", "everything"]
-Target = Literal["any", "class", "sign", "real", "none"]
 
 
 class Learner(NamedTuple):
@@ -44,10 +43,7 @@ def rule(name: str | None = None, *, source: str = "", reads: Reads = "batch", t
          tolerance: float = 1e-3, **traits: Any) -> Callable[[Any], Any]:
     """Register a direction `(net, batch, *, options) -> (tree, report)` or a whole rule (a class with `init` and `step`).
 
-    Further traits: `additive=(options)` says that a direction is the mean of its samples' unless one of these options is given;
-    `penalty=f`, with `f(options)` what its direction goes down beside the loss; `range="unit"` asks for inputs in [0, 1];
-    `nets=(...)` names the families it can train, the first one being its default; `optimizer`, `epochs` and `loss` are its defaults;
-    `several` is the target kind for more than two classes; `best="last"` keeps the last weights, where the loss says nothing of progress.
+    Further traits are those of `RuleTraits`. Raises TypeError for one that does not exist.
     """
 
     def register(made: Any) -> Any:

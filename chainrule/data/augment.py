@@ -35,11 +35,11 @@ def augmentation(spec: str, shape: Shape, name: str = "the data") -> Alter:
     """
     chosen = [augments.choose(one) for one in spec.split("+")]
     for one in chosen:
-        if one.entry.traits.get("pictures") and len(shape) != 3:
+        if one.entry.traits.pictures and len(shape) != 3:
             raise InputError(f"{one.entry.name} alters pictures of (channels, height, width); {name} has samples of shape {shape}. Use "
                              "noise or drop, or leave out --augment.")
     alters: list[Alter] = []
-    for moves, several in itertools.groupby(chosen, lambda one: bool(one.entry.traits.get("moves"))):
+    for moves, several in itertools.groupby(chosen, lambda one: bool(one.entry.traits.moves)):
         made = list(several)
         alters += [_resampling(made, shape)] if moves else [one.make(shape) for one in made]
 
@@ -55,7 +55,7 @@ def augmentation(spec: str, shape: Shape, name: str = "the data") -> Alter:
 
 def _resampling(several: Sequence[Chosen], shape: Shape) -> Alter:
     moves = [one.make(shape) for one in several]
-    whole = all(one.entry.traits["moves"] == "whole" for one in several)
+    whole = all(one.entry.traits.moves == "whole" for one in several)
     return partial(resampled, moves=moves, whole=whole)
 
 

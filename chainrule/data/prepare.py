@@ -53,7 +53,7 @@ def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None
     open_ended = isinstance(source.inputs, Symbols) and source.inputs.next_symbol and kind == "class" and classes is None
     if kind in ("class", "sign") and not open_ended:
         _refuse_unseen(source, parts)
-    maximum = catalog.traits(source).get("maximum")
+    maximum = catalog.traits(source).maximum
     encoder = Encoder.fit(source, parts.train, target=kind, range=range, flatten=flatten, bounded=bounded,
                           classes=names if kind in ("class", "sign") and not open_ended else (), maximum=maximum)
     every = product(source.weights, None if weights is None else _weights(weights, source))
@@ -116,7 +116,7 @@ def _divided(source: Source, shares: Mapping[str, float] | None, seed: int, rows
         return split(source, **{"train": 0.0, "valid": 0.0, "test": 0.0, **shares}, seed=seed, rows=rows)
     if isinstance(source.inputs, Symbols) and source.times is not None:
         return split(source, **SHARES, seed=seed, rows=rows)
-    usual = catalog.traits(source).get("valid_rows")
+    usual = catalog.traits(source).valid_rows
     if usual and "test" in source.given:
         is_test = marked(source.given["test"], len(source))
         free = (~is_test).nonzero()[:, 0]

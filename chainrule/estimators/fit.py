@@ -232,10 +232,10 @@ def job_of(data: Data, options: Options, chosen: Chosen | None, rule: Chosen, ki
 
 def encoder_of(source: Source, rows: Tensor, weight: Tensor | None, kind: TargetKind, rule: Chosen) -> Encoder:
     """An encoder fitted on `rows`, each counted as often as its weight says. A constant target is kept, unscaled."""
-    spread: Any = rule.entry.traits.get("range", "standard")
+    spread: Any = rule.entry.traits.range
     classes = source.classes if kind in ("class", "sign") else ()
     bare = replace(source, targets=None, task="none", classes=())
-    encoder = Encoder.fit(bare, rows, target="none", range=spread, flatten=rule.entry.traits["reads"] == "features")
+    encoder = Encoder.fit(bare, rows, target="none", range=spread, flatten=rule.entry.traits.reads == "features")
     share = torch.ones(len(rows), dtype=torch.float64) if weight is None else weight[rows].double()  # (rows,)
     held: dict[str, Any] = {"target": kind, "classes": classes}
     if kind == "real":
@@ -290,7 +290,7 @@ def _data(source: Source, encoder: Encoder, train: Tensor, valid: Tensor, weight
 def _chosen(source: Source, options: Options, net: NetLike) -> tuple[Chosen | None, Chosen, TargetKind]:
     """Net (None: choose later, or it is the caller's own), rule, and the kind of targets it reads. Raises InputError."""
     chosen, rule = choose_rule(options, not isinstance(net, str | None))
-    wanted = rule.entry.traits["target"]
+    wanted = rule.entry.traits.target
     if (wanted == "none") != (source.task == "none"):
         raise InputError(f"rule {rule.entry.name} learns {'without' if wanted == 'none' else 'from'} targets; this estimator learns "
                          f"{'without' if source.task == 'none' else 'from'} them. Use another rule or another estimator.")

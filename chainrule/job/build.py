@@ -51,11 +51,11 @@ def build(source: Source, options: Options, *, module: nn.Module | None = None, 
     net_chosen, rule_chosen = choose_rule(options, module is not None)
     classes = [c.strip() for c in options.classes.split(",")] if options.classes else None
     kind = target_kind(rule_chosen, source, len(classes) if classes else len(source.classes))
-    if rule_chosen.entry.traits["target"] == "any" and source.task == "none":
+    if rule_chosen.entry.traits.target == "any" and source.task == "none":
         raise InputError(f"{rule_chosen.entry.name} needs targets; {source.name} has none. Name a column with --target, or use --net rbm.")
-    encoded = partial(prepare, source, seed=options.division, range=rule_chosen.entry.traits.get("range", "standard"), target=kind,
-                      flatten=rule_chosen.entry.traits["reads"] == "features", classes=classes, weights=weights,
-                      bounded=bool(net_chosen and net_chosen.entry.traits.get("bounded")))
+    encoded = partial(prepare, source, seed=options.division, range=rule_chosen.entry.traits.range, target=kind,
+                      flatten=rule_chosen.entry.traits.reads == "features", classes=classes, weights=weights,
+                      bounded=bool(net_chosen and net_chosen.entry.traits.bounded))
     data = encoded(split=parse_split(options.split) if options.split else None)
     if options.fold:
         data = folded(data, options.fold, options.division, lambda rows: encoded(split=rows))
@@ -83,10 +83,10 @@ def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chose
 
             module = choice.net.make(data.input_shape, 1 if kind == "sign" else data.outputs)
             trainable(module, str(choice.net))
-            init = init or choice.net.entry.traits.get("init")
+            init = init or choice.net.entry.traits.init
         if init:
             start = inits.choose(init)
-            initialise(module, start, _few(data) if start.entry.traits.get("reads_data") else None)
+            initialise(module, start, _few(data) if start.entry.traits.reads_data else None)
     module.to(device=device, dtype=dtype)
     steps, cycles = steps_in(choice.options, len(data.train)), choice.options.snapshots or 1
     if steps < cycles:
@@ -98,7 +98,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chose
     wanted = inspect.signature(rule_chosen.entry.make).parameters
     spread = the_loss is not None and the_loss.one_hot and kind == "class" and "loss" in wanted
     job = made_as(data.source, data, Net.of(module), name, rule, str(rule_chosen), the_loss, choice.options, choice.said, device, kind,
-                  keeps_last=keeps_last or rule_chosen.entry.traits.get("best") == "last",
+                  keeps_last=keeps_last or rule_chosen.entry.traits.best == "last",
                   one_hot=data.outputs if spread else 0,
                   augment=augmentation(options.augment, data.encoder.shape, data.name) if options.augment else None)
     _check_fit(job)
@@ -134,5 +134,5 @@ def _check_fit(job: Job) -> None:
 def trainable(job_net: torch.nn.Module, name: str) -> None:
     """Raises InputError where a net has nothing to train."""
     if not any(p.numel() for p in job_net.parameters()):
-        able = ", ".join(e.name for e in nets.entries() if e.traits.get("kind") != "fixed")
+        able = ", ".join(e.name for e in nets.entries() if e.traits.kind != "fixed")
         raise InputError(f"{name} has nothing to train: its weights are fixed when it is made. Train one of {able}.")

@@ -38,11 +38,11 @@ def choose_rule(options: Options, own_module: bool) -> tuple[Chosen | None, Chos
     net = None if own_module or options.net is None else nets.choose(options.net)
     if options.rule is not None:
         rule = rules.choose(options.rule)
-        fits = rule.entry.traits.get("nets", ())
+        fits = rule.entry.traits.nets
         if net is None and not own_module and fits:
             net = nets.choose(fits[0])
         return net, rule
-    return net, rules.choose(net.entry.traits.get("rule", "backprop") if net else "backprop")
+    return net, rules.choose((net and net.entry.traits.rule) or "backprop")
 
 
 def complete(options: Options, net: Chosen | None, rule: Chosen, data: Data, own_module: bool, own_loss: bool) -> Choice:
@@ -54,19 +54,19 @@ def complete(options: Options, net: Chosen | None, rule: Chosen, data: Data, own
         net = nets.choose("lenet" if pictures else "mlp" if n >= 500 else "mlp:hidden=32")
         said.append(f"net {net}")
     loss = None
-    if not own_loss and rule.entry.traits["target"] != "none":
-        name = options.loss or rule.entry.traits.get("loss") or (net.entry.traits.get("loss") if net else None) or _usual_loss(data)
+    if not own_loss and rule.entry.traits.target != "none":
+        name = options.loss or rule.entry.traits.loss or (net.entry.traits.loss if net else None) or _usual_loss(data)
         if data.task == "regression" and options.loss is None and name == "cross-entropy":
             raise InputError(f"{net.entry.name if net else 'this net'} sorts into classes; {data.name} has a numeric target. "
                              "Use --net linear or --net mlp, or --loss squared.")
         loss = losses.choose(name)
-    optimizer = optimizers.choose(options.optimizer or rule.entry.traits.get("optimizer", "adam"))
-    whole = "everything" in (rule.entry.traits["reads"], optimizer.entry.traits.get("reads") if options.batch is None else None)
-    batch = n if whole else options.batch or rule.entry.traits.get("batch") or (32 if n < 5_000 else 50 if len(shape) == 3 else 128)
-    if optimizer.entry.traits.get("compares") and batch < n:
+    optimizer = optimizers.choose(options.optimizer or rule.entry.traits.optimizer)
+    whole = "everything" in (rule.entry.traits.reads, optimizer.entry.traits.reads if options.batch is None else None)
+    batch = n if whole else options.batch or rule.entry.traits.batch or (32 if n < 5_000 else 50 if len(shape) == 3 else 128)
+    if optimizer.entry.traits.compares and batch < n:
         raise InputError(f"{optimizer.entry.name} compares each step's loss with the last one's, which must be over the same rows; --batch "
                          f"{batch} of {n:,} gives it others. Leave out --batch, or use --optimizer sgd.")
-    epochs, usual = options.epochs, rule.entry.traits.get("epochs")
+    epochs, usual = options.epochs, rule.entry.traits.epochs
     if epochs is None and options.steps is None and options.seconds is None:
         per_epoch = max(1, n // batch)
         epochs = max(usual or max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(AIM_STEPS / per_epoch))), options.snapshots or 0)
@@ -75,7 +75,7 @@ def complete(options: Options, net: Chosen | None, rule: Chosen, data: Data, own
     if patience is None and options.epochs is None and epochs is not None and usual is None and options.snapshots is None:
         patience = max(5, epochs // 4)
         said.append(f"patience {patience}")
-    if options.batch is None and rule.entry.traits["reads"] != "everything":
+    if options.batch is None and rule.entry.traits.reads != "everything":
         said.append("the whole training part at each step" if whole else f"batch {batch}")
     if options.optimizer is None and usual is None:
         said.append(f"optimizer {optimizer}")
@@ -97,9 +97,9 @@ def complete(options: Options, net: Chosen | None, rule: Chosen, data: Data, own
 
 def target_kind(rule: Chosen, source: Source, classes: int) -> TargetKind:
     """What `prepare` encodes the targets as, for this rule and this data."""
-    wanted = rule.entry.traits["target"]
-    if wanted == "sign" and classes != 2 and rule.entry.traits.get("several"):
-        wanted = rule.entry.traits["several"]
+    wanted = rule.entry.traits.target
+    if wanted == "sign" and classes != 2 and rule.entry.traits.several:
+        wanted = rule.entry.traits.several
     kinds: dict[str, TargetKind] = {"classification": "class", "regression": "real", "none": "none"}
     return kinds[source.task] if wanted == "any" else wanted
 

@@ -29,31 +29,31 @@ def make_rule(chosen: Chosen, criterion: Criterion | None, optimizer: Chosen, sc
     supplied: dict[str, Any] = {"criterion": criterion, "loss": loss, "optimizer": follower, "steps_total": steps,
                                 "schedule": restarted(rate, cycles) if rate and cycles > 1 else rate}
     wanted = inspect.signature(made).parameters
-    offers = chosen.entry.traits.get("objective")
-    takes = not chosen.entry.traits["whole"] or "optimizer" in wanted
+    offers = chosen.entry.traits.objective
+    takes = not chosen.entry.traits.whole or "optimizer" in wanted
     if isinstance(follower, Solver) and (takes or offers):
         if offers is None:
-            able = ", ".join(entry.name for entry in rules.entries() if "objective" in entry.traits)
+            able = ", ".join(entry.name for entry in rules.entries() if entry.traits.objective is not None)
             raise InputError(f"{optimizer.entry.name} needs the loss itself, at other weights too; {chosen.entry.name} offers only a "
                              f"direction. Use --rule {able}, or --optimizer sgd.")
         if constraint is not None:
             raise InputError(f"{optimizer.entry.name} chooses its own steps and cannot keep to {constraint}. Use --optimizer sgd or adam.")
         return Solve(offers(criterion, **chosen.options), follower, schedule=supplied["schedule"], steps=steps,
-                     reads=optimizer.entry.traits.get("reads", "batch"), tolerance=chosen.entry.traits["tolerance"])
-    if constraint is not None and chosen.entry.traits["whole"]:
+                     reads=optimizer.entry.traits.reads, tolerance=chosen.entry.traits.tolerance)
+    if constraint is not None and chosen.entry.traits.whole:
         raise InputError(f"{chosen.entry.name} moves the weights by itself and takes no --constraint. Leave it out, or use --rule "
                          "backprop.")
-    if chosen.entry.traits["whole"]:
+    if chosen.entry.traits.whole:
         if cycles > 1 and "schedule" not in wanted:
             raise InputError(f"{chosen.entry.name} follows no schedule that --snapshots could begin anew. Leave it out, or use --rule "
                              "backprop.")
         return chosen.make(**{k: v for k, v in supplied.items() if k in wanted})
     direction = partial(made, **{name: supplied[name] for name in ("criterion", "loss") if name in wanted}, **chosen.options)
     traits = chosen.entry.traits
-    additive = "additive" in traits and all(chosen.options.get(option) is None for option in traits["additive"])
-    penalty = traits["penalty"](**chosen.options) if "penalty" in traits and optimizer.entry.traits.get("compares") else None
-    return Descend(direction, supplied["optimizer"], schedule=supplied["schedule"], steps=steps, reads=traits["reads"],
-                   target=traits["target"], tolerance=traits["tolerance"], additive=additive,
+    additive = traits.additive is not None and all(chosen.options.get(option) is None for option in traits.additive)
+    penalty = traits.penalty(**chosen.options) if traits.penalty is not None and optimizer.entry.traits.compares else None
+    return Descend(direction, supplied["optimizer"], schedule=supplied["schedule"], steps=steps, reads=traits.reads,
+                   target=traits.target, tolerance=traits.tolerance, additive=additive,
                    constraint=constraint.make() if constraint else None, penalty=penalty)
 
 

@@ -139,7 +139,7 @@ def madaline_iii(net: Net, batch: Batch, *, loss: Loss, disturbance: float = 0.0
         nudge = torch.eye(units, dtype=sums.dtype, device=sums.device)[:, None] * (disturbance / 2)    # (units, 1, units)
         both = torch.stack([sums + nudge, sums - nudge]).flatten(0, 2)                 # (2 * units * n, units)
         outputs = net.call("after", layer, both)
-        repeated = batch.y.repeat(2 * units, *[1] * (batch.y.dim() - 1))               # type: ignore[union-attr]
+        repeated = batch.y.repeat(2 * units, *[1] * (batch.y.dim() - 1))
         up, down = loss.each(outputs, repeated).unflatten(0, (2, units, -1))           # (units, n) each
         slope = ((up - down) / disturbance).T                                          # (n, units)
         slope = batch.weighted(slope)

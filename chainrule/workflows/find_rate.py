@@ -21,6 +21,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.files import write_atomically
 from chainrule.core.registry import Chosen, Entry, constraints, optimizers, rules
 from chainrule.core.rule import Learner, Rule
+from chainrule.core.traits import NoTraits
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.randomness import Aside
 from chainrule.job.build import LossLike, build
@@ -157,7 +158,7 @@ def _rising(job: Job, chosen: Chosen, steps: int, lowest: float, highest: float)
     def range_of_rates() -> Schedule:
         return rising
 
-    schedule = Chosen(Entry("range", range_of_rates, "", "", {}), {})
+    schedule = Chosen(Entry("range", range_of_rates, "", "", {}, NoTraits()), {})
     constraint = constraints.choose(job.options.constraint) if job.options.constraint else None
     rule = make_rule(rules.choose(job.rule_name), job.criterion, chosen, schedule, steps, constraint)
     if getattr(rule, "schedule", None) is not rising:

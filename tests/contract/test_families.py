@@ -13,7 +13,7 @@ from chainrule.nets.init.initial import initialise
 
 SHAPES = [(5,), (16,), (3, 7), (1, 8, 8), (1, 28, 28), (3, 32, 32)]
 FAMILIES = nets.entries()
-PREDICTORS = [e for e in FAMILIES if e.traits.get("kind") is None]  # the others model the inputs, and give what their docstring says
+PREDICTORS = [e for e in FAMILIES if e.traits.kind is None]  # the others model the inputs, and give what their docstring says
 
 
 def built(entry: Entry, shape: tuple[int, ...], outputs: int = 4, seed: int = 0, **options) -> nn.Module:
@@ -126,9 +126,9 @@ def test_every_choice_of_every_option_builds_and_runs(entry):
 
 @pytest.mark.parametrize("entry", FAMILIES, ids=lambda e: e.name)
 def test_its_loss_and_its_init_exist(entry):
-    if entry.traits.get("loss") is not None:
-        losses.choose(entry.traits["loss"]).make()
-    if entry.traits.get("init") is not None:
+    if entry.traits.loss is not None:
+        losses.choose(entry.traits.loss).make()
+    if entry.traits.init is not None:
         net = built(entry, readable(entry)[0])
-        initialise(net, inits.choose(entry.traits["init"]))
+        initialise(net, inits.choose(entry.traits.init))
         assert all(not p.any() for name, p in net.named_parameters() if name.endswith("bias"))

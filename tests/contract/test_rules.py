@@ -26,7 +26,7 @@ RULES = registry.rules.names()
 def learner_and_batches(name: str, seed: int = 0) -> tuple[Rule, Learner, Batch]:
     """The rule on the family it names first (else an mlp), and four batches of the targets it reads."""
     entry = registry.rules.find(name)
-    target = entry.traits["target"]
+    target = entry.traits.target
     torch.manual_seed(seed)
     x = torch.rand(STEPS, ROWS, FEATURES)
     y: Tensor | None = torch.randint(CLASSES, (STEPS, ROWS))
@@ -37,7 +37,7 @@ def learner_and_batches(name: str, seed: int = 0) -> tuple[Rule, Learner, Batch]
         y, outputs, loss = torch.randn(STEPS, ROWS, CLASSES), CLASSES, "squared"
     elif target == "none":
         y = None
-    net = registry.nets.choose(entry.traits.get("nets", ["mlp:hidden=5,dropout=0.2"])[0])
+    net = registry.nets.choose((entry.traits.nets or ("mlp:hidden=5,dropout=0.2",))[0])
     module = net.make((FEATURES,), outputs)
     for p in module.parameters():
         torch.nn.init.normal_(p, std=0.3) if p.dim() > 1 else None
@@ -100,7 +100,7 @@ def test_it_resumes_bit_for_bit_from_what_a_checkpoint_holds(name, tmp_path):
 def test_a_member_of_a_stack_learns_what_it_would_alone(name):
     """Members draw different random numbers, so rules that draw are compared on a stack of one, which draws what it would alone."""
     rule, _, batches = learner_and_batches(name)
-    draws = registry.rules.find(name).traits["target"] == "none" or not registry.rules.find(name).traits.get("nets")
+    draws = registry.rules.find(name).traits.target == "none" or not registry.rules.find(name).traits.nets
     alone = [learner_and_batches(name, seed) for seed in ((0,) if draws else (0, 1, 2))]
     starts = [a[1].net.clone() for a in alone]
     stack = Net.stack(starts)

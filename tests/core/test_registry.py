@@ -1,5 +1,6 @@
 """Names with options: what a user writes is read by the signature, and what does not fit is answered with what would."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import pytest
@@ -10,7 +11,13 @@ from chainrule.core import registry
 from chainrule.core.errors import InputError
 from chainrule.core.registry import Registry, options_of
 
-shapes = Registry("shape", "tests_without_such_a_package")
+
+@dataclass(frozen=True)
+class ShapeTraits:
+    solid: bool = False
+
+
+shapes = Registry("shape", "tests_without_such_a_package", ShapeTraits)
 shapes._discovered = True
 
 
@@ -86,9 +93,17 @@ def test_the_spelling_of_a_choice_reads_back_equal(options):
 
 def test_an_entry_knows_its_summary_its_source_and_its_traits():
     entry = shapes.find("box")
-    assert (entry.summary, entry.source, entry.traits["solid"]) == ("A box. More about it.", "Euclid", True)
+    assert (entry.summary, entry.source, entry.traits.solid) == ("A box. More about it.", "Euclid", True)
     assert list(options_of(Ball)) == ["radius"], "what a user cannot write is no option"
     assert shapes.names() == ["ball", "box", "thin-disc"]
+
+
+def test_a_misspelt_trait_is_an_error_where_it_stands():
+    with pytest.raises(TypeError, match="soild"):
+        shapes("cube", soild=True)
+    for kind in (registry.nets, registry.rules, registry.optimizers, registry.losses, registry.datasets, registry.augments):
+        with pytest.raises(TypeError, match="tolerence"):
+            kind("anything", tolerence=1.0)
 
 
 def test_two_places_may_not_claim_one_name():

@@ -24,7 +24,7 @@ def test_everything_is_named(kind):
 
 
 def test_every_family_with_a_rule_of_its_own_is_named():
-    missing = [entry.name for entry in registry.nets.entries() if entry.traits.get("rule") and not named(entry.name)]
+    missing = [entry.name for entry in registry.nets.entries() if entry.traits.rule and not named(entry.name)]
     assert not missing
 
 

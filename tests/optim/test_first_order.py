@@ -216,7 +216,7 @@ def test_every_option_of_every_one_of_them_is_given_to_its_twin():
 def test_every_optimizer_that_is_no_solver_has_a_twin():
     assert set(ONE_EACH) == {e.name for e in optimizers.entries() if not isinstance(e.make(), Solver)}
     assert all(optimizers.find(name).source for name in ONE_EACH)
-    whole = {name for name in ONE_EACH if optimizers.find(name).traits.get("reads") == "everything"}
+    whole = {name for name in ONE_EACH if optimizers.find(name).traits.reads == "everything"}
     assert whole == {"rprop", "irprop", "delta-bar-delta", "bold-driver"}
 
 

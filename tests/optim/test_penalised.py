@@ -110,7 +110,7 @@ def by_hand(spec, value, steps=25):
 
 
 def test_the_cases_name_every_optimizer_that_compares():
-    ours = {entry.name for entry in optimizers.entries() if entry.traits.get("compares")}
+    ours = {entry.name for entry in optimizers.entries() if entry.traits.compares}
     assert ours == {spec.split(":")[0] for spec in COMPARING} == {"bold-driver", "irprop"}
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from chainrule.core.errors import CorruptFile, InputError
 from chainrule.core.registry import datasets
+from chainrule.core.traits import DatasetTraits
 from chainrule.data import fingerprint
 from chainrule.data.readers import cifar, idx, svhn
 from chainrule.data.readers.download import File, fetch, folders, is_published, md5, to_stderr
@@ -54,10 +55,10 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType({
 })
 
 
-def traits(source: Source) -> Mapping[str, Any]:
+def traits(source: Source) -> DatasetTraits:
     """What is particular about a named set, or a folder recognised as one: `valid_rows`, `maximum`. Empty for other data."""
     name = source.origin.get("what") if source.origin.get("kind") == "named" else source.origin.get("set")
-    return datasets.find(name).traits if name is not None else {}
+    return datasets.find(name).traits if name is not None else DatasetTraits()
 
 
 def known_folder(folder: Path, name: str | None = None, check: idx.Check | None = None) -> Source | None:

@@ -138,17 +138,17 @@ def test_steps_are_gradient_descent_on_paper():
 @pytest.mark.parametrize("name", [n for n in registry.rules.names() if n not in REFUSED])
 def test_every_rule(name):
     traits = registry.rules.find(name).traits
-    outputs, loss = (1, "perceptron") if traits["target"] == "sign" else (CLASSES, "cross-entropy")
-    module = mlp(traits.get("nets", ["mlp:hidden=5,dropout=0.2"])[0], outputs)
-    same(*learning(module, rule=name, loss=loss, optimizer="adam:rate=0.01", schedule="cosine"), wanting(traits["target"]))
+    outputs, loss = (1, "perceptron") if traits.target == "sign" else (CLASSES, "cross-entropy")
+    module = mlp((traits.nets or ("mlp:hidden=5,dropout=0.2",))[0], outputs)
+    same(*learning(module, rule=name, loss=loss, optimizer="adam:rate=0.01", schedule="cosine"), wanting(traits.target))
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_rules_of_other_operations_are_refused_by_name(name):
     traits = registry.rules.find(name).traits
-    module = mlp(traits["nets"][0], 1 if traits["target"] == "sign" else CLASSES)
+    module = mlp((traits.nets or ("mlp:hidden=5,dropout=0.2",))[0], 1 if traits.target == "sign" else CLASSES)
     with pytest.raises(PlanRejected, match=f"native does not know {REFUSED[name]}"):
-        same(*learning(module, rule=name, loss="squared"), wanting(traits["target"]))
+        same(*learning(module, rule=name, loss="squared"), wanting(traits.target))
 
 
 def test_every_optimizer_and_schedule():

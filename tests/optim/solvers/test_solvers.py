@@ -60,7 +60,7 @@ def passes(spec, module, bottom, outputs, most):
 def test_the_tables_name_every_solver():
     ours = {e.name for e in optimizers.entries() if isinstance(e.make(), Solver)}
     assert ours == set(BOWL) == set(VALLEY)
-    assert all(optimizers.find(name).traits.get("reads") == ("everything" if name != "kfac" else None) for name in ours)
+    assert all(optimizers.find(name).traits.reads == ("everything" if name != "kfac" else "batch") for name in ours)
     assert all(optimizers.find(name).source for name in ours)
 
 

@@ -1,0 +1,91 @@
+"""What is particular about a registered thing beside its options: a frozen record a kind, so that a misspelt trait fails at import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Reads = Literal["batch", "features", "everything"]
+Target = Literal["any", "class", "sign", "real", "none"]
+
+
+@dataclass(frozen=True)
+class NoTraits:
+    """Nothing particular."""
+
+
+@dataclass(frozen=True)
+class NetTraits:
+    """What a family goes with where the user leaves it open, and what it is.
+
+    `rule`, `loss`, `init` are names; `bounded` says that outputs lie in [-1, 1]; `kind` is a word where the net is no plain one; `tasks`
+    are the tasks it is made for, the first being its default.
+    """
+
+    rule: str | None = None
+    loss: str | None = None
+    init: str | None = None
+    bounded: bool = False
+    kind: Literal["fixed", "fixed features", "energy", "generative"] | None = None
+    tasks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RuleTraits:
+    """What a rule reads and what it goes with.
+
+    `reads` says whether a step wants a batch, a batch of flat features, or everything; `target` which targets; `tolerance` how far a plan
+    may differ from eager execution. `whole` rules bring `init` and `step` themselves. `additive=(options)` says that a direction is the
+    mean of its samples' unless one of these options is given; `penalty(**options)` is what its direction goes down beside the loss, and
+    `objective(criterion, **options)` what a solver lowers in its place. `range="unit"` asks for inputs in [0, 1]. `nets` are the families
+    it can train, the first being its default; `optimizer`, `epochs`, `batch` and `loss` are its defaults; `several` is the target kind
+    for more than two classes; `best="last"` keeps the last weights, where the loss says nothing of progress.
+    """
+
+    reads: Reads = "batch"
+    target: Target = "any"
+    tolerance: float = 1e-3
+    whole: bool = False
+    additive: tuple[str, ...] | None = None
+    penalty: Callable[..., Any] | None = None
+    objective: Callable[..., Any] | None = None
+    range: Literal["standard", "unit"] = "standard"
+    nets: tuple[str, ...] = ()
+    optimizer: str = "adam"
+    epochs: int | None = None
+    batch: int | None = None
+    loss: str | None = None
+    several: Target | None = None
+    best: Literal["best", "last"] = "best"
+
+
+@dataclass(frozen=True)
+class OptimizerTraits:
+    """`reads="everything"`: each step wants the whole training part; `compares`: it compares one step's loss with the last one's."""
+
+    reads: Literal["batch", "everything"] = "batch"
+    compares: bool = False
+
+
+@dataclass(frozen=True)
+class InitTraits:
+    """`reads_data`: initial weights are measured on training rows."""
+
+    reads_data: bool = False
+
+
+@dataclass(frozen=True)
+class AugmentTraits:
+    """`pictures`: it alters pictures only; `moves` says that pixels move to `whole` places or to places `between` them."""
+
+    pictures: bool = False
+    moves: Literal["whole", "between"] | None = None
+
+
+@dataclass(frozen=True)
+class DatasetTraits:
+    """`maximum` is the largest value a pixel can have; `valid_rows` how many of the official training rows usually validate."""
+
+    maximum: int | None = None
+    valid_rows: int | None = None
