@@ -19,6 +19,7 @@ from chainrule.data.source import Source
 from chainrule.job.build import build
 from chainrule.job.job import Job
 from chainrule.job.options import Options
+from chainrule.job.own import Own
 
 Kind = Literal["train", "rbm", "predict", "members", "scaling"]
 TORCH = ("torch eager", "torch + DataLoader", "skorch", "Lightning")
@@ -82,7 +83,7 @@ class Work:
         assert self.module is not None
         torch.manual_seed(0)
         first = build(source, replace(options, net="softmax"))  # only to learn the shapes of the encoded data
-        return build(source, options, module=self.module(first.data.input_shape, first.data.outputs))
+        return build(source, options, Own(net=self.module(first.data.input_shape, first.data.outputs)))
 
 
 class Setting:

@@ -39,8 +39,8 @@ class Roles(NamedTuple):
 NO_ROLES = Roles()
 
 
-def load(what: Any = "digits", *, target: str | int | None = None, data_dir: str | Path | None = None, group: str | None = None,
-         time: str | None = None, weight: str | int | None = None, name: str | None = None, stream: bool | None = None,
+def load(what: Any = "digits", *, target: str | int | None = None, data_dir: str | Path | None = None, group: str | int | None = None,
+         time: str | int | None = None, weight: str | int | None = None, name: str | None = None, stream: bool | None = None,
          say: Callable[[str], None] = to_stderr) -> Source:
     """The source that `what` is: a named set, a file, a folder, a frame, an array or tensor, or (inputs, targets) of these.
 

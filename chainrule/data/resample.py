@@ -13,17 +13,10 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
+from chainrule.data.fold import parse_fold
 from chainrule.data.source import Data, Part
 from chainrule.data.splits import Splits, kfold
 from chainrule.data.weights import one_on_average
-
-
-def parse_fold(text: str) -> tuple[int, int]:
-    """Fold and number of folds from `2/5`. Raises InputError."""
-    number, _, folds = str(text).partition("/")
-    if not (number.isdecimal() and folds.isdecimal()) or int(folds) < 2 or not 1 <= int(number) <= int(folds):
-        raise InputError(f"--fold names one of at least 2 folds, as in 1/5 to 5/5; got '{text}'.")
-    return int(number), int(folds)
 
 
 def folded(data: Data, fold: str, seed: int, prepared: Callable[[Splits], Data]) -> Data:

@@ -31,6 +31,7 @@ from chainrule.job.defaults import choose_rule, complete, target_kind
 from chainrule.job.device import pick_device
 from chainrule.job.job import Job
 from chainrule.job.options import Options
+from chainrule.job.own import NOTHING, Own
 from chainrule.job.rule_spec import make_rule, steps_in
 from chainrule.nets.init.initial import initialise
 
@@ -43,18 +44,17 @@ FIT_ROWS = 8
 INIT_ROWS = 256
 
 
-def build(source: Source, options: Options, *, module: nn.Module | None = None, loss: LossLike = None,
-          weights: Tensor | None = None) -> Job:
+def build(source: Source, options: Options, own: Own = NOTHING) -> Job:
     """Split, encode, choose and construct. Raises InputError for anything that does not fit together."""
     options = options.checked()
     check_asked(options.plan, options.precision, pick_device(options.device))
-    net_chosen, rule_chosen = choose_rule(options, module is not None)
+    net_chosen, rule_chosen = choose_rule(options, own.net is not None)
     classes = [c.strip() for c in options.classes.split(",")] if options.classes else None
     kind = target_kind(rule_chosen, source, len(classes) if classes else len(source.classes))
     if rule_chosen.entry.traits.target == "any" and source.task == "none":
         raise InputError(f"{rule_chosen.entry.name} needs targets; {source.name} has none. Name a column with --target, or use --net rbm.")
     encoded = partial(prepare, source, seed=options.division, range=rule_chosen.entry.traits.range, target=kind,
-                      flatten=rule_chosen.entry.traits.reads == "features", classes=classes, weights=weights,
+                      flatten=rule_chosen.entry.traits.reads == "features", classes=classes, weights=own.weights,
                       bounded=bool(net_chosen and net_chosen.entry.traits.bounded))
     data = encoded(split=parse_split(options.split) if options.split else None)
     if options.fold:
@@ -63,7 +63,7 @@ def build(source: Source, options: Options, *, module: nn.Module | None = None, 
         data = bootstrapped(data, options.bootstrap, options.seed)
     if options.class_weights:
         data = weighted(data, options.class_weights)
-    return assemble(data, options, net_chosen, rule_chosen, kind, module=module, loss=loss)
+    return assemble(data, options, net_chosen, rule_chosen, kind, module=own.net, loss=own.loss)
 
 
 def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chosen: Chosen, kind: TargetKind, *,

@@ -1,68 +1,66 @@
-"""What a user may set, and what is chosen, and said, where they set nothing."""
+"""What a user may set of a training: every name, type, default, help text and range, once. Imports nothing slow."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chainrule.core.errors import InputError, suggest
-from chainrule.data.resample import parse_fold
+from chainrule.core.errors import InputError
+from chainrule.core.options import check, option, read
+from chainrule.data.fold import parse_fold
+
+CHOSEN = "Leave it out to have one chosen."
+SEED: dict[str, Any] = {"least": 0, "most": 2**63 - 1, "bounds": "must be a whole number of at least 0 and below 2**63"}
 
 
 @dataclass(frozen=True)
 class Options:
     """The settings of a run, as `run.json` keeps them. None means: choose from the kind and size of the data."""
 
-    net: str | None = None
-    rule: str | None = None
-    loss: str | None = None
-    optimizer: str | None = None
-    schedule: str | None = None
-    init: str | None = None
-    epochs: int | None = None
-    steps: int | None = None
-    seconds: float | None = None
-    batch: int | None = None
-    target: str | None = None
-    split: str | None = None
-    split_seed: int | None = None
-    group: str | None = None
-    time: str | None = None
-    weight: str | None = None
-    classes: str | None = None
-    fold: str | None = None
-    bootstrap: int | None = None
-    class_weights: str | None = None
-    augment: str | None = None
-    constraint: str | None = None
-    stages: str | None = None
-    snapshots: int | None = None
-    seed: int = 0
-    patience: int | None = None
-    plan: str = "auto"
-    precision: str = "auto"
-    device: str = "auto"
-    threads: int | None = None
-    save_every: float | None = None
+    net: str | None = option(None, "A net, e.g. mlp:hidden=300x100 (chainrule list nets).", example="mlp:hidden=300x100")
+    rule: str | None = option(None, "A learning rule (chainrule list rules).", example="backprop")
+    task: str | None = option(None, "What is asked of the net, e.g. classification; chosen from data and net where left out.",
+                              example="classification")
+    loss: str | None = option(None, "squared, cross-entropy, ... (chainrule list losses).", example="squared")
+    optimizer: str | None = option(None, "E.g. sgd:rate=0.1,momentum=0.9.", example="sgd:rate=0.1,momentum=0.9")
+    schedule: str | None = option(None, "How the rate changes, e.g. cosine.", example="cosine")
+    init: str | None = option(None, "Initial weights, e.g. he or normal:0.01.", example="normal:0.01")
+    epochs: int | None = option(None, "Passes over the training part.", least=1, advice=CHOSEN)
+    steps: int | None = option(None, "Steps at most.", least=1, advice=CHOSEN)
+    seconds: float | None = option(None, "Seconds at most.", above=0)
+    batch: int | None = option(None, "Samples a step.", least=1, advice=CHOSEN)
+    target: str | int | None = option(None, "The column to predict.", example="species")
+    split: str | None = option(None, "E.g. train=.7,valid=.15,test=.15.", example="train=.7,valid=.15,test=.15")
+    split_seed: int | None = option(None, "What the division follows from; --seed where left out.", **SEED)
+    group: str | int | None = option(None, "A column whose groups are never divided between parts.", example="patient")
+    time: str | int | None = option(None, "A column to split by: train on the past, test on the future.", example="date")
+    weight: str | int | None = option(None, "A column that says how much each row counts in training.", example="weight")
+    classes: str | None = option(None, "Keep these classes only, e.g. 3,8.", example="3,8")
+    fold: str | None = option(None, "Validate on one of k parts of what is not test, e.g. 1/5.", example="1/5")
+    bootstrap: int | None = option(None, "Train on rows drawn with replacement, sample number N.", least=1, advice=CHOSEN)
+    class_weights: str | None = option(None, "How much each class counts in training: balanced, or e.g. yes=5,no=1.", example="yes=5,no=1")
+    constraint: str | None = option(None, "What the weights must keep to, e.g. max-norm:3 (chainrule list constraints).",
+                                    example="max-norm:3")
+    stages: str | None = option(None, "layers: learn layer by layer, then fine-tune the whole; epochs are divided evenly.",
+                                words=("layers",), example="layers")
+    snapshots: int | None = option(None, "Begin the schedule anew so many times and keep the weights of each cycle.")
+    augment: str | None = option(None, "Alter batches at random, e.g. shift:2+flip (chainrule list augments).", example="shift:2+flip")
+    seed: int = option(0, "What everything random follows from.", **SEED)
+    patience: int | None = option(None, "Stop after so many epochs without improvement.", least=1, advice=CHOSEN)
+    plan: str = option("auto", "auto, eager, compiled, fused, with +channels-last, +bf16.")
+    precision: str = option("auto", "auto, fp32 or bf16.")
+    device: str = option("auto", "auto, cpu, cuda or mps.")
+    threads: int | None = option(None, "Processor threads; measured where left out.", least=1, advice=CHOSEN)
+    save_every: float | None = option(None, "Seconds between checkpoints.", least=0)
 
     def checked(self) -> Options:
         """Itself, once every number is in its range. Raises InputError naming the option."""
-        for name in ("epochs", "steps", "batch", "threads", "patience", "bootstrap"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"--{name} must be at least 1; got {value}. Leave it out to have one chosen.")
-        if self.seconds is not None and not self.seconds > 0:
-            raise InputError(f"--seconds must be above 0; got {self.seconds}.")
-        if self.stages not in (None, "layers"):
-            raise InputError(f"--stages is layers, or left out; got '{self.stages}'.")
+        check(self)
         self._check_snapshots()
         if self.fold is not None:
             parse_fold(self.fold)
-        for name in ("seed", "split_seed"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < 2**63:
-                raise InputError(f"--{name.replace('_', '-')} must be a whole number of at least 0; got {value}.")
         return self
 
     def _check_snapshots(self) -> None:
@@ -86,12 +84,6 @@ class Options:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Options:
-        """Raises InputError where a key is not an option of this version."""
-        names = [f.name for f in dataclasses.fields(cls)]
-        for key in record:
-            if key not in names:
-                raise InputError(f"There is no option '{key}'. {suggest(key, names)}")
-        return cls(**record)
-
-
+    def from_json(cls, record: Mapping[str, Any]) -> Options:
+        """Raises InputError where a key is not an option of this version, or a value not of its type."""
+        return read(cls, record)

@@ -12,6 +12,7 @@ import chainrule
 from chainrule.core.registry import recipes
 from chainrule.core.text import table
 from chainrule.evaluate.intervals import wilson
+from chainrule.workflows.options import Experiment
 
 Goal = Literal["at least", "at most", "about", "none"]
 
@@ -21,7 +22,7 @@ class Setting:
     """How to run: over so many seeds, `short` for a form that takes seconds and proves nothing, with run folders in `out`."""
 
     out: Path
-    seeds: int = 3
+    seeds: int = Experiment.seeds
     short: bool = False
     data_dir: Path | None = None
     say: Callable[[str], None] = print

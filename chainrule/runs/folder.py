@@ -21,6 +21,7 @@ from chainrule.data.source import Data, Source, split_sizes
 from chainrule.engine import checkpoint
 from chainrule.job.job import Job
 from chainrule.job.options import Options
+from chainrule.job.own import NOTHING, Own
 
 FORMAT = 1
 SWEEP = "sweep.json"
@@ -139,17 +140,14 @@ class Folder:
             raise _unwritable(self.path, error) from None
 
 
-def record_of(source: Source, options: Options, *, net: str, rule: str, own_net: bool, own_loss: bool, own_weights: bool,
-              asked: Options) -> dict[str, Any]:
+def record_of(source: Source, options: Options, *, net: str, rule: str, asked: Options, own: Own = NOTHING) -> dict[str, Any]:
     """What `run.json` says: all that a repetition needs, and the machine it ran on."""
     return {
         "run": uuid.uuid4().hex[:12],
         "created": now(),
         "net": net,
         "rule": rule,
-        "own_net": own_net,
-        "own_loss": own_loss,
-        "own_weights": own_weights,
+        **own.record(),
         "data": {"name": source.name, "origin": dict(source.origin), "fingerprint": source.fingerprint, "n": len(source)},
         "options": options.to_json(),
         "asked": {k: v for k, v in asked.to_json().items() if v is not None},

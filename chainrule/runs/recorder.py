@@ -9,6 +9,7 @@ from chainrule.core.events import Diagnosed, Event, Finished, Planned, Sink, Sta
 from chainrule.engine.store import Store
 from chainrule.job.job import Job
 from chainrule.job.options import Options
+from chainrule.job.own import NOTHING, Own
 from chainrule.runs.folder import LOG, SUMMARY, Folder, describe_data, record_of
 from chainrule.sinks.progress import Progress
 from chainrule.sinks.runlog import RunLog
@@ -57,10 +58,9 @@ class Recording:
         return self.finished
 
 
-def lay_down(folder: Folder, job: Job, asked: Options, *, own_net: bool, own_loss: bool, own_weights: bool) -> None:
+def lay_down(folder: Folder, job: Job, asked: Options, own: Own = NOTHING) -> None:
     """Write what is known of a run before its first step: `run.json` and the encoder."""
-    record = record_of(job.source, job.options, net=job.net_name, rule=job.rule_name, own_net=own_net, own_loss=own_loss,
-                            own_weights=own_weights, asked=asked)
+    record = record_of(job.source, job.options, net=job.net_name, rule=job.rule_name, asked=asked, own=own)
     record["parameters"] = job.net.count()
     record["data"] |= describe_data(job)
     folder.write_record(record)

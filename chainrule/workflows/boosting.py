@@ -7,16 +7,18 @@ https://doi.org/10.4310/SII.2009.v2.n3.a8; Friedman (2001), https://doi.org/10.1
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from chainrule.core.errors import ChainruleError, InputError, suggest
+from chainrule.core.errors import ChainruleError, InputError
 from chainrule.core.events import Sink
+from chainrule.core.options import check, read
 from chainrule.data.source import Part, Source
 from chainrule.engine import checkpoint
 from chainrule.engine.stop import Stop
@@ -24,30 +26,35 @@ from chainrule.evaluate.boosting import line_search, negative_gradient, samme_ro
 from chainrule.job.build import build
 from chainrule.job.job import Job
 from chainrule.job.options import Options
+from chainrule.job.own import Own
 from chainrule.runs.folder import Folder
 from chainrule.workflows.boosting_data import residual_source, spread_over
-from chainrule.workflows.boosting_options import BY, ROUNDS_AT_MOST, SHRINKAGE
 from chainrule.workflows.ensemble import ROUNDS, Committee, found
+from chainrule.workflows.options import Boosting, Reading
 from chainrule.workflows.run import Run
+from chainrule.workflows.session import session_of
 from chainrule.workflows.source import as_source
-from chainrule.workflows.train import train
+from chainrule.workflows.train import train_source
 
-WAYS = ("samme", "gradient")
 OF_THE_BASE = ("target", "split", "group", "time", "classes", "fold", "loss")   # rounds of gradient boosting are given their rows and loss
 
 
-def boost(data: Any = "digits", *, rounds: int = ROUNDS_AT_MOST, by: str = BY, shrinkage: float = SHRINKAGE, net: str | None = None,
-          out: str | Path | None = None, progress: bool = True, sinks: Iterable[Sink] = (), stop: Stop | None = None,
-          data_dir: str | Path | None = None, **options: Any) -> Committee:
+def boost(data: Any = Reading.data, *, rounds: int = Boosting.rounds, by: str = Boosting.by, shrinkage: float = Boosting.shrinkage,
+          net: str | None = None, out: str | Path | None = None, progress: bool = True, sinks: Iterable[Sink] = (),
+          stop: Stop | None = None, data_dir: str | Path | None = None, **options: Any) -> Committee:
     """A committee of at most so many nets, trained in turn by `samme` (samples weighted) or `gradient` (residuals fitted).
 
     `options` are those of `train`, for every round. SAMME ends early where a net is no better than chance, or never wrong in training;
     gradient boosting takes, after each round, `shrinkage` times the step that lowers the training loss most, and ends where none
     does. After every round what there is is a whole committee. Raises InputError, and what `train` raises.
     """
+    boosting = read(Boosting, {"rounds": rounds, "by": by, "shrinkage": shrinkage})
+    if net is not None and not isinstance(net, str):
+        raise InputError(f"boost makes a new net each round and needs its name; got {type(net).__name__}. Write e.g. net='mlp:hidden=8'.")
     asked = Options.from_json({**options, "net": net}).checked()
-    _check(rounds, by, shrinkage, net, asked)
-    source = as_source(data, asked, data_dir)
+    session = session_of(out=out, data_dir=data_dir, progress=progress, sinks=sinks, stop=stop)
+    _check(boosting, asked)
+    source = as_source(data, asked, session.data_dir)
     if source.weights is not None:
         raise InputError(f"Boosting weighs the rows of {source.name} itself; got weights from the column '{source.origin.get('weight')}'. "
                          "Leave --weight out, or use chainrule train.")
@@ -58,16 +65,16 @@ def boost(data: Any = "digits", *, rounds: int = ROUNDS_AT_MOST, by: str = BY, s
     if len(base.data.train) < 2 * base.data.outputs:
         raise InputError(f"{source.name} leaves {len(base.data.train)} training rows; boosting needs at least {2 * base.data.outputs}. "
                          "Give more rows, or train one net.")
-    folder = Folder.create(out, source.name, base.net_name.split(":")[0], by)
-    series: Samme | Gradient = Samme(base, asked) if by == "samme" else Gradient(base, asked, shrinkage)
+    folder = Folder.create(session.out, source.name, base.net_name.split(":")[0], by)
+    series: Samme | Gradient = Samme(base, asked) if by == "samme" else Gradient(base, asked, boosting.shrinkage)
     members: list[Run] = []
     made: Committee | None = None
-    while len(members) < rounds and not series.over:
+    while len(members) < boosting.rounds and not series.over:
         given, weights, settings = series.task()
-        run = train(given, weights=weights, out=folder.path / f"round-{len(members) + 1}", progress=progress, sinks=sinks, stop=stop,
-                        **settings)
+        into = replace(session, out=folder.path / f"round-{len(members) + 1}")
+        run = train_source(given, Options(**settings), Own(weights=weights), into, time.perf_counter())
         said, joins = series.learn(run)
-        if progress:
+        if session.progress:
             print(f"round {len(members) + 1}: {said}", file=sys.stderr)
         if joins:
             members.append(run)
@@ -80,18 +87,11 @@ def boost(data: Any = "digits", *, rounds: int = ROUNDS_AT_MOST, by: str = BY, s
     return made
 
 
-def _check(rounds: int, by: str, shrinkage: float, net: Any, asked: Options) -> None:
-    if by not in WAYS:
-        raise InputError(f"boost --by is {' or '.join(WAYS)}; got '{by}'. {suggest(by, WAYS)}")
-    if rounds < 1:
-        raise InputError(f"--rounds must be at least 1; got {rounds}.")
-    if not 0 < shrinkage <= 1:
-        raise InputError(f"--shrinkage is above 0 and at most 1; got {shrinkage}.")
-    if net is not None and not isinstance(net, str):
-        raise InputError(f"boost makes a new net each round and needs its name; got {type(net).__name__}. Write e.g. net='mlp:hidden=8'.")
+def _check(boosting: Boosting, asked: Options) -> None:
+    check(boosting)
     if asked.bootstrap is not None:
         raise InputError("Boosting weights every training row, and --bootstrap draws some of them. Leave one out.")
-    if by == "gradient" and asked.loss not in (None, "cross-entropy", "squared"):
+    if boosting.by == "gradient" and asked.loss not in (None, "cross-entropy", "squared"):
         raise InputError(f"Gradient boosting lowers cross-entropy for classes and the squared loss for numbers; got --loss {asked.loss}. "
                          "Leave --loss out.")
 

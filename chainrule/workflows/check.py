@@ -5,7 +5,6 @@ Northcutt, Jiang & Chuang (2021), https://doi.org/10.1613/jair.1.12125 (labels, 
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,11 +31,14 @@ from chainrule.engine.stop import Stop
 from chainrule.job.build import LossLike, build
 from chainrule.job.job import Job
 from chainrule.job.options import Options
+from chainrule.job.own import Own
 from chainrule.plots.audit import Distances, Joint, suspicions
 from chainrule.plots.evaluation import image_grid
 from chainrule.plots.figure import to_png
 from chainrule.runs.folder import Folder, test_set
-from chainrule.workflows.source import as_source, options_of
+from chainrule.workflows.options import Reading
+from chainrule.workflows.session import session_of
+from chainrule.workflows.source import as_source, options_of, own_of
 
 FOLDS = 5
 FEWEST_ROWS = 50          # outside the test part; of fewer, five nets of four fifths each say little
@@ -78,19 +80,19 @@ class Check:
         return "\n".join([*said, *[f"note: {line}" for line in self.notes], f"All rows: {self.path / CHECK}"])
 
 
-def check(data: Any = "digits", *, net: str | nn.Module | None = None, loss: LossLike = None, data_dir: str | Path | None = None,
+def check(data: Any = Reading.data, *, net: str | nn.Module | None = None, loss: LossLike = None, data_dir: str | Path | None = None,
           out: str | Path | None = None, stop: Stop | None = None, **options: Any) -> Check:
     """Look for mislabelled rows, outliers, duplicates between parts, leaking, redundant and irrelevant columns; writes an `out` folder.
 
     `options` are those of `train`; five nets are trained on four fifths each of what is not test. The test part is opened for its inputs
     alone, and the opening is logged; its targets are not read. Raises InputError where there is nothing to look at.
     """
-    asked = options_of(net, loss, options)
+    asked, own, session = options_of(net, loss, options), own_of(net, loss), session_of(out=out, data_dir=data_dir, stop=stop)
     if asked.fold or asked.bootstrap:
         raise InputError("check divides the rows into folds by itself. Leave out --fold and --bootstrap.")
-    source = as_source(data, asked, data_dir)
-    looking = _Looking(source, asked, net if isinstance(net, nn.Module) else None, loss, stop or Stop())
-    folder = Folder.create(out, source.name, "check")
+    source = as_source(data, asked, session.data_dir)
+    looking = _Looking(source, asked, own, session.stop or Stop())
+    folder = Folder.create(session.out, source.name, "check")
     found = Check(source.name, folder.path, len(source))
     looking.door_log(folder)
     pictures = looking.into(found)
@@ -105,8 +107,8 @@ def check(data: Any = "digits", *, net: str | nn.Module | None = None, loss: Los
 class _Looking:
     """The data of one check, split once, and the nets of its folds, trained when first asked for."""
 
-    def __init__(self, source: Source, asked: Options, module: nn.Module | None, loss: LossLike, stop: Stop):
-        self.source, self.module, self.loss, self.stop = source, module, loss, stop
+    def __init__(self, source: Source, asked: Options, own: Own, stop: Stop):
+        self.source, self.own, self.stop = source, own, stop
         self.asked = asked
         self.job: Job | None = None
         self.data: Data
@@ -119,7 +121,7 @@ class _Looking:
             self.asked = dataclasses.replace(asked, epochs=max(5, round(self.job.options.epochs / SHARE_OF_EPOCHS)))
 
     def _build(self, options: Options) -> Job:
-        return build(self.source, options, module=copy.deepcopy(self.module), loss=self.loss)
+        return build(self.source, options, self.own.copied())
 
     def door_log(self, folder: Folder) -> None:
         self.data.door.log = lambda reason: folder.open_log(test_set(self.data, self.source), reason)

@@ -20,19 +20,22 @@ from torch import Tensor, nn
 from chainrule.core.errors import InputError
 from chainrule.core.loss import identity
 from chainrule.core.net import Net
+from chainrule.core.options import check, read
 from chainrule.core.registry import losses
 from chainrule.data.source import Part
 from chainrule.engine import checkpoint
 from chainrule.engine.store import SNAPSHOT
-from chainrule.evaluate.combination import WAYS, joined, shares
+from chainrule.evaluate.combination import joined, shares
 from chainrule.evaluate.standing import Standing
 from chainrule.job.build import build
 from chainrule.job.job import Job
+from chainrule.job.own import NOTHING
 from chainrule.job.trained import EVALUATION_ROWS
 from chainrule.runs.folder import COMMITTEE, REPORT, SWEEP, Folder, describe_data, record_of
 from chainrule.tasks.classification import probabilities
 from chainrule.workflows.boosting_data import residual_source
 from chainrule.workflows.ensemble_standing import growth_scores, standing
+from chainrule.workflows.options import Joining
 from chainrule.workflows.report import write_ensemble_report
 from chainrule.workflows.run import Run, Snapshot
 from chainrule.workflows.sweep import Sweep
@@ -119,7 +122,7 @@ class Committee(Run):
                              "version of chainrule that wrote it.")
         self.record = record
         self._own_data, self._given = data, list(members) if members else None
-        self._job = self._own_net = self._own_loss = self._own_weights = None
+        self._job, self._own = None, NOTHING
 
     def __repr__(self) -> str:
         return f"Committee({str(self.path)!r}: {self.record['net']} on {self.record['data']['name']})"
@@ -252,13 +255,12 @@ class Committee(Run):
                 "valid": self.standing().to_dict(), "test": tested.to_dict() if tested else None}
 
 
-def committee(*several: Run | Sweep | str | Path, by: str = "mean", out: str | Path | None = None) -> Committee:
+def committee(*several: Run | Sweep | str | Path, by: str = Joining.by, out: str | Path | None = None) -> Committee:
     """A committee of runs, and of the runs of sweeps, or of the snapshots of one run, that answer by `mean`, `product` or `vote`.
 
     Its members must have been trained on one division of one data set, read in one way. Raises InputError that says which were not.
     """
-    if by not in WAYS:
-        raise InputError(f"--by is {', '.join(WAYS[:-1])} or {WAYS[-1]}; got '{by}'.")
+    check(read(Joining, {"by": by}))
     members = _members(several)
     if len(members) < 2:
         raise InputError(f"A committee needs at least two members; got {len(members)}. Train some with chainrule sweep DATA --over "
@@ -279,8 +281,7 @@ def found(folder: Folder, *, how: str, by: str, members: Sequence[Run], weights:
     """Write down who belongs to a committee, and give it back; `more` is what its `how` has to say besides."""
     told = [{"folder": os.path.relpath(run.path, folder.path), "run": run.record["run"],
              **({"snapshot": run.number} if isinstance(run, Snapshot) else {})} for run in members]
-    first = record_of(base.source, base.options, net=net, rule=how, own_net=False, own_loss=False, own_weights=False,
-                           asked=base.options)
+    first = record_of(base.source, base.options, net=net, rule=how, asked=base.options)
     first["data"] |= describe_data(base)
     folder.write_json(COMMITTEE, {"format": FORMAT, **first, "run": uuid.uuid4().hex[:12], "how": how, "by": by, "members": told,
                                        "weights": None if weights is None else list(weights), **more})

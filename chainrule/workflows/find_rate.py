@@ -19,6 +19,8 @@ from chainrule.core.batch import Batch
 from chainrule.core.descend import Schedule
 from chainrule.core.errors import InputError
 from chainrule.core.files import write_atomically
+from chainrule.core.options import check
+from chainrule.core.options import read as read_options
 from chainrule.core.registry import Chosen, Entry, constraints, optimizers, rules
 from chainrule.core.rule import Learner, Rule
 from chainrule.core.traits import NoTraits
@@ -30,11 +32,10 @@ from chainrule.job.rule_spec import make_rule
 from chainrule.plots import descent
 from chainrule.plots.figure import to_png
 from chainrule.runs.folder import Folder
-from chainrule.workflows.source import as_source, options_of
+from chainrule.workflows.options import FEWEST_STEPS, RateRange, Reading
+from chainrule.workflows.session import session_of
+from chainrule.workflows.source import as_source, options_of, own_of
 
-STEPS = 100
-LOWEST, HIGHEST = 1e-6, 10.0
-FEWEST_STEPS = 20
 BREADTH = 3.0       # standard deviation of the smoothing, in steps
 RISEN = 1.5         # times what the loss had fallen by, and at least half of the least loss: the copy has diverged
 RATES = "rates.json"
@@ -69,18 +70,19 @@ class Rates:
         return "\n".join([*said, f"Picture: {self.path}"] if self.path else said)
 
 
-def find_rate(data: Any = "digits", *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
-              data_dir: str | Path | None = None, out: str | Path | None = None, steps: int = STEPS, lowest: float = LOWEST,
-              highest: float = HIGHEST, **options: Any) -> Rates:
+def find_rate(data: Any = Reading.data, *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
+              data_dir: str | Path | None = None, out: str | Path | None = None, steps: int = RateRange.steps,
+              lowest: float = RateRange.lowest, highest: float = RateRange.highest, **options: Any) -> Rates:
     """The rate to train with, by a range test on a copy; `options` are those of `train`. Writes a picture and `rates.json` into `out`.
 
     Raises InputError where the rule follows no rate.
     """
-    asked = options_of(net, loss, options)
-    source = as_source(data, asked, data_dir)
-    job = build(source, asked, module=net if isinstance(net, nn.Module) else None, loss=loss, weights=weights)
-    found = range_test(job, steps=steps, lowest=lowest, highest=highest)
-    folder = Folder.create(out, source.name, "rates")
+    asked, own, session = options_of(net, loss, options), own_of(net, loss, weights), session_of(out=out, data_dir=data_dir)
+    span = read_options(RateRange, {"steps": steps, "lowest": lowest, "highest": highest})
+    source = as_source(data, asked, session.data_dir)
+    job = build(source, asked, own)
+    found = range_test(job, steps=span.steps, lowest=span.lowest, highest=span.highest)
+    folder = Folder.create(session.out, source.name, "rates")
     found = replace(found, path=folder.path / "rates.png")
     figure = descent.rates(found.rates, found.losses, found.smoothed, found.suggested, found.edge if found.diverged else None,
                                  optimizers.choose(str(job.options.optimizer)).entry.name)
@@ -91,10 +93,10 @@ def find_rate(data: Any = "digits", *, net: str | nn.Module | None = None, loss:
     return found
 
 
-def range_test(job: Job, *, steps: int = STEPS, lowest: float = LOWEST, highest: float = HIGHEST) -> Rates:
+def range_test(job: Job, *, steps: int = RateRange.steps, lowest: float = RateRange.lowest,
+               highest: float = RateRange.highest) -> Rates:
     """Train a copy of the job's net for so many steps, the rate rising evenly in its logarithm. The job stays as it was, to the bit."""
-    if steps < FEWEST_STEPS:
-        raise InputError(f"--steps must be at least {FEWEST_STEPS} to see a slope; got {steps}. Use --steps 100.")
+    check(RateRange(steps, lowest, highest))
     if not 0 < lowest < highest < math.inf:
         raise InputError(f"expected rates with 0 < lowest < highest; got {lowest:g} and {highest:g}.")
     chosen = optimizers.choose(str(job.options.optimizer))

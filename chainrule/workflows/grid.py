@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import types
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import NoneType
 from typing import Any
 
 from chainrule.core.errors import InputError, suggest
+from chainrule.core.options import kinds, main_kind
 from chainrule.core.registry import Chosen, Registry, inits, losses, nets, optimizers, rules, schedules
-from chainrule.data.resample import parse_fold
+from chainrule.data.fold import parse_fold
 from chainrule.job.options import Options
 
 OWNERS: dict[str, Registry] = {"optimizer": optimizers, "rule": rules, "net": nets, "schedule": schedules, "loss": losses, "init": inits}
@@ -157,11 +157,10 @@ def _spread_folds(plain: dict[str, tuple[str, ...]]) -> None:
 
 
 def _typed(key: str, name: str, text: str) -> Any:
-    kind = typing.get_type_hints(Options)[name]
-    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    if type(None) in kinds and text.lower() in ("none", "off"):
+    several = kinds(Options)[name]
+    if NoneType in several and text.lower() in ("none", "off"):
         return None
-    want = next(k for k in kinds if k is not type(None))
+    want = main_kind(several)
     try:
         return want(text)
     except ValueError:

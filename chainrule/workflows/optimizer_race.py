@@ -21,6 +21,7 @@ from chainrule.core.net import Net
 from chainrule.core.registry import optimizers, rules
 from chainrule.job.rule_spec import make_rule
 from chainrule.plots.descent import surface
+from chainrule.workflows.options import Drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,7 +67,7 @@ class Descent:
     heights: list[float]
 
 
-def race(specs: Sequence[str], on: str = "rosenbrock", *, steps: int = STEPS) -> tuple[list[Descent], Figure]:
+def race(specs: Sequence[str], on: str = Drawing.on, *, steps: int = STEPS) -> tuple[list[Descent], Figure]:
     """Each optimizer down the same surface; without a rate of one's own, at the best of several. Raises InputError for unknown names."""
     if on not in START:
         raise InputError(f"There is no surface called '{on}'. {suggest(on, START)}")

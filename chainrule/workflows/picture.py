@@ -33,6 +33,7 @@ from chainrule.plots.figure import to_png
 from chainrule.plots.signals import Spread
 from chainrule.plots.signals import boundary as boundary_picture
 from chainrule.plots.signals import histograms as histogram_picture
+from chainrule.workflows.options import Drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,7 +85,7 @@ def weights(run: Run) -> Figure:
                                  columns=5 if titles else 10)
 
 
-def surface(run: Run, *, plane: str = "path") -> Figure:
+def surface(run: Run, *, plane: str = Drawing.plane) -> Figure:
     """The training loss over a plane through the weights, with the way down replayed on a copy.
 
     A net of two numbers is drawn over these; any other over the two principal directions of its path (`path`) or over two random
@@ -208,7 +209,7 @@ class Drawn:
     figures: list[dict[str, Any]]
 
 
-def picture(run: Run, kind: str, out: str | Path | None = None, *, plane: str = "path") -> Drawn:
+def picture(run: Run, kind: str, out: str | Path | None = None, *, plane: str = Drawing.plane) -> Drawn:
     """Draw one of KINDS into a PNG file, by default in the run's folder. Raises InputError."""
     if kind not in KINDS:
         raise InputError(f"There is no picture called '{kind}'. {suggest(kind, [*KINDS, 'paths'])}")

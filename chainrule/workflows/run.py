@@ -29,6 +29,7 @@ from chainrule.runs.folder import LOG, REPORT, SUMMARY, TESTED, Folder, test_set
 from chainrule.sinks import runlog
 from chainrule.workflows.export import export
 from chainrule.workflows.report import write_plots, write_run_report
+from chainrule.workflows.source import own_of
 
 
 class Run:
@@ -43,8 +44,7 @@ class Run:
         self.folder = Folder.find(path)
         self.path = self.folder.path
         self.record = self.folder.read_record()
-        self._job, self._own_net, self._own_loss, self._own_data = job, net, loss, data
-        self._own_weights = weights
+        self._job, self._own, self._own_data = job, own_of(net, loss, weights), data
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}: {self.record['net']} on {self.record['data']['name']})"
@@ -83,13 +83,13 @@ class Run:
     def fresh_job(self) -> Job:
         """The job as it was before its first step. Raises InputError where the data or a module of one's own is missing."""
         source = self.source
-        if self.record["own_net"] and self._own_net is None:
+        if self.record["own_net"] and self._own.net is None:
             raise InputError(f"{self.path} trained a module of your own, {self.record['net']}. Give it again: cr.Run(path, net=...).")
-        if self.record["own_loss"] and self._own_loss is None:
+        if self.record["own_loss"] and self._own.loss is None:
             raise InputError(f"{self.path} used a loss of your own, {self.options.loss}. Give it again: cr.Run(path, loss=...).")
-        if self.record["own_weights"] and self._own_weights is None:
+        if self.record["own_weights"] and self._own.weights is None:
             raise InputError(f"{self.path} weighted its samples. Give the weights again: cr.Run(path, weights=...).")
-        job = build(source, self.options, module=self._own_net, loss=self._own_loss, weights=self._own_weights)
+        job = build(source, self.options, self._own)
         job.data.door.log = self._opened
         return job
 

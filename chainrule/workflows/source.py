@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
 from chainrule.data.load import load
 from chainrule.data.source import Source
 from chainrule.job.build import LossLike
 from chainrule.job.options import Options
+from chainrule.job.own import Own
 
 
 def as_source(data: Any, options: Options, data_dir: str | Path | None = None) -> Source:
@@ -24,8 +26,23 @@ def as_source(data: Any, options: Options, data_dir: str | Path | None = None) -
 
 
 def options_of(net: str | nn.Module | None, loss: LossLike, options: dict[str, Any]) -> Options:
-    """The keyword arguments as Options: names keep their spelling, unknown ones get the nearest offered."""
+    """The keyword arguments as Options: names keep their spelling.
+
+    Raises InputError for an unknown name, with the nearest offered, and for a value of another type.
+    """
     if net is not None and not isinstance(net, str | nn.Module):
         raise InputError(f"net is a name or a torch.nn.Module; got {type(net).__name__}.")
+    if loss is not None and not isinstance(loss, str) and not callable(loss):
+        raise InputError(f"loss is a name or a function of (outputs, targets); got {type(loss).__name__}.")
     named = {"net": net if isinstance(net, str) else None, "loss": loss if isinstance(loss, str) else None}
     return Options.from_json({**options, **named})
+
+
+def own_of(net: str | nn.Module | None, loss: LossLike, weights: Any = None) -> Own:
+    """The keyword arguments that are no names. Raises InputError for weights that are no numbers."""
+    if weights is not None and not isinstance(weights, Tensor):
+        try:
+            weights = torch.as_tensor(weights, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError):
+            raise InputError(f"weights is a tensor of one number for each row; got {type(weights).__name__}.") from None
+    return Own(net if isinstance(net, nn.Module) else None, loss if callable(loss) else None, weights)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
@@ -30,24 +29,18 @@ from chainrule.engine.store import Store
 from chainrule.job.build import LossLike, build
 from chainrule.job.job import Job
 from chainrule.job.options import Options
+from chainrule.job.own import Own
 from chainrule.runs.folder import SWEEP, Folder
 from chainrule.runs.recorder import Recording, close, lay_down, tell
 from chainrule.sinks.sweep_progress import Tally
 from chainrule.workflows.grid import REPLICATES, Over, combinations
+from chainrule.workflows.options import Reading
 from chainrule.workflows.run import Run, run_of
-from chainrule.workflows.source import as_source, options_of
+from chainrule.workflows.session import Session, session_of
+from chainrule.workflows.source import as_source, options_of, own_of
 
 FORMAT = 1
 LONGEST_NAME = 100
-
-
-@dataclass(frozen=True)
-class Own:
-    """What exists only in the program's memory: a module, a loss, sample weights."""
-
-    net: nn.Module | None = None
-    loss: Callable[[Tensor, Tensor], Tensor] | None = None
-    weights: Tensor | None = None
 
 
 class Sweep:
@@ -149,8 +142,7 @@ class Sweep:
         return f"{name} {shown(found.low)} to {shown(found.high)}" if found and found.low is not None and found.high is not None else ""
 
 
-def sweep_over(source: Source, asked: Options, over: Over, own: Own, *, out: str | Path | None, progress: bool, sinks: Iterable[Sink],
-               stop: Stop | None) -> Sweep:
+def sweep_over(source: Source, asked: Options, over: Over, own: Own, session: Session) -> Sweep:
     """Make a run folder for every combination of settings, and train them all."""
     began = time.perf_counter()
     resolved: dict[Options, Options] = {}
@@ -166,18 +158,17 @@ def sweep_over(source: Source, asked: Options, over: Over, own: Own, *, out: str
     for _, options in several:
         jobs.append(_sharing(_job(source, options, own), jobs))
     names = _names([setting for setting, _ in several])
-    folder = _create(out, source.name, jobs[0].net_name.split(":")[0])
+    folder = _create(session.out, source.name, jobs[0].net_name.split(":")[0])
     with RunLock(folder):
         record = {"format": FORMAT, "sweep": uuid.uuid4().hex[:12], "created": now(), "over": list(over),
                   "members": [{"folder": name, "settings": setting} for name, (setting, _) in zip(names, several, strict=True)]}
         for name, job, (_, options) in zip(names, jobs, several, strict=True):
-            lay_down(Folder.create(folder / name, "", ""), job, options, own_net=own.net is not None, own_loss=own.loss is not None,
-                     own_weights=own.weights is not None)
+            lay_down(Folder.create(folder / name, "", ""), job, options, own)
         Folder(folder).write_json(SWEEP, record)
-        return _train(folder, [folder / name for name in names], jobs, (time.perf_counter() - began) / len(jobs), progress, sinks, stop)
+        return _train(folder, [folder / name for name in names], jobs, (time.perf_counter() - began) / len(jobs), session)
 
 
-def go_on(path: Path, *, progress: bool, sinks: Iterable[Sink], stop: Stop | None) -> Sweep:
+def go_on(path: Path, session: Session) -> Sweep:
     """Go on with every unfinished run of a sweep, stacked as they were. Raises InputError where one needs what only memory held."""
     began = time.perf_counter()
     with RunLock(path):
@@ -190,7 +181,7 @@ def go_on(path: Path, *, progress: bool, sinks: Iterable[Sink], stop: Stop | Non
             source = job.source
             jobs.append(_sharing(job, jobs))
         if jobs:
-            _train(path, unfinished, jobs, (time.perf_counter() - began) / len(jobs), progress, sinks, stop)
+            _train(path, unfinished, jobs, (time.perf_counter() - began) / len(jobs), session)
         return Sweep(path)
 
 
@@ -206,7 +197,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def _job(source: Source, options: Options, own: Own) -> Job:
-    return build(source, options, module=copy.deepcopy(own.net), loss=own.loss, weights=own.weights)
+    return build(source, options, own.copied())
 
 
 def _sharing(job: Job, others: Sequence[Job]) -> Job:
@@ -228,11 +219,10 @@ def _same(a: Any, b: Any) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b)
 
 
-def _train(path: Path, folders: Sequence[Path], jobs: Sequence[Job], reading: float, progress: bool, sinks: Iterable[Sink],
-           stop: Stop | None) -> Sweep:
-    stop, sinks = stop or Stop(), list(sinks)
+def _train(path: Path, folders: Sequence[Path], jobs: Sequence[Job], reading: float, session: Session) -> Sweep:
+    stop = session.stop or Stop()
     told: list[Callable[[int, Event], None]] = []
-    if progress:
+    if session.progress:
         told.append(Tally([f.name for f in folders]))
     ended: dict[int, Finished] = {}
     faults: list[str] = []
@@ -241,7 +231,7 @@ def _train(path: Path, folders: Sequence[Path], jobs: Sequence[Job], reading: fl
             held.enter_context(RunLock(folder))
         for each in told:
             held.callback(each.close)  # type: ignore[attr-defined]
-        held.callback(close, sinks)
+        held.callback(close, session.sinks)
         recordings = [Recording(folder, job, notes=before(job)) for folder, job in zip(folders, jobs, strict=True)]
         for recording in recordings:
             held.callback(recording.close)
@@ -255,7 +245,7 @@ def _train(path: Path, folders: Sequence[Path], jobs: Sequence[Job], reading: fl
                 begun.add(i)
                 recordings[i].begin()
             recordings[i].tell(event)
-            tell(event, sinks)
+            tell(event, session.sinks)
             for each in told:
                 each(i, event)
             if isinstance(event, Diagnosed):
@@ -289,14 +279,14 @@ def _names(settings: Sequence[dict[str, str]]) -> list[str]:
     return names
 
 
-def _create(out: str | Path | None, data: str, net: str) -> Path:
+def _create(out: Path | None, data: str, net: str) -> Path:
     """A new folder for a sweep: `out`, or `runs/<data>-<net>-sweep-<number>`."""
-    if out is not None and (Path(out) / SWEEP).exists():
+    if out is not None and (out / SWEEP).exists():
         raise InputError(f"{out} already holds a sweep. Use another --out, or chainrule resume {out}.")
     return Folder.create(out, data, net, "sweep").path
 
 
-def sweep(data: Any = "digits", *, over: Mapping[str, Sequence[Any] | str], net: str | nn.Module | None = None, loss: LossLike = None,
+def sweep(data: Any = Reading.data, *, over: Mapping[str, Sequence[Any] | str], net: str | nn.Module | None = None, loss: LossLike = None,
           weights: Tensor | None = None, out: str | Path | None = None, progress: bool = True, sinks: Iterable[Sink] = (),
           stop: Stop | None = None, data_dir: str | Path | None = None, **options: Any) -> Sweep:
     """Train a net for every combination of the settings in `over`, side by side where that is faster; each is an ordinary run.
@@ -305,6 +295,6 @@ def sweep(data: Any = "digits", *, over: Mapping[str, Sequence[Any] | str], net:
     (`net.hidden`, `l2`), `fold` (1 to k: k-fold validation) or `bootstrap`. The other arguments are those of `train`; `sinks` are given
     the events of all members. Raises InputError for a key or value that does not exist, Diverged where no member has stayed finite.
     """
-    asked = options_of(net, loss, options)
-    own = Own(net if isinstance(net, nn.Module) else None, loss if callable(loss) else None, weights)
-    return sweep_over(as_source(data, asked, data_dir), asked, over, own, out=out, progress=progress, sinks=sinks, stop=stop)
+    asked, own = options_of(net, loss, options), own_of(net, loss, weights)
+    session = session_of(out=out, data_dir=data_dir, progress=progress, sinks=sinks, stop=stop)
+    return sweep_over(as_source(data, asked, session.data_dir), asked, over, own, session)

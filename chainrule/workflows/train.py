@@ -14,16 +14,22 @@ from torch import Tensor, nn
 from chainrule.audit.one_layer import before
 from chainrule.core.errors import ChainruleError, Diverged, InputError, Interrupted
 from chainrule.core.events import Event, Finished, Sink
+from chainrule.core.options import check, read
+from chainrule.data.source import Source
 from chainrule.engine.lock import RunLock
 from chainrule.engine.stop import Stop
 from chainrule.job.build import LossLike, build
 from chainrule.job.job import Job
+from chainrule.job.options import Options
+from chainrule.job.own import Own
 from chainrule.runs.folder import SWEEP, Folder
 from chainrule.runs.recorder import Recording, close, lay_down, started, tell, watching
 from chainrule.workflows.open import open_run
+from chainrule.workflows.options import Reading, Siblings
 from chainrule.workflows.run import Run, run_of
-from chainrule.workflows.source import as_source, options_of
-from chainrule.workflows.sweep import Sweep, go_on, sweep
+from chainrule.workflows.session import Session, session_of
+from chainrule.workflows.source import as_source, options_of, own_of
+from chainrule.workflows.sweep import Sweep, go_on, sweep_over
 
 
 @overload
@@ -32,9 +38,9 @@ def train(data: Any = ..., *, members: None = None, **rest: Any) -> Run: ...
 def train(data: Any = ..., *, members: int, **rest: Any) -> Sweep: ...
 
 
-def train(data: Any = "digits", *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
+def train(data: Any = Reading.data, *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
           out: str | Path | None = None, progress: bool = True, sinks: Iterable[Sink] = (), stop: Stop | None = None,
-          data_dir: str | Path | None = None, members: int | None = None, **options: Any) -> Run | Sweep:
+          data_dir: str | Path | None = None, members: int | None = Siblings.members, **options: Any) -> Run | Sweep:
     """Train on `data`, save a run folder, return the run with its best weights.
 
     `net` is a name or any `torch.nn.Module`, `loss` a name or any function of (outputs, targets). `options` are those of
@@ -42,18 +48,23 @@ def train(data: Any = "digits", *, net: str | nn.Module | None = None, loss: Los
     what does not fit, Diverged when the loss stops being finite (the best weights are kept), Interrupted when `stop` was requested.
     """
     began = time.perf_counter()
-    asked = options_of(net, loss, options)
-    if members is not None:
-        if members < 1:
-            raise InputError(f"--members must be at least 1; got {members}. Leave it out to train one net.")
-        return sweep(data, over={"seed": range(asked.seed, asked.seed + members)}, net=net, loss=loss, weights=weights, out=out,
-                     progress=progress, sinks=sinks, stop=stop, data_dir=data_dir, **options)
-    source = as_source(data, asked, data_dir)
-    job = build(source, asked, module=net if isinstance(net, nn.Module) else None, loss=loss, weights=weights)
-    folder = Folder.create(out, source.name, job.net_name.split(":")[0])
+    asked, own = options_of(net, loss, options), own_of(net, loss, weights)
+    session = session_of(out=out, data_dir=data_dir, progress=progress, sinks=sinks, stop=stop)
+    siblings = read(Siblings, {"members": members})
+    check(siblings)
+    source = as_source(data, asked, session.data_dir)
+    if siblings.members is not None:
+        return sweep_over(source, asked, {"seed": range(asked.seed, asked.seed + siblings.members)}, own, session)
+    return train_source(source, asked, own, session, began)
+
+
+def train_source(source: Source, asked: Options, own: Own, session: Session, began: float) -> Run:
+    """Train on a source into a new run folder; reading began at `began`, by `time.perf_counter`. Raises what `train` does."""
+    job = build(source, asked, own)
+    folder = Folder.create(session.out, source.name, job.net_name.split(":")[0])
     with RunLock(folder.path):
-        lay_down(folder, job, asked, own_net=isinstance(net, nn.Module), own_loss=callable(loss), own_weights=weights is not None)
-        return _go(folder.path, job, time.perf_counter() - began, progress, sinks, stop)
+        lay_down(folder, job, asked, own)
+        return _go(folder.path, job, time.perf_counter() - began, session)
 
 
 def resume(path: str | Path | Run, *, progress: bool = True, sinks: Iterable[Sink] = (), stop: Stop | None = None) -> Any:
@@ -61,12 +72,12 @@ def resume(path: str | Path | Run, *, progress: bool = True, sinks: Iterable[Sin
 
     Returns the `Run`, or the `Sweep`.
     """
-    began = time.perf_counter()
+    began, session = time.perf_counter(), session_of(progress=progress, sinks=sinks, stop=stop)
     if not isinstance(path, Run) and (Path(path) / SWEEP).exists():
-        return go_on(Path(path), progress=progress, sinks=sinks, stop=stop)
+        return go_on(Path(path), session)
     run = path if isinstance(path, Run) else Run(path)
     with RunLock(run.path):
-        return _go(run.path, run.fresh_job(), time.perf_counter() - began, progress, sinks, stop)
+        return _go(run.path, run.fresh_job(), time.perf_counter() - began, session)
 
 
 def repeat(path: str | Path | Run, *, progress: bool = True) -> tuple[bool, float]:
@@ -99,22 +110,21 @@ def _again(run: Run, progress: bool) -> tuple[bool, float]:
     return all(torch.equal(a, b) for a, b in pairs), difference
 
 
-def events(data: Any = "digits", *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
+def events(data: Any = Reading.data, *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
            data_dir: str | Path | None = None, stop: Stop | None = None, **options: Any) -> Iterator[Event]:
     """The same training as a stream, with no folder; a module given as `net` holds the best weights when it ends."""
-    asked = options_of(net, loss, options)
-    module = net if isinstance(net, nn.Module) else None
-    job = build(as_source(data, asked, data_dir), asked, module=module, loss=loss, weights=weights)
+    asked, own, session = options_of(net, loss, options), own_of(net, loss, weights), session_of(data_dir=data_dir, stop=stop)
+    job = build(as_source(data, asked, session.data_dir), asked, own)
     yield started(job, "", at=0, resumed=False)
-    yield from job.events(stop=stop, at=1)
+    yield from job.events(stop=session.stop, at=1)
 
 
-def _go(path: Path, job: Job, reading: float, progress: bool, sinks: Iterable[Sink], stop: Stop | None) -> Run:
+def _go(path: Path, job: Job, reading: float, session: Session) -> Run:
     """Train `job` in the locked folder `path`, from its last checkpoint where there is one."""
-    recording = Recording(path, job, watching(progress, sinks), notes=before(job))
+    recording = Recording(path, job, watching(session.progress, session.sinks), notes=before(job))
     try:
         recording.begin()
-        for event in job.events(recording.store, stop, at=recording.next_at, made=recording.record.get("plan")):
+        for event in job.events(recording.store, session.stop, at=recording.next_at, made=recording.record.get("plan")):
             recording.tell(event)
     except Interrupted as error:
         raise Interrupted(f"{error} Go on with: chainrule resume {path}", error.signal) from None
@@ -127,7 +137,6 @@ def _go(path: Path, job: Job, reading: float, progress: bool, sinks: Iterable[Si
         raise ChainruleError(f"Trained to step {finished.steps}, but the end could not be saved to {path}; the checkpoint before it is "
                              f"whole. Free some space and go on with: chainrule resume {path}")
     if finished.reason == "interrupted":
-        raise Interrupted(f"Interrupted; everything is saved. Go on with: chainrule resume {path}", stop.requested if stop else "SIGINT")
+        signal = session.stop.requested if session.stop else "SIGINT"
+        raise Interrupted(f"Interrupted; everything is saved. Go on with: chainrule resume {path}", signal)
     return run_of(path, job)
-
-

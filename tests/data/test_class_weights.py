@@ -12,11 +12,12 @@ from chainrule.core.errors import InputError
 from chainrule.data.class_weights import class_weights
 from chainrule.job.build import build
 from chainrule.job.options import Options
+from chainrule.job.own import Own
 
 
 def job(spec, weights=None, **options):
     options = {"net": "softmax", "epochs": 2, "batch": 16} | options
-    return build(cr.load("iris"), Options(class_weights=spec, **options), weights=weights)
+    return build(cr.load("iris"), Options(class_weights=spec, **options), Own(weights=weights))
 
 
 def test_balanced_weights_are_scikit_learns():

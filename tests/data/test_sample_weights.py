@@ -20,6 +20,7 @@ from chainrule.data.storage import blocks
 from chainrule.data.storage.stored import Streamed
 from chainrule.job.build import assemble, build
 from chainrule.job.options import Options
+from chainrule.job.own import Own
 from chainrule.workflows import compare
 
 
@@ -121,7 +122,7 @@ def test_weights_given_twice_multiply_and_samples_keep_their_mean():
     more = torch.rand(240) + 0.5
     source = cr.load(frame(), target="y", weight="w")
     for options in ({}, {"fold": "2/3"}, {"bootstrap": 4}):
-        part = build(source, Options(epochs=1, class_weights="no=2", **options), weights=more).data.train
+        part = build(source, Options(epochs=1, class_weights="no=2", **options), Own(weights=more)).data.train
         full = source.weights[part.rows] * more[part.rows] * torch.where(part.y == 0, 2.0, 1.0)
         torch.testing.assert_close(part.weight, (full / full.mean()).float())
     drawn = build(source, Options(epochs=1, bootstrap=4)).data.train

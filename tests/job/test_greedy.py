@@ -20,6 +20,7 @@ from chainrule.engine.stop import Stop
 from chainrule.job.build import build
 from chainrule.job.greedy import HEAD, layers_of, share
 from chainrule.job.options import Options
+from chainrule.job.own import Own
 
 DATA = os.environ.get("CHAINRULE_DATA")
 LAYERED = {"net": "mlp:hidden=7x5,activation=tanh", "stages": "layers", "epochs": 6, "plan": "eager", "batch": 32}
@@ -52,7 +53,7 @@ def test_normalisation_and_dropout_below_do_not_stir():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.ReLU(), nn.Linear(6, 5), nn.Tanh(),
                            nn.Linear(5, 10))
-    job = build(cr.load("digits"), Options(stages="layers", epochs=3, plan="eager"), module=module)
+    job = build(cr.load("digits"), Options(stages="layers", epochs=3, plan="eager"), Own(net=module))
     under = job.stages()[0][1].rule.rule
     x = torch.rand(9, 64)
     state = under.init(job.net)

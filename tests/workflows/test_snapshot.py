@@ -1,7 +1,5 @@
 """Snapshots of a run and their committee: what they are, that they outlive an interruption, what is refused; seeds on one division."""
 
-import dataclasses
-import inspect
 import json
 import shutil
 
@@ -9,14 +7,13 @@ import pytest
 import torch
 
 import chainrule as cr
-from chainrule.cli.main import run_command, train
+from chainrule.cli.main import run_command
 from chainrule.core.errors import CorruptFile, InputError, Interrupted
 from chainrule.core.events import Evaluated, Saved
 from chainrule.engine import checkpoint
 from chainrule.engine.stop import Stop
 from chainrule.job.build import build
 from chainrule.job.options import Options
-from chainrule.workflows import train as training
 
 CYCLES, EPOCHS = 4, 8
 OPTIONS = {"net": "mlp:hidden=6", "optimizer": "sgd:rate=0.3,momentum=0.9", "batch": 8, "epochs": EPOCHS, "plan": "eager",
@@ -197,24 +194,6 @@ def test_a_schedule_runs_over_the_steps_that_there_are():
     assert build(cr.load("iris"), Options(**given, epochs=2, steps=1000)).rule.steps == 24
     assert build(cr.load("iris"), Options(**given, epochs=2, steps=7)).rule.steps == 7
     assert build(cr.load("iris"), Options(**given, epochs=2)).rule.steps == 24
-
-
-def test_the_command_line_passes_every_option_on(monkeypatch):
-    """What `chainrule train` takes is what `api.train` is given, for every option there is."""
-    given = {}
-
-    def stand_in(data, **options):
-        given.update(options)
-        raise InputError("enough")
-
-    monkeypatch.setattr(training, "train", stand_in)
-    fields = [field.name for field in dataclasses.fields(Options)]
-    assert set(fields) <= set(inspect.signature(train).parameters)
-    for field in dataclasses.fields(Options):
-        value = {"float": "2.5", "int": "3"}.get(field.type.split(" ")[0], "word")
-        given.clear()
-        assert run_command(["train", "digits", f"--{field.name.replace('_', '-')}", value]) == 2
-        assert str(given[field.name]) == value
 
 
 def test_the_commands(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,43 @@
+"""The `picture` command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from chainrule.cli.options import Printing, command
+from chainrule.cli.output import print_json, say
+from chainrule.core.errors import InputError
+from chainrule.core.options import option, required
+from chainrule.workflows.options import Drawing
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is drawn, and into which file."""
+
+    what: str = required("A run folder; or paths, a race of optimizers that takes no run.", positional=True, metavar="RUN")
+    kind: str | None = option(None, "boundary, weights, surface or histograms.", positional=True)
+    out: Path | None = option(None, "The PNG file to write.")
+
+
+@command()
+def picture(subject: Subject, drawing: Drawing, printing: Printing) -> None:
+    """Draw a run, or optimizers racing downhill. Example: chainrule picture runs/digits-mlp-1 histograms"""
+    from chainrule.workflows.optimizer_race import race, split_specs
+    from chainrule.workflows.picture import Drawn, picture, write
+    from chainrule.workflows.run import Run
+
+    if subject.what == "paths" and subject.kind is None:
+        descents, figure = race(split_specs(drawing.optimizers), drawing.on)
+        figures = [{"optimizer": d.spec, "steps": len(d.path) - 1, "height": d.heights[-1]} for d in descents]
+        drawn = Drawn(write(figure, subject.out or Path("paths.png")), figures)
+    elif subject.kind is None:
+        raise InputError(f"expected a kind of picture after {subject.what}: boundary, weights, surface or histograms; or paths alone.")
+    else:
+        drawn = picture(Run(subject.what), subject.kind, subject.out, plane=drawing.plane)
+    for row in drawn.figures:
+        say("  ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()))
+    say(str(drawn.path))
+    if printing.as_json:
+        print_json({"out": str(drawn.path), "figures": drawn.figures})

@@ -1,0 +1,31 @@
+"""The `predict` command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from chainrule.cli.options import OfRun, Printing, Writing, command
+from chainrule.cli.output import print_json, say
+from chainrule.core.options import required
+from chainrule.workflows.options import Sampling
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """What is predicted."""
+
+    data: str = required("New rows, in the form the run was trained on.", positional=True)
+
+
+@command()
+def predict(of: OfRun, rows: NewRows, sampling: Sampling, writing: Writing, printing: Printing) -> None:
+    """Write predictions with probabilities. Example: chainrule predict runs/iris-mlp-1 new.csv --out said.csv"""
+    from chainrule.workflows.open import open_run
+    from chainrule.workflows.predict import predict_to
+
+    path = writing.out or Path("predictions.csv")
+    n = predict_to(open_run(of.run), rows.data, path, samples=sampling.samples)
+    say(f"{n} predictions in {path}")
+    if printing.as_json:
+        print_json({"n": n, "out": str(path)})

@@ -1,0 +1,59 @@
+"""The commands that train one run: `train`, `resume` and `repeat`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from chainrule.cli.options import Ending, OfRun, Printing, command
+from chainrule.cli.output import print_json, say, show_run, show_sweep
+from chainrule.cli.signals import Signals
+from chainrule.core.options import option, required
+from chainrule.job.options import Options
+from chainrule.workflows.options import Reading, Siblings
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where the run is kept."""
+
+    out: Path | None = option(None, "The run folder to make.")
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What is to be gone on with."""
+
+    run: Path = required("A run folder, or the folder of a sweep.", positional=True)
+
+
+@command()
+def train(options: Options, siblings: Siblings, reading: Reading, folder: RunFolder, ending: Ending, printing: Printing) -> None:
+    """Read, split, train, validate and save a run. Example: chainrule train iris.csv --target species --test"""
+    from chainrule.workflows.train import Sweep, train
+
+    with Signals() as signals:
+        trained = train(reading.data, members=siblings.members, **options.to_json(), data_dir=reading.data_dir, out=folder.out,
+                        stop=signals.stop)
+    (show_sweep if isinstance(trained, Sweep) else show_run)(trained, ending.test, printing.as_json)
+
+
+@command()
+def resume(unfinished: Unfinished, ending: Ending, printing: Printing) -> None:
+    """Go on with an interrupted run, bit for bit. Example: chainrule resume runs/mnist-lenet-1"""
+    from chainrule.workflows.train import Sweep, resume
+
+    with Signals() as signals:
+        done = resume(unfinished.run, stop=signals.stop)
+    (show_sweep if isinstance(done, Sweep) else show_run)(done, ending.test, printing.as_json)
+
+
+@command()
+def repeat(of: OfRun, printing: Printing) -> None:
+    """Train again from run.json alone and say whether the weights are the same. Example: chainrule repeat runs/digits-mlp-1"""
+    from chainrule.workflows.train import repeat
+
+    same, difference = repeat(of.run)
+    say("The same weights, bit for bit." if same else f"Not the same: the largest difference is {difference:.3g}.")
+    if printing.as_json:
+        print_json({"same": same, "difference": difference})

@@ -1,0 +1,76 @@
+"""Options of the workflows beside those of training: names, types, defaults, help and ranges, once. Imports nothing slow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from chainrule.core.options import option
+
+FEWEST_STEPS = 20   # of a range test: of fewer no slope is to be seen
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which data, and where named sets are kept."""
+
+    data: str = option("digits", "A named set (chainrule list data), a file, or a folder of images by class.", positional=True)
+    data_dir: Path | None = option(None, "Where data sets are kept; otherwise CHAINRULE_DATA and a cache folder.")
+
+
+@dataclass(frozen=True)
+class Siblings:
+    """Nets of consecutive seeds."""
+
+    members: int | None = option(None, "Train so many nets, of consecutive seeds, side by side.", least=1,
+                                 advice="Leave it out to train one net.")
+
+
+@dataclass(frozen=True)
+class Boosting:
+    """Nets trained one after the other, each on what the ones before it do badly."""
+
+    rounds: int = option(10, "How many nets at most.", least=1)
+    by: str = option("samme", "samme (samples weighted, for classes) or gradient (residuals fitted).", words=("samme", "gradient"))
+    shrinkage: float = option(0.5, "The share of the best step that gradient boosting takes.", above=0, most=1,
+                              bounds="is above 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class Joining:
+    """How trained nets answer together."""
+
+    by: str = option("mean", "mean (mixture), product (geometric mean) or vote.", words=("mean", "product", "vote"))
+
+
+@dataclass(frozen=True)
+class RateRange:
+    """The rates that a range test goes through."""
+
+    steps: int = option(100, "Steps of the test.", least=FEWEST_STEPS, bounds=f"must be at least {FEWEST_STEPS} to see a slope",
+                        advice="Use --steps 100.")
+    lowest: float = option(1e-6, "The rate it begins with.")
+    highest: float = option(10.0, "The rate it ends with.")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Predictions drawn from a net whose dropout is left on."""
+
+    samples: int | None = option(None, "Passes of a net whose dropout is left on: their mean and its uncertainty.")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What else a picture of a run depends on, and a race of optimizers."""
+
+    plane: str = option("path", "For surface: path or random directions.")
+    optimizers: str = option("sgd,momentum,adam", "For paths: which race, e.g. sgd,momentum,adam:rate=0.3.")
+    on: str = option("rosenbrock", "For paths: bowl or rosenbrock.")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """How often a published experiment is run."""
+
+    seeds: int = option(3, "How many runs the figure is the mean of.", least=1)
