@@ -133,9 +133,9 @@ def _leaks(folds: list[Job], data: Data, groups: Groups, found: dict[str, Import
         at += len(some)
     every = torch.cat(rows)
     x, y = data.encoder.inputs(data.source, every)[:], data.encoder.targets(data.source, every)
-    classes = len(data.classes) if data.task == "classification" else 0
+    classes = len(folds[0].task.classes)
     if classes:
-        y = folds[0].class_numbers(y)
+        y = folds[0].task.truth(y)
     skills = dict(zip(groups, skill_alone(x, y, held, list(groups.values()), classes=classes), strict=True))
     together = _skill_of_nets(folds)
     order = sorted(skills, key=lambda name: -skills[name])
@@ -165,8 +165,8 @@ def _skill_of_nets(folds: list[Job]) -> float:
         assert train.y is not None
         assert valid.y is not None
         said = job.predictions(valid)
-        if job.data.task == "classification":
-            truth, usual = job.class_numbers(valid.y).cpu(), job.class_numbers(train.y).cpu().mode().values
+        if job.task.classes:
+            truth, usual = job.task.truth(valid.y).cpu(), job.task.truth(train.y).cpu().mode().values
             wrong += float((said.argmax(1) != truth).sum())
             without += float((truth != usual).sum())
         else:

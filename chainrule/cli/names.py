@@ -12,8 +12,8 @@ from chainrule.cli.output import print_json, say
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.options import required
 
-KINDS = {"data": "datasets"} | {name: name for name in ("nets", "rules", "optimizers", "schedules", "inits", "losses", "constraints",
-                                                        "augments", "recipes")}    # what a user types, and the registry's name
+KINDS = {"data": "datasets"} | {name: name for name in (                 # what a user types, and the registry's name
+    "nets", "rules", "tasks", "optimizers", "schedules", "inits", "losses", "constraints", "augments", "recipes")}
 
 
 @dataclass(frozen=True)

@@ -46,10 +46,10 @@ def shares(outputs: Tensor) -> Tensor:
     return positive / positive.sum(-1, keepdim=True)
 
 
-def custom(each: Callable[[Tensor, Tensor], Tensor], task: str) -> Loss:
+def custom(each: Callable[[Tensor, Tensor], Tensor], classes: bool) -> Loss:
     """Any function of (outputs, targets) a user wrote; a scalar result is taken as the batch mean.
 
-    `task` is `classification` or `regression` and picks the link.
+    `classes` says that outputs are scores of classes, and picks the link.
     """
 
     def per_sample(outputs: Tensor, y: Tensor) -> Tensor:
@@ -57,4 +57,4 @@ def custom(each: Callable[[Tensor, Tensor], Tensor], task: str) -> Loss:
         return value.expand(len(outputs)) if value.dim() == 0 else value.flatten(1).mean(1) if value.dim() > 1 else value
 
     name = getattr(each, "__name__", type(each).__name__)
-    return Loss(name, per_sample, softmax if task == "classification" else identity, ("class", "real", "sign"))
+    return Loss(name, per_sample, softmax if classes else identity, ("class", "real", "sign"))

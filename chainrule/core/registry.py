@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from chainrule.core.errors import InputError, suggest
-from chainrule.core.traits import AugmentTraits, DatasetTraits, InitTraits, NetTraits, NoTraits, OptimizerTraits, RuleTraits
+from chainrule.core.traits import AugmentTraits, DatasetTraits, InitTraits, NetTraits, NoTraits, OptimizerTraits, RuleTraits, TaskTraits
 
 REQUIRED = inspect.Parameter.empty
 T = TypeVar("T")
@@ -226,6 +226,7 @@ rules = Registry("rule", "chainrule.rules", RuleTraits)
 optimizers = Registry("optimizer", "chainrule.optim", OptimizerTraits)
 schedules = Registry("schedule", "chainrule.optim", NoTraits)
 constraints = Registry("constraint", "chainrule.optim", NoTraits)
+tasks = Registry("task", "chainrule.tasks", TaskTraits)
 losses = Registry("loss", "chainrule.losses", NoTraits)
 datasets = Registry("data set", "chainrule.data", DatasetTraits)
 augments = Registry("augmentation", "chainrule.data", AugmentTraits)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Reads = Literal["batch", "features", "everything"]
-Target = Literal["any", "class", "sign", "real", "none"]
+Target = Literal["any", "class", "sign", "real", "steps", "none"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class RuleTraits:
     mean of its samples' unless one of these options is given; `penalty(**options)` is what its direction goes down beside the loss, and
     `objective(criterion, **options)` what a solver lowers in its place. `range="unit"` asks for inputs in [0, 1]. `nets` are the families
     it can train, the first being its default; `optimizer`, `epochs`, `batch` and `loss` are its defaults; `several` is the target kind
-    for more than two classes; `best="last"` keeps the last weights, where the loss says nothing of progress.
+    for more than two classes; `best="last"` keeps the last weights, where the loss says nothing of progress. A rule that `carries` keeps
+    state from batch to batch, and reads sequences in lanes.
     """
 
     reads: Reads = "batch"
@@ -58,6 +59,24 @@ class RuleTraits:
     loss: str | None = None
     several: Target | None = None
     best: Literal["best", "last"] = "best"
+    carries: bool = False
+
+
+@dataclass(frozen=True)
+class TaskTraits:
+    """Which data a task is for, and what goes with it.
+
+    `targets` are the kinds of targets that it answers; `usual(source)` says whether it is what such data is usually asked. Tasks of `steps`
+    answer every step of a sequence, by nets that are made for them; `targetless` ones learn from the inputs alone. `net` and `rule` are
+    taken where the user names none.
+    """
+
+    targets: tuple[Target, ...] = ()
+    usual: Callable[[Any], bool] | None = None
+    steps: bool = False
+    targetless: bool = False
+    net: str | None = None
+    rule: str | None = None
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ def weighted(data: Data, spec: str) -> Data:
     Validation and test rows stay as they are. Raises InputError for a class or a weight that does not exist.
     """
     part = data.train
-    if data.task != "classification" or part.y is None:
-        raise InputError(f"--class-weights weighs classes; {data.name} has {'numeric' if data.task == 'regression' else 'no'} targets. "
+    if data.target_kind not in ("class", "sign") or part.y is None:
+        kind = "numeric" if data.target_kind == "real" else "no"
+        raise InputError(f"--class-weights weighs classes; {data.name} has {kind} targets. "
                          "Leave it out.")
     codes = ((part.y + 1) / 2).round().long().reshape(-1) if part.y.is_floating_point() else part.y      # (n,); signs are -1 and 1
     share = class_weights(spec, data.classes, codes)[codes]                                              # (n,)

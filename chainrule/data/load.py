@@ -83,7 +83,7 @@ def load_inputs(what: Any, *, like: Source, data_dir: str | Path | None = None, 
 def describe_source(source: Source) -> dict[str, Any]:
     """Name, number of rows, shape of a row (or number of columns), class names and task, for people and for JSON."""
     shape = [len(source.inputs.columns)] if isinstance(source.inputs, Table | StoredTable) else list(source.inputs.shape[1:])
-    return {"name": source.name, "n": len(source), "inputs": shape, "classes": list(source.classes), "task": source.task}
+    return {"name": source.name, "n": len(source), "inputs": shape, "classes": list(source.classes), "task": source.target_kind}
 
 
 def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | None, roles: Roles, stream: bool | None,
@@ -231,7 +231,7 @@ def _folder(path: Path, channels: Any, stream: bool | None, say: Callable[[str],
     if stored is None:
         return _pictures(images.read(paths, channels), y, classes, path, "folder", given)
     x, digest = stored
-    task: Any = "none" if y is None else "classification"
+    task: Any = "none" if y is None else "class"
     origin = {"kind": "folder", "what": str(path.absolute()), "streamed": True}
     return Source(path.absolute().name, x, y, task, origin, digest, classes, given)
 
@@ -265,7 +265,7 @@ def _targets(y: Any, n: int, where: str) -> targets.Targets:
 def _pictures(x: Tensor, y: Tensor | None, classes: tuple[str, ...], path: Path, kind: str,
               given: dict[str, Tensor] | None = None) -> Source:
     origin = {"kind": kind, "what": str(path.absolute())}
-    task: Any = "none" if y is None else "classification"
+    task: Any = "none" if y is None else "class"
     name = path.absolute().name if kind == "folder" else _stem(path)
     return Source(name, x, y, task, origin, fingerprint.of(x, y, classes), classes, given or {})
 
@@ -280,7 +280,7 @@ def _idx_file(path: Path, origin: dict[str, Any]) -> Source:
     if len(y) != len(x):
         raise InputError(f"{path} holds {len(x)} images but {labels} {len(y)} labels. Give files of one set.")
     classes = tuple(map(str, range(int(y.max()) + 1)))
-    return Source(_stem(path), x, y, "classification", origin, fingerprint.of(x, y, classes), classes)
+    return Source(_stem(path), x, y, "class", origin, fingerprint.of(x, y, classes), classes)
 
 
 def _of_memory(what: Any, target: str | int | None, roles: Roles) -> Source:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
-from chainrule.data.encode.encoder import Encoder, Range, TargetKind, gather
+from chainrule.data.encode.encoder import Encoder, Range, gather
 from chainrule.data.encode.targets import as_codes, as_numbers
 from chainrule.data.encode.vocabulary import SHARES, Symbols
 from chainrule.data.readers import catalog
-from chainrule.data.source import Data, Door, Part, Source
+from chainrule.data.source import Data, Door, Part, Source, TargetKind
 from chainrule.data.splits import Splits, marked, sample, split
 from chainrule.data.weights import one_on_average, product
 
@@ -50,49 +50,48 @@ def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None
     del kept  # at 20 million rows a list of them takes 160 MB
     if limit is not None:
         parts = replace(parts, train=sample(source, parts.train, limit, seed))
-    open_ended = isinstance(source.inputs, Symbols) and source.inputs.next_symbol and kind == "class" and classes is None
+    open_ended = isinstance(source.inputs, Symbols) and source.inputs.next_symbol and kind in ("class", "steps") and classes is None
     if kind in ("class", "sign") and not open_ended:
         _refuse_unseen(source, parts)
     maximum = catalog.traits(source).maximum
     encoder = Encoder.fit(source, parts.train, target=kind, range=range, flatten=flatten, bounded=bounded,
-                          classes=names if kind in ("class", "sign") and not open_ended else (), maximum=maximum)
+                          classes=names if kind in ("class", "sign", "steps") and not open_ended else (), maximum=maximum)
     every = product(source.weights, None if weights is None else _weights(weights, source))
     weight = None if every is None else one_on_average(gather(every, parts.train), source.name)
 
     def part(at: Tensor, weight: Tensor | None = None) -> Part:
-        return Part(encoder.inputs(source, at), encoder.targets(source, at), at, weight)
+        return Part(encoder.inputs(source, at), encoder.targets(source, at), at, weight, encoder.mask(source, at))
 
-    task = {"class": "classification", "sign": "classification", "real": "regression", "none": "none"}[kind]
-    return Data(source.name, source, encoder, task, encoder.classes, encoder.input_shape, encoder.outputs,  # type: ignore[arg-type]
+    return Data(source.name, source, encoder, kind, encoder.classes, encoder.input_shape, encoder.outputs,
                 part(parts.train, weight), part(parts.valid), Door(part(parts.test), open_log), encoder.ready)
 
 
 def _as_target(source: Source, target: str) -> tuple[Source, TargetKind]:
     """The source with its targets as the kind asked for, and that kind."""
-    kind: Any = {"classification": "class", "regression": "real", "none": "none"}[source.task] if target == "auto" else target
-    if kind not in ("class", "real", "sign", "none"):
-        raise InputError(f"expected a target of class, real, sign, none or auto; got '{kind}'.")
+    kind: Any = source.target_kind if target == "auto" else target
+    if kind not in ("class", "real", "sign", "steps", "none"):
+        raise InputError(f"expected a target of class, real, sign, steps, none or auto; got '{kind}'.")
     if kind != "none" and source.targets is None:
         raise InputError(f"{source.name} has no targets; this rule needs them. Name a column with --target, or use a rule that learns "
                          "without.")
-    if kind in ("class", "sign") and source.task == "regression":
+    if kind in ("class", "sign") and source.target_kind == "real":
         different = len(source.targets.unique())
         if different > max(FEW_CLASSES, len(source) // 2):
             raise InputError(f"{source.name}: this rule reads classes; the target has {different:,} different numbers in {len(source):,} "
                              "rows. Name a column of classes with --target, or use --rule backprop.")
-        codes, names = as_codes(source.task, source.targets, source.classes, source.name)
-        return replace(source, task="classification", targets=codes, classes=names), kind
-    if kind == "real" and source.task == "classification":
-        values = as_numbers(source.task, source.targets, source.classes, source.name)
-        return replace(source, task="regression", targets=values, classes=()), kind
+        codes, names = as_codes(source.target_kind, source.targets, source.classes, source.name)
+        return replace(source, target_kind="class", targets=codes, classes=names), kind
+    if kind == "real" and source.target_kind == "class":
+        values = as_numbers(source.target_kind, source.targets, source.classes, source.name)
+        return replace(source, target_kind="real", targets=values, classes=()), kind
     return source, kind
 
 
 def _only(source: Source, classes: Sequence[str], rows: Tensor) -> tuple[tuple[str, ...], Tensor]:
     """The class names kept, and the rows that have one of them."""
-    if source.task != "classification":
+    if source.target_kind != "class":
         raise InputError(f"{source.name} has no classes to pick {', '.join(classes)} from: its targets are "
-                         f"{'absent' if source.task == 'none' else 'numbers'}.")
+                         f"{'absent' if source.target_kind == 'none' else 'numbers'}.")
     for name in classes:
         if name not in source.classes:
             raise InputError(f"{source.name} has no class '{name}'. {suggest(name, source.classes)}")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-Task = Literal["classification", "regression", "none"]
+TargetKind = Literal["class", "real", "sign", "steps", "none"]  # classes, numbers, one of two signs, a class a step, nothing
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Source:
     name: str
     inputs: Any
     targets: Any
-    task: Task
+    target_kind: TargetKind
     origin: Mapping[str, Any]
     fingerprint: str
     classes: tuple[str, ...] = ()
@@ -38,18 +38,24 @@ class Source:
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one part: `x` as stored (n, ...), `y` encoded targets or None, `weight` (n,) or None, `rows` (n,) in the source.
+    """Rows of one part: `x` as stored (n, ...), `y` encoded targets or None, `weight` (n,), `rows` (n,) in the source, `mask` (n, t).
 
     `x` is a Tensor, or Streamed where it stays on disk: both have a length, a shape, slices, rows by position and `split`.
     """
 
     x: Any
-    y: Tensor | None
+    y: Any
     rows: Tensor
     weight: Tensor | None = None
+    mask: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def rows_at(self, begin: int, end: int) -> Part:
+        """The rows from place `begin` up to `end` of the part."""
+        y, weight, mask = (None if t is None else t[begin:end] for t in (self.y, self.weight, self.mask))
+        return Part(self.x[begin:end], y, self.rows[begin:end], weight, mask)
 
 
 class Door:
@@ -83,7 +89,7 @@ class Data:
     name: str
     source: Source
     encoder: Any
-    task: Task
+    target_kind: TargetKind
     classes: tuple[str, ...]
     input_shape: tuple[int, ...]
     outputs: int

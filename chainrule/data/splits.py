@@ -117,7 +117,7 @@ def _counts(n: int, shares: list[float]) -> list[int]:
 
 def _strata(source: Source, rows: Tensor) -> Tensor:
     """The class of each row, (n,), in one byte where that is enough; all zero where there are no classes."""
-    if source.task != "classification":
+    if source.target_kind != "class":
         return torch.zeros(len(rows), dtype=torch.uint8)
     return source.targets.to(torch.uint8 if len(source.classes) <= 256 else torch.int64)[rows]
 

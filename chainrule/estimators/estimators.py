@@ -26,7 +26,7 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.data.readers import arrays, tables
-from chainrule.data.source import Source, Task
+from chainrule.data.source import Source, TargetKind
 from chainrule.engine.randomness import Aside
 from chainrule.estimators.fit import Learned, NetLike, go_on, learn
 from chainrule.job.build import LossLike
@@ -211,7 +211,7 @@ class NetworkClassifier(ClassifierMixin, _Supervised):
     def _source(self, inputs: Any, labels: np.ndarray) -> tuple[Source, np.ndarray]:
         """The source, and the codes (n,) of the labels; a label that only rows of weight 0 have gets any code."""
         codes = np.minimum(np.searchsorted(self.classes_, labels), len(self.classes_) - 1)
-        return _source(inputs, torch.from_numpy(codes), "classification", tuple(str(c) for c in self.classes_.tolist())), codes
+        return _source(inputs, torch.from_numpy(codes), "class", tuple(str(c) for c in self.classes_.tolist())), codes
 
     def _emphasis(self, codes: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
         """The weight of each row's class, (n,)."""
@@ -256,7 +256,7 @@ class NetworkRegressor(RegressorMixin, _Supervised):
         if values.ndim == 2 and values.shape[1] == 1:
             values = column_or_1d(values, warn=True)
         self._flat = values.ndim == 1
-        return _source(inputs, torch.from_numpy(np.array(values, dtype=np.float64)).reshape(len(values), -1), "regression")
+        return _source(inputs, torch.from_numpy(np.array(values, dtype=np.float64)).reshape(len(values), -1), "real")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -352,8 +352,8 @@ def _mixed(frame: Any) -> bool:
     return not all(map(plain, nw.from_native(frame, eager_only=True).iter_columns()))
 
 
-def _source(inputs: Any, targets: Tensor | None, task: Task, classes: tuple[str, ...] = ()) -> Source:
-    return Source("the data", inputs, targets, task, {"kind": "memory"}, "", classes)
+def _source(inputs: Any, targets: Tensor | None, kind: TargetKind, classes: tuple[str, ...] = ()) -> Source:
+    return Source("the data", inputs, targets, kind, {"kind": "memory"}, "", classes)
 
 
 def _tensor(values: np.ndarray | None) -> Tensor | None:

@@ -24,10 +24,10 @@ from chainrule.core.registry import Chosen, rules
 from chainrule.core.rule import Learner, Report, Rule
 from chainrule.core.stage import Budget, Stage
 from chainrule.core.tree import Tree
-from chainrule.data.encode.encoder import Encoder, TargetKind, gather
+from chainrule.data.encode.encoder import Encoder, gather
 from chainrule.data.encode.features import scaling
 from chainrule.data.feed.shuffled import Feed
-from chainrule.data.source import Data, Door, Part, Source
+from chainrule.data.source import Data, Door, Part, Source, TargetKind
 from chainrule.data.splits import split
 from chainrule.engine.plans.plan import Plan
 from chainrule.engine.position import Settings
@@ -36,7 +36,7 @@ from chainrule.engine.stop import Stop
 from chainrule.engine.store import Store
 from chainrule.engine.train import train
 from chainrule.job.build import LossLike, assemble
-from chainrule.job.defaults import choose_rule, target_kind
+from chainrule.job.defaults import choose_rule, choose_task, target_kind
 from chainrule.job.device import pick_device
 from chainrule.job.job import Job
 from chainrule.job.options import Options
@@ -220,11 +220,12 @@ def job_of(data: Data, options: Options, chosen: Chosen | None, rule: Chosen, ki
     if module is None and not isinstance(net, str | None):
         with Aside(options.seed, pick_device(options.device)):
             module = _made(net, data, 1 if kind == "sign" else data.outputs)
+    task = choose_task(options, module is not None, data.source)
     if len(data.valid):
-        return assemble(data, options, chosen, rule, kind, module=module, loss=loss, dtype=dtype)
+        return assemble(data, options, chosen, rule, kind, task, module=module, loss=loss, dtype=dtype)
     if options.patience:
         raise InputError("patience needs rows to validate on, and there are none. Set validation_fraction to 0.1, or patience to None.")
-    job = assemble(data, options, chosen, rule, kind, module=module, loss=loss, dtype=dtype, made_as=Whole, keeps_last=True)
+    job = assemble(data, options, chosen, rule, kind, task, module=module, loss=loss, dtype=dtype, made_as=Whole, keeps_last=True)
     job.options = replace(job.options, patience=None)
     job.said = [s for s in job.said if not s.startswith("patience")]
     return job
@@ -234,7 +235,7 @@ def encoder_of(source: Source, rows: Tensor, weight: Tensor | None, kind: Target
     """An encoder fitted on `rows`, each counted as often as its weight says. A constant target is kept, unscaled."""
     spread: Any = rule.entry.traits.range
     classes = source.classes if kind in ("class", "sign") else ()
-    bare = replace(source, targets=None, task="none", classes=())
+    bare = replace(source, targets=None, target_kind="none", classes=())
     encoder = Encoder.fit(bare, rows, target="none", range=spread, flatten=rule.entry.traits.reads == "features")
     share = torch.ones(len(rows), dtype=torch.float64) if weight is None else weight[rows].double()  # (rows,)
     held: dict[str, Any] = {"target": kind, "classes": classes}
@@ -282,19 +283,18 @@ def _data(source: Source, encoder: Encoder, train: Tensor, valid: Tensor, weight
         return Part(encoder.inputs(source, at), y.to(dtype) if y is not None and y.is_floating_point() else y, at,
                     None if scaled is None else scaled[at])
 
-    task: Any = {"class": "classification", "sign": "classification", "real": "regression", "none": "none"}[encoder.target]
-    return Data(source.name, source, encoder, task, encoder.classes, encoder.input_shape, encoder.outputs, part(train), part(valid),
-                Door(part(train[:0])), lambda x: encoder.ready(x).to(dtype))
+    return Data(source.name, source, encoder, encoder.target, encoder.classes, encoder.input_shape, encoder.outputs, part(train),
+                part(valid), Door(part(train[:0])), lambda x: encoder.ready(x).to(dtype))
 
 
 def _chosen(source: Source, options: Options, net: NetLike) -> tuple[Chosen | None, Chosen, TargetKind]:
     """Net (None: choose later, or it is the caller's own), rule, and the kind of targets it reads. Raises InputError."""
     chosen, rule = choose_rule(options, not isinstance(net, str | None))
     wanted = rule.entry.traits.target
-    if (wanted == "none") != (source.task == "none"):
+    if (wanted == "none") != (source.target_kind == "none"):
         raise InputError(f"rule {rule.entry.name} learns {'without' if wanted == 'none' else 'from'} targets; this estimator learns "
-                         f"{'without' if source.task == 'none' else 'from'} them. Use another rule or another estimator.")
-    if source.task == "regression" and wanted not in ("any", "real"):
+                         f"{'without' if source.target_kind == 'none' else 'from'} them. Use another rule or another estimator.")
+    if source.target_kind == "real" and wanted not in ("any", "real"):
         raise InputError(f"rule {rule.entry.name} sorts into classes; a regressor has a numeric target. Use rule='backprop', or "
                          "NetworkClassifier.")
     return chosen, rule, target_kind(rule, source, len(source.classes))
@@ -307,7 +307,7 @@ def _divided(source: Source, rows: Tensor, share: float, seed: int) -> tuple[Ten
     if share == 0 or len(rows) < 2:
         return rows, rows[:0]
     parts = split(source, train=1 - share, valid=share, test=0.0, seed=seed, rows=rows)
-    known = torch.isin(source.targets[parts.valid], source.targets[parts.train]) if source.task == "classification" else slice(None)
+    known = torch.isin(source.targets[parts.valid], source.targets[parts.train]) if source.target_kind == "class" else slice(None)
     return parts.train, parts.valid[known]
 
 

@@ -6,7 +6,7 @@ two classes; ROC areas and average precisions of several classes are one against
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from chainrule.evaluate.intervals import bootstrap_weighted, enough_repeats, spr
 from chainrule.evaluate.result import Measure, Result
 
 TOP = (2, 3, 5)
+Derived = Mapping[str, tuple[str, Callable[[float], float]]]
 Statistics = Callable[[Tensor], Tensor]  # how often each case counts (n, b) -> (m, b)
 
 
@@ -109,22 +110,39 @@ def density(scores: Tensor, *, name: str = "log_likelihood", level: float = 0.95
         raise InputError("A mean needs at least one case; got none. Give a part with rows.")
     _check_finite(scores[:, None], "scores")
     measures = _measured([name], [lambda w: (scores @ w.double() / len(scores))[None]], len(scores), len(scores), level, seed, intervals)
-    return Result("none", len(scores), None, None, None, None, (), measures, opened, level, tuple(_pointlike(measures)))
+    return Result("density", len(scores), None, None, None, None, (), measures, opened, level, tuple(_pointlike(measures)))
+
+
+def step_means(task: str, shares: dict[str, Tensor], *, weights: Tensor | None = None, derived: Derived | None = None, level: float = 0.95,
+               seed: int = 0) -> Result:
+    """Means over sequences of what is measured of their steps, each (n,), sequences counting by `weights` (n,), with bootstrap intervals.
+
+    `derived` names what follows from one of them by an increasing function, whose interval is that of the mean, mapped.
+    """
+    names = list(shares)
+    values = torch.stack([shares[name].detach().cpu().double() for name in names])       # (m, n)
+    n = values.shape[1]
+    if n == 0:
+        raise InputError("A mean needs at least one sequence; got none. Give a part with rows.")
+    _check_finite(values.T, "measures")
+    counts = torch.ones(n, dtype=torch.float64) if weights is None else weights.double().cpu()
+
+    def statistics(w: Tensor) -> Tensor:
+        own = counts[:, None] * w.double()                                               # (n, b)
+        return values @ own / own.sum(0)
+
+    measures = _measured(names, [statistics], n, n, level, seed, True)
+    for name, (of, grow) in (derived or {}).items():
+        m = measures[of]
+        low, high = (None if end is None else grow(end) for end in (m.low, m.high))
+        measures[name] = Measure(grow(m.value), low, high, m.method)
+    return Result(task, n, None, None, None, None, (), measures, 0, level, tuple(_pointlike(measures)))
 
 
 @torch.no_grad()
-def quick(outputs: Tensor, y: Tensor, task: str) -> dict[str, float]:
-    """The measures worth watching during training, with one host transfer: accuracy, or rmse, mae and r2.
-
-    `outputs` are linked, (n, ..., c) with y (n, ...), or (n, k) with y (n, k). Signs (n,) in {-1, +1} are classes too. An
-    undefined r2 (equal targets) is left out.
-    """
-    if task == "classification":
-        right = (outputs.reshape(y.shape) * y > 0) if y.is_floating_point() else (outputs.argmax(-1) == y)
-        return {"accuracy": right.sum().item() / right.numel()}
-    if task != "regression":
-        return {}
-    p, t = (v.float().reshape(len(v), -1) for v in (outputs, y))
+def quick_regression(predictions: Tensor, y: Tensor) -> dict[str, float]:
+    """RMSE, MAE and R2 of predictions (n, k) against targets (n, k), with one host transfer; an undefined r2 is left out."""
+    p, t = (v.float().reshape(len(v), -1) for v in (predictions, y))
     squared = (p - t).square().mean(0)                                   # (k,)
     variance = (t - t.mean(0)).square().mean(0)
     r2 = torch.where(variance > 0, 1 - squared / variance, torch.nan).nanmean()

@@ -5,40 +5,41 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from chainrule.core.batch import Batch
-from chainrule.core.criterion import Supervised
 from chainrule.core.errors import InputError
 from chainrule.core.loss import custom
 from chainrule.core.net import Net
-from chainrule.core.registry import Chosen, inits, nets
+from chainrule.core.registry import Chosen, Entry, inits, nets, rules
 from chainrule.core.rule import Learner
+from chainrule.core.traits import TaskTraits
 from chainrule.core.tree import clone
 from chainrule.data.augment import augmentation
 from chainrule.data.class_weights import weighted
-from chainrule.data.encode.encoder import TargetKind
 from chainrule.data.prepare import prepare
 from chainrule.data.resample import bootstrapped, folded
-from chainrule.data.source import Data, Source
+from chainrule.data.source import Data, Source, TargetKind
 from chainrule.data.splits import parse_split
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.plans.planner import check_asked
 from chainrule.engine.randomness import Aside
-from chainrule.job.defaults import choose_rule, complete, target_kind
+from chainrule.job.defaults import choose_rule, choose_task, complete, target_kind
 from chainrule.job.device import pick_device
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
-from chainrule.job.rule_spec import make_rule, steps_in
+from chainrule.job.rule_spec import lanes_of, make_rule, steps_in
 from chainrule.nets.init.initial import initialise
+from chainrule.tasks.task import Task, batch_of
 
 LossLike = str | Callable[[Tensor, Tensor], Tensor] | None
 
 
 FIT_ROWS = 8
+WINDOW = 64  # steps of a long sequence in a row, where its rule names no number
 
 
 INIT_ROWS = 256
@@ -48,14 +49,16 @@ def build(source: Source, options: Options, own: Own = NOTHING) -> Job:
     """Split, encode, choose and construct. Raises InputError for anything that does not fit together."""
     options = options.checked()
     check_asked(options.plan, options.precision, pick_device(options.device))
-    net_chosen, rule_chosen = choose_rule(options, own.net is not None)
+    task = choose_task(options, own.net is not None, source)
+    net_chosen, rule_chosen = choose_rule(options, own.net is not None, task.traits)
+    source = cast(type[Task], task.make).read(source, rule_chosen.options.get("window", WINDOW))
     classes = [c.strip() for c in options.classes.split(",")] if options.classes else None
     kind = target_kind(rule_chosen, source, len(classes) if classes else len(source.classes))
-    if rule_chosen.entry.traits.target == "any" and source.task == "none":
+    traits = rule_chosen.entry.traits
+    if traits.target == "any" and source.target_kind == "none" and not task.traits.targetless:
         raise InputError(f"{rule_chosen.entry.name} needs targets; {source.name} has none. Name a column with --target, or use --net rbm.")
-    encoded = partial(prepare, source, seed=options.division, range=rule_chosen.entry.traits.range, target=kind,
-                      flatten=rule_chosen.entry.traits.reads == "features", classes=classes, weights=own.weights,
-                      bounded=bool(net_chosen and net_chosen.entry.traits.bounded))
+    encoded = partial(prepare, source, seed=options.division, range=traits.range, target=kind, flatten=traits.reads == "features",
+                      classes=classes, weights=own.weights, bounded=bool(net_chosen and net_chosen.entry.traits.bounded))
     data = encoded(split=parse_split(options.split) if options.split else None)
     if options.fold:
         data = folded(data, options.fold, options.division, lambda rows: encoded(split=rows))
@@ -63,17 +66,19 @@ def build(source: Source, options: Options, own: Own = NOTHING) -> Job:
         data = bootstrapped(data, options.bootstrap, options.seed)
     if options.class_weights:
         data = weighted(data, options.class_weights)
-    return assemble(data, options, net_chosen, rule_chosen, kind, module=own.net, loss=own.loss)
+    return assemble(data, options, net_chosen, rule_chosen, kind, task, module=own.net, loss=own.loss)
 
 
-def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chosen: Chosen, kind: TargetKind, *,
+def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chosen: Chosen, kind: TargetKind,
+             task_chosen: Entry[TaskTraits], *,
              module: nn.Module | None = None, loss: LossLike = None, dtype: torch.dtype = torch.float32, made_as: type[Job] = Job,
              keeps_last: bool = False) -> Job:
     """The job for data that is already split and encoded, with what the options leave open chosen."""
     device = pick_device(options.device)
-    choice = complete(options, net_chosen, rule_chosen, data, module is not None, callable(loss))
-    the_loss = custom(loss, data.task) if callable(loss) else choice.loss.make() if choice.loss else None
-    if the_loss is not None and kind not in the_loss.targets:
+    task: Task = task_chosen.make(data.encoder)
+    choice = complete(options, net_chosen, rule_chosen, task, data, module is not None, callable(loss))
+    the_loss = custom(loss, bool(task.classes)) if callable(loss) else choice.loss.make() if choice.loss else None
+    if the_loss is not None and not task_chosen.traits.targetless and kind.replace("steps", "class") not in the_loss.targets:
         raise InputError(f"loss {the_loss.name} reads {' or '.join(the_loss.targets)} targets; {data.name} gives {kind} ones. "
                          f"Use --loss {'squared' if kind == 'real' else 'cross-entropy' if kind == 'class' else 'hinge'}.")
     init = options.init
@@ -81,7 +86,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chose
         if module is None:
             assert choice.net is not None
 
-            module = choice.net.make(data.input_shape, 1 if kind == "sign" else data.outputs)
+            module = choice.net.make(data.input_shape, task.outputs)
             trainable(module, str(choice.net))
             init = init or choice.net.entry.traits.init
         if init:
@@ -92,12 +97,13 @@ def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chose
     if steps < cycles:
         raise InputError(f"--snapshots {cycles} needs at least a step for each; {choice.options.epochs} epochs have {steps}. Give more "
                          "--epochs, or a smaller --batch.")
-    criterion = None if the_loss is None else Supervised(the_loss)
-    rule = make_rule(rule_chosen, criterion, choice.optimizer, choice.schedule, steps, choice.constraint, cycles)
+    rule = make_rule(rule_chosen, task.criterion(the_loss), choice.optimizer, choice.schedule, steps, choice.constraint, cycles,
+                     lanes_of(data, choice.options))
     name = str(choice.net) if choice.net else type(module).__name__
     wanted = inspect.signature(rule_chosen.entry.make).parameters
-    spread = the_loss is not None and the_loss.one_hot and kind == "class" and "loss" in wanted
-    job = made_as(data.source, data, Net.of(module), name, rule, str(rule_chosen), the_loss, choice.options, choice.said, device, kind,
+    spread = the_loss is not None and the_loss.one_hot and bool(task.classes) and kind == "class" and {"loss", "criterion"} & set(wanted)
+    job = made_as(data.source, data, Net.of(module), name, rule, str(rule_chosen), the_loss, choice.options, choice.said, device,
+                  kind, task,
                   keeps_last=keeps_last or rule_chosen.entry.traits.best == "last",
                   one_hot=data.outputs if spread else 0,
                   augment=augmentation(options.augment, data.encoder.shape, data.name) if options.augment else None)
@@ -115,9 +121,10 @@ def _few(data: Data) -> Tensor:
 
 def _check_fit(job: Job) -> None:
     """Take one step on a copy before anything is saved, so that a rule, a net and a loss that do not fit are said at once."""
-    part, rows = job.data.train, slice(0, FIT_ROWS)
-    few = part.x[rows].to(job.device)
-    batch = Batch(few, None if part.y is None else part.y[rows].to(job.device))
+    carries = rules.choose(job.rule_name).entry.traits.carries
+    part = job.data.train.rows_at(0, lanes_of(job.data, job.options) if carries else FIT_ROWS)
+    few = part.x.to(job.device)
+    batch = batch_of(part, job.device)
     try:
         with Aside(job.options.seed, job.device):
             tried = copied(Learner(job.net, {}))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from chainrule.core.errors import InputError
-from chainrule.core.registry import Chosen, constraints, losses, nets, optimizers, rules, schedules
-from chainrule.data.encode.encoder import TargetKind
-from chainrule.data.source import Data, Source
+from chainrule.core.registry import Chosen, Entry, constraints, losses, nets, optimizers, rules, schedules, tasks
+from chainrule.core.traits import TaskTraits
+from chainrule.data.source import Data, Source, TargetKind
 from chainrule.job.options import Options
+from chainrule.tasks.task import Task
 
 AIM_STEPS = 4000                 # epochs are chosen so that a run takes about this many steps, within bounds
 
@@ -33,9 +34,13 @@ class Choice:
     said: list[str]
 
 
-def choose_rule(options: Options, own_module: bool) -> tuple[Chosen | None, Chosen]:
-    """Net and rule where at least one is named, each picking the other. Net None: choose it from the data."""
+def choose_rule(options: Options, own_module: bool, task: TaskTraits | None = None) -> tuple[Chosen | None, Chosen]:
+    """Net and rule where at least one is named, each picking the other, or the task both. Net None: choose it from the data."""
     net = None if own_module or options.net is None else nets.choose(options.net)
+    if task is not None and options.rule is None and not own_module:
+        net = nets.choose(task.net) if net is None and task.net is not None else net
+        if net is not None and task.rule is not None:
+            return net, rules.choose(task.rule)
     if options.rule is not None:
         rule = rules.choose(options.rule)
         fits = rule.entry.traits.nets
@@ -45,7 +50,7 @@ def choose_rule(options: Options, own_module: bool) -> tuple[Chosen | None, Chos
     return net, rules.choose((net and net.entry.traits.rule) or "backprop")
 
 
-def complete(options: Options, net: Chosen | None, rule: Chosen, data: Data, own_module: bool, own_loss: bool) -> Choice:
+def complete(options: Options, net: Chosen | None, rule: Chosen, task: Task, data: Data, own_module: bool, own_loss: bool) -> Choice:
     """Fill in what the user left open, from the kind and size of the data."""
     said = []
     n, shape = len(data.train), data.input_shape
@@ -55,8 +60,8 @@ def complete(options: Options, net: Chosen | None, rule: Chosen, data: Data, own
         said.append(f"net {net}")
     loss = None
     if not own_loss and rule.entry.traits.target != "none":
-        name = options.loss or rule.entry.traits.loss or (net.entry.traits.loss if net else None) or _usual_loss(data)
-        if data.task == "regression" and options.loss is None and name == "cross-entropy":
+        name = options.loss or rule.entry.traits.loss or (net.entry.traits.loss if net else None) or task.loss or "squared"
+        if data.target_kind == "real" and options.loss is None and name == "cross-entropy":
             raise InputError(f"{net.entry.name if net else 'this net'} sorts into classes; {data.name} has a numeric target. "
                              "Use --net linear or --net mlp, or --loss squared.")
         loss = losses.choose(name)
@@ -100,9 +105,33 @@ def target_kind(rule: Chosen, source: Source, classes: int) -> TargetKind:
     wanted = rule.entry.traits.target
     if wanted == "sign" and classes != 2 and rule.entry.traits.several:
         wanted = rule.entry.traits.several
-    kinds: dict[str, TargetKind] = {"classification": "class", "regression": "real", "none": "none"}
-    return kinds[source.task] if wanted == "any" else wanted
+    return source.target_kind if wanted == "any" else wanted
 
 
-def _usual_loss(data: Data) -> str:
-    return "squared" if data.task == "regression" else "cross-entropy"
+def choose_task(options: Options, own_module: bool, source: Source) -> Entry[TaskTraits]:
+    """The task that is named, or that the net is made for, or what such data is usually asked.
+
+    Raises InputError where the task does not answer such targets, or the net gives no answers of its kind.
+    """
+    net = nets.choose(options.net) if options.net is not None and not own_module else None
+    made_for = net.entry.traits.tasks if net is not None else ()
+    plain = (net is not None or own_module) and not made_for
+    every = sorted(tasks.entries(), key=lambda entry: not entry.traits.steps)            # the more particular first
+    fitting = [entry for entry in every if source.target_kind in entry.traits.targets]
+    if options.task is not None:
+        entry = tasks.find(options.task)
+        if entry not in fitting:
+            able = ", ".join(one.name for one in fitting)
+            raise InputError(f"The task {entry.name} needs other targets than {source.name} has ({source.target_kind}). Use --task {able}.")
+        if made_for and entry.name not in made_for:
+            raise InputError(f"The net {net.entry.name if net else ''} is made for {', '.join(made_for)}; got --task {entry.name}. Use "
+                             f"--task {made_for[0]}, or another --net.")
+        return entry
+    usual = [entry for entry in fitting if entry.traits.usual is not None and entry.traits.usual(source)]
+    if made_for:
+        return next((entry for entry in usual if entry.name in made_for),
+                    next((entry for entry in fitting if entry.name in made_for), tasks.find(made_for[0])))
+    chosen = next((entry for entry in usual if not (plain and entry.traits.steps)), None)
+    if chosen is None:
+        raise InputError(f"{source.name} asks for an answer at every step, which this net does not give. Use --net rnn.")
+    return chosen

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import chainrule
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import Criterion, Solve, Supervised
+from chainrule.core.criterion import Criterion, Solve
 from chainrule.core.descend import Alter, prepared
 from chainrule.core.events import Event
 from chainrule.core.loss import Loss
@@ -20,9 +20,9 @@ from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, constraints, optimizers, rules, schedules
 from chainrule.core.rule import Learner, Rule
 from chainrule.core.stage import Budget, Stage, Stages
-from chainrule.data.encode.encoder import TargetKind
+from chainrule.data.feed.lanes import Lanes
 from chainrule.data.feed.shuffled import Feed, feed_of
-from chainrule.data.source import Data, Part, Source
+from chainrule.data.source import Data, Part, Source, TargetKind
 from chainrule.engine.infer.inference import Inference
 from chainrule.engine.plans.cache import Memory, usual_folder
 from chainrule.engine.plans.eager import copied
@@ -30,15 +30,13 @@ from chainrule.engine.position import Settings, Validate
 from chainrule.engine.stop import Stop
 from chainrule.engine.store import Store
 from chainrule.engine.train import Training
-from chainrule.evaluate.measures import quick
+from chainrule.evaluate.result import Result
 from chainrule.job.greedy import stages_of
 from chainrule.job.options import Options
-from chainrule.job.rule_spec import make_rule, steps_in
-from chainrule.job.trained import EVALUATION_ROWS
-from chainrule.tasks.classification import probabilities
+from chainrule.job.rule_spec import lanes_of, make_rule, steps_in
+from chainrule.tasks.task import Task
 
 DENSITY_ROWS = 2000
-DENSITIES = {"free_energy": "free_energy", "log_prob": "log_likelihood"}
 
 
 @dataclass
@@ -59,6 +57,7 @@ class Job:
     said: list[str]
     device: torch.device
     target: TargetKind
+    task: Task
     keeps_last: bool = False
     one_hot: int = 0
     augment: Alter | None = None
@@ -92,7 +91,7 @@ class Job:
     @property
     def criterion(self) -> Criterion | None:
         """What is lowered; None for rules that read no targets."""
-        return None if self.loss is None else Supervised(self.loss)
+        return self.task.criterion(self.loss)
 
     def anew(self, budget: Budget) -> Rule:
         """Its rule made anew for a budget of its own, over which a schedule runs."""
@@ -100,7 +99,7 @@ class Job:
         schedule = schedules.choose(options.schedule) if options.schedule else None
         constraint = constraints.choose(options.constraint) if options.constraint else None
         return make_rule(rules.choose(self.rule_name), self.criterion, optimizers.choose(str(options.optimizer)), schedule,
-                         steps_in(options, len(self.data.train)), constraint)
+                         steps_in(options, len(self.data.train)), constraint, lanes=lanes_of(self.data, options))
 
     def kind(self) -> tuple[tuple[Any, ...], dict[str, float]]:
         """What members of a stack must have in common, beside shapes; and the numbers in which they may differ, e.g. `optimizer.rate`."""
@@ -129,7 +128,7 @@ class Job:
                 return replace(chosen, options={**chosen.options, **own})
 
             remade = make_rule(at(rule, "rule."), self.criterion, at(optimizer, "optimizer."), schedule, steps, constraint,
-                               self.options.snapshots or 1)
+                               self.options.snapshots or 1, lanes_of(self.data, self.options))
             return self.reading(remade)
 
         return make
@@ -140,6 +139,8 @@ class Job:
 
     def feed(self) -> Feed:
         """The training part in batches, inputs as they are stored, targets as this job's rule and loss read them."""
+        if rules.choose(self.rule_name).entry.traits.carries:
+            return Lanes(self.data.train, as_stored, batch=self.options.batch or 1, seed=self.options.seed, device=self.device)
         return feed_of(self.data.train, as_stored, batch=self.options.batch or 1, seed=self.options.seed, device=self.device,
                        everything=self.whole, one_hot=self.one_hot)
 
@@ -163,25 +164,16 @@ class Job:
         """What decides which weights are best; nothing where the rule says that its last ones are."""
         if self.keeps_last:
             return ()
-        return ("accuracy", "loss") if self.data.task == "classification" else ("loss",)
+        return self.task.watch
 
     def validate(self, learner: Learner) -> dict[str, float]:
-        """Loss and, where there are targets, accuracy or errors on the validation part."""
-        part = self.data.valid
-        if self.loss is None or part.y is None:
+        """The costs and quick measures of the validation part; what the rule reports of it, where it brings its own costs."""
+        part, criterion = self.data.valid, self.criterion
+        if criterion is None or (part.y is None and self.loss is not None):
             rows = part.x[:DENSITY_ROWS].to(self.device)
-            batch = Batch(self.data.ready(rows), None)
-            *_, report = self.rule.step(*copied(learner), batch)
+            *_, report = self.rule.step(*copied(learner), Batch(self.data.ready(rows), None))
             return {"loss": float(report["loss"])}
-
-        y = part.y.to(self.device)
-        outputs = self.inference.plainly(part.x)
-        weight = None if part.weight is None else part.weight.to(self.device)
-        loss = float(Batch(outputs, y, weight).mean(self.loss.each(outputs, y)))
-        if self.data.task == "classification":
-            return {"loss": loss, **quick(self.probabilities(outputs), self.class_numbers(y), "classification")}
-        unscale = self.data.encoder.unscale
-        return {"loss": loss, **quick(unscale(self.loss.link(outputs).cpu()), unscale(part.y), "regression")}
+        return self.task.validate(self.inference, part, criterion, self.loss)
 
     @cached_property
     def inference(self) -> Inference:
@@ -193,39 +185,19 @@ class Job:
         self.net.module.eval()
         return self.inference(x, expected)
 
-    def probabilities(self, outputs: Tensor) -> Tensor:
-        """Class probabilities (n, classes) from raw scores."""
-        assert self.loss is not None
-        return probabilities(outputs, self.target == "sign", self.loss.link)
-
-    def class_numbers(self, y: Tensor) -> Tensor:
-        """Targets as the rule reads them, as class numbers (n,)."""
-        return ((y + 1) / 2).round().long().reshape(-1) if self.target == "sign" else y
-
     def predictions(self, part: Part, expected: int | None = None) -> Tensor:
-        """What the net says of a part: class probabilities (n, classes), values in target units (n, k), or scores (n,).
+        """The net's answers to a part: class probabilities (n, classes), values in target units (n, k), or outputs (n, k).
 
         Where the part is one block of more, `expected` is how many rows are to come in all.
         """
-        outputs = self.outputs(part.x, expected)
-        if self.loss is None:
-            return outputs
-        if self.data.task == "classification":
-            return self.probabilities(outputs).cpu()
-        return self.data.encoder.unscale(self.loss.link(outputs).cpu())
+        self.net.module.eval()
+        return self.task.answer(self.task.raw(self.inference, part, expected), self.loss)
 
-    def scores(self, part: Part) -> tuple[str, Tensor]:
-        """What a net without targets says of each sample, (n,), by its own name: log likelihood, free energy, or its mean output."""
-        for method, name in DENSITIES.items():
-            if hasattr(self.net.module, method):
-                self.net.module.eval()
-                with torch.no_grad():
-                    said = [self.net.call(method, self.data.ready(rows.to(self.device))) for rows in part.x.split(EVALUATION_ROWS)]
-                return name, torch.cat(said).cpu()
-        return "mean_output", self.outputs(part.x).mean(1).cpu()
+    def measure(self, part: Part) -> Result:
+        """Measures with intervals on a part."""
+        self.net.module.eval()
+        return self.task.evaluate(self.inference, part, self.loss, seed=self.options.seed)
 
 
 def as_stored(x: Tensor) -> Tensor:
     return x
-
-

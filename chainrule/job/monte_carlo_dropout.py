@@ -48,24 +48,20 @@ class Sampler:
         finally:
             job.net.module.eval()
         self.rows += len(x)
-        return spread(torch.stack(drawn), job.data.task)
+        return spread(torch.stack(drawn), bool(job.task.classes))
 
     def _once(self, x: Any) -> Tensor:
-        outputs, job = self.job.inference.plainly(x), self.job
-        if job.data.task == "classification":
-            return job.probabilities(outputs).double().cpu()
-        assert job.loss is not None
-        return job.data.encoder.unscale(job.loss.link(outputs).double().cpu())
+        return self.job.task.answer(self.job.inference.plainly(x).double(), self.job.loss).double().cpu()
 
 
-def spread(drawn: Tensor, task: str) -> tuple[Tensor, dict[str, Tensor]]:
+def spread(drawn: Tensor, classes: bool) -> tuple[Tensor, dict[str, Tensor]]:
     """The mean of predictions (samples, n, k), and how they spread.
 
     For classes `entropy`, of the mean probabilities, in nats, and `mutual_information`, that less the mean entropy of each pass: what
     the nets disagree about, as more data would teach. For numbers `sd`, the standard deviation of each over the passes.
     """
     mean = drawn.mean(0)                                                          # (n, k)
-    if task != "classification":
+    if not classes:
         return mean, {"sd": drawn.std(0)}
     whole = torch.special.entr(mean).sum(-1)                                      # (n,)
     each = torch.special.entr(drawn).sum(-1).mean(0)                              # (n,)

@@ -11,14 +11,15 @@ from chainrule.core.descend import Descend, restarted
 from chainrule.core.errors import InputError
 from chainrule.core.registry import Chosen, rules
 from chainrule.core.rule import Rule
+from chainrule.data.source import Data
 from chainrule.job.options import Options
 
 
 def make_rule(chosen: Chosen, criterion: Criterion | None, optimizer: Chosen, schedule: Chosen | None, steps: int,
-              constraint: Chosen | None = None, cycles: int = 1) -> Rule:
+              constraint: Chosen | None = None, cycles: int = 1, lanes: int = 1) -> Rule:
     """A rule from its name: a direction or an objective joined with an optimizer, or a whole rule given what its signature names.
 
-    The schedule is gone through in each of so many `cycles`.
+    The schedule is gone through in each of so many `cycles`; a rule that carries state has so many `lanes`.
 
     Raises InputError where the optimizer, or the constraint, asks for what this rule does not offer.
     """
@@ -26,7 +27,7 @@ def make_rule(chosen: Chosen, criterion: Criterion | None, optimizer: Chosen, sc
     follower = optimizer.make()
     rate = schedule.make() if schedule else None
     loss = criterion.loss if isinstance(criterion, OfOutputs) else None
-    supplied: dict[str, Any] = {"criterion": criterion, "loss": loss, "optimizer": follower, "steps_total": steps,
+    supplied: dict[str, Any] = {"criterion": criterion, "loss": loss, "optimizer": follower, "steps_total": steps, "lanes": lanes,
                                 "schedule": restarted(rate, cycles) if rate and cycles > 1 else rate}
     wanted = inspect.signature(made).parameters
     offers = chosen.entry.traits.objective
@@ -62,3 +63,8 @@ def steps_in(options: Options, n: int) -> int:
     per_epoch = max(1, -(-n // (options.batch or 1)))
     bounds = [bound for bound in (options.steps, per_epoch * (options.epochs or 0)) if bound]
     return min(bounds, default=per_epoch)
+
+
+def lanes_of(data: Data, options: Options) -> int:
+    """How many lanes a rule that carries state has: as many as a batch has rows."""
+    return min(options.batch or 1, len(data.train))

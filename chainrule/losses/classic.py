@@ -129,3 +129,12 @@ def squared_hinge() -> Loss:
     return Loss("squared-hinge", lambda o, y: (1 - _signed(o, y)).relu().square(), softmax, ("sign", "class"))
 
 
+@losses("binary-cross-entropy", source="Bridle (1990), https://doi.org/10.1007/978-3-642-76153-9_28")
+def binary_cross_entropy() -> Loss:
+    """Minus the log probability of targets in [0, 1] under independent Bernoulli outputs, summed over them; outputs are log-odds."""
+
+    def each(outputs: Tensor, y: Tensor) -> Tensor:
+        targets = y if y.shape == outputs.shape else y.reshape(outputs.shape).to(outputs.dtype)
+        return _over_outputs(F.binary_cross_entropy_with_logits(outputs, targets, reduction="none"))
+
+    return Loss("binary-cross-entropy", each, torch.sigmoid, ("real",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from chainrule.core.abilities import HasJoint
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
@@ -19,7 +20,7 @@ def competing(net: Net, batch: Batch) -> tuple[dict[str, Tensor], Report]:
     That share is its responsibility g_i p_i(y) / sum_j g_j p_j(y), so that the expert nearest to a target is pulled most. Raises
     InputError for a net that is no mixture of experts.
     """
-    if not hasattr(net.module, "joint"):
+    if not isinstance(net.module, HasJoint):
         raise InputError(f"competing trains mixtures of experts; {type(net.module).__name__} is none. Use --net experts for classes, "
                          "--net expert-values for numbers, or --rule backprop.")
 

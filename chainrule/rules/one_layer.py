@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chainrule.core.abilities import HasFeatures
 from chainrule.core.errors import InputError
 from chainrule.core.loss import one_hot_like
 from chainrule.core.net import Net
@@ -40,7 +41,7 @@ def only_layer(net: Net, rule: str) -> tuple[str, str | None]:
 
 def seen(net: Net, x: Tensor) -> Tensor:
     """What the layer reads of inputs (n, ...), as rows (n, d): the inputs, or what fixed units before it make of them."""
-    return net.call("features", x) if hasattr(net.module, "features") else x.flatten(1)
+    return net.call("features", x) if isinstance(net.module, HasFeatures) else x.flatten(1)
 
 
 def scored(net: Net, names: tuple[str, str | None], rows: Tensor) -> Tensor:

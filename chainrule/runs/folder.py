@@ -172,4 +172,4 @@ def _unwritable(path: Path, error: OSError) -> InputError:
 def describe_data(job: Job) -> dict[str, Any]:
     """What `run.json` and the log say of the data."""
     data = job.data
-    return {"splits": split_sizes(data), "inputs": list(data.input_shape), "classes": list(data.classes), "task": data.task}
+    return {"splits": split_sizes(data), "inputs": list(data.input_shape), "classes": list(data.classes), "task": job.task.name}

@@ -59,9 +59,9 @@ def boost(data: Any = Reading.data, *, rounds: int = Boosting.rounds, by: str = 
         raise InputError(f"Boosting weighs the rows of {source.name} itself; got weights from the column '{source.origin.get('weight')}'. "
                          "Leave --weight out, or use chainrule train.")
     base = build(source, asked)
-    if base.data.task == "none" or (by == "samme" and base.data.task != "classification"):
+    if base.data.train.y is None or (by == "samme" and not base.task.classes):
         raise InputError(f"boost --by {by} needs {'classes' if by == 'samme' else 'targets'} to predict; {source.name} has "
-                         f"{'none' if base.data.task == 'none' else 'numbers'}. Use --by gradient for numbers, or name a --target.")
+                         f"{'none' if base.data.train.y is None else 'numbers'}. Use --by gradient for numbers, or name a --target.")
     if len(base.data.train) < 2 * base.data.outputs:
         raise InputError(f"{source.name} leaves {len(base.data.train)} training rows; boosting needs at least {2 * base.data.outputs}. "
                          "Give more rows, or train one net.")
@@ -108,7 +108,7 @@ class Samme:
         part = base.data.train
         assert part.y is not None
         self.base, self.over = base, False
-        self.truth = base.class_numbers(part.y)                                     # (n,)
+        self.truth = base.task.truth(part.y)                                     # (n,)
         self.weights = torch.full((len(part),), 1 / len(part), dtype=torch.float64)  # (n,)
         self.votes: list[float] = []
         self.kept: list[Tensor] = []
@@ -181,5 +181,5 @@ class Gradient:
 def _targets(base: Job, part: Part) -> Tensor:
     """Class numbers (n,), or the standardised values (n, k), of a part."""
     assert part.y is not None
-    return base.class_numbers(part.y) if base.data.task == "classification" else part.y.double()
+    return base.task.truth(part.y) if base.task.classes else part.y.double()
 

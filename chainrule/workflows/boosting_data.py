@@ -17,7 +17,7 @@ def residual_source(source: Source, data: Data, targets: Tensor, number: int) ->
     held[data.train.rows] = held[data.valid.rows] = False
     digest = hashlib.sha256(source.fingerprint.encode() + targets.double().contiguous().numpy().tobytes()).hexdigest()
     name = f"what round {number} fits of {source.name}"
-    return replace(source, name=name, targets=targets.double(), task="regression", classes=(), origin={"kind": "memory", "what": name},
+    return replace(source, name=name, targets=targets.double(), target_kind="real", classes=(), origin={"kind": "memory", "what": name},
                    fingerprint=digest, groups=None, times=None,
                    given={"train": data.train.rows, "valid": data.valid.rows, "test": held.nonzero()[:, 0]})
 

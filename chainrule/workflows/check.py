@@ -112,7 +112,7 @@ class _Looking:
         self.asked = asked
         self.job: Job | None = None
         self.data: Data
-        if source.task == "none":
+        if source.target_kind == "none":
             self.data = prepare(source, seed=asked.seed, split=parse_split(asked.split) if asked.split else None)
             return
         self.job = self._build(asked)
@@ -167,7 +167,7 @@ class _Looking:
             found.skipped += [f"{part}: {few}" for part in ("mislabelled rows", "irrelevant columns", "leaking columns")]
             return pictures
         doubted: Suspects | None = None
-        if self.data.task == "classification":
+        if self.data.classes:
             found.findings += self.labels()
             doubted = self.doubts[0]
         else:
@@ -188,12 +188,12 @@ class _Looking:
 
     def _too_few(self) -> str:
         """Why nets cannot be asked, or nothing."""
-        if self.data.task == "none":
+        if self.data.target_kind == "none":
             return f"{self.source.name} has no targets. Name a column with --target."
         n = len(self.free)
         if n < FEWEST_ROWS:
             return f"{n} rows outside the test part; at least {FEWEST_ROWS} are needed."
-        if self.data.task == "classification":
+        if self.data.classes:
             counts = self.source.targets[self.free].bincount(minlength=len(self.source.classes))
             least = int(counts[counts > 0].min())
             if least < FEWEST_OF_CLASS:
@@ -216,7 +216,7 @@ class _Looking:
             part = job.data.valid
             assert part.y is not None
             said.append(job.predictions(part))
-            given.append(job.class_numbers(part.y).cpu())
+            given.append(job.task.truth(part.y).cpu())
             rows.append(part.rows)
         return mislabelled(torch.cat(said), torch.cat(given)), torch.cat(rows)
 
@@ -287,7 +287,7 @@ class _Looking:
             table=[{f"row of {a}": int(i) + 1, f"row of {b}": int(j) + 1} for i, j in zip(mine, theirs, strict=True)])
 
     def _conflicts(self, hashed: list[bytes]) -> Iterator[Finding]:
-        if self.data.task != "classification":
+        if not self.data.classes:
             return
         rows = torch.cat([self.data.train.rows, self.data.valid.rows])
         labels = self.source.targets[rows]

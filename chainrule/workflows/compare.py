@@ -53,13 +53,14 @@ def compare(*several: Run | str | Path, out: str | Path | None = None) -> Compar
 def fitted_cases(run: Run, names: list[str]) -> dict[str, Cases]:
     """What each named model gets right, or its squared errors, on the run's test part, opened once for all of them; {} for no names."""
     data = run.job.data
-    models = {name: model(name, data.task, run.options.seed) for name in names}
+    classes = bool(run.job.task.classes)
+    models = {name: model(name, classes if data.train.y is not None else None, run.options.seed) for name in names}
     if not models:
         return {}
     if data.train.y is None:
         raise InputError(f"{run.path} has no targets; comparators need them. Compare runs that predict a class or a number.")
     x, y = _rows(run, data.train), run.truth(data.train)
-    target = y.numpy() if data.task == "classification" or y.shape[1] > 1 else y[:, 0].numpy()
+    target = y.numpy() if classes or y.shape[1] > 1 else y[:, 0].numpy()
     for one in models.values():
         if data.train.weight is not None and "sample_weight" in inspect.signature(one.fit).parameters:  # all but knn
             one.fit(x, target, sample_weight=data.train.weight.double().numpy())
@@ -72,7 +73,7 @@ def fitted_cases(run: Run, names: list[str]) -> dict[str, Cases]:
     found = {}
     for name, one in models.items():
         said = torch.from_numpy(one.predict(x))
-        if data.task == "classification":
+        if classes:
             found[name] = Cases(part.rows, run.test_set, right=said == truth)
         else:
             errors = (said.reshape(truth.shape).to(truth.dtype) - truth).square().mean(1)
@@ -80,18 +81,20 @@ def fitted_cases(run: Run, names: list[str]) -> dict[str, Cases]:
     return found
 
 
-def model(name: str, task: str, seed: int = 0) -> Any:
-    """scikit-learn's model of that name, with its own settings, not yet fitted.
+def model(name: str, classes: bool | None, seed: int = 0) -> Any:
+    """scikit-learn's model of that name for classes or for numbers, with its own settings, not yet fitted.
 
-    Raises InputError where there is none, or none for this task.
+    Raises InputError where there is none, or none for such targets; `classes` is None where a run has no targets.
     """
     if name not in NAMES:
         raise InputError(f"There is no comparator called '{name}'. {suggest(name, NAMES)}")
-    if task not in ("classification", "regression") or KIND.get(name, task) != task:
-        able = ", ".join(n for n in NAMES if KIND.get(n, task) == task)
-        raise InputError(f"{name} is for {KIND.get(name, 'targets')}; this run is {task if task != 'none' else 'without targets'}. "
-                         f"Use {able if task != 'none' else 'a run that predicts a class or a number'}.")
-    classes = task == "classification"
+    if classes is None:
+        raise InputError(f"{name} is for {KIND.get(name, 'targets')}; this run is without targets. Use a run that predicts a class or a "
+                         "number.")
+    kind = "classification" if classes else "regression"
+    if KIND.get(name, kind) != kind:
+        able = ", ".join(n for n in NAMES if KIND.get(n, kind) == kind)
+        raise InputError(f"{name} is for {KIND[name]}; this run is {kind}. Use {able}.")
     if name == "knn":
         from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 

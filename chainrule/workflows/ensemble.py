@@ -56,12 +56,12 @@ class Panel(nn.Module):
 
     share: Tensor
 
-    def __init__(self, members: Sequence[nn.Module], read: Sequence[Read], by: str, weights: Sequence[float] | None, task: str,
+    def __init__(self, members: Sequence[nn.Module], read: Sequence[Read], by: str, weights: Sequence[float] | None, classes: bool,
                  signed: bool):
         super().__init__()
         self.members, self.read, self.by = nn.ModuleList(members), list(read), by
         self.register_buffer("share", shares(weights, len(members)).float())        # (members,)
-        self.task, self.signed = task, signed
+        self.classes, self.signed = classes, signed
 
     def each(self, x: Tensor) -> Tensor:
         """What every member says: probabilities or values (members, n, k)."""
@@ -69,7 +69,7 @@ class Panel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         said = joined(self.each(x), self.by, self.share)
-        if self.task == "regression":
+        if not self.classes:
             return said
         log = said.clamp(min=torch.finfo(said.dtype).tiny).log()
         return 0.5 * (log[:, 1:] - log[:, :1]) if self.signed else log
@@ -182,14 +182,14 @@ class Committee(Run):
         """The base job with the committee for a net, and a door of its own that counts openings as the committee's."""
         base, record = self.base, self.record
         signed = base.target == "sign"
-        classes = base.data.task == "classification"
+        classes = bool(base.task.classes)
         modules = [run.net for run in self.members]
         if record["how"] == "gradient":
             scale, shift = _scales([run.job for run in self.members])
             read: Read = partial(torch.softmax, dim=-1) if classes else identity
             panel: nn.Module = Additive(modules, torch.tensor(record["start"]), scale, shift, torch.tensor(record["steps"]), read)
         else:
-            panel = Panel(modules, [_read(run.job) for run in self.members], record["by"], record["weights"], base.data.task, signed)
+            panel = Panel(modules, [_read(run.job) for run in self.members], record["by"], record["weights"], classes, signed)
         door = copy.copy(base.data.door)
         door.log, door.opened = self._opened, 0
         loss = base.loss if signed else losses.choose("cross-entropy" if classes else "squared").make()
@@ -205,7 +205,7 @@ class Committee(Run):
         with torch.no_grad():
             found = [job.net.call("each", job.data.ready(rows.to(job.device))).cpu() for rows in part.x.split(EVALUATION_ROWS)]
         said = torch.cat(found, 1)
-        return said if job.data.task == "classification" else torch.stack([job.data.encoder.unscale(one) for one in said])
+        return said if job.task.classes else torch.stack([job.data.encoder.unscale(one) for one in said])
 
     def standing(self, part: Part | None = None) -> Standing:
         """The committee against each member and against the best of them, on the same cases; of validation where no part is given."""
@@ -266,9 +266,9 @@ def committee(*several: Run | Sweep | str | Path, by: str = Joining.by, out: str
         raise InputError(f"A committee needs at least two members; got {len(members)}. Train some with chainrule sweep DATA --over "
                          "bootstrap=1..16, or one run that has several with chainrule train DATA --snapshots 5.")
     first = members[0]
-    if first.record["data"]["task"] == "none":
+    if first.job.data.train.y is None:
         raise InputError(f"{first.path} has no targets to answer for. Make a committee of nets that classify or predict values.")
-    if first.record["data"]["task"] == "regression" and by != "mean":
+    if not first.job.task.classes and by != "mean":
         raise InputError(f"A committee for values answers by their mean; got --by {by}. Leave --by out.")
     _agreeing(members)
     folder = Folder.create(out, first.record["data"]["name"], first.record["net"].split(":")[0], "committee")
@@ -334,8 +334,9 @@ def _agreeing(members: Sequence[Run]) -> None:
             raise InputError(f"{where} held out different rows (their seeds or folds divide the data differently), so that some members "
                              "have learned what others are judged by. Train them on one division: chainrule sweep DATA --over "
                              "bootstrap=1..16, or --over seed=0..15 --split-seed 0.")
-        if (data.task, data.classes, run.job.target) != (own.task, own.classes, first.job.target):
-            raise InputError(f"{where} answer differently: {data.task} of {', '.join(data.classes) or 'values'}. A committee needs one "
+        task = run.job.task.name
+        if (task, data.classes, run.job.target) != (first.job.task.name, own.classes, first.job.target):
+            raise InputError(f"{where} answer differently: {task} of {', '.join(data.classes) or 'values'}. A committee needs one "
                              "target.")
         (mine, how), (theirs, their_how) = own.encoder.to_state(), data.encoder.to_state()
         if {**how, "notes": 0} != {**their_how, "notes": 0} or any(not torch.equal(mine[k], theirs[k]) for k in mine):
@@ -347,7 +348,7 @@ def _read(job: Job) -> Read:
     """What makes a member's raw scores probabilities, or values; it holds none of its data, so that a panel can be copied."""
     assert job.loss is not None
     link = job.loss.link
-    return partial(probabilities, signed=job.target == "sign", link=link) if job.data.task == "classification" else link
+    return partial(probabilities, signed=job.target == "sign", link=link) if job.task.classes else link
 
 
 def _scales(jobs: Sequence[Job]) -> tuple[Tensor, Tensor]:

@@ -53,16 +53,16 @@ def boundary(run: Run) -> Figure:
     """The regions of a classifier of two inputs, with the training points. Raises InputError for other runs."""
     job = run.job
     data, encoder = job.data, job.data.encoder
-    if data.task != "classification" or data.input_shape != (2,) or data.train.y is None:
-        raise InputError(f"a decision boundary is drawn for classes and two inputs; {run.name} has {data.task} from inputs of shape "
+    if not job.task.classes or data.input_shape != (2,) or data.train.y is None:
+        raise InputError(f"a decision boundary is drawn for classes and two inputs; {run.name} has {job.task.name} from inputs of shape "
                          f"{data.input_shape}. Train on two columns, or use the kind surface.")
-    points, y = data.train.x[:], job.class_numbers(data.train.y).cpu()          # (n, 2), (n,)
+    points, y = data.train.x[:], job.task.truth(data.train.y).cpu()          # (n, 2), (n,)
     low, high = points.amin(0), points.amax(0)
     room = (high - low) * MARGIN
     across, up = (torch.linspace(float(a), float(b), GRID) for a, b in zip(low - room, high + room, strict=True))
     grid = torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).reshape(-1, 2)  # (up * across, 2)
     with _evaluating(job):
-        said = job.probabilities(job.inference.plainly(grid)).cpu().reshape(GRID, GRID, -1)
+        said = job.task.answer(job.inference.plainly(grid), job.loss).reshape(GRID, GRID, -1)
     names = encoder.feature_names or ("first input", "second input")
     centre, factor = units_of(encoder)
     raw = points.double() / factor + centre
@@ -109,7 +109,7 @@ def surface(run: Run, *, plane: str = Drawing.plane) -> Figure:
         across, up = surfaces.around(chosen.path, SURFACE)
         labels, paths = _axes(job, chosen), {f"{job.options.optimizer}, {_steps(run)} steps": chosen.path}
     part, few = job.data.train, slice(0, SURFACE_ROWS)
-    x, y = job.data.ready(part.x[few].to(job.device)), part.y[few].to(job.device)  # type: ignore[index]
+    x, y = job.data.ready(part.x[few].to(job.device)), part.y[few].to(job.device)
     net, _ = copied(Learner(job.net, {}))
     net.module.eval()
     loss = job.loss

@@ -51,9 +51,22 @@ def predict_to(run: Run, what: Any, out: Path, *, samples: int | None = None, st
                 values = run.job.predictions(Part(block, None, torch.arange(len(block))), expected)
             else:
                 values, further = sampler(block)
-            table.add(values.cpu(), run.columns(values.shape[1]), run.job.data.task, further)
+            task = run.job.task
+            names = task.names(values.shape[1])
+            table.add({**task.columns(values.cpu()), **further_columns(further, names)})
             line(table.rows, expected)
     return table.rows
+
+
+def further_columns(further: dict[str, Tensor], names: tuple[str, ...]) -> dict[str, Any]:
+    """Columns (n,) under their own names, and (n, k) as one for each name: `sd(name)`."""
+    columns: dict[str, Any] = {}
+    for what, values in further.items():
+        if values.dim() == 1:
+            columns[what] = values.numpy()
+        else:
+            columns |= {f"{what}({name})": values[:, i].numpy() for i, name in enumerate(names)}
+    return columns
 
 
 def _encoded(run: Run, what: Any, stream_bytes: int) -> Iterator[tuple[Tensor, int]]:

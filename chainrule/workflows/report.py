@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import chainrule
+from chainrule.core.abilities import HasRegimes
 from chainrule.core.errors import InputError
 from chainrule.core.events import Event
 from chainrule.data.encode.encoder import units_of
@@ -72,10 +73,9 @@ def write_ensemble_report(out: Path, path: Path, record: dict[str, Any], job: Jo
 def write_plots(job: Job, part: Part, truth: Tensor, folder: Path) -> list[Path]:
     """The pictures of a test as PNG files: confusion matrix, ROC, precision-recall and calibration, or errors of regression."""
     answer = job.predictions(part)
-    if job.data.task == "regression":
-        pictures = regression_plots(answer, truth, job.data.encoder.target_names)
-    else:
-        pictures = classification_plots(answer, truth, job.data.classes)
+    classes = job.task.classes
+    pictures = (classification_plots(answer, truth, classes) if classes else
+                regression_plots(answer, truth, job.data.encoder.target_names))
     paths = []
     for name, png in pictures.items():
         path = folder / f"{name}.png"
@@ -90,9 +90,9 @@ def write_plots(job: Job, part: Part, truth: Tensor, folder: Path) -> list[Path]
 def mistakes(job: Job) -> list[Picture]:
     """The validation pictures the net was surest of and wrong about, with what it answered and what they are."""
     shape, part = picture_shape(job.source.inputs), job.data.valid
-    if shape is None or job.data.task != "classification" or part.y is None or not len(part):
+    if shape is None or not job.task.classes or part.y is None or not len(part):
         return []
-    answer, truth = job.predictions(part), job.class_numbers(part.y)
+    answer, truth = job.predictions(part), job.task.truth(part.y)
     rows = torch.tensor(worst_rows(answer, truth), dtype=torch.int64)
     if not len(rows):
         return []
@@ -103,15 +103,14 @@ def mistakes(job: Job) -> list[Picture]:
 def regimes_of(job: Job) -> list[Picture]:
     """Which expert is asked where, in the units of the data, for a mixture of experts over one or two inputs."""
     data = job.data
-    gate: Any = getattr(job.net.module, "regimes", None)
-    if gate is None or data.input_shape not in ((1,), (2,)):
+    module = job.net.module
+    if not isinstance(module, HasRegimes) or data.input_shape not in ((1,), (2,)):
         return []
     centre, factor = units_of(data.encoder)
 
     def asked(at: Tensor) -> Tensor:
         stored = ((at - centre) * factor).float().to(job.device)
-        probabilities: Tensor = gate(data.ready(stored))
-        return probabilities
+        return module.regimes(data.ready(stored))
 
     return [expert_regimes(asked, data.train.x[:].double() / factor + centre, data.encoder.feature_names)]
 

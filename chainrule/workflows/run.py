@@ -18,7 +18,6 @@ from chainrule.core.net import Net
 from chainrule.data.load import load, load_inputs
 from chainrule.data.source import Part
 from chainrule.engine.store import Store
-from chainrule.evaluate import measures
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
 from chainrule.job.build import LossLike, build
@@ -129,14 +128,14 @@ class Run:
     @cached_property
     def valid(self) -> Result:
         """Measures with intervals on the validation part."""
-        return self._measured(self.job.data.valid)
+        return self.job.measure(self.job.data.valid)
 
     def test(self, reason: str = "test") -> Result:
         """Open the test part, once more, and measure. The opening is counted in the ledger of the runs folder."""
         part = self.job.data.door.open(reason)
         if len(part) == 0:
             raise InputError(f"{self.path} held out no test part. Train with --split train=.7,valid=.15,test=.15.")
-        result = dataclasses.replace(self._measured(part), opened=self.job.data.door.opened)
+        result = dataclasses.replace(self.job.measure(part), opened=self.job.data.door.opened)
         predictions = self.job.predictions(part)
         cases = {"rows": part.rows, "predictions": predictions} | ({} if part.y is None else {"truth": self.truth(part)})
         self.folder.write_predictions(cases, {"kind": "test", "run": self.record["run"], "test_set": self.test_set})
@@ -149,7 +148,7 @@ class Run:
         """Measure on other data with targets, in the form the run was trained on; the run's own test part stays shut."""
         options, encoder = self.options, self.job.data.encoder
         source = what if hasattr(what, "fingerprint") else load(what, target=options.target, group=options.group, time=options.time)
-        return self._measured(Part(encoder.inputs(source), encoder.targets(source), torch.arange(len(source))))
+        return self.job.measure(Part(encoder.inputs(source), encoder.targets(source), torch.arange(len(source))))
 
     @property
     def tested(self) -> Result | None:
@@ -171,7 +170,7 @@ class Run:
             assert stored is not None
         tensors, payload = stored
         truth, said = tensors["truth"], tensors["predictions"]
-        if self.record["data"]["task"] == "classification":
+        if not truth.is_floating_point():
             return Cases(tensors["rows"], payload["test_set"], right=said.argmax(1) == truth)
         return Cases(tensors["rows"], payload["test_set"], squared_errors=(said - truth).square().mean(1))
 
@@ -195,9 +194,7 @@ class Run:
 
     def columns(self, count: int) -> tuple[str, ...]:
         """What `count` columns of predictions are called: classes, targets, or numbers."""
-        data = self.job.data
-        names = data.classes if data.task == "classification" else data.encoder.target_names
-        return tuple(names) if len(names) == count else tuple(f"output_{i}" for i in range(count))
+        return self.job.task.names(count)
 
     def summary(self) -> dict[str, Any]:
         """The keys that `chainrule train --json` prints."""
@@ -231,21 +228,9 @@ class Run:
         path = Path(out) if out else self.path / REPORT
         return write_run_report(path, self.path, self.job, self.events, self.summary()["seconds"], self.valid, self.tested)
 
-    def _measured(self, part: Part) -> Result:
-        if part.y is None or self.job.loss is None:
-            name, scores = self.job.scores(part)
-            return measures.density(scores, name=name)
-        said = self.job.predictions(part)
-        if self.job.data.task == "classification":
-            return measures.classification(said, self.truth(part), self.job.data.classes, seed=self.options.seed)
-        return measures.regression(said, self.truth(part), self.job.data.encoder.target_names, seed=self.options.seed)
-
     def truth(self, part: Part) -> Tensor:
         """Class numbers (n,), or targets in their own units (n, k)."""
-        assert part.y is not None
-        if self.job.data.task == "classification":
-            return self.job.class_numbers(part.y)
-        return self.job.data.encoder.unscale(part.y)
+        return self.job.task.truth(part.y)
 
     def _opened(self, reason: str) -> int:
         opened = self.folder.open_log(self.test_set, reason)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from chainrule.audit.one_layer import before
 from chainrule.core.errors import ChainruleError, Diverged, InputError, Interrupted
 from chainrule.core.events import Diagnosed, Event, Finished, Planned, Sink
 from chainrule.core.measure import HIGHER_IS_BETTER
+from chainrule.core.registry import tasks
 from chainrule.core.text import now, shown, table
 from chainrule.data.source import Source
 from chainrule.engine.lock import RunLock
@@ -33,6 +34,7 @@ from chainrule.job.own import Own
 from chainrule.runs.folder import SWEEP, Folder
 from chainrule.runs.recorder import Recording, close, lay_down, tell
 from chainrule.sinks.sweep_progress import Tally
+from chainrule.tasks.task import Task
 from chainrule.workflows.grid import REPLICATES, Over, combinations
 from chainrule.workflows.options import Reading
 from chainrule.workflows.run import Run, run_of
@@ -78,7 +80,7 @@ class Sweep:
             end = self._ends[i]
             if end is None or not end.best or end.reason == "diverged":
                 return True, ()
-            names = ("accuracy", "loss") if self.runs[i].record["data"]["task"] == "classification" else ("loss",)
+            names = cast(type[Task], tasks.find(self.runs[i].record["data"]["task"]).make).watch
             return False, tuple(-end.best[n] if n in HIGHER_IS_BETTER else end.best[n] for n in names if n in end.best)
 
         return sorted(range(len(self.runs)), key=score)

@@ -66,7 +66,7 @@ def test_parts_hold_the_rows_they_say():
     for part in (data.train, data.valid, data.door.open("look")):
         assert torch.equal(part.x, source.inputs[part.rows])
         assert torch.equal(part.y, source.targets[part.rows])
-    assert (data.input_shape, data.outputs, data.task, len(data.classes)) == ((1, 8, 8), 10, "classification", 10)
+    assert (data.input_shape, data.outputs, data.target_kind, len(data.classes)) == ((1, 8, 8), 10, "class", 10)
 
 
 def test_the_door_counts_through_the_log_it_was_given():

@@ -17,7 +17,7 @@ def source_of(n, classes=0, groups=None, times=None, test=None, seed=0):
     generator = torch.Generator().manual_seed(seed)
     y = torch.randint(0, classes, (n,), generator=generator) if classes else torch.randn(n, generator=generator)
     given = {} if test is None else {"test": test}
-    return Source("made", torch.zeros(n, 1), y, "classification" if classes else "regression", {"kind": "memory"}, "",
+    return Source("made", torch.zeros(n, 1), y, "class" if classes else "real", {"kind": "memory"}, "",
                   tuple(map(str, range(classes))), given, groups, times)
 
 

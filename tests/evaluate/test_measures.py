@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from chainrule.core.errors import InputError
 from chainrule.evaluate.curves import operating_points
-from chainrule.evaluate.measures import classification, density, quick, regression
+from chainrule.evaluate.measures import classification, density, quick_regression, regression
 from chainrule.evaluate.result import Result
 
 
@@ -227,21 +227,17 @@ def test_density_is_a_mean_with_its_interval():
     scores = torch.tensor([-3.0, -1.0, -2.0, -6.0])
     result = density(scores)
     m = result.measures["log_likelihood"]
-    assert (result.task, result.n, m.value) == ("none", 4, -3.0)
+    assert (result.task, result.n, m.value) == ("density", 4, -3.0)
     assert -6 <= m.low < m.value < m.high <= -1
 
 
 def test_quick_is_the_value_of_the_full_measures():
-    p, y = scored()
-    assert quick(p, y, "classification") == {"accuracy": classification(p, y, list("abcd"), intervals=False).accuracy}
     g = torch.Generator().manual_seed(0)
     t = torch.randn(50, 2, generator=g)
     full = regression(t + 0.3, t * 1.1, intervals=False).measures
-    assert quick(t + 0.3, t * 1.1, "regression") == pytest.approx({k: full[k].value for k in ("rmse", "mae", "r2")}, rel=1e-5)
-    assert set(quick(t, torch.ones(50, 2), "regression")) == {"rmse", "mae"}
-    assert quick(torch.tensor([[2.0], [-1.0], [3.0]]), torch.tensor([1.0, 1.0, 1.0]), "classification") == {"accuracy": 2 / 3}
-    words = torch.eye(3)[torch.tensor([[0, 1], [2, 2]])]                 # (2 sequences, 2 steps, 3 classes)
-    assert quick(words, torch.tensor([[0, 1], [2, 0]]), "classification") == {"accuracy": 0.75}
+    assert quick_regression(t + 0.3, t * 1.1) == pytest.approx({k: full[k].value for k in ("rmse", "mae", "r2")}, rel=1e-5)
+    assert set(quick_regression(t, torch.ones(50, 2))) == {"rmse", "mae"}
+
 
 
 def test_roc_area_by_groups_is_the_trapezoid_and_the_count_of_pairs():

@@ -11,12 +11,13 @@ from chainrule.cli.main import run_command
 from chainrule.core.errors import InputError
 from chainrule.data.writers.predictions import Table
 from chainrule.job.monte_carlo_dropout import Sampler, spread
+from chainrule.workflows.predict import further_columns
 
 
 def test_entropies_of_known_draws():
     """Nets that agree on 50:50 know that they do not know: no mutual information. Nets that are sure of opposites: nothing else."""
     drawn = torch.tensor([[[0.5, 0.5], [1.0, 0.0], [1.0, 0.0]], [[0.5, 0.5], [0.0, 1.0], [1.0, 0.0]]], dtype=torch.double)
-    mean, said = spread(drawn, "classification")
+    mean, said = spread(drawn, True)
     assert mean.tolist() == [[0.5, 0.5], [0.5, 0.5], [1.0, 0.0]]
     assert said["entropy"].tolist() == pytest.approx([math.log(2), math.log(2), 0.0])
     assert said["mutual_information"].tolist() == pytest.approx([0.0, math.log(2), 0.0])
@@ -26,13 +27,13 @@ def test_mutual_information_is_the_mean_divergence_from_the_mean():
     """Second derivation: the mean Kullback-Leibler divergence of each pass from their mean."""
     torch.manual_seed(0)
     drawn = torch.randn(9, 5, 4, dtype=torch.double).softmax(2)
-    mean, said = spread(drawn, "classification")
+    mean, said = spread(drawn, True)
     divergence = (drawn * (drawn / mean).log()).sum(2).mean(0)
     torch.testing.assert_close(said["mutual_information"], divergence)
 
 
 def test_numbers_have_their_standard_deviation():
-    mean, said = spread(torch.tensor([[[1.0]], [[3.0]], [[8.0]]]), "regression")
+    mean, said = spread(torch.tensor([[[1.0]], [[3.0]], [[8.0]]]), False)
     assert float(mean) == 4
     assert float(said["sd"]) == pytest.approx(13**0.5)
 
@@ -51,7 +52,7 @@ def test_the_mean_is_that_of_all_thinned_nets(trained):
         hidden = net[:3](trained.job.data.ready(x))                               # linear, norm, relu
         masks = torch.tensor([[i >> b & 1 for b in range(3)] for i in range(8)]) / 0.5
         each = torch.stack([net.output(hidden * mask).softmax(1) for mask in masks]).double()
-    exact, said = spread(each, "classification")
+    exact, said = spread(each, True)
     before = {name: t.clone() for name, t in net.state_dict().items()}
     state = torch.get_rng_state()
     mean, ours = Sampler(trained.job, 4000)(x)
@@ -84,7 +85,7 @@ def test_numeric_targets_get_a_column_of_deviations_in_their_units(tmp_path):
     scale = float(run.truth(run.job.data.valid).std())
     assert 0.001 * scale < float(said["sd"].mean()) < scale
     with Table(tmp_path / "table.csv") as table:
-        table.add(mean, ["target"], "regression", said)
+        table.add({**run.job.task.columns(mean), **further_columns(said, ("target",))})
     assert pl.read_csv(tmp_path / "table.csv").columns == ["target", "sd(target)"]
 
 

@@ -173,8 +173,8 @@ def test_a_loss_of_ones_own_may_give_a_value_a_sample_or_a_mean():
     def values(out, y):
         return (out - y) ** 2
 
-    torch.testing.assert_close(custom(mean, "regression").each(OUT, REAL).mean(), F.mse_loss(OUT, REAL))
-    torch.testing.assert_close(custom(values, "regression").each(OUT, REAL), ((OUT - REAL) ** 2).mean(1))
-    assert custom(mean, "regression").name == "mean"
-    assert custom(torch.nn.CrossEntropyLoss(), "classification").name == "CrossEntropyLoss"
-    torch.testing.assert_close(custom(F.cross_entropy, "classification").link(OUT).sum(1), torch.ones(50))
+    torch.testing.assert_close(custom(mean, False).each(OUT, REAL).mean(), F.mse_loss(OUT, REAL))
+    torch.testing.assert_close(custom(values, False).each(OUT, REAL), ((OUT - REAL) ** 2).mean(1))
+    assert custom(mean, False).name == "mean"
+    assert custom(torch.nn.CrossEntropyLoss(), True).name == "CrossEntropyLoss"
+    torch.testing.assert_close(custom(F.cross_entropy, True).link(OUT).sum(1), torch.ones(50))

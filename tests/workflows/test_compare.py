@@ -100,15 +100,15 @@ def test_least_squares_by_us_and_by_scikit_learn_err_alike(diabetes):
 def test_each_model_is_of_its_kind(name, task):
     if KIND.get(name, task) != task:
         with pytest.raises(InputError, match=f"{name} is for {KIND[name]}; this run is {task}"):
-            model(name, task)
+            model(name, task == "classification")
         return
     from sklearn.base import is_classifier, is_regressor
 
-    assert (is_classifier if task == "classification" else is_regressor)(model(name, task))
+    assert (is_classifier if task == "classification" else is_regressor)(model(name, task == "classification"))
 
 
 def test_a_seed_is_passed_on():
-    assert model("forest", "classification", 7).random_state == 7
+    assert model("forest", True, 7).random_state == 7
 
 
 def test_what_cannot_be_compared_is_refused(iris, tmp_path, monkeypatch):
@@ -120,7 +120,7 @@ def test_what_cannot_be_compared_is_refused(iris, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="got 0 runs and 2 comparators"):
         compare("knn", "svm")
     with pytest.raises(InputError, match=r"There is no comparator called 'vsm'\. Did you mean svm"):
-        model("vsm", "classification")
+        model("vsm", True)
     with pytest.raises(InputError, match=r"linear is for regression; this run is classification\. Use knn, naive-bayes"):
         compare(iris, "linear")
     with pytest.raises(InputError, match="There is no run in"):

@@ -196,10 +196,10 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         import torch
         from pathlib import Path
         import chainrule as cr
-        from chainrule import rowwise
-        from chainrule.predicting import predict_to
+        from chainrule.data.readers import table_stream
+        from chainrule.workflows.predict import predict_to
         torch.set_num_threads(1)
-        rowwise.rowwise.__defaults__ = (2**20,)
+        table_stream.rowwise.__defaults__ = (2**20,)
         run, folder, peaks = cr.Run(sys.argv[1]), Path(sys.argv[2]), []
         for name, stream_bytes in (("few.csv", 0), ("many.csv", 0), ("many.csv", 2**40)):
             predict_to(run, folder / name, folder / "said.csv", stream_bytes=stream_bytes)

@@ -18,12 +18,11 @@ from chainrule.data.encode.targets import as_codes, as_numbers
 from chainrule.data.encode.vocabulary import Symbols, Vocabulary, one_hot, widened
 from chainrule.data.readers import arrays, tables
 from chainrule.data.readers.download import to_stderr
-from chainrule.data.source import Source
+from chainrule.data.source import Source, TargetKind
 from chainrule.data.storage.stored import StoredArray, StoredTable, Streamed
 
 FORMAT = 1
 WIDE = 64  # uint8 rows at least this wide are pixels
-TargetKind = Literal["class", "real", "sign", "none"]
 Kind = Literal["table", "pixels", "array", "symbols"]
 
 
@@ -67,10 +66,10 @@ class Encoder:
             kind, shape = "table", (len(features.names),)
             left_out = {c.name for c in source.inputs.columns} - {c.name for c in features.columns}
         elif isinstance(source.inputs, Symbols):
-            follows = source.inputs.next_symbol and source.task == "classification"
+            follows = source.inputs.next_symbol and source.target_kind in ("class", "steps")
             vocabulary = Vocabulary.of_rows(source.inputs, rows, source.targets if follows else None)
             kind, shape = "symbols", source.inputs.shape[1:]
-            if follows and target == "class" and not classes:
+            if follows and target in ("class", "steps") and not classes:
                 classes = vocabulary.names
         else:
             x = source.inputs
@@ -82,7 +81,7 @@ class Encoder:
                 scale = torch.stack(_moments(pieces).scaling(range))  # (2, d), or (2, 1) for one scale over all
         y_scale = None
         if target == "real":
-            y = as_numbers(source.task, source.targets, source.classes, source.name)[rows]  # (n, k)
+            y = as_numbers(source.target_kind, source.targets, source.classes, source.name)[rows]  # (n, k)
             centre, factor = Moments.of(y).scaling("standard")
             if bool((factor == 0).any()):
                 raise InputError(f"{source.name}: the target is constant ({y[0].tolist()[0]:.6g}) in all {len(y)} training rows; there "
@@ -110,7 +109,7 @@ class Encoder:
         if self.target == "real":
             assert self.y_scale is not None
             return self.y_scale.shape[1]
-        return {"class": len(self.classes), "sign": 1, "none": 0}[self.target]
+        return {"class": len(self.classes), "steps": len(self.classes), "sign": 1, "none": 0}[self.target]
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -174,7 +173,7 @@ class Encoder:
         return x.to(torch.float32) / self.maximum if self.kind == "pixels" else x.to(torch.float32)
 
     def targets(self, source: Source, rows: Tensor | None = None) -> Tensor | None:
-        """Encoded targets: class int64 (n,), real standardised float32 (n, k), sign -1 or +1 float32 (n,); None without any.
+        """Encoded targets: class int64 (n,), real standardised float32 (n, k), sign -1 or +1 float32 (n,), steps int64 (n, t), else None.
 
         Raises InputError naming a class that training never saw.
         """
@@ -182,22 +181,30 @@ class Encoder:
             return None
         if self.target == "real":
             assert self.y_scale is not None
-            y = gather(as_numbers(source.task, source.targets, source.classes, source.name), rows)
+            y = gather(as_numbers(source.target_kind, source.targets, source.classes, source.name), rows)
             if y.shape[1] != self.y_scale.shape[1]:
                 raise InputError(f"{source.name} has {y.shape[1]} target columns; the network was trained on {self.y_scale.shape[1]}.")
             return ((y - self.y_scale[0]) / self.y_scale[1]).float()
-        codes, names = as_codes(source.task, source.targets, source.classes, source.name)
+        codes, names = as_codes(source.target_kind, source.targets, source.classes, source.name)
         place = {c: i for i, c in enumerate(self.classes)}
         unseen = self.vocabulary.unknown if self.vocabulary and self.classes == self.vocabulary.names else -1
-        y = torch.tensor([place.get(c, unseen) for c in names])[gather(codes, rows)]
+        picked = gather(codes, rows).long()
+        y = torch.tensor([place.get(c, unseen) for c in names])[picked]
         if bool((y < 0).any()):
-            row = int((y < 0).nonzero()[0, 0])
-            row = row if rows is None else int(rows[row])
-            name = names[int(codes[row])]
+            first = (y < 0).nonzero()[0]
+            row = int(first[0]) if rows is None else int(rows[first[0]])
+            name = names[int(picked[tuple(first)])]
             raise InputError(f"{source.name}, row {row + 1}: the class '{name}' was never seen in training, which knew "
                              f"{', '.join(self.classes[:10])}. "
                              f"{suggest(name, self.classes)}")
         return y.float().mul_(2).sub_(1) if self.target == "sign" else y
+
+    def mask(self, source: Source, rows: Tensor | None = None) -> Tensor | None:
+        """Which steps exist (n, t) where sequences differ in length; None where all steps do, or where targets are not asked at steps."""
+        if self.target != "steps" or not isinstance(source.inputs, Symbols):
+            return None
+        mask = gather(source.inputs.mask, rows)
+        return None if bool(mask.all()) else mask
 
     def unscale(self, y: Tensor) -> Tensor:
         """Standardised real targets or predictions (n, k) in the units of the data."""

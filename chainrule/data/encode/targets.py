@@ -10,11 +10,11 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.data.encode.columns import Column, class_name, of_numbers, of_objects
-from chainrule.data.source import Task
+from chainrule.data.source import TargetKind
 
 MOST_CLASSES = 20  # more distinct whole numbers than this are a quantity
 BOOLEAN = ("false", "true")
-Targets = tuple[Task, Tensor, tuple[str, ...]]
+Targets = tuple[TargetKind, Tensor, tuple[str, ...]]
 
 
 def counts_as_classes(values: np.ndarray) -> bool:
@@ -37,14 +37,14 @@ def of_column(column: Column, where: str) -> Targets:
         raise InputError(f"{where}, row {row + 1}: the target '{column.name}' must be known and finite; got {came}. "
                          f"{int(bad.sum())} of {len(bad)} rows lack it: fill or remove them.")
     if column.kind == "boolean":
-        return "classification", column.values.long(), BOOLEAN
+        return "class", column.values.long(), BOOLEAN
     if column.categories:
         present = column.values.unique()
-        return ("classification", torch.searchsorted(present, column.values), tuple(column.categories[i] for i in present.tolist()))
+        return ("class", torch.searchsorted(present, column.values), tuple(column.categories[i] for i in present.tolist()))
     if counts_as_classes(column.values.numpy()):
         codes, classes = named(column.values)
-        return "classification", codes, classes
-    return "regression", column.values, ()
+        return "class", codes, classes
+    return "real", column.values, ()
 
 
 def of_array(values: object, n: int, where: str) -> Targets:
@@ -73,8 +73,8 @@ def _of_rows(array: np.ndarray, where: str) -> Targets:
         raise InputError(f"{where}, row {row + 1}: target number {column + 1} must be finite; got {real[row, column].item()}. Fill or "
                          "remove the row.")
     if real.shape[1] > 1 and bool(((real == 0) | (real == 1)).all()) and bool((real.sum(1) == 1).all()):
-        return "classification", real.argmax(1), tuple(map(str, range(real.shape[1])))
-    return "regression", real, ()
+        return "class", real.argmax(1), tuple(map(str, range(real.shape[1])))
+    return "real", real, ()
 
 
 def named(values: Tensor) -> tuple[Tensor, tuple[str, ...]]:
@@ -83,18 +83,18 @@ def named(values: Tensor) -> tuple[Tensor, tuple[str, ...]]:
     return codes, tuple(class_name(v) for v in distinct.tolist())
 
 
-def as_codes(task: Task, values: Tensor, classes: Sequence[str], name: str) -> tuple[Tensor, tuple[str, ...]]:
+def as_codes(kind: TargetKind, values: Tensor, classes: Sequence[str], name: str) -> tuple[Tensor, tuple[str, ...]]:
     """Any targets as class codes and names. Raises InputError for several columns."""
-    if task == "classification":
+    if kind in ("class", "steps"):
         return values, tuple(classes)
     if values.dim() > 1:
         raise InputError(f"{name} has {values.shape[1]} target columns; classes need one. Pick it with --target.")
     return named(values)
 
 
-def as_numbers(task: Task, values: Tensor, classes: Sequence[str], name: str) -> Tensor:
+def as_numbers(kind: TargetKind, values: Tensor, classes: Sequence[str], name: str) -> Tensor:
     """Any targets as real columns (n, k) float64. Raises InputError where class names are not numbers."""
-    if task != "classification":
+    if kind != "class":
         return values.double().reshape(len(values), -1)
     try:
         numbers = [0.0, 1.0] if tuple(classes) == BOOLEAN else [float(c) for c in classes]

@@ -41,6 +41,7 @@ class Feed:
         self.x = self._placed(part.x)
         self.y = None if part.y is None else part.y.to(self.device)
         self.weight = None if part.weight is None else part.weight.to(self.device)
+        self.mask = None if part.mask is None else part.mask.to(self.device)
         self.everything, self.one_hot = everything, one_hot
         self.batch = len(part) if everything else min(batch, len(part))
         self.full, left = divmod(len(part), self.batch)
@@ -101,15 +102,15 @@ class Feed:
                 and cores() > torch.get_num_threads() and self.x[:1].nbytes * self.batch * size >= AHEAD_BYTES)
 
     def _gather(self, rows: Tensor, k: int) -> Batch:
-        def take(t: Tensor | None, convert: Callable[[Tensor], Tensor] | None = None) -> Tensor | None:
-            if t is None:
-                return None
-            taken = t if self.everything else t.index_select(0, rows)
-            return (convert(taken) if convert else taken).unflatten(0, (k, -1))
+        whole = Batch(self.x, self.y, self.weight, self.mask)
+        batch = whole if self.everything else whole.map(lambda t: t.index_select(0, rows))
+        return self._as_read(batch.with_inputs(self.ready(batch.x)), k)
 
-        x = take(self.x, self.ready)
-        assert x is not None
-        return Batch(x, take(self.y, self._spread if self.one_hot else None), take(self.weight))
+    def _as_read(self, batch: Batch, k: int) -> Batch:
+        """`k` batches, stacked, of these rows, class numbers spread where that was asked for."""
+        if self.one_hot and batch.y is not None:
+            batch = batch.with_targets(self._spread(batch.y))
+        return batch.map(lambda t: t.unflatten(0, (k, -1)))
 
     def _spread(self, y: Tensor) -> Tensor:
         return torch.nn.functional.one_hot(y, self.one_hot).float()
@@ -193,12 +194,9 @@ class StreamedFeed(Feed):
             coming.close()
 
     def _batch(self, positions: Tensor, x: Tensor, k: int) -> Batch:
-        def take(t: Tensor | None) -> Tensor | None:
-            return None if t is None else t.index_select(0, positions.to(self.device)).unflatten(0, (k, -1))
-
-        y = take(self.y)
-        ready = self.ready(x.to(self.device)).unflatten(0, (k, -1))
-        return Batch(ready, self._spread(y) if self.one_hot and y is not None else y, take(self.weight))
+        at = positions.to(self.device)
+        y, weight, mask = (None if t is None else t.index_select(0, at) for t in (self.y, self.weight, self.mask))
+        return self._as_read(Batch(self.ready(x.to(self.device)), y, weight, mask), k)
 
 
 def feed_of(part: Part, ready: Callable[[Tensor], Tensor], *, batch: int, seed: int = 0, device: torch.device | str = "cpu",

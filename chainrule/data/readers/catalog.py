@@ -87,7 +87,7 @@ def known_folder(folder: Path, name: str | None = None, check: idx.Check | None 
 
 def _source(name: str, x: Tensor, y: Tensor, trained: int, classes: tuple[str, ...], origin: dict[str, Any]) -> Source:
     given = {"test": torch.arange(trained, len(x))} if trained < len(x) else {}
-    return Source(name, x, y, "classification", origin, fingerprint.of(x, y, classes), classes, given)
+    return Source(name, x, y, "class", origin, fingerprint.of(x, y, classes), classes, given)
 
 
 def _recognised(folder: Path) -> str | None:

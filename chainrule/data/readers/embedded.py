@@ -52,7 +52,7 @@ def _table(name: str, file: str, columns: tuple[str, ...], classes: tuple[str, .
     values = _numbers(file, len(columns) + 1, skip=1)
     inputs = Table(tuple(of_numbers(c, values[:, i]) for i, c in enumerate(columns)))
     y = torch.from_numpy(values[:, -1].astype(np.int64))
-    return Source(name, inputs, y, "classification", {"kind": "named", "what": name}, fingerprint.of(inputs, y, classes), classes)
+    return Source(name, inputs, y, "class", {"kind": "named", "what": name}, fingerprint.of(inputs, y, classes), classes)
 
 
 @datasets("digits", source="Alpaydin & Kaynak (1998), https://doi.org/10.24432/C50P49", maximum=16)
@@ -61,7 +61,7 @@ def digits(data_dir: str | Path | None = None, say: Callable[[str], None] = to_s
     values = _numbers("digits.csv.gz", 65)
     x = torch.from_numpy(values[:, :-1].astype(np.uint8)).reshape(-1, 1, 8, 8)
     y, classes = torch.from_numpy(values[:, -1].astype(np.int64)), tuple(map(str, range(10)))
-    return Source("digits", x, y, "classification", {"kind": "named", "what": "digits"}, fingerprint.of(x, y, classes), classes)
+    return Source("digits", x, y, "class", {"kind": "named", "what": "digits"}, fingerprint.of(x, y, classes), classes)
 
 
 @datasets("iris", source="Fisher (1936), https://doi.org/10.1111/j.1469-1809.1936.tb02137.x")
@@ -88,4 +88,4 @@ def diabetes(data_dir: str | Path | None = None, say: Callable[[str], None] = to
     values = _numbers("diabetes_data_raw.csv.gz", len(DIABETES), " ")
     inputs = Table(tuple(of_numbers(c, values[:, i]) for i, c in enumerate(DIABETES)))
     y = torch.from_numpy(_numbers("diabetes_target.csv.gz", 1, "\n")[:, 0].copy())
-    return Source("diabetes", inputs, y, "regression", {"kind": "named", "what": "diabetes"}, fingerprint.of(inputs, y))
+    return Source("diabetes", inputs, y, "real", {"kind": "named", "what": "diabetes"}, fingerprint.of(inputs, y))

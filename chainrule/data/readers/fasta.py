@@ -113,4 +113,4 @@ def source(path: Path, suffix: str, *, origin: dict[str, Any], name: str, target
     if lacking is not None or not labels:
         return Source(name, held, None, "none", origin, fingerprint.of(held.codes, None, held.alphabet))
     _, y, classes = of_column(of_words("label", labels), str(path))
-    return Source(name, held, y, "classification", origin, fingerprint.of(held.codes, y, (*held.alphabet, *classes)), classes)
+    return Source(name, held, y, "class", origin, fingerprint.of(held.codes, y, (*held.alphabet, *classes)), classes)

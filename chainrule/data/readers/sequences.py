@@ -98,7 +98,7 @@ def forecast(path: str | Path, *, time: str = "time", delays: int = 8, horizon: 
     x = taps.flatten(1).float()                                      # (n, delays * d)
     when = times[delays + horizon - 1 :]
     name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
-    return Source(name, x, ahead, "regression", {"kind": "memory", "what": name}, fingerprint.of(x, ahead, times=when), times=when)
+    return Source(name, x, ahead, "real", {"kind": "memory", "what": name}, fingerprint.of(x, ahead, times=when), times=when)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from chainrule.core.errors import CorruptFile, InputError
 from chainrule.data.encode.columns import Column, Table, is_number, of_booleans, of_numbers, of_objects, of_words, refuse_infinite
 from chainrule.data.encode.targets import of_column
 from chainrule.data.readers.gzipped import content
-from chainrule.data.source import Source, Task
+from chainrule.data.source import Source, TargetKind
 from chainrule.data.storage.stored import StoredTable
 from chainrule.data.weights import of_column as weights_of
 
@@ -175,7 +175,7 @@ def source_of(table: Table | StoredTable, where: str, *, name: str, origin: dict
     if times is not None and times.categories:
         raise InputError(f"{where}: the time column '{times.name}' holds words such as '{times.word(0)}'; expected numbers or dates "
                          "like 2026-01-31.")
-    none: tuple[Task, None, tuple[str, ...]] = ("none", None, ())
+    none: tuple[TargetKind, None, tuple[str, ...]] = ("none", None, ())
     task, values, classes = of_column(wanted, where) if wanted else none
     groups = apart["group"].values if "group" in apart else None
     weights = weights_of(apart["weight"], where) if "weight" in apart else None

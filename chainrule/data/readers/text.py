@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,5 +49,20 @@ def source(text: str, where: str, *, name: str = "text", origin: dict[str, Any] 
     if not targets:
         return Source(name, Symbols(windows, alphabet, unit), None, "none", told, digest)
     times = torch.arange(context, len(codes))                        # (n,)
-    return Source(name, Symbols(windows[:-1], alphabet, unit, next_symbol=True), codes[context:].long(), "classification", told, digest,
+    return Source(name, Symbols(windows[:-1], alphabet, unit, next_symbol=True), codes[context:].long(), "class", told, digest,
                   alphabet, times=times)
+
+
+def as_steps(text: Source, window: int) -> Source:
+    """A text read as rows of a context and the symbol after it, cut into `window` symbols a row, each with the one that follows as target.
+
+    Rows follow each other in the order of the text. Raises InputError where the text is shorter than a window and the symbol after it.
+    """
+    symbols = text.inputs
+    codes = torch.cat([symbols.codes[:, 0], symbols.codes[-1, 1:], text.targets[-1:].to(symbols.codes.dtype)])     # (t,)
+    rows = (len(codes) - 1) // window
+    if rows < 1:
+        raise InputError(f"{text.name} has {len(codes):,} symbols; a window of {window} and the symbol after it need {window + 1:,}. "
+                         "Give more text, or a smaller window, e.g. --rule bptt:window=16.")
+    x, y = codes[: rows * window].view(rows, window), codes[1 : rows * window + 1].view(rows, window)
+    return replace(text, inputs=replace(symbols, codes=x), targets=y.long(), target_kind="steps", times=torch.arange(rows))

@@ -7,12 +7,11 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.core.files import STRAY, sync_folder
@@ -43,22 +42,13 @@ class Table:
             self._file: BinaryIO = self.temporary.open("wb")
         return self
 
-    def add(self, values: Tensor, names: Sequence[str], task: str, further: Mapping[str, Tensor] | None = None) -> None:
-        """Further rows (n, k): for classes the likeliest one and the probability of each, otherwise a column for each name.
-
-        `further` are columns (n,) under their own names, or (n, k): one for each name, `sd(name)`.
-        """
+    def add(self, columns: Mapping[str, Any]) -> None:
+        """Further rows: columns (n,) of numbers or words under their names."""
         import polars
 
-        table: dict[str, object] = {}
-        if task == "classification":
-            table["prediction"] = [shielded(names[i]) for i in values.argmax(1).tolist()]
-            table |= {f"p({name})": values[:, i].numpy() for i, name in enumerate(names)}
-        else:
-            table = {name: values[:, i].numpy() for i, name in enumerate(names)}
-        for what, column in (further or {}).items():
-            table |= ({what: column.numpy()} if column.dim() == 1 else
-                      {f"{what}({name})": column[:, i].numpy() for i, name in enumerate(names)})
+        rows = len(next(iter(columns.values()), ()))
+        words = {name for name, column in columns.items() if isinstance(column, list) and column and isinstance(column[0], str)}
+        table = {name: [shielded(word) for word in column] if name in words else column for name, column in columns.items()}
         named = table if self.path.suffix == ".npz" else {shielded(name): column for name, column in table.items()}
         frame = polars.DataFrame(named)
         with self._said():
@@ -68,7 +58,7 @@ class Table:
                 self._held.append(frame)
                 if sum(f.estimated_size() for f in self._held) > PART_BYTES:
                     self._part()
-        self.rows += len(values)
+        self.rows += rows
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from chainrule.core.abilities import HasStates
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Objective, Solver
 from chainrule.core.errors import InputError
@@ -48,7 +49,7 @@ def hessian_free(*, damping: float = 1.0, iterations: int = 250, progress: float
     within("hessian-free", 0, open=True, curvature=curvature)
 
     def init(net: Net) -> Tree:
-        if structural and not hasattr(net.module, "states"):
+        if structural and not isinstance(net.module, HasStates):
             raise InputError(f"hessian-free damps changes of hidden states, which {type(net.module).__name__} does not offer by a method "
                              "states(x). Leave structural out.")
         vector = flat(net)

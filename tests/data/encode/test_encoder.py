@@ -124,11 +124,11 @@ def test_targets_of_each_kind():
     assert prepare(source).encoder.targets(source).tolist() == [1, 0] * 15
     signs = prepare(source, target="sign")
     assert signs.encoder.targets(source).tolist() == [1.0, -1.0] * 15
-    assert (signs.outputs, signs.task, signs.classes) == (1, "classification", ("a", "b"))
+    assert (signs.outputs, signs.target_kind, signs.classes) == (1, "sign", ("a", "b"))
     turned = prepare(source, target="sign", classes=["b", "a"])
     assert turned.encoder.targets(source).tolist() == [-1.0, 1.0] * 15
     none = prepare(source, target="none")
-    assert (none.train.y, none.outputs, none.task) == (None, 0, "none")
+    assert (none.train.y, none.outputs, none.target_kind) == (None, 0, "none")
     digits = load("digits")
     real = prepare(digits, target="real")
     values = real.encoder.unscale(real.train.y)[:, 0]

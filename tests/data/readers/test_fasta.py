@@ -61,10 +61,10 @@ def write(path, *pairs):
 
 def test_a_class_in_every_header_is_the_target(tmp_path):
     source = load(write(tmp_path / "a.fasta", ("one label=tail", "ACGT"), ("two|class=head", "ACG"), ("three label=tail;x", "A-N")))
-    assert (source.task, source.classes, source.targets.tolist()) == ("classification", ("head", "tail"), [1, 0, 1])
+    assert (source.target_kind, source.classes, source.targets.tolist()) == ("class", ("head", "tail"), [1, 0, 1])
     assert source.inputs.alphabet == tuple(NUCLEOTIDES)
     assert source.inputs.mask.tolist() == [[True] * 4, [True] * 3 + [False], [True] * 3 + [False]]
-    assert load(tmp_path / "a.fasta", target="none").task == "none"
+    assert load(tmp_path / "a.fasta", target="none").target_kind == "none"
     assert load(write(tmp_path / "n.fa", ("a label=1", "AC"), ("b label=2", "AC"))).classes == ("1", "2")
 
 
@@ -74,7 +74,7 @@ def test_the_suffix_or_the_letters_say_the_alphabet(tmp_path, suffix, alphabet):
     raw = b">r x\nacgu\nN-\n"
     path.write_bytes(gzip.compress(raw) if suffix.endswith(".gz") else raw)
     source = load(path)
-    assert (source.name, source.task, source.inputs.alphabet, source.inputs[0]) == ("a", "none", tuple(alphabet), "ACGUN-")
+    assert (source.name, source.target_kind, source.inputs.alphabet, source.inputs[0]) == ("a", "none", tuple(alphabet), "ACGUN-")
     assert load(write(tmp_path / "p.fasta", ("r", "MKV*"))).inputs.alphabet == tuple(AMINO_ACIDS)
 
 

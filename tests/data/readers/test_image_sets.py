@@ -30,7 +30,7 @@ def test_a_folder_of_idx_files_is_read_pixel_for_pixel_and_keeps_its_test_part(t
     assert torch.equal(source.inputs[:, 0], torch.from_numpy(np.concatenate([made["train"][0], made["t10k"][0]])))
     assert source.targets.tolist() == [*made["train"][1], *made["t10k"][1]]
     assert source.given["test"].tolist() == list(range(30, 40))
-    assert describe_source(source) == {"name": "tiny", "n": 40, "inputs": [1, 5, 4], "classes": ["0", "1", "2"], "task": "classification"}
+    assert describe_source(source) == {"name": "tiny", "n": 40, "inputs": [1, 5, 4], "classes": ["0", "1", "2"], "task": "class"}
     assert prepare(source).door.open("test").rows.tolist() == list(range(30, 40))
 
 
@@ -47,7 +47,7 @@ def test_a_lone_file_of_images_finds_its_labels_beside_it(tmp_path):
     source = load(tmp_path / "s" / "train-images-idx3-ubyte")
     assert source.targets.tolist() == made["train"][1].tolist()
     (tmp_path / "s" / "train-labels-idx1-ubyte").unlink()
-    assert load(tmp_path / "s" / "train-images-idx3-ubyte").task == "none"
+    assert load(tmp_path / "s" / "train-images-idx3-ubyte").target_kind == "none"
     with pytest.raises(InputError, match="but not its labels; expected train-labels-idx1-ubyte"):
         load(tmp_path / "s")
 

@@ -40,7 +40,7 @@ def test_columns_are_taken_for_what_their_words_say(tmp_path, name, separator):
     assert table["town"].categories == ("Rom", "Ulm")
     assert table["town"].values.tolist() == [1, 0, 0, -1]
     assert table["word"].values.tolist() == [0, 1, -1, 2]
-    assert (source.task, source.targets.tolist()) == ("regression", [10.5, 11.25, 9.5, 8.125])
+    assert (source.target_kind, source.targets.tolist()) == ("real", [10.5, 11.25, 9.5, 8.125])
 
 
 def test_spaces_after_commas_do_not_turn_numbers_into_words(tmp_path):
@@ -90,16 +90,16 @@ def test_dates_order_a_split_by_time(tmp_path):
 
 
 TASKS = {
-    "words": (["u", "v"] * 10, "classification", ("u", "v")),
-    "yes and no": ([True, False] * 10, "classification", ("false", "true")),
-    "two whole numbers": ([-1, 1] * 2, "classification", ("-1", "1")),
-    "codes from nought": ([0, 1, 2] * 5, "classification", ("0", "1", "2")),
-    "codes as floats": ([0.0, 1.0, 2.0] * 5, "classification", ("0", "1", "2")),
-    "ten classes in order of number": (list(range(11)) * 5, "classification", tuple(map(str, range(11)))),
-    "scattered, many rows each": ([3, 7, 30] * 10, "classification", ("3", "7", "30")),
-    "scattered, few rows each": ([3, 7, 30] * 5, "regression", ()),
-    "many whole numbers": (list(range(30)) * 20, "regression", ()),
-    "fractions": ([0.5, 1.5] * 10, "regression", ()),
+    "words": (["u", "v"] * 10, "class", ("u", "v")),
+    "yes and no": ([True, False] * 10, "class", ("false", "true")),
+    "two whole numbers": ([-1, 1] * 2, "class", ("-1", "1")),
+    "codes from nought": ([0, 1, 2] * 5, "class", ("0", "1", "2")),
+    "codes as floats": ([0.0, 1.0, 2.0] * 5, "class", ("0", "1", "2")),
+    "ten classes in order of number": (list(range(11)) * 5, "class", tuple(map(str, range(11)))),
+    "scattered, many rows each": ([3, 7, 30] * 10, "class", ("3", "7", "30")),
+    "scattered, few rows each": ([3, 7, 30] * 5, "real", ()),
+    "many whole numbers": (list(range(30)) * 20, "real", ()),
+    "fractions": ([0.5, 1.5] * 10, "real", ()),
 }
 
 
@@ -108,8 +108,8 @@ def test_what_a_target_is_taken_for(case):
     values, task, classes = TASKS[case]
     for y in (np.array(values), values, pd.Series(values), pl.Series(values)):
         source = load((np.zeros((len(values), 2)) + np.arange(2), y))
-        assert (source.task, source.classes) == (task, classes)
-        if task == "classification":
+        assert (source.target_kind, source.classes) == (task, classes)
+        if task == "class":
             said = [str(v).lower() if isinstance(v, bool) else str(int(v)) if not isinstance(v, str) else v for v in values]
             assert [classes[i] for i in source.targets] == said
 
@@ -117,9 +117,9 @@ def test_what_a_target_is_taken_for(case):
 def test_one_hot_rows_are_classes_and_several_real_columns_stay():
     one_hot = np.eye(3)[[2, 0, 1, 1]]
     source = load((np.ones((4, 2)) * np.arange(4)[:, None], one_hot))
-    assert (source.task, source.targets.tolist(), source.classes) == ("classification", [2, 0, 1, 1], ("0", "1", "2"))
+    assert (source.target_kind, source.targets.tolist(), source.classes) == ("class", [2, 0, 1, 1], ("0", "1", "2"))
     both = load((np.ones((4, 2)), np.arange(8.0).reshape(4, 2)))
-    assert (both.task, both.targets.shape) == ("regression", (4, 2))
+    assert (both.target_kind, both.targets.shape) == ("real", (4, 2))
 
 
 def test_arrays_and_npz_and_npy_keep_their_values(tmp_path):
@@ -135,7 +135,7 @@ def test_arrays_and_npz_and_npy_keep_their_values(tmp_path):
     assert torch.equal(last.inputs, source.inputs)
     assert last.targets.tolist() == y.tolist()
     assert load(last.origin["what"], target=last.origin["target"]).fingerprint == last.fingerprint
-    assert load(tmp_path / "c.npy").task == "none"
+    assert load(tmp_path / "c.npy").target_kind == "none"
     np.savez(tmp_path / "parts.npz", x_train=x[:15], y_train=y[:15], x_test=x[15:], y_test=y[15:])
     parts = load(tmp_path / "parts.npz")
     assert parts.given["test"].tolist() == [15, 16, 17, 18, 19]

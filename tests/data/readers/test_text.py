@@ -68,7 +68,7 @@ def test_windows_are_the_slices_of_the_text_and_not_copied():
     assert [source.inputs[i] for i in range(len(source))] == [x[i : i + 5] for i in range(len(x) - 5)]
     assert "".join(source.classes[c] for c in source.targets) == x[5:]
     open_end = text.source(x, "x", context=5, targets=False)
-    assert (open_end.task, open_end.inputs[len(open_end) - 1]) == ("none", x[-5:])
+    assert (open_end.target_kind, open_end.inputs[len(open_end) - 1]) == ("none", x[-5:])
     words = text.source("the cat sat on the mat", "x", context=3, unit="words")
     assert (words.inputs[0], words.classes[words.targets[0]]) == ("the cat", " ")
 
@@ -149,7 +149,7 @@ def test_files_are_read_plain_or_packed_with_their_line_ends(tmp_path, packed):
     assert source.name == "a"
     assert source.inputs[0] + "".join(source.classes[c] for c in source.targets) == x
     assert source.fingerprint == text.source(x, "x").fingerprint != text.source(x + ".", "x").fingerprint
-    assert load(path, target="none").task == "none"
+    assert load(path, target="none").target_kind == "none"
 
 
 @pytest.mark.parametrize(("raw", "says"), [

@@ -60,7 +60,7 @@ def test_a_packed_table_is_the_table_in_memory(tmp_path):
     whole, stored = load(path, stream=False), load(path, stream=True, say=print)
     assert isinstance(stored.inputs, StoredTable)
     assert stored.inputs.blocks.count > 10
-    assert (stored.inputs.names, len(stored), stored.task) == (whole.inputs.names, len(whole), whole.task)
+    assert (stored.inputs.names, len(stored), stored.target_kind) == (whole.inputs.names, len(whole), whole.target_kind)
     assert torch.equal(stored.targets, whole.targets)
     for column in whole.inputs.columns:
         held = stored.inputs[column.name]
@@ -318,7 +318,7 @@ def test_a_column_of_an_npy_file_is_its_target(tmp_path):
         whole, stored = load(path, target=target, stream=False), load(path, target=target, stream=True)
         assert torch.equal(stored.inputs[:], whole.inputs)
         assert torch.equal(stored.targets, whole.targets)
-        assert (stored.fingerprint, stored.task, stored.classes) == (whole.fingerprint, whole.task, whole.classes)
+        assert (stored.fingerprint, stored.target_kind, stored.classes) == (whole.fingerprint, whole.target_kind, whole.classes)
         assert {k: v for k, v in stored.origin.items() if k != "streamed"} == dict(whole.origin)
     with pytest.raises(InputError, match="column 12 cannot be its target"):
         load(path, target=12, stream=True)

@@ -311,17 +311,19 @@ def test_blocks_that_hold_no_row_of_the_part_are_never_read(tmp_path, monkeypatc
 GROWTH = textwrap.dedent("""
     import json, os, resource, sys
     os.environ["HOME"] = sys.argv[1]
-    from chainrule import data
-    from chainrule.data import feed, packing
-    feed.StreamedFeed.__init__.__kwdefaults__["window"] = 2**22  # so small that both files fill all buffers
+    from chainrule.data.feed import shuffled
+    from chainrule.data.load import load
+    from chainrule.data.prepare import prepare
+    from chainrule.data.storage import packing
+    shuffled.StreamedFeed.__init__.__kwdefaults__["window"] = 2**22  # so small that both files fill all buffers
     packing.PIECE_BYTES = 2**23
     def peak():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     few, many = sys.argv[2:4]
     peaks = []
     for path in (few, many):
-        made = data.prepare(data.load(path, target="y", stream=STREAM, say=lambda _: None))
-        batches = feed.feed_of(made.train, made.ready, batch=100)
+        made = prepare(load(path, target="y", stream=STREAM, say=lambda _: None))
+        batches = shuffled.feed_of(made.train, made.ready, batch=100)
         seen = sum(b.x.shape[0] * b.x.shape[1] for b in batches.chunks(0, 0, 10))
         assert seen == len(made.train), (seen, len(made.train))
         for rows in made.valid.x.split(250):

@@ -1,0 +1,77 @@
+"""What a module may be able to do beside its forward pass: protocols, asked for by isinstance, each one method or two."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class HasFreeEnergy(Protocol):
+    """An energy-based net: minus the log likelihood of a sample (n,), up to one constant."""
+
+    def free_energy(self, v: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class HasLogProb(Protocol):
+    """A density: the log likelihood (n,) of samples (n, ...), in nats."""
+
+    def log_prob(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class HasJoint(Protocol):
+    """A mixture of experts: log g_i p_i(y | x), (n, experts)."""
+
+    def joint(self, x: Tensor, y: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class HasRegimes(Protocol):
+    """A gate: which expert is asked, probabilities (n, experts)."""
+
+    def regimes(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class HasStates(Protocol):
+    """A recurrent net whose hidden states (n, t, units) can be had, as structural damping needs them."""
+
+    def states(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class HasFeatures(Protocol):
+    """Fixed features below the one layer that learns: (n, ...) -> (n, features)."""
+
+    def features(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """A net that generates: `count` samples."""
+
+    def sample(self, count: int) -> Tensor: ...
+
+
+@runtime_checkable
+class Recurrent(Protocol):
+    """A net with memory: its state before a sequence of `rows`, and outputs (n, t, k) with the state after inputs (n, t, d).
+
+    A state is a tree of tensors with the rows first.
+    """
+
+    def initial(self, rows: int) -> Any: ...
+
+    def unroll(self, x: Tensor, state: Any) -> tuple[Tensor, Any]: ...
+
+
+@runtime_checkable
+class Variational(Protocol):
+    """An encoder of distributions: mean and log variance (n, code) of a Gaussian, and what is decoded of a code (n, code)."""
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def decode(self, code: Tensor) -> Tensor: ...

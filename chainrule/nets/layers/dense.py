@@ -1,0 +1,25 @@
+"""Stacks of dense layers, as encoders and decoders are made of."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from chainrule.core.errors import InputError
+from chainrule.nets.layers.activation import Dense, activation
+
+
+def stack(inputs: int, widths: tuple[int, ...], outputs: int, nonlinearity: str) -> nn.Sequential:
+    """Dense layers of these widths with a nonlinearity between them: (n, inputs) -> (n, outputs)."""
+    layers: list[nn.Module] = []
+    below = inputs
+    for width in widths:
+        layers += [Dense((below,), width), activation(nonlinearity)]
+        below = width
+    return nn.Sequential(*layers, Dense((below,), outputs))
+
+
+def check_widths(net: str, hidden: tuple[int, ...], code: int) -> None:
+    """Raises InputError for a layer without units."""
+    if code < 1 or any(width < 1 for width in hidden):
+        raise InputError(f"{net} expects at least one unit in every layer; got hidden={'x'.join(map(str, hidden)) or 'none'}, code={code}. "
+                         f"Write e.g. {net}:hidden=200,code=20.")

@@ -1,0 +1,134 @@
+"""What a task is: what is asked of a net, from the costs that are lowered to the answers, measures and columns that users see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from chainrule.core.batch import Batch
+from chainrule.core.criterion import Criterion, OfOutputs, mean_costs
+from chainrule.core.loss import Loss
+from chainrule.core.net import Net
+from chainrule.data.encode.encoder import Encoder
+from chainrule.data.source import Part, Source
+from chainrule.evaluate.result import Result
+from chainrule.evaluate.significance import Cases
+
+BLOCK_ROWS = 250  # a forward pass of more holds more memory than a step, and is hardly faster
+
+
+class Runner(Protocol):
+    """What runs rows through a net: `plainly` as it is now, calling it in the fastest measured way; both (n, ...) -> (n, ...)."""
+
+    net: Net
+    device: torch.device
+    ready: Callable[[Tensor], Tensor]
+
+    def plainly(self, x: Any) -> Tensor: ...
+
+    def __call__(self, x: Any, expected: int | None = None) -> Tensor: ...
+
+
+class Task(Protocol):
+    """One kind of question. It is made with the encoder whose targets it asks for; `watch` decides which weights are best.
+
+    Raw outputs are what the net gives, answers are what users read: probabilities, numbers in their units, strings.
+    """
+
+    name: ClassVar[str]
+    watch: ClassVar[tuple[str, ...]]
+    loss: ClassVar[str | None]  # the usual one
+    encoder: Encoder
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a net must give, for each sample or each step."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes whose probabilities the answers are; empty for other answers."""
+        ...
+
+    @staticmethod
+    def read(source: Source, window: int) -> Source:
+        """The source as this task reads it; a long sequence in windows of so many steps."""
+        ...
+
+    def criterion(self, loss: Loss | None) -> Criterion | None:
+        """The costs that are lowered; None where the rule brings its own."""
+        ...
+
+    def raw(self, runner: Runner, part: Part, expected: int | None = None) -> Tensor:
+        """The net's outputs for a part, in the fastest way where `expected` rows, or these, are many."""
+        ...
+
+    def validate(self, runner: Runner, part: Part, criterion: Criterion, loss: Loss | None) -> dict[str, float]:
+        """The mean cost and the quick measures of the net as it is now."""
+        ...
+
+    def answer(self, raw: Tensor, loss: Loss | None) -> Tensor:
+        """What the net's outputs say, on the CPU."""
+        ...
+
+    def truth(self, y: Any) -> Tensor:
+        """Encoded targets in the form of answers."""
+        ...
+
+    def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
+        """Measures with intervals."""
+        ...
+
+    def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
+        """Measures with intervals of the net on a part."""
+        ...
+
+    def outcomes(self, answer: Tensor, truth: Tensor, rows: Tensor, test_set: str) -> Cases:
+        """What each case contributes, as paired tests need it."""
+        ...
+
+    def baseline(self, truth: Tensor, count: int) -> tuple[str, Tensor]:
+        """The constant answer that training targets suggest, by its name, for `count` cases."""
+        ...
+
+    def names(self, count: int) -> tuple[str, ...]:
+        """What `count` columns of answers are called."""
+        ...
+
+    def columns(self, answer: Tensor) -> Mapping[str, Any]:
+        """Answers as named columns on disk."""
+        ...
+
+
+def numbered_names(names: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """`names` where there are as many, else outputs by number."""
+    return names if len(names) == count else tuple(f"output_{i}" for i in range(count))
+
+
+def batch_of(part: Part, device: torch.device, x: Tensor | None = None) -> Batch:
+    """The part as one batch on a device, its inputs replaced by `x`."""
+    inputs = part.x[:].to(device) if x is None else x
+    batch: Batch = Batch(inputs, part.y, part.weight, part.mask)
+    return batch.map(lambda t: t.to(device))
+
+
+def validation_costs(runner: Runner, part: Part, criterion: Criterion, raw: Tensor | None = None) -> dict[str, float]:
+    """The mean costs of a part, `loss` their sum: of its raw outputs where they are known, else in blocks through the criterion."""
+    if raw is not None and isinstance(criterion, OfOutputs):
+        batch = batch_of(part, runner.device, raw)
+        _, report = mean_costs({"loss": criterion.costs(raw, batch)}, batch)
+        return {name: float(value) for name, value in report.items()}
+    totals: dict[str, float] = {}
+    count = 0.0
+    for begin in range(0, len(part), BLOCK_ROWS):
+        rows = part.rows_at(begin, begin + BLOCK_ROWS)
+        batch = batch_of(rows, runner.device, runner.ready(rows.x[:].to(runner.device)))
+        _, report = mean_costs(criterion(runner.net, batch), batch)
+        size = float(batch.size())
+        count += size
+        for name, value in report.items():
+            totals[name] = totals.get(name, 0.0) + size * float(value)
+    return {name: total / max(count, 1.0) for name, total in totals.items()}
