@@ -116,18 +116,22 @@ def choose_task(options: Options, own_module: bool, source: Source) -> Entry[Tas
     net = nets.choose(options.net) if options.net is not None and not own_module else None
     made_for = net.entry.traits.tasks if net is not None else ()
     plain = (net is not None or own_module) and not made_for
+    rule_name = options.rule or (net.entry.traits.rule if net is not None else None)
+    blind = rule_name is not None and rules.choose(rule_name).entry.traits.target == "none"
+    kind = "none" if blind else source.target_kind                                        # a rule may read no targets
     every = sorted(tasks.entries(), key=lambda entry: not entry.traits.steps)            # the more particular first
-    fitting = [entry for entry in every if source.target_kind in entry.traits.targets]
+    fitting = [entry for entry in every if kind in entry.traits.targets]
     if options.task is not None:
         entry = tasks.find(options.task)
         if entry not in fitting:
             able = ", ".join(one.name for one in fitting)
-            raise InputError(f"The task {entry.name} needs other targets than {source.name} has ({source.target_kind}). Use --task {able}.")
+            raise InputError(f"The task {entry.name} needs other targets than {source.name} has ({kind}). Use --task {able}.")
         if made_for and entry.name not in made_for:
             raise InputError(f"The net {net.entry.name if net else ''} is made for {', '.join(made_for)}; got --task {entry.name}. Use "
                              f"--task {made_for[0]}, or another --net.")
         return entry
-    usual = [entry for entry in fitting if entry.traits.usual is not None and entry.traits.usual(source)]
+    asked = replace(source, target_kind=kind)
+    usual = [entry for entry in fitting if entry.traits.usual is not None and entry.traits.usual(asked)]
     if made_for:
         return next((entry for entry in usual if entry.name in made_for),
                     next((entry for entry in fitting if entry.name in made_for), tasks.find(made_for[0])))

@@ -38,6 +38,10 @@ class TruncatedBackprop:
         self.criterion, self.lanes, self.clip = criterion, lanes, clip
         self.descend = Descend(self._follow, optimizer, schedule=schedule, steps=steps_total)
 
+    @property
+    def schedule(self) -> Schedule | None:
+        return self.descend.schedule
+
     def init(self, net: Net) -> Tree:
         if not isinstance(net.module, Recurrent):
             raise InputError(f"bptt trains nets with memory; {type(net.module).__name__} has none. Use --net rnn, or --rule backprop.")

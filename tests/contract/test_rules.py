@@ -9,7 +9,7 @@ from torch import Tensor
 
 from chainrule.core import registry
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import Supervised
+from chainrule.core.criterion import Stepwise, Supervised
 from chainrule.core.net import Net
 from chainrule.core.registry import losses
 from chainrule.core.rule import Learner, Rule
@@ -19,7 +19,7 @@ from chainrule.engine.plans.eager import eager
 from chainrule.engine.plans.plan import fused
 from chainrule.job.rule_spec import make_rule
 
-STEPS, ROWS, FEATURES, CLASSES = 4, 12, 6, 3
+STEPS, ROWS, TIMES, FEATURES, CLASSES = 4, 12, 5, 6, 3
 RULES = registry.rules.names()
 
 
@@ -28,8 +28,9 @@ def learner_and_batches(name: str, seed: int = 0) -> tuple[Rule, Learner, Batch]
     entry = registry.rules.find(name)
     target = entry.traits.target
     torch.manual_seed(seed)
-    x = torch.rand(STEPS, ROWS, FEATURES)
-    y: Tensor | None = torch.randint(CLASSES, (STEPS, ROWS))
+    carries = entry.traits.carries
+    x = torch.rand(STEPS, ROWS, TIMES, FEATURES) if carries else torch.rand(STEPS, ROWS, FEATURES)
+    y: Tensor | None = torch.randint(CLASSES, x.shape[:-1])
     outputs, loss = CLASSES, "cross-entropy"
     if target == "sign":
         y, outputs, loss = (y > 0).float() * 2 - 1, 1, "perceptron"
@@ -38,13 +39,16 @@ def learner_and_batches(name: str, seed: int = 0) -> tuple[Rule, Learner, Batch]
     elif target == "none":
         y = None
     net = registry.nets.choose((entry.traits.nets or ("mlp:hidden=5,dropout=0.2",))[0])
-    module = net.make((FEATURES,), outputs)
+    module = net.make(x.shape[2:], outputs)
     for p in module.parameters():
         torch.nn.init.normal_(p, std=0.3) if p.dim() > 1 else None
-    rule = make_rule(registry.rules.choose(name), Supervised(losses.choose(loss).make()), registry.optimizers.choose("adam:rate=0.01"),
-                     registry.schedules.choose("cosine"), 100)
+    criterion = (Stepwise if carries else Supervised)(losses.choose(loss).make())
+    rule = make_rule(registry.rules.choose(name), criterion, registry.optimizers.choose("adam:rate=0.01"),
+                     registry.schedules.choose("cosine"), 100, lanes=ROWS)
     bound = Net.of(module)
-    return rule, Learner(bound, clone(rule.init(bound))), Batch(x, y)
+    fresh = torch.zeros(STEPS, ROWS, dtype=torch.bool)
+    fresh[0] = fresh[2, :5] = True
+    return rule, Learner(bound, clone(rule.init(bound))), Batch(x, y, fresh=fresh if carries else None)
 
 
 def run(rule: Rule, learner: Learner, batches: Batch, seed: int = 1) -> tuple[Learner, dict[str, Tensor]]:

@@ -27,16 +27,18 @@ AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWYBJOUXZ*-"
 LETTERS = {".fna": NUCLEOTIDES, ".faa": AMINO_ACIDS}
 SUFFIXES = (".fasta", ".fa", *LETTERS)
 LINE = 60
+MOST_LABELS = 12  # kinds of labels that a line below a sequence may have; with more it is taken for more of the sequence
 LINE_END = re.compile(r"\r\n|\n|\r")
 LABEL = re.compile(r"(?:^|[\s|;])(?:label|class)=([^\s|;]+)")
 
 
 @dataclass(frozen=True)
 class Record:
-    """One sequence, in capitals, under its header: what follows `>`."""
+    """One sequence, in capitals, under its header: what follows `>`; `labels` has one for each letter, where the file has them."""
 
     header: str
     sequence: str
+    labels: str = ""
 
     @property
     def name(self) -> str:
@@ -73,11 +75,25 @@ def read_fasta(text: str, where: str = "the text", letters: str | None = None) -
             bodies[-1].append(upper)
     if not headers:
         raise InputError(f"{where} holds no sequence; expected lines that start with '>' and letters below them.")
+    if labelled(bodies):
+        return [Record(h, sequence, labels) for h, (sequence, labels) in zip(headers, bodies, strict=True)]
     records = [Record(h, "".join(b)) for h, b in zip(headers, bodies)]
     for number, record in enumerate(records, 1):
         if not record.sequence:
             raise InputError(f"{where}, record {number} ({record.header[:40]}) has no sequence. Add its letters or remove it.")
     return records
+
+
+def labelled(bodies: Sequence[Sequence[str]]) -> bool:
+    """Whether every record is a line of letters and a line of as many labels.
+
+    There must be few kinds of labels, and lengths other than that of the lines into which long sequences are broken.
+    """
+    if not bodies or any(len(body) != 2 or len(body[0]) != len(body[1]) for body in bodies):
+        return False
+    kinds = {letter for _, labels in bodies for letter in labels}
+    wrapped = {len(body[0]) for body in bodies} <= {LINE}
+    return len(kinds) <= MOST_LABELS and not wrapped
 
 
 def write_fasta(records: Sequence[Record]) -> str:
@@ -105,6 +121,8 @@ def source(path: Path, suffix: str, *, origin: dict[str, Any], name: str, target
     letters = LETTERS.get(suffix)
     records = read_fasta(read(path), str(path), letters)
     held = coded(records, letters or alphabet_of(records))
+    if targets and all(r.labels for r in records):
+        return _tagged(records, held, origin, name)
     labels = [r.label for r in records] if targets else []
     lacking = next((i for i, word in enumerate(labels) if word is None), None)
     if lacking is not None and any(labels) and not lenient:
@@ -114,3 +132,11 @@ def source(path: Path, suffix: str, *, origin: dict[str, Any], name: str, target
         return Source(name, held, None, "none", origin, fingerprint.of(held.codes, None, held.alphabet))
     _, y, classes = of_column(of_words("label", labels), str(path))
     return Source(name, held, y, "class", origin, fingerprint.of(held.codes, y, (*held.alphabet, *classes)), classes)
+
+
+def _tagged(records: Sequence[Record], held: Symbols, origin: dict[str, Any], name: str) -> Source:
+    """Sequences with a label for each of their letters; what fills the end of short ones has the first label, and is masked."""
+    kinds = tuple(sorted({letter for r in records for letter in r.labels}))
+    place = {kind: i for i, kind in enumerate(kinds)}
+    y, _ = pad([torch.tensor([place[letter] for letter in r.labels]) for r in records])
+    return Source(name, held, y, "steps", origin, fingerprint.of(held.codes, y, (*held.alphabet, *kinds)), kinds)
