@@ -11,6 +11,7 @@ import typer
 
 import chainrule
 from chainrule.bench.command import bench
+from chainrule.cli.canon import canon
 from chainrule.cli.check import check
 from chainrule.cli.describe import describe
 from chainrule.cli.ensemble import boost, committee
@@ -28,8 +29,8 @@ from chainrule.core.errors import ChainruleError
 
 COMMANDS = {
     "train": train, "sweep": sweep, "check": check, "find-rate": find_rate, "picture": picture, "boost": boost, "committee": committee,
-    "resume": resume, "test": test, "predict": predict, "compare": compare, "bench": bench, "recipe": recipe, "repeat": repeat,
-    "list": list_names, "describe": describe, "report": report, "export": export,
+    "resume": resume, "test": test, "predict": predict, "compare": compare, "bench": bench, "recipe": recipe, "canon": canon,
+    "repeat": repeat, "list": list_names, "describe": describe, "report": report, "export": export,
 }
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train every network of the neural-network canon on your own data: fast, visibly and honestly.")

@@ -11,6 +11,10 @@ def say(text: str) -> None:
     print(text)
 
 
+def to_stderr(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
 def print_json(value: Any) -> None:
     print(json.dumps(value, default=str))
 

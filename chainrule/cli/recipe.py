@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from chainrule.cli.options import Printing, command
-from chainrule.cli.output import print_json, say
+from chainrule.cli.output import print_json, say, to_stderr
 from chainrule.core.options import check, option, required, same
 from chainrule.workflows.options import Experiment, Reading
 
@@ -33,11 +32,7 @@ def recipe(named: Named, experiment: Experiment, printing: Printing) -> None:
     folder = named.out or next(f for i in range(1, 10**6) if not (f := Path("recipes") / f"{named.name}-{i}").exists())
     outcome = run(named.name, Setting(folder, experiment.seeds, named.short, named.data_dir, to_stderr))
     say(str(outcome))
-    if named.short:
+    if named.short and not outcome.judged:
         say("This was the short form: its figures prove nothing.")
     if printing.as_json:
         print_json({"name": named.name, "short": named.short, **outcome.to_json()})
-
-
-def to_stderr(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)

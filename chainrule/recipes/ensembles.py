@@ -37,5 +37,6 @@ def committees(setting: Setting) -> Outcome:
         ours, theirs = (f"{score:.0f}" for score in reversed(compared.scores))
         rows.append([name, str(len(committee)), ours, theirs, f"{compared.n:,}", f"{pair.p:.2g}"])
         better = compared.scores[1] < compared.scores[0]
-        figures.append(Figure(f"{name}: p where it beats one net", pair.p if better else 1.0, published=0.01, goal="at most"))
+        figures.append(Figure(f"{name}: p where it beats one net", pair.p if better else 1.0, published=0.01,
+                              goal="none" if setting.short else "at most", source="Breiman (1996)"))
     return Outcome(figures, rows)

@@ -19,7 +19,10 @@ Goal = Literal["at least", "at most", "about", "none"]
 
 @dataclass(frozen=True)
 class Setting:
-    """How to run: over so many seeds, `short` for a form that takes seconds and proves nothing, with run folders in `out`."""
+    """How to run: over so many seeds, `short` for a form of seconds, with run folders in `out`.
+
+    Exact checks are the same in their short form; a training cut short is not judged, so its figures have no goal.
+    """
 
     out: Path
     seeds: int = Experiment.seeds
@@ -77,6 +80,11 @@ class Outcome:
     def reached(self) -> bool:
         return all(figure.reached is not False for figure in self.figures)
 
+    @property
+    def judged(self) -> bool:
+        """Whether any figure has something to reach."""
+        return any(figure.reached is not None for figure in self.figures)
+
     def __str__(self) -> str:
         rows = table(self.table, indent="") if self.table else []
         return "\n".join([*rows, *map(str, self.figures), *self.notes, *map(str, self.pictures)])
@@ -119,5 +127,6 @@ def accuracy(setting: Setting, data: str, options: dict[str, Any], *, reach: flo
     together = wilson(right, asked)
     spread = f", standard deviation over seeds {stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
     words = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in options.items())
-    figure = Figure("test accuracy %", mean(accuracies), 100 * together.low, 100 * together.high, 100 * reach, source, "at least")
+    figure = Figure("test accuracy %", mean(accuracies), 100 * together.low, 100 * together.high, 100 * reach, source,
+                    "none" if setting.short else "at least")
     return Outcome([figure], rows, [f"chainrule train {data} {words}{spread}"])

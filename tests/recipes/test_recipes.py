@@ -10,6 +10,7 @@ from chainrule.cli.main import run_command
 from chainrule.core.errors import InputError
 from chainrule.core.registry import optimizers, recipes
 from chainrule.recipes import bowl, dose_response, initialisation
+from chainrule.recipes.canon import ROWS
 from chainrule.recipes.outcome import Figure, Outcome, Setting, accuracy, run
 
 
@@ -21,6 +22,9 @@ def test_the_short_form_runs_and_prints(name, tmp_path, capsys):
     assert told["name"] == name
     assert told["short"]
     assert {"value", "source"} == set(told["published"])
+    assert [figure for figure in told["figures"] if figure["reached"] is False] == []
+    for claimed in (check.published for row in ROWS for check in row.checks if check.recipe == name):
+        assert told["published"]["value"] == (None if claimed is None else pytest.approx(claimed))
     assert all(math.isfinite(figure["ours"]["value"]) for figure in told["figures"])
     assert all((tmp_path / "r").rglob("*.png") if told["pictures"] else [True])
     assert recipes.find(name).source

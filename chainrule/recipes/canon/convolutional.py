@@ -1,0 +1,49 @@
+"""D: convolutional networks."""
+
+from chainrule.workflows.canon import Check, Row
+
+LECUN = "LeCun, Bottou, Bengio & Haffner (1998), https://doi.org/10.1109/5.726791"
+
+ROWS = (
+    Row("D1", "Convolution and pooling arithmetic", (
+        Check("convolution-arithmetic", "greatest difference from the worked convolutions and poolings", 0, "lecture; Dumoulin & Visin "
+              "(2016), https://arxiv.org/abs/1603.07285"),
+    )),
+    Row("D2", "Classical convolutional nets", (
+        Check("lenet", "test accuracy % on MNIST within five minutes", 99.0, LECUN),
+        Check("lenet-five", "parameters of LeNet-5 with its connection table", 60_000, LECUN),
+        Check("classical-counts", "nets from AlexNet to FitNet whose parameters are not as published", 0,
+              "Simonyan & Zisserman (2015), https://arxiv.org/abs/1409.1556 and others"),
+    )),
+    Row("D3", "GoogLeNet, BN-Inception, Inception-v3", (
+        Check("inception-counts", "millions of parameters of GoogLeNet with its auxiliary heads", 13.0,
+              "Szegedy et al. (2015), https://arxiv.org/abs/1409.4842"),
+    )),
+    Row("D4", "ResNets and FractalNet", (
+        Check("residual-counts", "millions of parameters of ResNet-20", 0.27, "He et al. (2016), https://arxiv.org/abs/1512.03385"),
+        Check("residual-depth", "error % of ResNet-56 less that of ResNet-20, plain nets the other way round", 0,
+              "He et al. (2016), https://arxiv.org/abs/1512.03385, table 6"),
+    )),
+    Row("D5", "Highway network, DenseNet", (
+        Check("dense-counts", "millions of parameters of DenseNet, k = 12, L = 40", 1.0, "Huang et al. (2017), "
+              "https://arxiv.org/abs/1608.06993"),
+    )),
+    Row("D6", "Capsule network", (
+        Check("capsule", "test error % on MNIST", 0.6, "Sabour, Frosst & Hinton (2017), https://arxiv.org/abs/1710.09829"),
+    )),
+    Row("D7", "Any size of picture; augmentation", (
+        Check("transformations", "p of LeNet with transformations against without", 0.05,
+              "Simard, Steinkraus & Platt (2003), https://doi.org/10.1109/ICDAR.2003.1227801"),
+    )),
+    Row("D8", "Larger inputs than trained on", (
+        Check("strips", "strips of five digits read right", 0.9, "Matan et al. (1992), NIPS 4:488"),
+    )),
+    Row("D9", "Boxes and maps", (
+        Check("boxes", "mean intersection over union on synthetic scenes", 0.7, "Girshick et al. (2014), https://arxiv.org/abs/1311.2524"),
+        Check("roads", "accuracy on maps learned from partly wrong labels", 0.9, "Mnih & Hinton (2012), ICML 29"),
+    )),
+    Row("D10", "Convolution in one dimension", (
+        Check("one-dimensional", "test accuracy of a ResNet on series and a text CNN on embedded sets", 0.9,
+              "Wang, Yan & Oates (2017), https://arxiv.org/abs/1611.06455; Kim (2014), https://arxiv.org/abs/1408.5882"),
+    )),
+)
