@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
+from chainrule.core.criterion import Supervised
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, optimizers, recipes, rules
 from chainrule.job.rule_spec import make_rule
@@ -52,7 +53,7 @@ def _fitted(x: Tensor, y: Tensor, rule: str, optimizer: str, batch: int, steps: 
     nn.init.zeros_(module.weight)
     nn.init.zeros_(module.bias)
     net = Net.of(module)
-    learner = make_rule(rules.choose(rule), losses.choose("squared").make(), optimizers.choose(optimizer), None, steps)
+    learner = make_rule(rules.choose(rule), Supervised(losses.choose("squared").make()), optimizers.choose(optimizer), None, steps)
     state = learner.init(net)
     for step in range(steps):
         at = torch.arange(step * batch, (step + 1) * batch) % len(x)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.batch import Batch
+from chainrule.core.criterion import Supervised
 from chainrule.core.net import Net
 from chainrule.core.registry import inits, losses, nets, optimizers, recipes, rules
 from chainrule.core.tree import value_and_grad
@@ -50,7 +51,8 @@ def _perceptron(x: Tensor, y: Tensor, most: int = 100) -> tuple[int, int]:
     module = nets.choose("perceptron").make((x.shape[1],), 1)
     initialise(module, inits.choose("zeros"))
     net = Net.of(module)
-    rule = make_rule(rules.choose("perceptron"), losses.choose("perceptron").make(), optimizers.choose("sgd:rate=1"), None, most * len(x))
+    criterion = Supervised(losses.choose("perceptron").make())
+    rule = make_rule(rules.choose("perceptron"), criterion, optimizers.choose("sgd:rate=1"), None, most * len(x))
     state = rule.init(net)
     wrong, epoch = len(x), 0
     while wrong and epoch < most:
