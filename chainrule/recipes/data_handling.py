@@ -109,7 +109,7 @@ def splits(setting: Setting) -> Outcome:
     random = torch.Generator().manual_seed(0)
     for seed in range(30 if setting.short else 300):
         n = int(torch.randint(60, 200, (), generator=random))
-        source = Source("made", torch.randn(n, 2, generator=random), torch.arange(n) % 3, "classification", {}, "made", ("a", "b", "c"))
+        source = Source("made", torch.randn(n, 2, generator=random), torch.arange(n) % 3, "class", {}, "made", ("a", "b", "c"))
         groups = torch.randint(0, n // 4, (n,), generator=random)
         times = torch.rand(n, generator=random, dtype=torch.float64)
         for divided in (source, replace(source, groups=groups), replace(source, times=times)):
