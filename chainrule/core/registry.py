@@ -12,7 +12,18 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from chainrule.core.errors import InputError, suggest
-from chainrule.core.traits import AugmentTraits, DatasetTraits, InitTraits, NetTraits, NoTraits, OptimizerTraits, RuleTraits, TaskTraits
+from chainrule.core.traits import (
+    AugmentTraits,
+    DatasetTraits,
+    InitTraits,
+    MeasureTraits,
+    NetTraits,
+    NoTraits,
+    OptimizerTraits,
+    PictureTraits,
+    RuleTraits,
+    TaskTraits,
+)
 
 REQUIRED = inspect.Parameter.empty
 T = TypeVar("T")
@@ -146,13 +157,11 @@ def options_of(make: Callable[..., Any]) -> dict[str, Option]:
     target = make.__init__ if inspect.isclass(make) else make
     if inspect.isclass(make) and target is object.__init__:
         return {}
+    named = {name: p for name, p in inspect.signature(target).parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    if not named:
+        return {}  # other types may be known to type checkers alone
     hints = typing.get_type_hints(target)
-    options = {}
-    for name, parameter in inspect.signature(target).parameters.items():
-        kind = hints.get(name)
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and _writable(kind):
-            options[name] = Option(name, kind, parameter.default)
-    return options
+    return {name: Option(name, hints.get(name), p.default) for name, p in named.items() if _writable(hints.get(name))}
 
 
 def _strip_none(kind: Any) -> tuple[Any, bool]:
@@ -227,6 +236,8 @@ optimizers = Registry("optimizer", "chainrule.optim", OptimizerTraits)
 schedules = Registry("schedule", "chainrule.optim", NoTraits)
 constraints = Registry("constraint", "chainrule.optim", NoTraits)
 tasks = Registry("task", "chainrule.tasks", TaskTraits)
+measures = Registry("measure", "chainrule.tasks", MeasureTraits)
+pictures = Registry("picture", "chainrule.plots", PictureTraits)
 losses = Registry("loss", "chainrule.losses", NoTraits)
 datasets = Registry("data set", "chainrule.data", DatasetTraits)
 augments = Registry("augmentation", "chainrule.data", AugmentTraits)

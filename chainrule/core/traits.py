@@ -80,6 +80,23 @@ class TaskTraits:
 
 
 @dataclass(frozen=True)
+class MeasureTraits:
+    """Which `task` is measured, which way is `better`, and in which `unit`: `share` is printed in per cent."""
+
+    task: str = ""
+    better: Literal["higher", "lower"] = "lower"
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class PictureTraits:
+    """Which `task` is drawn, and `when`: with a test, in a report."""
+
+    task: str = ""
+    when: tuple[Literal["test", "report"], ...] = ("test",)
+
+
+@dataclass(frozen=True)
 class OptimizerTraits:
     """`reads="everything"`: each step wants the whole training part; `compares`: it compares one step's loss with the last one's."""
 

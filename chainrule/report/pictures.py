@@ -7,16 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from chainrule.evaluate import calibration, curves
 from chainrule.observe.layers import first_weights
 from chainrule.plots.evaluation import (
-    confusion_matrix,
     image_grid,
-    precision_recall,
-    predicted_against_true,
-    reliability,
-    residuals,
-    roc,
     weight_pictures,
 )
 from chainrule.plots.figure import to_png
@@ -24,26 +17,6 @@ from chainrule.plots.gate import regimes
 
 WORST, MOST_WEIGHTS, MOST_POINTS = 24, 50, 2000
 Picture = tuple[str, bytes]
-
-
-def classification_plots(probabilities: Tensor, truth: Tensor, classes: Sequence[str]) -> dict[str, bytes]:
-    """Confusion matrix, calibration, ROC and precision-recall as PNG by name, from probabilities (n, classes) and class numbers (n,)."""
-    matrix = torch.zeros(len(classes), len(classes), dtype=torch.int64)
-    matrix.index_put_((truth, probabilities.argmax(1)), torch.tensor(1), accumulate=True)
-    present = [c for c in range(len(classes)) if 0 < int((truth == c).sum()) < len(truth)]
-    points = {classes[c]: curves.operating_points(probabilities[:, c], truth == c)
-              for c in (present[1:] if len(classes) == 2 else present)}
-    figures = {"confusion": confusion_matrix(matrix.tolist(), classes),
-               "calibration": reliability(calibration.reliability(probabilities, truth))}
-    if points:
-        figures |= {"roc": roc(points), "precision-recall": precision_recall(points)}
-    return {name: to_png(figure) for name, figure in figures.items()}
-
-
-def regression_plots(predictions: Tensor, truth: Tensor, names: Sequence[str]) -> dict[str, bytes]:
-    """Predicted against true, and residuals, as PNG by name, from values (n, k) in the targets' units."""
-    return {"predicted": to_png(predicted_against_true(predictions, truth, names)),
-            "residuals": to_png(residuals(predictions, truth, names))}
 
 
 def worst_rows(probabilities: Tensor, truth: Tensor) -> list[int]:

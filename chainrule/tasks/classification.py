@@ -16,7 +16,7 @@ from chainrule.data.source import Part, Source
 from chainrule.evaluate import measures
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
-from chainrule.tasks.task import Runner, numbered_names, validation_costs
+from chainrule.tasks.task import Runner, numbered_names, validation_costs, with_registered
 
 
 def has_classes(source: Source) -> bool:
@@ -71,7 +71,8 @@ class Classification:
         return measures.classification(answer, truth, self.encoder.classes, seed=seed)
 
     def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
-        return self.measure(self.answer(self.raw(runner, part), loss), self.truth(part.y), seed=seed)
+        answer, truth = self.answer(self.raw(runner, part), loss), self.truth(part.y)
+        return with_registered(self.measure(answer, truth, seed=seed), self.name, answer, truth)
 
     def outcomes(self, answer: Tensor, truth: Tensor, rows: Tensor, test_set: str) -> Cases:
         return Cases(rows, test_set, right=answer.argmax(1) == truth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -25,7 +26,7 @@ def has_labels(source: Source) -> bool:
 @tasks("tagging", source="Qian & Sejnowski (1988), https://doi.org/10.1016/0022-2836(88)90564-5", targets=("steps",), usual=has_labels,
        steps=True, net="rnn", rule="backprop")
 class Tagging(StepTask):
-    """Which label each step has; measured by the share of steps that are right, over the steps that exist."""
+    """Which label each step has; measured by the share of steps that are right, and of sequences that are right throughout."""
 
     name: ClassVar[str] = "tagging"
     watch: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
@@ -50,7 +51,8 @@ class Tagging(StepTask):
         right = (self.raw(runner, part).argmax(-1) == part.y).double()
         counts = torch.full((len(part),), right.shape[1]) if part.mask is None else part.mask.sum(1)
         shares = (right if part.mask is None else torch.where(part.mask, right, 0.0)).sum(1) / counts.clamp(min=1)
-        return step_means(self.name, {"accuracy": shares}, weights=counts, seed=seed)
+        result = step_means(self.name, {"accuracy": shares}, weights=counts, seed=seed)
+        return replace(result, measures={**result.measures, **step_means(self.name, {"exact": (shares == 1).double()}, seed=seed).measures})
 
     def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
         return step_means(self.name, {"accuracy": (answer.argmax(-1) == truth).double().mean(1)}, seed=seed)

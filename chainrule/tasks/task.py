@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -12,8 +13,10 @@ from chainrule.core.batch import Batch
 from chainrule.core.criterion import Criterion, OfOutputs, mean_costs
 from chainrule.core.loss import Loss
 from chainrule.core.net import Net
+from chainrule.core.registry import measures
 from chainrule.data.encode.encoder import Encoder
 from chainrule.data.source import Part, Source
+from chainrule.evaluate.measures import step_means
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
 
@@ -132,3 +135,12 @@ def validation_costs(runner: Runner, part: Part, criterion: Criterion, raw: Tens
         for name, value in report.items():
             totals[name] = totals.get(name, 0.0) + size * float(value)
     return {name: total / max(count, 1.0) for name, total in totals.items()}
+
+
+def with_registered(result: Result, task: str, answer: Tensor, truth: Tensor) -> Result:
+    """The result with every measure that is registered for a task: the mean of `measure(answer, truth)` (n,), with an interval."""
+    further = {entry.name: entry.make(answer, truth) for entry in measures.entries()
+               if entry.traits.task == task and entry.name not in result.measures}
+    if not further:
+        return result
+    return replace(result, measures={**result.measures, **step_means(task, further).measures})

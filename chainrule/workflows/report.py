@@ -15,20 +15,20 @@ import chainrule
 from chainrule.core.abilities import HasRegimes
 from chainrule.core.errors import InputError
 from chainrule.core.events import Event
+from chainrule.core.registry import pictures
 from chainrule.data.encode.encoder import units_of
 from chainrule.data.source import Part
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.standing import Standing
 from chainrule.job.job import Job
 from chainrule.observe.layers import layers, picture_shape
+from chainrule.plots.figure import to_png
 from chainrule.report.ensemble import against, growth_picture, membership
 from chainrule.report.page import Facts, write
 from chainrule.report.pictures import (
     Picture,
-    classification_plots,
     expert_regimes,
     first_layer,
-    regression_plots,
     worst_mistakes,
     worst_rows,
 )
@@ -71,16 +71,16 @@ def write_ensemble_report(out: Path, path: Path, record: dict[str, Any], job: Jo
 
 
 def write_plots(job: Job, part: Part, truth: Tensor, folder: Path) -> list[Path]:
-    """The pictures of a test as PNG files: confusion matrix, ROC, precision-recall and calibration, or errors of regression."""
+    """The pictures that the task has for a test, as PNG files; those that this part cannot give are left out."""
     answer = job.predictions(part)
-    classes = job.task.classes
-    pictures = (classification_plots(answer, truth, classes) if classes else
-                regression_plots(answer, truth, job.data.encoder.target_names))
+    names = job.task.names(answer.shape[-1])
+    drawn = {entry.name: figure for entry in pictures.entries() if entry.traits.task == job.task.name and "test" in entry.traits.when
+             if (figure := entry.make(answer, truth, names)) is not None}
     paths = []
-    for name, png in pictures.items():
+    for name, figure in drawn.items():
         path = folder / f"{name}.png"
         try:
-            path.write_bytes(png)
+            path.write_bytes(to_png(figure))
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror}. Free some space.") from None
         paths.append(path)

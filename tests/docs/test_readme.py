@@ -8,13 +8,15 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import typer
 
 import chainrule
 from chainrule.cli.main import app, run_command
 from chainrule.core.events import Finished
-from chainrule.core.registry import datasets, nets, rules
+from chainrule.core.registry import datasets, measures, nets, pictures, rules, tasks
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -164,8 +166,8 @@ def test_every_make_target_spoken_of_exists_and_ci_runs_the_readmes():
     assert "\nmake test\nmake check\n" in ci.read_text()
 
 
-def test_the_family_the_rule_and_the_reader_of_contributing_work(monkeypatch):
-    for registry in (nets, rules, datasets):
+def test_the_family_the_rule_the_reader_the_task_the_measure_and_the_picture_of_contributing_work(monkeypatch, tmp_path):
+    for registry in (nets, rules, datasets, tasks, measures, pictures):
         registry.discover()
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     namespace: dict = {"__name__": "contributing"}
@@ -176,6 +178,13 @@ def test_the_family_the_rule_and_the_reader_of_contributing_work(monkeypatch):
     *_, finished = chainrule.events("moons", net="rbf:centres=20", rule="signs", epochs=10)
     assert isinstance(finished, Finished)
     assert finished.best["accuracy"] > 0.8
+    frame = pd.DataFrame({"dose": np.arange(120.0) % 40, "visits": np.arange(120) % 40 + np.arange(120) % 3})
+    run = chainrule.train(frame, target="visits", task="counts", net="linear", rule="closedform", out=tmp_path / "run", progress=False)
+    result = run.test()
+    m = result.measures["within-one"]
+    assert 0 <= m.low <= m.value <= m.high <= 1
+    assert m.value > 0.5
+    assert (tmp_path / "run" / "hanging-bars.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_block_a_table_and_a_shown_line_are_read_as_such():
