@@ -116,7 +116,7 @@ def _rises(folds: list[Job], names: list[str], seed: int) -> tuple[Tensor, float
         job.net.module.eval()
 
         def losses(x: Tensor, job: Job = job, y: Tensor = y, each: object = loss.each) -> Tensor:
-            return each(job.inference.plainly(x), y).detach().cpu().reshape(len(x))  # type: ignore[operator]
+            return each(job.trained.inference.plainly(x), y).detach().cpu().reshape(len(x))  # type: ignore[operator]
 
         rises.append(permutation_importance(losses, x, [own.get(name, []) for name in names], seed=seed))
         plain.append(losses(x))
@@ -164,7 +164,7 @@ def _skill_of_nets(folds: list[Job]) -> float:
         train, valid = job.data.train, job.data.valid
         assert train.y is not None
         assert valid.y is not None
-        said = job.predictions(valid)
+        said = job.trained.predictions(valid)
         if job.task.classes:
             truth, usual = job.task.truth(valid.y).cpu(), job.task.truth(train.y).cpu().mode().values
             wrong += float((said.argmax(1) != truth).sum())

@@ -36,7 +36,7 @@ def after(job: Job) -> list[str]:
         return []
     x = seen(job.net, job.data.ready(train.x)).detach().cpu()                          # (n, d)
     classes = max(2, len(job.data.classes))
-    if _parted(job.outputs(train.x).cpu(), train.y):
+    if _parted(job.trained.outputs(train.x).cpu(), train.y):
         return ["The classes of the training part are linearly separable: the net puts every sample on its right side."]
     if not quick(len(x), x.shape[1], classes):
         return ["The net does not part the classes of the training part; whether a plane could was not decided, because that takes long "

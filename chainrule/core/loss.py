@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from chainrule.core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,15 @@ class Loss:
     link: Callable[[Tensor], Tensor]
     targets: tuple[str, ...]
     one_hot: bool = False
+
+
+def link_alone(loss: Loss) -> Loss:
+    """The loss with its link but without its value, so that it can be stored. Asked for a value, it raises InputError."""
+    return replace(loss, each=_no_value)
+
+
+def _no_value(outputs: Tensor, targets: Tensor) -> Tensor:
+    raise InputError("this net was kept to answer; the loss it was trained with was not. Train it again to measure that.")
 
 
 def one_hot_like(y: Tensor, outputs: Tensor) -> Tensor:

@@ -15,12 +15,12 @@ from chainrule.core.registry import datasets
 from chainrule.data import fingerprint
 from chainrule.data.encode import targets
 from chainrule.data.encode.columns import Table
-from chainrule.data.encode.vocabulary import Symbols
+from chainrule.data.encode.encoder import Encoder
 from chainrule.data.readers import arrays, catalog, cifar, fasta, idx, images, svhn, tables, text
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.source import Source
 from chainrule.data.storage import packing
-from chainrule.data.storage.stored import StoredArray, StoredTable
+from chainrule.data.storage.stored import StoredTable
 
 FRAME = "the data frame"
 TABLES = (".csv", ".tsv", ".parquet")
@@ -59,24 +59,23 @@ def load(what: Any = "digits", *, target: str | int | None = None, data_dir: str
     return Source(**{**vars(source), "origin": origin, "name": name or source.name})
 
 
-def load_inputs(what: Any, *, like: Source, data_dir: str | Path | None = None, say: Callable[[str], None] = to_stderr) -> Source:
-    """Rows for a network trained on `like`: read as that was, except that a target may be absent or have gaps, and is then None."""
-    told = like.origin.get("target")
+def load_inputs(what: Any, *, like: Encoder, data_dir: str | Path | None = None, say: Callable[[str], None] = to_stderr) -> Source:
+    """Rows for a net trained on what `like` encodes, read as that was; a target may be absent or have gaps, and is then None."""
     if isinstance(what, (str, Path)) and what not in datasets.names():
         path = _existing(what)
-        if isinstance(like.inputs, Table | StoredTable) and path.is_file() and _suffix(path) in TABLES:
+        if like.kind == "table" and path.is_file() and _suffix(path) in TABLES:
             origin = {"kind": "file", "what": str(path.absolute())}
-            return _table_file(path, origin, told, NO_ROLES, None, say, lenient=True)
-        if isinstance(like.inputs, Symbols) and path.is_file() and _suffix(path) in SYMBOLS:
-            return _symbols(path, None, like.inputs)
-        channels: Any = like.inputs.shape[1] if isinstance(like.inputs, Tensor | StoredArray) and like.inputs.dim() == 4 else None
-        if channels in (1, 3):
+            return _table_file(path, origin, like.target_column, NO_ROLES, None, say, lenient=True)
+        if like.kind == "symbols" and path.is_file() and _suffix(path) in SYMBOLS:
+            return _symbols(path, None, like)
+        channels: Any = like.picture_shape[0] if like.picture_shape else None
+        if channels is not None:
             if path.is_file() and images.is_image(path):
                 return _pictures(images.read([path], channels), None, (), path, "file")
             if path.is_dir():
                 return catalog.known_folder(path) or _folder(path, channels, None, say)
-    elif isinstance(like.inputs, Table | StoredTable) and tables.is_frame(what):
-        return _table(tables.of_frame(what, FRAME), FRAME, {"kind": "memory", "what": "frame"}, told, NO_ROLES, lenient=True)
+    elif like.kind == "table" and tables.is_frame(what):
+        return _table(tables.of_frame(what, FRAME), FRAME, {"kind": "memory", "what": "frame"}, like.target_column, NO_ROLES, lenient=True)
     return load(what, data_dir=data_dir, say=say)
 
 
@@ -129,10 +128,10 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
     raise InputError(f"{path} is of no kind that chainrule reads; expected {' '.join(READ)}, IDX, a folder of images, or a named set.")
 
 
-def _symbols(path: Path, target: str | int | None, like: Symbols | None = None) -> Source:
+def _symbols(path: Path, target: str | int | None, like: Encoder | None = None) -> Source:
     """A text, each symbol of which is to be named from those before it, or sequences, with classes where their headers say them.
 
-    With `like`, rows to predict: a text in the windows of that one, without targets; sequences whose classes may have gaps.
+    With `like`, rows to predict: a text in windows as that one encodes, without targets; sequences whose classes may have gaps.
     """
     if target not in (None, "none"):
         raise InputError(f"{path} has no columns; --target {target} is for tables. Leave it out, or write --target none.")
@@ -140,8 +139,9 @@ def _symbols(path: Path, target: str | int | None, like: Symbols | None = None) 
     if _suffix(path) in fasta.SUFFIXES:
         return fasta.source(path, _suffix(path), origin=origin, name=name, targets=target is None, lenient=like is not None)
     held = text.read(path)
-    if like is not None:
-        return text.source(held, str(path), name=name, origin=origin, context=like.shape[1], unit=like.unit, targets=False)
+    if like is not None and like.vocabulary is not None:
+        unit = like.vocabulary.unit
+        return text.source(held, str(path), name=name, origin=origin, context=like.shape[0], unit=unit, targets=False)
     return text.source(held, str(path), name=name, origin=origin, targets=target is None)
 
 

@@ -32,6 +32,7 @@ from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
 from chainrule.job.rule_spec import lanes_of, make_rule, steps_in
+from chainrule.job.trained import Trained
 from chainrule.nets.init.initial import initialise
 from chainrule.tasks.task import Task, batch_of
 
@@ -102,8 +103,8 @@ def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chose
     name = str(choice.net) if choice.net else type(module).__name__
     wanted = inspect.signature(rule_chosen.entry.make).parameters
     spread = the_loss is not None and the_loss.one_hot and bool(task.classes) and kind == "class" and {"loss", "criterion"} & set(wanted)
-    job = made_as(data.source, data, Net.of(module), name, rule, str(rule_chosen), the_loss, choice.options, choice.said, device,
-                  kind, task,
+    trained = Trained(Net.of(module), name, data.encoder, task, the_loss, device, choice.options.precision, choice.options.seed, dtype)
+    job = made_as(data.source, data, trained, rule, str(rule_chosen), choice.options, choice.said,
                   keeps_last=keeps_last or rule_chosen.entry.traits.best == "last",
                   one_hot=data.outputs if spread else 0,
                   augment=augmentation(options.augment, data.encoder.shape, data.name) if options.augment else None)

@@ -1,10 +1,9 @@
-"""A job: options and data made into what the engine runs, and what later opens the test part or predicts new rows."""
+"""A job: options and data made into what the engine runs; what answers when it has trained is its `Trained`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,18 +21,17 @@ from chainrule.core.rule import Learner, Rule
 from chainrule.core.stage import Budget, Stage, Stages
 from chainrule.data.feed.lanes import Lanes
 from chainrule.data.feed.shuffled import Feed, feed_of
-from chainrule.data.source import Data, Part, Source, TargetKind
-from chainrule.engine.infer.inference import Inference
+from chainrule.data.source import Data, Source, TargetKind
 from chainrule.engine.plans.cache import Memory, usual_folder
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.position import Settings, Validate
 from chainrule.engine.stop import Stop
 from chainrule.engine.store import Store
 from chainrule.engine.train import Training
-from chainrule.evaluate.result import Result
 from chainrule.job.greedy import stages_of
 from chainrule.job.options import Options
 from chainrule.job.rule_spec import lanes_of, make_rule, steps_in
+from chainrule.job.trained import Trained
 from chainrule.tasks.task import Task
 
 DENSITY_ROWS = 2000
@@ -41,26 +39,46 @@ DENSITY_ROWS = 2000
 
 @dataclass
 class Job:
-    """Everything of one run that is not yet on disk. `said` lists what was chosen for the user.
+    """Everything of one run that is not yet on disk. `trained` holds the net; `said` lists what was chosen for the user.
 
     `augment` alters the inputs of training steps; the `rule` itself knows nothing of it, so that validation may use it.
     """
 
     source: Source
     data: Data
-    net: Net
-    net_name: str
+    trained: Trained
     rule: Rule
     rule_name: str
-    loss: Loss | None
     options: Options
     said: list[str]
-    device: torch.device
-    target: TargetKind
-    task: Task
     keeps_last: bool = False
     one_hot: int = 0
     augment: Alter | None = None
+
+    @property
+    def net(self) -> Net:
+        return self.trained.net
+
+    @property
+    def net_name(self) -> str:
+        return self.trained.net_name
+
+    @property
+    def task(self) -> Task:
+        return self.trained.task
+
+    @property
+    def loss(self) -> Loss | None:
+        return self.trained.loss
+
+    @property
+    def device(self) -> torch.device:
+        return self.trained.device
+
+    @property
+    def target(self) -> TargetKind:
+        """What its targets are encoded as."""
+        return self.trained.encoder.target
 
     def events(self, store: Store | None = None, stop: Stop | None = None, at: int = 0,
                made: list[dict[str, Any]] | None = None) -> Iterator[Event]:
@@ -86,7 +104,7 @@ class Job:
         example = self.data.ready(self.data.train.x[:2].to(self.device))
         return stages_of(self.net, example, 1 if self.target == "sign" else self.data.outputs,
                          Budget(options.epochs, options.steps, options.seconds), self.anew, self.reading,
-                         lambda net, learner: replace(self, net=net).validate(learner))
+                         lambda net, learner: replace(self, trained=replace(self.trained, net=net)).validate(learner))
 
     @property
     def criterion(self) -> Criterion | None:
@@ -173,30 +191,7 @@ class Job:
             rows = part.x[:DENSITY_ROWS].to(self.device)
             *_, report = self.rule.step(*copied(learner), Batch(self.data.ready(rows), None))
             return {"loss": float(report["loss"])}
-        return self.task.validate(self.inference, part, criterion, self.loss)
-
-    @cached_property
-    def inference(self) -> Inference:
-        """What runs rows through the net."""
-        return Inference(self.net, self.data.ready, self.device, self.options.precision)
-
-    def outputs(self, x: Tensor, expected: int | None = None) -> Tensor:
-        """Raw scores (n, outputs) for stored inputs (n, ...), in the fastest way where `expected` rows, or these, are many."""
-        self.net.module.eval()
-        return self.inference(x, expected)
-
-    def predictions(self, part: Part, expected: int | None = None) -> Tensor:
-        """The net's answers to a part: class probabilities (n, classes), values in target units (n, k), or outputs (n, k).
-
-        Where the part is one block of more, `expected` is how many rows are to come in all.
-        """
-        self.net.module.eval()
-        return self.task.answer(self.task.raw(self.inference, part, expected), self.loss)
-
-    def measure(self, part: Part) -> Result:
-        """Measures with intervals on a part."""
-        self.net.module.eval()
-        return self.task.evaluate(self.inference, part, self.loss, seed=self.options.seed)
+        return self.task.validate(self.trained.inference, part, criterion, self.loss)
 
 
 def as_stored(x: Tensor) -> Tensor:

@@ -13,45 +13,45 @@ from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
 from chainrule.engine.randomness import Aside
-from chainrule.job.job import Job
+from chainrule.job.trained import Trained
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 FEWEST = 2
 
 
 class Sampler:
-    """Predictions of a job's net with its dropout left on, everything else evaluating. Raises InputError for a net without dropout.
+    """Predictions of a net with its dropout left on, everything else evaluating. Raises InputError for a net without dropout.
 
     Blocks of rows that come in one order draw the same masks each time: they follow from the run's seed and how many rows came before.
     """
 
-    def __init__(self, job: Job, samples: int):
+    def __init__(self, trained: Trained, samples: int):
         if samples < FEWEST:
             raise InputError(f"--samples expects at least {FEWEST} passes, whose spread is told; got {samples}. Write e.g. --samples 50.")
-        self.dropouts = [part for part in job.net.module.modules() if isinstance(part, DROPOUTS) and part.p > 0]
+        self.dropouts = [part for part in trained.net.module.modules() if isinstance(part, DROPOUTS) and part.p > 0]
         if not self.dropouts:
-            raise InputError(f"{job.net_name} has no dropout, so that every pass would say the same. Leave --samples out, or train a net "
-                             "that has some, e.g. --net mlp:dropout=0.5.")
-        if job.loss is None:
-            raise InputError(f"{job.net_name} predicts no targets, so there is no uncertainty of them. Leave --samples out.")
-        self.job, self.samples, self.rows = job, samples, 0
+            raise InputError(f"{trained.net_name} has no dropout, so that every pass would say the same. Leave --samples out, or train a "
+                             "net that has some, e.g. --net mlp:dropout=0.5.")
+        if trained.loss is None:
+            raise InputError(f"{trained.net_name} predicts no targets, so there is no uncertainty of them. Leave --samples out.")
+        self.trained, self.samples, self.rows = trained, samples, 0
 
     def __call__(self, x: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean predictions (n, k), and further columns by name, (n,) or (n, k): how uncertain they are; see `spread`."""
-        job = self.job
-        job.net.module.eval()
+        module = self.trained.net.module
+        module.eval()
         for part in self.dropouts:
             part.train()
         try:
-            with Aside(job.options.seed + self.rows, job.device):
+            with Aside(self.trained.seed + self.rows, self.trained.device):
                 drawn = [self._once(x) for _ in range(self.samples)]
         finally:
-            job.net.module.eval()
+            module.eval()
         self.rows += len(x)
-        return spread(torch.stack(drawn), bool(job.task.classes))
+        return spread(torch.stack(drawn), bool(self.trained.task.classes))
 
     def _once(self, x: Any) -> Tensor:
-        return self.job.task.answer(self.job.inference.plainly(x).double(), self.job.loss).double().cpu()
+        return self.trained.answer(self.trained.inference.plainly(x).double()).double().cpu()
 
 
 def spread(drawn: Tensor, classes: bool) -> tuple[Tensor, dict[str, Tensor]]:

@@ -1,5 +1,140 @@
-"""A trained net with all that its answers need."""
+"""A trained net with all that its answers need, opened from a run folder alone: no data, no rule, no optimizer."""
 
 from __future__ import annotations
 
+import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import InputError
+from chainrule.core.loss import Loss, custom, link_alone
+from chainrule.core.net import Net
+from chainrule.core.registry import losses, nets, tasks
+from chainrule.data.encode.encoder import Encoder
+from chainrule.data.source import Part
+from chainrule.engine.infer.inference import Inference
+from chainrule.engine.randomness import Aside
+from chainrule.engine.store import Store
+from chainrule.evaluate.result import Result
+from chainrule.evaluate.significance import Cases
+from chainrule.job.device import pick_device
+from chainrule.job.options import Options
+from chainrule.job.own import NOTHING, Own
+from chainrule.job.record import RECORD, read_encoder, read_record
+from chainrule.tasks.task import Task
+
 EVALUATION_ROWS = 250   # a forward pass of more holds more memory than a step, and is hardly faster
+
+
+@dataclass
+class Trained:
+    """A net, the encoder of its rows, what it is asked, and the loss whose link makes answers of its outputs; None where it has none.
+
+    `dtype` is what the net reads, `seed` what resampling and sampling follow from; `warnings` say what was wrong with the files.
+    """
+
+    net: Net
+    net_name: str
+    encoder: Encoder
+    task: Task
+    loss: Loss | None
+    device: torch.device
+    precision: str = "auto"
+    seed: int = 0
+    dtype: torch.dtype = torch.float32
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def open(cls, folder: str | Path, own: Own = NOTHING) -> Trained:
+        """The net of a run folder, with its best weights; the data may be gone. A module of the user's own is given, and copied.
+
+        Raises InputError where there is no run, or a module of one's own is missing; CorruptFile naming a file that is not whole.
+        """
+        folder = Path(folder)
+        if not (folder / RECORD).exists():
+            raise InputError(f"There is no run in {folder}. chainrule train makes one.")
+        record = read_record(folder)
+        options, encoder = Options.from_json(record["options"]), read_encoder(folder, record["run"])
+        device = pick_device(options.device)
+        task: Task = tasks.find(record["data"]["task"]).make(encoder)
+        if record["own_net"]:
+            if own.net is None:
+                raise InputError(f"{folder} trained a module of your own, {record['net']}. Give it again: cr.Run(path, net=...).")
+            module = copy.deepcopy(own.net)
+        else:
+            with Aside(options.seed, device):
+                module = nets.choose(record["net"]).make(encoder.input_shape, task.outputs)
+        net = Net.of(module.to(device=device, dtype=torch.float32))
+        warnings = Store(folder, record["run"]).load_best(net)
+        module.eval()
+        return cls(net, record["net"], encoder, task, loss_of(record, own, bool(task.classes)), device, options.precision, options.seed,
+                   warnings=tuple(warnings))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the measured way of running rows, which cannot be copied or stored."""
+        return {name: value for name, value in vars(self).items() if name != "inference"}
+
+    def answering(self) -> Trained:
+        """The same, without what cannot be stored: the value of its loss."""
+        return replace(self, loss=None if self.loss is None else link_alone(self.loss))
+
+    def ready(self, x: Tensor) -> Tensor:
+        """Stored inputs (n, ...) as the net reads them."""
+        return self.encoder.ready(x).to(self.dtype)
+
+    @cached_property
+    def inference(self) -> Inference:
+        """What runs rows through the net."""
+        return Inference(self.net, self.ready, self.device, self.precision)
+
+    def outputs(self, x: Any, expected: int | None = None) -> Tensor:
+        """Raw scores (n, outputs) for stored inputs (n, ...), in the fastest way where `expected` rows, or these, are many."""
+        self.net.module.eval()
+        return self.inference(x, expected)
+
+    def predictions(self, part: Part | Tensor, expected: int | None = None) -> Tensor:
+        """The net's answers to a part or to stored inputs: class probabilities (n, classes), values in target units (n, k), outputs (n, k).
+
+        Where these are one block of more, `expected` is how many rows are to come in all.
+        """
+        self.net.module.eval()
+        rows = part if isinstance(part, Part) else Part(part, None, torch.arange(len(part)))
+        return self.answer(self.task.raw(self.inference, rows, expected))
+
+    def answer(self, raw: Tensor) -> Tensor:
+        """What the net's outputs say, on the CPU."""
+        return self.task.answer(raw, self.loss)
+
+    def truth(self, part: Part) -> Tensor:
+        """The targets of a part in the form of answers: class numbers (n,), or values in their own units (n, k)."""
+        return self.task.truth(part.y)
+
+    def measure(self, part: Part) -> Result:
+        """Measures with intervals on a part."""
+        self.net.module.eval()
+        return self.task.evaluate(self.inference, part, self.loss, seed=self.seed)
+
+    def outcomes(self, part: Part, name: str) -> Cases:
+        """What each case of a part contributes to paired tests; `name` is that of the rows."""
+        return self.task.outcomes(self.predictions(part), self.truth(part), part.rows, name)
+
+    def columns(self, count: int) -> tuple[str, ...]:
+        """What `count` columns of answers are called: classes, targets, or numbers."""
+        return self.task.names(count)
+
+
+def loss_of(record: dict[str, Any], own: Own, classes: bool) -> Loss | None:
+    """The loss that a run lowered. One of the user's own that is not given has its link, which answers need, and no value."""
+    if record["own_loss"]:
+        return custom(own.loss or _absent, classes)
+    loss: Loss | None = None if record["loss"] is None else losses.choose(record["loss"]).make()
+    return loss
+
+
+def _absent(outputs: Tensor, targets: Tensor) -> Tensor:
+    raise InputError("the run used a loss of your own, whose value is needed here. Give it again: cr.Run(path, loss=...).")

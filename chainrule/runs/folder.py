@@ -13,21 +13,20 @@ from typing import Any
 
 import torch
 
-import chainrule
 from chainrule.core.errors import CorruptFile, InputError, suggest
 from chainrule.core.files import write_atomically
 from chainrule.core.text import now
+from chainrule.data.encode.encoder import Encoder
 from chainrule.data.source import Data, Source, split_sizes
 from chainrule.engine import checkpoint
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
+from chainrule.job.record import RECORD, read_record, sealed, write_encoder
 
-FORMAT = 1
 SWEEP = "sweep.json"
 COMMITTEE = "committee.json"
-RECORD, LOG, SUMMARY, ENCODER, TESTED, REPORT, LEDGER = (
-    "run.json", "log.jsonl", "summary.json", "encoder.safetensors", "test.json", "report.html", "openings.jsonl")
+LOG, SUMMARY, TESTED, REPORT, LEDGER = "log.jsonl", "summary.json", "test.json", "report.html", "openings.jsonl"
 PREDICTED = "test.safetensors"
 
 
@@ -74,24 +73,11 @@ class Folder:
         return cls(folder)
 
     def write_record(self, record: dict[str, Any]) -> None:
-        body = {"format": FORMAT, "chainrule": chainrule.__version__, **record}
-        body["sha256"] = _hash(body)
-        self._write(RECORD, json.dumps(body, indent=1))
+        self._write(RECORD, sealed(record))
 
     def read_record(self) -> dict[str, Any]:
         """`run.json`, checked. Raises CorruptFile, or InputError where another version wrote it."""
-        path = self.path / RECORD
-        try:
-            record = json.loads(path.read_bytes())
-            stated = record.pop("sha256")
-        except (ValueError, KeyError, AttributeError, RecursionError):
-            raise CorruptFile(f"{path} is not whole JSON. Restore it from a copy, or train again.") from None
-        if record.get("format") != FORMAT:
-            raise InputError(f"{path} was written by chainrule {record.get('chainrule', '?')} (format {record.get('format')}); this is "
-                             f"{chainrule.__version__} (format {FORMAT}). Use the version that wrote it, or train again.")
-        if stated != _hash(record):
-            raise CorruptFile(f"{path} was changed since it was written. Restore it from a copy, or train again.")
-        return record
+        return read_record(self.path)
 
     def write_json(self, name: str, value: Any) -> None:
         self._write(name, json.dumps(value, indent=1, allow_nan=False, default=str))
@@ -105,10 +91,9 @@ class Folder:
         except (ValueError, RecursionError):
             raise CorruptFile(f"{path} is not whole JSON. Delete it, or train again.") from None
 
-    def write_encoder(self, data: Data, run: str) -> None:
-        tensors, meta = data.encoder.to_state()
+    def write_encoder(self, encoder: Encoder, run: str) -> None:
         try:
-            checkpoint.write(self.path / ENCODER, tensors or {"none": torch.zeros(1)}, {"kind": "encoder", "run": run, "meta": meta})
+            write_encoder(self.path, encoder, run)
         except OSError as error:
             raise _unwritable(self.path, error) from None
 
@@ -159,10 +144,6 @@ def record_of(source: Source, options: Options, *, net: str, rule: str, asked: O
 def test_set(data: Data, source: Source) -> str:
     """A name for the test rows of this data, the same for every run that holds out the same ones."""
     return hashlib.sha256(source.fingerprint.encode() + data.door.rows.numpy().tobytes()).hexdigest()[:16]
-
-
-def _hash(record: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:

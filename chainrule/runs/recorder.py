@@ -62,9 +62,10 @@ def lay_down(folder: Folder, job: Job, asked: Options, own: Own = NOTHING) -> No
     """Write what is known of a run before its first step: `run.json` and the encoder."""
     record = record_of(job.source, job.options, net=job.net_name, rule=job.rule_name, asked=asked, own=own)
     record["parameters"] = job.net.count()
+    record["loss"] = None if job.loss is None else job.options.loss
     record["data"] |= describe_data(job)
     folder.write_record(record)
-    folder.write_encoder(job.data, record["run"])
+    folder.write_encoder(job.data.encoder, record["run"])
 
 
 def started(job: Job, path: str, *, at: int, resumed: bool) -> Started:

@@ -123,7 +123,7 @@ class Samme:
         """What is to be said of a round's net, and whether it joins."""
         weights = self.task()[1]
         assert weights is not None
-        wrong = run.job.predictions(self.base.data.train).argmax(1) != self.truth
+        wrong = run.job.trained.predictions(self.base.data.train).argmax(1) != self.truth
         error, vote, self.weights = samme_round(self.weights, wrong, len(self.base.data.classes))
         if vote <= 0:
             self.over = True
@@ -164,7 +164,7 @@ class Gradient:
     def learn(self, run: Run) -> tuple[str, bool]:
         """What is to be said of a round's net, and whether it joins."""
         targets = self.targets()
-        moves = [run.job.predictions(part).double() for part in self.parts]
+        moves = [run.job.trained.predictions(part).double() for part in self.parts]
         step = self.shrinkage * line_search(self.outputs[0], moves[0], self.y[0])
         if step <= 0:
             self.over = True

@@ -215,7 +215,7 @@ class _Looking:
         for job in self.folds:
             part = job.data.valid
             assert part.y is not None
-            said.append(job.predictions(part))
+            said.append(job.trained.predictions(part))
             given.append(job.task.truth(part.y).cpu())
             rows.append(part.rows)
         return mislabelled(torch.cat(said), torch.cat(given)), torch.cat(rows)

@@ -194,7 +194,8 @@ class Committee(Run):
         door.log, door.opened = self._opened, 0
         loss = base.loss if signed else losses.choose("cross-entropy" if classes else "squared").make()
         panel.to(base.device).eval()
-        return replace(base, net=Net.of(panel), net_name=record["net"], loss=loss, data=replace(base.data, door=door))
+        trained = replace(base.trained, net=Net.of(panel), net_name=record["net"], loss=loss)
+        return replace(base, trained=trained, data=replace(base.data, door=door))
 
     def fresh_job(self) -> Job:
         raise InputError(f"{self.path} is a committee, which is not trained itself; its members are. Name one of them.")
@@ -211,7 +212,7 @@ class Committee(Run):
         """The committee against each member and against the best of them, on the same cases; of validation where no part is given."""
         part = self.job.data.valid if part is None else part
         names = [f"after round {i + 1}" if self.record["how"] == "gradient" else run.name for i, run in enumerate(self.members)]
-        return standing(names, self.job.predictions(part), self.each(part), self.truth(part), part.rows, seed=self.options.seed)
+        return standing(names, self.job.trained.predictions(part), self.each(part), self.truth(part), part.rows, seed=self.options.seed)
 
     def growth(self, part: Part | None = None) -> tuple[dict[str, list[float]], str]:
         """Errors of the first 1, 2, ... members by each way of combining, and the own way; of validation where no part is given."""

@@ -62,7 +62,7 @@ def boundary(run: Run) -> Figure:
     across, up = (torch.linspace(float(a), float(b), GRID) for a, b in zip(low - room, high + room, strict=True))
     grid = torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).reshape(-1, 2)  # (up * across, 2)
     with _evaluating(job):
-        said = job.task.answer(job.inference.plainly(grid), job.loss).reshape(GRID, GRID, -1)
+        said = job.task.answer(job.trained.inference.plainly(grid), job.loss).reshape(GRID, GRID, -1)
     names = encoder.feature_names or ("first input", "second input")
     centre, factor = units_of(encoder)
     raw = points.double() / factor + centre

@@ -20,7 +20,6 @@ from chainrule.data.load import load_inputs
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.readers.table_stream import Rows, rowwise
 from chainrule.data.source import Part, Source
-from chainrule.data.storage.stored import StoredTable
 from chainrule.data.writers.predictions import Table
 from chainrule.engine.infer.inference import most_rows
 from chainrule.job.monte_carlo_dropout import Sampler
@@ -43,12 +42,12 @@ def predict_to(run: Run, what: Any, out: Path, *, samples: int | None = None, st
     With `samples`, so many passes with dropout left on: their mean, and columns of how uncertain it is, see `uncertainty.spread`.
     Table files that hold `stream_bytes` or more are never held whole. Raises InputError, CorruptFile, Interrupted.
     """
-    line, sampler = Line(stream or sys.stderr), None if samples is None else Sampler(run.job, samples)
+    line, sampler = Line(stream or sys.stderr), None if samples is None else Sampler(run.job.trained, samples)
     with _interruptible(out), Table(out) as table, contextlib.closing(line):
         for block, expected in _encoded(run, what, stream_bytes):
             further: dict[str, Tensor] = {}
             if sampler is None:
-                values = run.job.predictions(Part(block, None, torch.arange(len(block))), expected)
+                values = run.job.trained.predictions(Part(block, None, torch.arange(len(block))), expected)
             else:
                 values, further = sampler(block)
             task = run.job.task
@@ -71,10 +70,10 @@ def further_columns(further: dict[str, Tensor], names: tuple[str, ...]) -> dict[
 
 def _encoded(run: Run, what: Any, stream_bytes: int) -> Iterator[tuple[Tensor, int]]:
     """Encoded rows in blocks that end where batches do, each with the number of rows to be expected in all."""
-    encoder, source = run.job.data.encoder, run.job.source
-    rows = rowwise(what) if isinstance(source.inputs, Columns | StoredTable) else None
+    encoder = run.job.trained.encoder
+    rows = rowwise(what) if encoder.kind == "table" else None
     if rows is None or rows.nbytes < stream_bytes:
-        x = encoder.inputs(load_inputs(what, like=source))
+        x = encoder.inputs(load_inputs(what, like=encoder))
         for block in x.split(_block(run, x)):
             yield block, len(x)
         return
@@ -107,7 +106,7 @@ def _aligned(run: Run, rows: Rows, encode: Callable[[Columns], Tensor]) -> Itera
 
 
 def _block(run: Run, x: Any) -> int:
-    return BLOCK_BATCHES * most_rows(run.job.inference.row_bytes(x))
+    return BLOCK_BATCHES * most_rows(run.job.trained.inference.row_bytes(x))
 
 
 @contextlib.contextmanager

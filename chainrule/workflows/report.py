@@ -72,7 +72,7 @@ def write_ensemble_report(out: Path, path: Path, record: dict[str, Any], job: Jo
 
 def write_plots(job: Job, part: Part, truth: Tensor, folder: Path) -> list[Path]:
     """The pictures that the task has for a test, as PNG files; those that this part cannot give are left out."""
-    answer = job.predictions(part)
+    answer = job.trained.predictions(part)
     names = job.task.names(answer.shape[-1])
     drawn = {entry.name: figure for entry in pictures.entries() if entry.traits.task == job.task.name and "test" in entry.traits.when
              if (figure := entry.make(answer, truth, names)) is not None}
@@ -92,7 +92,7 @@ def mistakes(job: Job) -> list[Picture]:
     shape, part = picture_shape(job.source.inputs), job.data.valid
     if shape is None or not job.task.classes or part.y is None or not len(part):
         return []
-    answer, truth = job.predictions(part), job.task.truth(part.y)
+    answer, truth = job.trained.predictions(part), job.task.truth(part.y)
     rows = torch.tensor(worst_rows(answer, truth), dtype=torch.int64)
     if not len(rows):
         return []

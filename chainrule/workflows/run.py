@@ -128,15 +128,15 @@ class Run:
     @cached_property
     def valid(self) -> Result:
         """Measures with intervals on the validation part."""
-        return self.job.measure(self.job.data.valid)
+        return self.job.trained.measure(self.job.data.valid)
 
     def test(self, reason: str = "test") -> Result:
         """Open the test part, once more, and measure. The opening is counted in the ledger of the runs folder."""
         part = self.job.data.door.open(reason)
         if len(part) == 0:
             raise InputError(f"{self.path} held out no test part. Train with --split train=.7,valid=.15,test=.15.")
-        result = dataclasses.replace(self.job.measure(part), opened=self.job.data.door.opened)
-        predictions = self.job.predictions(part)
+        result = dataclasses.replace(self.job.trained.measure(part), opened=self.job.data.door.opened)
+        predictions = self.job.trained.predictions(part)
         cases = {"rows": part.rows, "predictions": predictions} | ({} if part.y is None else {"truth": self.truth(part)})
         self.folder.write_predictions(cases, {"kind": "test", "run": self.record["run"], "test_set": self.test_set})
         self.folder.write_json(TESTED, result.to_dict())
@@ -148,7 +148,7 @@ class Run:
         """Measure on other data with targets, in the form the run was trained on; the run's own test part stays shut."""
         options, encoder = self.options, self.job.data.encoder
         source = what if hasattr(what, "fingerprint") else load(what, target=options.target, group=options.group, time=options.time)
-        return self.job.measure(Part(encoder.inputs(source), encoder.targets(source), torch.arange(len(source))))
+        return self.job.trained.measure(Part(encoder.inputs(source), encoder.targets(source), torch.arange(len(source))))
 
     @property
     def tested(self) -> Result | None:
@@ -180,8 +180,8 @@ class Run:
         Returns them with the names of the columns. Raises InputError where columns or shapes do not match.
         """
         job = self.job
-        x = job.data.encoder.inputs(load_inputs(what, like=job.source))
-        out = job.predictions(Part(x, None, torch.arange(len(x))))
+        x = job.data.encoder.inputs(load_inputs(what, like=job.trained.encoder))
+        out = job.trained.predictions(Part(x, None, torch.arange(len(x))))
         return out, self.columns(out.shape[1])
 
     def uncertainty(self, what: Any, samples: int = 50) -> tuple[Tensor, dict[str, Tensor]]:
@@ -189,8 +189,8 @@ class Run:
 
         Raises InputError for a net without dropout.
         """
-        sampler = Sampler(self.job, samples)
-        return sampler(self.job.data.encoder.inputs(load_inputs(what, like=self.job.source)))
+        sampler = Sampler(self.job.trained, samples)
+        return sampler(self.job.data.encoder.inputs(load_inputs(what, like=self.job.trained.encoder)))
 
     def columns(self, count: int) -> tuple[str, ...]:
         """What `count` columns of predictions are called: classes, targets, or numbers."""
@@ -276,7 +276,8 @@ class Snapshot(Run):
     @cached_property
     def job(self) -> Job:
         """The run's job, a copy of its net holding the weights at the end of the cycle. Raises CorruptFile naming the file."""
-        job = dataclasses.replace(self.of.job, net=Net.of(copy.deepcopy(self.of.job.net.module)))
+        of = self.of.job
+        job = dataclasses.replace(of, trained=dataclasses.replace(of.trained, net=Net.of(copy.deepcopy(of.net.module))))
         Store(self.path, self.record["run"]).load_snapshot(self.number, job.net)
         job.net.module.eval()
         return job

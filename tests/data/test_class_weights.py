@@ -61,7 +61,7 @@ def test_a_heavy_class_is_found_more_often_and_the_run_remembers(tmp_path):
     found = {}
     for spec in (None, "virginica=20"):
         run = cr.train("iris", net="softmax", class_weights=spec, epochs=60, seed=3, progress=False, plan="eager", out=tmp_path / str(spec))
-        said, truth = run.job.predictions(run.job.data.train).argmax(1), run.job.data.train.y
+        said, truth = run.job.trained.predictions(run.job.data.train).argmax(1), run.job.data.train.y
         found[spec] = float((said == 2).float().mean())
         assert float((truth == 2).float().mean()) == pytest.approx(1 / 3, abs=0.1)
     assert found["virginica=20"] > found[None]

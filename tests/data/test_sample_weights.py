@@ -172,7 +172,7 @@ def test_members_with_and_without_weights_are_not_stacked():
     kinds = [build(source, Options(net="softmax", epochs=1, class_weights=spec)).kind()[0] for spec in specs]
     assert kinds[0] != kinds[1]
     sweep = cr.sweep(source, over={"class_weights": specs}, net="softmax", epochs=20, batch=32, threads=1, progress=False, out="both")
-    said = [float((run.job.predictions(run.job.data.train).argmax(1) == 1).float().mean()) for run in sweep]
+    said = [float((run.job.trained.predictions(run.job.data.train).argmax(1) == 1).float().mean()) for run in sweep]
     assert said[1] > said[0] + 0.1
 
 

@@ -55,7 +55,7 @@ def test_the_mean_is_that_of_all_thinned_nets(trained):
     exact, said = spread(each, True)
     before = {name: t.clone() for name, t in net.state_dict().items()}
     state = torch.get_rng_state()
-    mean, ours = Sampler(trained.job, 4000)(x)
+    mean, ours = Sampler(trained.job.trained, 4000)(x)
     torch.testing.assert_close(mean, exact, rtol=0, atol=0.03)
     torch.testing.assert_close(ours["mutual_information"], said["mutual_information"], rtol=0, atol=0.03)
     assert not any(part.training for part in net.modules())
@@ -80,7 +80,7 @@ def test_the_command_adds_columns_and_repeats_itself(trained, tmp_path):
 def test_numeric_targets_get_a_column_of_deviations_in_their_units(tmp_path):
     run = cr.train("diabetes", net="mlp:hidden=8,dropout=0.3", epochs=3, progress=False, plan="eager", out=tmp_path / "run")
     x = run.job.data.valid.x
-    mean, said = Sampler(run.job, 30)(x)
+    mean, said = Sampler(run.job.trained, 30)(x)
     assert mean.shape == said["sd"].shape == (len(x), 1)
     scale = float(run.truth(run.job.data.valid).std())
     assert 0.001 * scale < float(said["sd"].mean()) < scale

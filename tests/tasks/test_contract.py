@@ -57,10 +57,10 @@ def test_it_trains_validates_and_is_best_by_what_it_watches(job):
 
 def test_answers_measures_and_columns_belong_together(job):
     part = job.data.valid
-    result = job.measure(part)
+    result = job.trained.measure(part)
     assert result.n == len(part)
     assert all(math.isfinite(m.value) for m in result.measures.values())
-    answer = job.predictions(part)
+    answer = job.trained.predictions(part)
     assert len(answer) == len(part)
     columns = job.task.columns(answer)
     assert len({len(column) for column in columns.values()}) == 1

@@ -34,7 +34,7 @@ def test_a_linear_code_spans_the_principal_components():
     spanned = np.linalg.qr(decoder)[0]
     apart = np.linalg.norm(spanned @ spanned.T - axes[:3].T @ axes[:3], 2)     # the sine of the largest angle between the two spaces
     assert apart < 1e-3
-    errors = ((run.job.predictions(run.job.data.train).double().numpy() - rows) ** 2).sum(1).mean()
+    errors = ((run.job.trained.predictions(run.job.data.train).double().numpy() - rows) ** 2).sum(1).mean()
     assert errors == pytest.approx((values[3:] ** 2).sum() / len(rows), rel=1e-3)
 
 

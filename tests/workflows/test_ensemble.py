@@ -37,8 +37,8 @@ def boosted(tmp_path_factory):
 def test_its_answer_is_its_members_joined(bagged, tmp_path, by):
     made = cr.committee(bagged, by=by, out=tmp_path / "c")
     part = bagged.runs[0].job.data.valid
-    said = torch.stack([run.job.predictions(part) for run in bagged])
-    torch.testing.assert_close(made.job.predictions(part), combine(said, by), atol=1e-5, rtol=1e-4)
+    said = torch.stack([run.job.trained.predictions(part) for run in bagged])
+    torch.testing.assert_close(made.job.trained.predictions(part), combine(said, by), atol=1e-5, rtol=1e-4)
     again = cr.Committee(tmp_path / "c")
     assert again.valid.errors == made.valid.errors
     assert again.record["by"] == by
@@ -78,8 +78,8 @@ def test_samme_rounds_are_runs_and_the_committee_beats_the_first(boosted):
     again = cr.Committee(boosted.path)
     assert again.valid.errors == boosted.valid.errors
     part = boosted.job.data.valid
-    votes = torch.stack([run.job.predictions(part) for run in boosted])
-    torch.testing.assert_close(again.job.predictions(part), combine(votes, "vote", boosted.record["weights"]), atol=1e-5, rtol=1e-4)
+    votes = torch.stack([run.job.trained.predictions(part) for run in boosted])
+    torch.testing.assert_close(again.job.trained.predictions(part), combine(votes, "vote", boosted.record["weights"]), atol=1e-5, rtol=1e-4)
 
 
 def test_a_round_repeats_from_its_folder_and_the_weights_beside_it(boosted):
@@ -101,7 +101,7 @@ def test_gradient_boosting_lowers_the_training_loss_every_round_and_is_restored(
         start = float(part.y.square().mean())
     assert all(b < a for a, b in pairwise([start, *losses]))
     again = cr.Committee(tmp_path / "g")
-    torch.testing.assert_close(again.job.predictions(part), made.job.predictions(part))
+    torch.testing.assert_close(again.job.trained.predictions(part), made.job.trained.predictions(part))
     assert cr.repeat(again.members[-1], progress=False) == (True, 0.0)
 
 
@@ -109,8 +109,8 @@ def test_numbers_are_averaged_in_their_own_units(tmp_path):
     sweep = cr.sweep("diabetes", over={"bootstrap": (1, 2, 3)}, **{**WEAK, "epochs": 3}, out=tmp_path / "s")
     made = cr.committee(sweep, out=tmp_path / "c")
     rows = sweep.runs[0].job.data.valid
-    mean = torch.stack([run.job.predictions(rows) for run in sweep]).mean(0)
-    torch.testing.assert_close(made.job.predictions(rows), mean)
+    mean = torch.stack([run.job.trained.predictions(rows) for run in sweep]).mean(0)
+    torch.testing.assert_close(made.job.trained.predictions(rows), mean)
     assert made.standing().measure == "mse"
     with pytest.raises(InputError, match="by their mean"):
         cr.committee(sweep, by="vote", out=tmp_path / "v")
@@ -121,8 +121,8 @@ def test_perceptrons_vote_too(tmp_path):
     sweep = cr.sweep("digits", over={"bootstrap": (1, 2, 3)}, **options, out=tmp_path / "s")
     made = cr.committee(sweep, by="vote", out=tmp_path / "c")
     part = made.job.data.valid
-    votes = torch.stack([run.job.predictions(part).argmax(1) for run in sweep]).double().mean(0).round().long()
-    assert torch.equal(made.job.predictions(part).argmax(1), votes)
+    votes = torch.stack([run.job.trained.predictions(part).argmax(1) for run in sweep]).double().mean(0).round().long()
+    assert torch.equal(made.job.trained.predictions(part).argmax(1), votes)
 
 
 def test_the_commands_take_a_committee_for_a_run(bagged, tmp_path, capsys, monkeypatch):

@@ -112,7 +112,7 @@ def test_an_exported_committee_says_the_log_of_its_probabilities(folder, tmp_pat
     path, _ = made.export("pt2", tmp_path / "net.pt2")
     part = made.job.data.valid
     said = torch.export.load(path).module()(made.job.data.ready(part.x))
-    torch.testing.assert_close(said.exp(), made.job.predictions(part), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(said.exp(), made.job.trained.predictions(part), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["joined", "values", "samme", "gradient"])

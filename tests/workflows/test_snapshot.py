@@ -87,7 +87,7 @@ def test_their_committee_is_their_mean_by_hand(run, tmp_path, by):
     by_hand = said.mean(0) if by == "mean" else said.prod(0) ** (1 / CYCLES)
     by_hand = by_hand / by_hand.sum(1, keepdim=True)
     for committee in (made, cr.Committee(tmp_path / "c", data=blobs())):
-        torch.testing.assert_close(committee.job.predictions(part).double(), by_hand, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(committee.job.trained.predictions(part).double(), by_hand, rtol=1e-5, atol=1e-6)
         assert len(committee) == CYCLES
     assert made.record["net"] == f"{by} of {CYCLES} snapshots"
     assert made.summary()["members"] == [str(run.path / f"snapshot-{k}.safetensors") for k in range(1, CYCLES + 1)]
@@ -219,6 +219,7 @@ def test_seeds_on_one_division_are_a_committee(tmp_path):
     assert not same(dict(sweep.runs[0].net.state_dict()), dict(sweep.runs[1].net.state_dict()))
     made = cr.committee(sweep, out=tmp_path / "c")
     part = made.job.data.valid
-    torch.testing.assert_close(made.job.predictions(part), torch.stack([one.job.predictions(part) for one in sweep]).mean(0))
+    alone = torch.stack([one.job.trained.predictions(part) for one in sweep])
+    torch.testing.assert_close(made.job.trained.predictions(part), alone.mean(0))
     with pytest.raises(InputError, match="--split-seed 0"):
         cr.committee(cr.sweep(blobs(), over={"seed": (0, 1)}, **options, out=tmp_path / "t"), out=tmp_path / "d")

@@ -21,7 +21,7 @@ from chainrule.data.readers.download import to_stderr
 from chainrule.data.source import Source, TargetKind
 from chainrule.data.storage.stored import StoredArray, StoredTable, Streamed
 
-FORMAT = 1
+FORMAT = 2
 WIDE = 64  # uint8 rows at least this wide are pixels
 Kind = Literal["table", "pixels", "array", "symbols"]
 
@@ -31,8 +31,8 @@ class Encoder:
     """What turns rows into stored tensors, stored tensors into what a net reads (`ready`), and targets both ways.
 
     `shape` is a row as the source has it; `scale` (2, ...) holds centre and factor of arrays, `y_scale` (2, k) mean and sd
-    of real targets. `apart` names columns that are not inputs: target, group, time, and those left out. `notes` says in sentences
-    what was filled in or left out.
+    of real targets. `apart` names columns that are not inputs: target, group, time, and those left out; `target_column` is the first of
+    them, where the rows came with a target of a name. `notes` says in sentences what was filled in or left out.
     """
 
     kind: Kind
@@ -49,6 +49,7 @@ class Encoder:
     apart: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     vocabulary: Vocabulary | None = None
+    target_column: str | None = None
 
     @classmethod
     def fit(cls, source: Source, rows: Tensor, *, target: TargetKind, range: Range = "standard", flatten: bool = False,
@@ -95,13 +96,19 @@ class Encoder:
         apart = (*roles, *sorted(left_out))
         names = _target_names(source, y_scale)
         return cls(kind, shape, range, target, tuple(classes), names, flatten, float(maximum or 1),  # type: ignore[arg-type]
-                   features, scale, y_scale, apart, tuple(notes), vocabulary)
+                   features, scale, y_scale, apart, tuple(notes), vocabulary, _column_of_targets(source))
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """A row as a net reads it, without the sample axis."""
         shape = self.shape if self.vocabulary is None else (*self.shape, len(self.vocabulary))
         return (math.prod(shape),) if self.flatten else shape
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int] | None:
+        """The shape (channels, height, width) of rows that are pictures; None for other rows."""
+        shape = self.shape
+        return (shape[0], shape[1], shape[2]) if len(shape) == 3 and shape[0] in (1, 3) else None
 
     @property
     def outputs(self) -> int:
@@ -219,7 +226,8 @@ class Encoder:
         meta: dict[str, Any] = {
             "format": FORMAT, "kind": self.kind, "shape": list(self.shape), "range": self.range, "target": self.target,
             "classes": list(self.classes), "target_names": list(self.target_names), "flatten": self.flatten, "maximum": self.maximum,
-            "apart": list(self.apart), "notes": list(self.notes), "columns": self.features.to_json() if self.features else None}
+            "apart": list(self.apart), "target_column": self.target_column, "notes": list(self.notes),
+            "columns": self.features.to_json() if self.features else None}
         if self.vocabulary is not None:
             meta |= {"symbols": list(self.vocabulary.symbols), "unit": self.vocabulary.unit}
         return {name: tensor.contiguous() for name, tensor in held.items() if tensor is not None}, meta
@@ -233,13 +241,19 @@ class Encoder:
         vocabulary = Vocabulary(tuple(meta["symbols"]), meta["unit"]) if meta["kind"] == "symbols" else None
         return cls(meta["kind"], tuple(meta["shape"]), meta["range"], meta["target"], tuple(meta["classes"]), tuple(meta["target_names"]),
                    meta["flatten"], meta["maximum"], features, tensors.get("scale"), tensors.get("y_scale"), tuple(meta["apart"]),
-                   tuple(meta["notes"]), vocabulary)
+                   tuple(meta["notes"]), vocabulary, meta["target_column"])
 
 
 def _moments(pieces: Iterable[Tensor]) -> Moments:
     """Over rows of features (n, d), for each of these; over all numbers of rows of more axes, (1,)."""
     rows = (x if x.is_floating_point() else x.double() for x in pieces)
     return reduce(Moments.with_, (Moments.of(x if x.dim() == 2 else x.reshape(-1, 1)) for x in rows))
+
+
+def _column_of_targets(source: Source) -> str | None:
+    """The column of a table that holds the targets; None where they came apart, or there are none."""
+    name = source.origin.get("target")
+    return name if isinstance(name, str) and isinstance(source.inputs, Table | StoredTable) else None
 
 
 def _target_names(source: Source, y_scale: Tensor | None) -> tuple[str, ...]:

@@ -105,7 +105,7 @@ def test_the_encoder_knows_the_training_letters_and_takes_shorter_and_longer_fil
     assert [vocabulary.decode(row) for row in everything[:12]] == [s for _, s in pairs[:12]]
     assert data.ready(everything)[-1].sum() == 0
     again = Encoder.from_state(*data.encoder.to_state())
-    short = load_inputs(write(tmp_path / "s.fa", ("x", "CA"), ("y label=b", "A")), like=source)
+    short = load_inputs(write(tmp_path / "s.fa", ("x", "CA"), ("y label=b", "A")), like=again)
     assert short.targets is None
     assert [vocabulary.decode(row) for row in again.inputs(short)] == ["CA", "A"]
     assert again.inputs(short).shape == (2, 6)

@@ -258,11 +258,11 @@ def test_prediction_reads_a_file_with_or_without_its_target(tmp_path):
     source = load(write(tmp_path, "a,b,y\n" + rows))
     encoder = prepare(source).encoder
     bare = "b,a\n" + "".join(f"{'u' if i % 3 else 'v'},{i}\n" for i in range(40))
-    without = load_inputs(write(tmp_path, bare, "new.csv"), like=source)
+    without = load_inputs(write(tmp_path, bare, "new.csv"), like=encoder)
     assert without.targets is None
     assert torch.equal(encoder.inputs(without), encoder.inputs(source))
-    with_it = load_inputs(write(tmp_path, "a,b,y\n3,u,1\n4,v,0\n", "two.csv"), like=source)
+    with_it = load_inputs(write(tmp_path, "a,b,y\n3,u,1\n4,v,0\n", "two.csv"), like=encoder)
     assert encoder.targets(with_it).tolist() == [1, 0]
-    gaps = load_inputs(write(tmp_path, "a,b,y\n3,u,\n4,v,0\n", "gaps.csv"), like=source)
+    gaps = load_inputs(write(tmp_path, "a,b,y\n3,u,\n4,v,0\n", "gaps.csv"), like=encoder)
     assert gaps.targets is None
     assert torch.equal(encoder.inputs(pd.DataFrame({"a": [3], "b": ["u"], "y": [1]})), encoder.inputs(with_it)[:1])

@@ -208,7 +208,7 @@ def test_a_small_text_is_learned_saved_and_continued(tmp_path):
         assert names == ("a", "b", "c", "d", UNKNOWN)
         assert said.shape == (15 - 8 + 1, 5)
         assert "".join(names[c] for c in said.argmax(1)[:6]) == new.read_text()[8:14]
-    assert load_inputs(new, like=run.source).targets is None
+    assert load_inputs(new, like=run.job.trained.encoder).targets is None
     assert re.fullmatch("[abcd]+", run.source.inputs[0])
     assert cr.Run(tmp_path / "run").source.fingerprint == run.source.fingerprint
     with pytest.raises(InputError, match="data in memory"):

@@ -1,0 +1,59 @@
+"""What a run folder says of its net: `run.json`, sealed by a hash, and the encoder beside it; written once, checked whenever read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import chainrule
+from chainrule.core.errors import CorruptFile, InputError
+from chainrule.data.encode.encoder import Encoder
+from chainrule.engine import checkpoint
+
+FORMAT = 2
+RECORD, ENCODER = "run.json", "encoder.safetensors"
+
+
+def sealed(record: dict[str, Any]) -> str:
+    """A record as text that says which version wrote it and bears the SHA-256 of all it says."""
+    body = {"format": FORMAT, "chainrule": chainrule.__version__, **record}
+    return json.dumps({**body, "sha256": _hash(body)}, indent=1)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """`run.json`, checked. Raises CorruptFile, or InputError where another version wrote it."""
+    path = folder / RECORD
+    try:
+        record = json.loads(path.read_bytes())
+        stated = record.pop("sha256")
+    except (ValueError, KeyError, AttributeError, RecursionError):
+        raise CorruptFile(f"{path} is not whole JSON. Restore it from a copy, or train again.") from None
+    if record.get("format") != FORMAT:
+        raise InputError(f"{path} was written by chainrule {record.get('chainrule', '?')} (format {record.get('format')}); this is "
+                         f"{chainrule.__version__} (format {FORMAT}). Use the version that wrote it, or train again.")
+    if stated != _hash(record):
+        raise CorruptFile(f"{path} was changed since it was written. Restore it from a copy, or train again.")
+    return record
+
+
+def write_encoder(folder: Path, encoder: Encoder, run: str) -> None:
+    """Raises OSError."""
+    tensors, meta = encoder.to_state()
+    checkpoint.write(folder / ENCODER, tensors or {"none": torch.zeros(1)}, {"kind": "encoder", "run": run, "meta": meta})
+
+
+def read_encoder(folder: Path, run: str) -> Encoder:
+    """The encoder that a run, or a committee, was trained with. Raises CorruptFile where it is another's, InputError where it is gone."""
+    tensors, payload = checkpoint.read(folder / ENCODER)
+    if payload.get("run") != run or payload.get("kind") != "encoder":
+        raise CorruptFile(f"{folder / ENCODER} belongs to run {payload.get('run')} ({payload.get('kind')}), not here. Put the right file "
+                          "back, or train again.")
+    return Encoder.from_state(tensors, payload["meta"])
+
+
+def _hash(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
