@@ -135,12 +135,30 @@ def test_steps_are_gradient_descent_on_paper():
     np.testing.assert_allclose(net.params["bias"].detach().numpy(), b, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", [n for n in registry.rules.names() if n not in REFUSED])
+CARRYING = [n for n in registry.rules.names() if registry.rules.find(n).traits.carries]
+
+
+@pytest.mark.parametrize("name", [n for n in registry.rules.names() if n not in (*REFUSED, *CARRYING)])
 def test_every_rule(name):
     traits = registry.rules.find(name).traits
     outputs, loss = (1, "perceptron") if traits.target == "sign" else (CLASSES, "cross-entropy")
     module = mlp((traits.nets or ("mlp:hidden=5,dropout=0.2",))[0], outputs)
     same(*learning(module, rule=name, loss=loss, optimizer="adam:rate=0.01", schedule="cosine"), wanting(traits.target))
+
+
+@pytest.mark.parametrize("name", CARRYING)
+def test_rules_that_carry_state_from_window_to_window(name):
+    times = 5
+    torch.manual_seed(1)
+    fresh = torch.zeros(STEPS, ROWS, dtype=torch.bool)
+    fresh[0] = fresh[2, :3] = True
+    x = torch.rand(STEPS, ROWS, times, FEATURES, dtype=torch.float64)
+    batches = Batch(x, torch.randint(CLASSES, (STEPS, ROWS, times)), fresh=fresh)
+    module = registry.nets.choose(f"{registry.rules.find(name).traits.nets[0]}:hidden=7").make((times, FEATURES), CLASSES)
+    criterion = Stepwise(losses.choose("cross-entropy").make())
+    rule = make_rule(registry.rules.choose(name), criterion, registry.optimizers.choose("sgd:rate=0.1"), None, 100, lanes=ROWS)
+    net = Net.of(module.double())
+    same(rule.step, Learner(net, clone(rule.init(net))), batches)
 
 
 @pytest.mark.parametrize("name", REFUSED)
