@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from chainrule.core import registry
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import Solver, Supervised
+from chainrule.core.criterion import Solver, Stepwise, Supervised
 from chainrule.core.descend import Descend
 from chainrule.core.errors import InputError, PlanRejected
 from chainrule.core.net import Net
