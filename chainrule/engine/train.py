@@ -122,7 +122,7 @@ class Training:
                     self.randomness.inside = drawn_from
                     yield from self._diverged(stage, view, before, batches, feed)
                     return
-                self._moved(losses)
+                self._moved(losses, batches.x.shape[1])
                 if cycle := self._cycle(stage, feed):
                     self._keep(cycle)
                 now = time.perf_counter()
@@ -197,13 +197,14 @@ class Training:
         """Keep the weights as a snapshot; no checkpoint is written before it is on disk, so that a resumed run has it too."""
         self.kept[cycle] = clone(self.net.tensors)
 
-    def _moved(self, losses: torch.Tensor) -> None:
+    def _moved(self, losses: torch.Tensor, rows: int) -> None:
+        """Count steps of so many rows each; their losses (k,) are means over these, so the epoch's is weighted by them."""
         position = self.position
         position.batch += len(losses)
         position.step += len(losses)
         position.stage_step += len(losses)
-        position.loss_sum += float(losses.sum())
-        position.loss_count += len(losses)
+        position.loss_sum += rows * float(losses.sum())
+        position.loss_count += rows * len(losses)
 
     def _next_stage(self) -> None:
         old = self.position

@@ -24,14 +24,14 @@ from chainrule.engine.train import SAVE_SHARE, train
 
 
 def by_hand(net, rule, epochs, batch=7):
-    """The loop on paper: rows in the feed's order, seven at a time; per epoch the mean of the losses."""
+    """The loop on paper: rows in the feed's order, seven at a time; per epoch the mean over rows of the losses."""
     data, feed, state, means = part(), Feed(part(), Tensor.float, batch=batch, seed=3), rule.init(net), []
     torch.manual_seed(4)
     for epoch in range(epochs):
         losses = []
         for rows in feed.order(epoch).split(batch):
             net, state, report = rule.step(net, state, Batch(data.x[rows], data.y[rows]))
-            losses.append(float(report["loss"]))
+            losses += [float(report["loss"])] * len(rows)
         means.append(sum(losses) / len(losses))
     return net, means
 
@@ -50,6 +50,22 @@ def test_it_is_the_loop_on_paper(size):
     there, means = by_hand(dense(0.3, norm=True), descend(schedule=True), epochs=3)
     assert same(net.tensors, there.tensors)
     assert [e.train["loss"] for e in events if isinstance(e, Evaluated)] == pytest.approx(means, rel=1e-12)
+
+
+class Reporting(Bare):
+    """Moves nothing; its loss is the mean of the batch's inputs."""
+
+    def step(self, net, state, batch):
+        return net, state, {"loss": batch.x.mean()}
+
+
+@pytest.mark.parametrize(("rows", "size"), [(30, 1), (30, 3), (29, 2), (35, 5), (3, 1)])
+def test_the_loss_of_an_epoch_is_the_mean_over_all_rows_whatever_the_last_batch(rows, size):
+    """Batches of seven: a last one of two rows, of eight, of seven, and one of three alone."""
+    data = part(rows)
+    events = running(dense(), Reporting(), data=data, epochs=2, under=Plan(chunk=size, threads=1)).run()
+    means = [e.train["loss"] for e in events if isinstance(e, Evaluated)]
+    assert means == pytest.approx([float(data.x.double().mean())] * 2, rel=1e-5)
 
 
 def test_the_events_come_in_order_and_say_where():

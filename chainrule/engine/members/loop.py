@@ -201,7 +201,7 @@ class Joint:
                     yield seat.number, event
                 yield from seat.end("diverged")
                 continue
-            training._moved(losses[:, i])
+            training._moved(losses[:, i], self.feed.of(batches, i).x.shape[1])
             if cycle := training._cycle(seat.stage, seat.feed):
                 self._take(i, seat)
                 training._keep(cycle)
