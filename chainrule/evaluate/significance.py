@@ -1,7 +1,8 @@
 """Whether one net is really better than another on the same cases.
 
 Exact McNemar test: McNemar (1947), https://doi.org/10.1007/BF02295996; interval of the paired difference: Newcombe (1998), method 10,
-https://doi.org/10.1002/(SICI)1097-0258(19981130)17:22<2635::AID-SIM954>3.0.CO;2-C; several pairs: Holm (1979), https://www.jstor.org/stable/4615733
+https://doi.org/10.1002/(SICI)1097-0258(19981130)17:22<2635::AID-SIM954>3.0.CO;2-C; several pairs: Holm (1979), https://www.jstor.org/stable/4615733;
+signs turned: Fisher (1935), The design of experiments, section 21; the interval of that test: Hartigan (1969), https://doi.org/10.1080/01621459.1969.10501057
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.core.text import shown, table
-from chainrule.evaluate.intervals import Interval, bootstrap_weighted, enough_repeats, spread, wilson
+from chainrule.evaluate.intervals import Interval, wilson
 
-REPEATS = 9999
+SETS, LEAST_SETS = 9999, 999    # of signs, drawn for a test of many cases, and at the least for very many
+TESTS = {True: "exact McNemar", False: "paired sign flips"}     # where errors are counted, and where they are measured
+ENUMERATED = 14                 # cases of which all sets of signs are gone through
+MOST_NUMBERS = 10**9            # signs drawn in all; beyond it there are fewer sets
+BATCH_NUMBERS = 2**22           # of them in memory at once
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class Comparison:
         for q in self.pairs:
             counts = [f"{k:,}" for k in (q.a_only_wrong, q.b_only_wrong, q.both_wrong) if k is not None]
             d = q.difference
-            ends = f"{shown(unit * d.low)} to {shown(unit * d.high)}"
+            ends = f"{shown(unit * d.low)} to {shown(unit * d.high)}" + (f" ({100 * d.level:g} %)" if d.level < 0.95 else "")
             lines.append([q.a, q.b, *counts, shown(unit * d.value), ends, probability(q.p), probability(q.p_corrected)])
         return lines
 
@@ -155,18 +160,55 @@ def paired_difference(a_only_wrong: int, b_only_wrong: int, both_wrong: int, bot
     return Difference(p1 - p2, low, high, level)
 
 
-def paired_bootstrap(a: Tensor, b: Tensor, *, seed: int = 0, level: float = 0.95) -> tuple[Difference, float]:
-    """The mean of a - b over cases (n,), its percentile interval, and a two-sided p: how often a resample of the
-    differences, moved to have mean zero, is as far from zero as the mean found; never below 2^(1 - m), with m the cases
-    that differ, because so few signs can agree by chance.
+def paired_flips(a: Tensor, b: Tensor, *, seed: int = 0, level: float = 0.95) -> tuple[Difference, float]:
+    """The mean of a - b over cases (n,), its interval, and a two-sided p: how often the differences, with signs drawn anew, have a mean
+    as far from zero. Of up to 14 cases all signs are gone through, so that p is exact.
+
+    The interval holds the differences that the same test does not reject: it leaves zero out just where p is below 1 - level. Beside a
+    supposed difference a set of signs is as far off where that lies between the mean of the cases whose sign is turned and the mean of
+    the others, so the ends are order statistics of such means (Hartigan). Of up to five cases all sets together say less than 95 %; the
+    level is then what they say.
     """
     d = (a - b).double()                                                 # (n,)
     n, value = len(d), float(d.mean())
-    drawn = bootstrap_weighted(lambda w: (d @ w.double() / n)[None], n, seed=seed, repeats=enough_repeats(n, REPEATS, least=999))[0]
-    low, high = spread(drawn, level)
-    far = int(((drawn - value).abs() >= abs(value) * (1 - 1e-12)).sum())
-    p = 1.0 if value == 0 else max((1 + far) / (1 + len(drawn)), 2.0 ** (1 - int((d != 0).sum())))
-    return Difference(value, min(low, value), max(high, value), level), p
+    low, high = _turned_means(d, seed)                                   # (sets of signs,) each: those two means, in order
+    sets = len(low) + 1                                                  # with the signs as they are
+    slack = 1e-12 * float(d.abs().max())
+    p = (1 + int(((low <= slack) & (high >= -slack)).sum())) / sets
+    least = math.ceil((1 - level) * sets - 1e-9) - 1                     # so many sets may lie beyond a shift that is rejected
+    if least < 1:
+        level = 1 - 1 / sets
+    if n == 1:
+        return Difference(value, value, value, 0.0), 1.0
+    k = max(least, 1)
+    ends = float(low.kthvalue(k).values), float(high.kthvalue(len(high) - k + 1).values)
+    return Difference(value, min(ends[0], value), max(ends[1], value), level), p
+
+
+def _turned_means(d: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """The lesser and the greater of two means of differences (n,), of the cases whose sign is turned and of the others, (sets,) each.
+
+    All 2^(n - 1) - 1 ways to divide the cases in two for up to `ENUMERATED` of them, else random ones.
+    """
+    import numpy as np
+
+    n, total = len(d), float(d.sum())
+    low, high = [], []
+    if n <= ENUMERATED:
+        pieces = iter([(np.arange(1, 2 ** (n - 1))[:, None] >> np.arange(n)) & 1])
+    else:
+        random, sets = np.random.default_rng(seed), max(LEAST_SETS, min(SETS, MOST_NUMBERS // n))
+        at_once = max(1, BATCH_NUMBERS // n)
+        pieces = (np.unpackbits(random.integers(0, 256, (min(at_once, sets - start), -(-n // 8)), dtype=np.uint8), axis=1, count=n)
+                  for start in range(0, sets, at_once))
+    for turned in pieces:
+        one = torch.from_numpy(turned).double()                          # (sets, n)
+        count = one.sum(1)
+        some = (count > 0) & (count < n)                                 # else it is the signs as they are: between nothing and all
+        first, second = (one @ d) / count.clamp(min=1), (total - one @ d) / (n - count).clamp(min=1)
+        low.append(torch.where(some, torch.minimum(first, second), -math.inf))
+        high.append(torch.where(some, torch.maximum(first, second), math.inf))
+    return torch.cat(low), torch.cat(high)
 
 
 def compare(names: Sequence[str], cases: Sequence[Cases], *, level: float = 0.95, seed: int = 0) -> Comparison:
@@ -184,16 +226,17 @@ def compare(names: Sequence[str], cases: Sequence[Cases], *, level: float = 0.95
             counts = (int(a.sum()) - both, int(b.sum()) - both, both, n - int(a.sum()) - int(b.sum()) + both)
             raw.append((i, j, counts, paired_difference(*counts, level=level), mcnemar(*counts[:2])))
         else:
-            raw.append((i, j, None, *paired_bootstrap(a, b, seed=seed, level=level)))
+            raw.append((i, j, None, *paired_flips(a, b, seed=seed, level=level)))
     corrected = holm([r[4] for r in raw])
     scores = [float(o.sum()) if counted else float(o.mean()) for o in outcomes]
-    test = "exact McNemar" if counted else "paired bootstrap"
+    test = TESTS[counted]
     if len(raw) > 1:
         test += f", Holm-corrected over {len(raw)} pairs"
     pairs = []
     for (i, j, found, difference, p), p_corrected in zip(raw, corrected, strict=True):
         only_a, only_b, both_wrong, both_right = found or (None, None, None, None)
         verdict = _verdict(names[i], names[j], scores[i], scores[j], n, p_corrected, 1 - level, counted, test)
+        verdict += _apart(difference, p, p_corrected, 1 - level, len(raw))
         pairs.append(Pair(names[i], names[j], only_a, only_b, both_wrong, both_right, difference, p, p_corrected, verdict))
     return Comparison(tuple(names), n, "errors" if counted else "mse", tuple(scores), test, tuple(pairs))
 
@@ -210,6 +253,20 @@ def _verdict(a: str, b: str, score_a: float, score_b: float, n: int, p: float, a
     if p < alpha:
         return f"{better} is better than {worse}: {what} {evidence}"
     return f"No difference is shown: {better} has {what} {'of' if counted else 'for'} {worse} {evidence}"
+
+
+def _apart(difference: Difference, p: float, p_corrected: float, alpha: float, pairs: int) -> str:
+    """Why the interval of a difference and its verdict speak differently, or nothing where they do not."""
+    shown_apart = not difference.low <= 0 <= difference.high
+    if shown_apart == (p_corrected < alpha):
+        return ""
+    if difference.level < 1 - alpha - 1e-9:
+        return f" The interval is one of {100 * difference.level:g} %; so few cases say no more."
+    if p < alpha <= p_corrected:
+        return (f" The interval of this pair alone leaves out zero, as its own p of {probability(p)} says; among {pairs} pairs that is not "
+                "enough.")
+    holds = "leaves out" if shown_apart else "holds"
+    return f" The interval, which is approximate, {holds} zero, but only just; the exact test decides."
 
 
 def _aligned(names: list[str], cases: list[Cases]) -> tuple[Tensor, bool]:

@@ -50,5 +50,5 @@ class Standing:
         rows = [["net", self.measure, "share" if counted else "", "p against it", "corrected"], cells("committee", self.score, None)]
         rows += [cells(self.names[i], self.scores[i], self.pairs[i]) for i in order[:SHOWN]]
         left = [f"  and {len(order) - SHOWN} more, none of them better"] if len(order) > SHOWN else []
-        return "\n".join([f"{self.n:,} cases, {'exact McNemar' if counted else 'paired bootstrap'}, Holm-corrected over the members",
+        return "\n".join([f"{self.n:,} cases, {'exact McNemar' if counted else 'paired sign flips'}, Holm-corrected over the members",
                           *table(rows), *left, self.pairs[self.best].verdict])

@@ -42,7 +42,7 @@ def against(standing: Standing, part: str) -> Table:
     heads = ["net", "errors", "share", "95 % interval"] if counted else ["net", "mean squared error"]
     order = sorted(range(len(standing.names)), key=lambda i: standing.scores[i])
     rows = [cells(standing.names[i], standing.scores[i], standing.pairs[i]) for i in order]
-    test = "exact McNemar" if counted else "paired bootstrap"
+    test = "exact McNemar" if counted else "paired sign flips"
     return Table(f"Against its members, on {part}", [*heads, "committee less it", "p", "p corrected"],
                  [cells("committee", standing.score, None), *rows],
                  f"{n:,} {part} cases, the same for all; {test}, corrected (Holm) for {len(order)} comparisons. "

@@ -27,7 +27,7 @@ KIND = {"naive-bayes": "classification", "logistic": "classification", "linear":
 
 
 def compare(*several: Run | str | Path, out: str | Path | None = None) -> Comparison:
-    """Every pair of runs and named comparators on the same test cases: exact McNemar or paired bootstrap, Holm-corrected.
+    """Every pair of runs and named comparators on the same test cases: exact McNemar or paired sign flips, Holm-corrected.
 
     `out` names an HTML file that shows them on one page.
 

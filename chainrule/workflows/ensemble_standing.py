@@ -1,6 +1,6 @@
 """How a committee stands against its members on the same cases: errors of each, and paired tests of the committee against them.
 
-Exact McNemar or paired bootstrap as in `evaluate.significance`, Holm-corrected over the members
+Exact McNemar or paired sign flips as in `evaluate.significance`, Holm-corrected over the members
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from chainrule.core.errors import InputError
-from chainrule.evaluate.significance import Cases, compare, holm, mcnemar, paired_bootstrap, paired_difference
+from chainrule.evaluate.significance import Cases, compare, holm, mcnemar, paired_difference, paired_flips
 
 
 def cases(both_wrong, a_only, b_only, both_right):
@@ -73,12 +73,78 @@ def test_the_interval_of_a_paired_difference_covers(chance):
     assert 0.93 <= covered <= 1
 
 
-def test_paired_bootstrap_agrees_with_the_paired_t_test():
+def by_enumeration(d):
+    """All 2^n signs, one at a time: the share whose mean is as far from zero."""
+    means = [abs(sum(s * v for s, v in zip(signs, d, strict=True))) for signs in product((1, -1), repeat=len(d))]
+    return sum(m >= abs(sum(d)) - 1e-12 for m in means) / len(means)
+
+
+@pytest.mark.parametrize("n", [2, 5, 6, 9])
+def test_the_p_of_few_cases_is_that_of_all_signs(n):
+    """Also against scipy's permutation of pairs, which is the same test."""
+    g = torch.Generator().manual_seed(n)
+    a, b = torch.rand(n, generator=g).double(), torch.rand(n, generator=g).double() + 0.3
+    d = (a - b).tolist()
+    _, p = paired_flips(a, b)
+    assert p == pytest.approx(by_enumeration(d))
+    theirs = stats.permutation_test((a.numpy(), b.numpy()), lambda x, y: abs((x - y).mean()), permutation_type="samples",
+                                    alternative="greater", n_resamples=np.inf)
+    assert p == pytest.approx(theirs.pvalue)
+
+
+@pytest.mark.parametrize("n", [8, 60])
+def test_the_interval_holds_just_the_differences_that_the_test_does_not_reject(n):
+    """The test itself, at differences within and beyond each end, with the same signs."""
+    g = torch.Generator().manual_seed(n)
+    a, b = torch.randn(n, generator=g).double().square(), torch.randn(n, generator=g).double().square() + 0.4
+    difference, _ = paired_flips(a, b)
+    width = difference.high - difference.low
+    for end, outwards in ((difference.low, -1), (difference.high, 1)):
+        assert paired_flips(a - (end + 0.001 * outwards * width), b)[1] < 0.05
+        assert paired_flips(a - (end - 0.001 * outwards * width), b)[1] >= 0.05
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_the_interval_of_very_few_cases_states_its_own_level(n):
+    """All on one side, so only one set of signs in 2^(n - 1) is as far off; 95 % would need the whole line."""
+    d = torch.arange(1.0, n + 1)
+    difference, p = paired_flips(d, torch.zeros(n))
+    assert p == 2.0 ** (1 - n)
+    assert (difference.low, difference.high, difference.level) == (1.0, n, 1 - 2.0 ** (1 - n))
+    comparison = compare(["a", "b"], [Cases(torch.arange(n), "f", squared_errors=e) for e in (d, torch.zeros(n))])
+    assert comparison.pairs[0].verdict.endswith(f"The interval is one of {100 * difference.level:g} %; so few cases say no more.")
+    assert f"({100 * difference.level:g} %)" in str(comparison)
+
+
+@pytest.mark.parametrize("n", [5, 8, 10, 20])
+def test_nets_that_do_not_differ_are_told_apart_in_one_comparison_of_twenty(n):
+    """Through `compare`: squares of errors of the same law; the bootstrap rejected 10 to 13 % of ten cases."""
+    g, rejected, worlds = torch.Generator().manual_seed(n), 0, 400
+    for _ in range(worlds):
+        errors = torch.randn(2, n, generator=g).square()
+        pair = compare(["a", "b"], [Cases(torch.arange(n), "f", squared_errors=e) for e in errors]).pairs[0]
+        rejected += "is better" in pair.verdict
+        assert ("is better" in pair.verdict) == (not pair.difference.low <= 0 <= pair.difference.high) or n < 6
+    assert rejected / worlds <= 0.05 + 2.6 * (0.05 * 0.95 / worlds) ** 0.5
+
+
+def test_where_interval_and_verdict_differ_the_verdict_says_why():
+    """Newcombe's interval of 0 against 5 leaves out zero, the exact test has p = .0625; three pairs need a smaller p than one."""
+    pair = compare(["a", "b"], cases(5, 0, 5, 40)).pairs[0]
+    assert pair.p == 0.0625
+    assert pair.difference.high < 0
+    assert pair.verdict.endswith("The interval, which is approximate, leaves out zero, but only just; the exact test decides.")
+    a, b = cases(0, 1, 8, 91)
+    comparison = compare(["a", "b", "c"], [a, b, Cases(a.rows, "print", right=torch.arange(100) >= 4)])
+    assert comparison.pairs[0].verdict.endswith("among 3 pairs that is not enough.")
+
+
+def test_paired_flips_agree_with_the_paired_t_test():
     g = torch.Generator().manual_seed(0)
     a = torch.rand(400, generator=g, dtype=torch.float64)
     for shift in (0.0, 0.02, 0.03):
         b = a + 0.3 * torch.randn(400, generator=g, dtype=torch.float64) + shift
-        difference, p = paired_bootstrap(a, b)
+        difference, p = paired_flips(a, b)
         t = stats.ttest_rel(a.numpy(), b.numpy())
         ends = t.confidence_interval()
         assert p == pytest.approx(t.pvalue, abs=0.02)
@@ -87,9 +153,9 @@ def test_paired_bootstrap_agrees_with_the_paired_t_test():
 
 
 def test_two_cases_cannot_show_a_difference():
-    _, p = paired_bootstrap(torch.tensor([0.1, 0.1]), torch.tensor([0.5, 0.5]))
+    _, p = paired_flips(torch.tensor([0.1, 0.1]), torch.tensor([0.5, 0.5]))
     assert p == 0.5
-    assert paired_bootstrap(torch.ones(5), torch.ones(5))[1] == 1
+    assert paired_flips(torch.ones(5), torch.ones(5))[1] == 1
     comparison = compare(["a", "b"], cases(0, 0, 2, 0))
     assert comparison.pairs[0].p == 0.5
     assert comparison.pairs[0].verdict.startswith("No difference is shown")
@@ -137,7 +203,7 @@ def test_regression_is_compared_by_squared_errors():
     assert pair.a_only_wrong is None
     assert pair.difference.value == pytest.approx(float(noise.square().double().mean()) * 0.36, rel=1e-5)
     assert pair.verdict.startswith("mlp is better than linear: a mean squared error of ")
-    assert "paired bootstrap" in str(comparison)
+    assert "paired sign flips" in str(comparison)
 
 
 def test_different_cases_are_refused():
