@@ -2,7 +2,8 @@
 
 Northcutt, Jiang & Chuang (2021), https://doi.org/10.1613/jair.1.12125 (confident learning, arXiv 1911.00068);
 Rousseeuw & Van Driessen (1999), https://doi.org/10.1080/00401706.1999.10485670 (robust distances);
-Ramaswamy, Rastogi & Shim (2000), https://doi.org/10.1145/335191.335437 (distance to neighbours)
+Ramaswamy, Rastogi & Shim (2000), https://doi.org/10.1145/335191.335437 (distance to neighbours); that errors of labels show as
+contradictions of probabilities that fit the labels as a whole: Guo, Pleiss, Sun & Weinberger (2017), https://arxiv.org/abs/1706.04599
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
+from chainrule.evaluate.calibration import temperature
 
+ODDS = (0.1, 0.05, 0.02, 0.01)   # of a label against the likeliest class, at which contradictions are counted
 NEIGHBOURS = 5
 ROBUST_INPUTS = 30    # the robust covariance of more columns needs more rows than most tables have
 ROWS_PER_INPUT = 10   # what it needs for each
@@ -74,6 +77,38 @@ def mislabelled(probabilities: Tensor, labels: Tensor) -> Suspects:
     wrong = round(float(joint.sum() - joint.diagonal().sum()))
     rows = margin.argsort(descending=True, stable=True)[: min(wrong, int((margin > 0).sum()))]
     return Suspects(rows, labels[rows], suggested[rows], margin[rows], joint, thresholds)
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """So many labels `seen` at `odds` or worse against the likeliest class, and `expected`, were they drawn from the probabilities.
+
+    `p` is the probability of as many, the most surprising of several odds being chosen, and corrected for that.
+    """
+
+    odds: float
+    seen: int
+    expected: float
+    p: float
+
+
+def contradiction(probabilities: Tensor, labels: Tensor) -> Contradiction:
+    """Whether labels (n,) contradict probabilities (n, c) of nets that did not train on them more than uncertain classes must.
+
+    Where classes overlap, labels differ from the likeliest class as often as the probabilities say, and none need be wrong. So the
+    probabilities are first brought to the temperature that fits these labels best; labels moved at random are then still too many among
+    the least likely ones. The number is compared with a Poisson number, whose tail is the heavier.
+    """
+    from scipy.special import pdtrc
+
+    logits = probabilities.double().clamp_min(1e-12).log()
+    p = (logits / temperature(logits, labels)).softmax(1)                    # (n, c)
+    own, best = p.gather(1, labels[:, None]).squeeze(1), p.amax(1)
+    every = []
+    for odds in ODDS:
+        seen, expected = int((own <= odds * best).sum()), float(p[p <= odds * best[:, None]].sum())
+        every.append(Contradiction(odds, seen, expected, min(1.0, len(ODDS) * float(pdtrc(seen - 1, expected))) if seen else 1.0))
+    return min(every, key=lambda c: c.p)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,11 +62,8 @@ def ece_interval(probabilities: Tensor, y: Tensor, *, bins: int = BINS, level: f
     each error are simulated, and those errors belong to the interval of which at least (1 - level) / 2 of samples show as much, and as
     little, as this one. Their gaps are this net's own, shrunk towards the mean gap by what is chance in them, and scaled.
     """
-    import numpy as np
-
     confidence, right, which = _binned(probabilities, y, bins)
-    count = torch.bincount(which, minlength=bins)                        # (bins,)
-    n, inside = len(which), count > 0
+    n, inside = len(which), torch.bincount(which, minlength=bins) > 0    # (bins,)
     count, k, sure = (torch.zeros(bins, dtype=torch.float64).index_add_(0, which, v)[inside].numpy()
                       for v in (torch.ones_like(right), right, confidence))
     mean, share = sure / count, count / n                                # (b,), (b,) with b bins that hold a case
@@ -124,8 +122,6 @@ def bin_numbers(confidence: Tensor, bins: int = BINS) -> Tensor:
 
 def _shrunk(count: Any, gap: Any, accuracy: Any) -> Any:
     """Gaps of bins (b,), shrunk towards their mean by as much of their scatter as is chance; none is 0."""
-    import numpy as np
-
     variance = np.maximum(accuracy * (1 - accuracy), 1e-4) / count
     precision = 1 / variance
     total = precision.sum()
@@ -138,15 +134,10 @@ def _shrunk(count: Any, gap: Any, accuracy: Any) -> Any:
 
 def _scaled(size: Any, room: Any, share: Any, error: float) -> Any:
     """Sizes of gaps (b,) in one proportion, each within its `room`, such that their mean over cases is `error`."""
-    import numpy as np
-
-    low, high = 0.0, 1.0
-    while float((share * np.minimum(high * size, room)).sum()) < error and high < 1e12:
-        high *= 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if float((share * np.minimum(middle * size, room)).sum()) < error else (low, middle)
-    return np.minimum(high * size, room)
+    full = room / size                                                   # (b,), the factor at which each gap fills its room
+    factors = np.sort(full)
+    errors = (share * np.minimum(factors[:, None] * size, room)).sum(1)  # (b,), rising in straight pieces
+    return np.minimum(np.interp(error, np.append(0.0, errors), np.append(0.0, factors)) * size, room)
 
 
 def _edge(accepted: float, refused: float, belongs: Callable[[float], bool]) -> float:

@@ -1,23 +1,20 @@
-"""Intervals: exact or score intervals for counts, the percentile bootstrap for everything else.
+"""Intervals: exact or score intervals for counts; for everything else from the influence of each case on the number.
 
 Wilson (1927), https://doi.org/10.1080/01621459.1927.10502953; Clopper & Pearson (1934), https://doi.org/10.1093/biomet/26.4.404;
-Efron (1979), https://doi.org/10.1214/aos/1176344552
+Hall (1992), https://doi.org/10.1111/j.2517-6161.1992.tb01876.x (the t interval without its skewness); Jaeckel (1972), The infinitesimal
+jackknife (errors from influences); Satterthwaite (1946), https://doi.org/10.2307/3002019 (degrees of freedom)
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
-
-BATCH_NUMBERS = 2**22  # how many resampled numbers are held at once
-MOST_NUMBERS = 10**9   # beyond this much work, measures draw fewer resamples (and say how many)
 
 
 @dataclass(frozen=True)
@@ -31,13 +28,8 @@ class Interval:
 
 def wilson(k: int, n: int, level: float = 0.95) -> Interval:
     """The score interval of a share, from `k` successes in `n`: close to its level on average, never empty, never outside [0, 1]."""
-    from scipy.special import ndtri
-
     _check_count(k, n, level)
-    z2 = float(ndtri(0.5 + level / 2)) ** 2
-    centre = (k + z2 / 2) / (n + z2)
-    half = math.sqrt(z2 * (k * (n - k) / n + z2 / 4)) / (n + z2)
-    return Interval(0.0 if k == 0 else centre - half, 1.0 if k == n else centre + half, level)
+    return of_effective(k / n, n, _student(level, math.inf), level)
 
 
 def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
@@ -51,67 +43,92 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
     return Interval(low, high, level)
 
 
-def bootstrap(statistic: Callable[..., Tensor], *arrays: Tensor, seed: int = 0, repeats: int = 2000, level: float = 0.95) -> Interval:
-    """The percentile interval of any statistic under resampling of rows with replacement.
+def of_mean(values: Tensor, level: float = 0.95) -> Interval:
+    """The interval of a mean from values (n,): Student's t, its skewness taken out by Hall's cubic transformation.
 
-    `statistic` gets the resampled arrays, each (b, n, ...), and returns (b,): it reduces the second axis. NaN marks a
-    resample on which it is undefined; such resamples are left out.
+    Of one value, and of equal ones, it has no width.
     """
-    n = _same_length(arrays)
-    width = sum(a[0].numel() for a in arrays)
-    values = [statistic(*(a[rows] for a in arrays)).double() for rows in _draws(n, seed, repeats, max(1, width))]
-    low, high = spread(torch.cat(values), level)
+    n, values = len(values), values.double()
+    if n < 1:
+        raise InputError("An interval of a mean needs at least one value; got none. Give more test cases.")
+    mean, t = float(values.mean()), _student(level, n - 1)
+    around = values - mean
+    second = float(around.square().mean())
+    if n == 1 or second == 0:
+        return Interval(mean, mean, level)
+    error, skewness = math.sqrt(second / (n - 1)), float(around.pow(3).mean()) / second**1.5
+    low, high = (mean - error * _unskewed(x, skewness / math.sqrt(n)) for x in (t, -t))
     return Interval(low, high, level)
 
 
-def bootstrap_weighted(statistics: Callable[[Tensor], Tensor], n: int, *, seed: int = 0, repeats: int = 2000,
-                       width: int = 1) -> Tensor:
-    """Many statistics on the same resamples, (m, repeats): much faster where each is a function of weighted sums.
+def of_area(value: float, influence: Tensor, fewest: float, level: float = 0.95) -> Interval:
+    """The interval of a number in [0, 1] from each case's influence on it (n,), by Student's t of its logit.
 
-    `statistics` gets how often each row was drawn, (n, b) float32, and returns (m, b). `width` is how many numbers it
-    holds for each of these. The resamples are those of `bootstrap` under the same seed.
+    Where no case has any influence, as at 0 and 1, it is Wilson's of `fewest` cases.
     """
-    values = [statistics(_counts(rows)) for rows in _draws(n, seed, repeats, width)]
-    return torch.cat(values, 1)
+    n = len(influence)
+    error = float(influence.double().square().mean().sqrt()) / math.sqrt(max(n - 1, 1))
+    if error < 1e-9 or not 0 < value < 1:
+        return of_effective(value, fewest, _student(level, math.inf), level)
+    half, logit = _student(level, n - 1) * error / (value * (1 - value)), math.log(value / (1 - value))
+    low, high = (0.5 * (1 + math.tanh(x / 2)) for x in (logit - half, logit + half))
+    return Interval(low, high, level)
 
 
-def spread(values: Tensor, level: float) -> tuple[float, float]:
-    """The central share `level` of resampled values (repeats,), undefined ones (NaN) left out."""
-    values = values[~values.isnan()].double()
-    if len(values) == 0:
-        raise InputError("A bootstrap needs a statistic that is defined on some resample; got none. Give more test cases.")
-    ends = torch.quantile(values, torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64))
-    low, high = ends.tolist()
-    return low, high
+def of_log(value: float, influence: Tensor, level: float = 0.95) -> Interval:
+    """The interval of a positive number from each case's influence on its logarithm (n,), by Student's t; without width at 0."""
+    n = len(influence)
+    error = float(influence.double().square().mean().sqrt()) / math.sqrt(max(n - 1, 1))
+    half = _student(level, n - 1) * error if n > 1 else 0.0
+    return Interval(value * math.exp(-half), value * math.exp(min(half, 700.0)), level)
 
 
-def enough_repeats(numbers: int, wanted: int = 2000, least: int = 200) -> int:
-    """How many resamples of a statistic that reads `numbers` numbers are affordable."""
-    return max(least, min(wanted, MOST_NUMBERS // max(1, numbers)))
+def of_combined(value: float, variances: Tensor, freedom: Tensor, fewest: float, level: float = 0.95) -> Interval:
+    """Wilson's interval of a mean of shares, with the number of cases that would give one share the same variance.
+
+    The mean's variance is the sum of `variances` (k,), known with so many degrees of `freedom` (k,) each (Satterthwaite). Where `value` is
+    0 or 1 it counts as of `fewest` cases.
+    """
+    variance = float(variances.sum())
+    if not 0 < value < 1 or variance == 0:
+        return of_effective(value, fewest, _student(level, math.inf), level)
+    degrees = variance**2 / float((variances.square() / freedom.clamp(min=1)).sum())
+    return of_effective(value, value * (1 - value) / variance, _student(level, degrees), level)
 
 
-def _draws(n: int, seed: int, repeats: int, width: int) -> Iterator[Tensor]:
-    """Row numbers of resamples, (b, n) at a time; what is drawn does not depend on b."""
-    random = np.random.default_rng(seed)
-    batch = max(1, BATCH_NUMBERS // (n * width))
-    for start in range(0, repeats, batch):
-        rows = np.stack([random.integers(0, n, n, dtype=np.int32) for _ in range(min(batch, repeats - start))])
-        yield torch.from_numpy(rows)
+def of_effective(value: float, n: float, z: float, level: float) -> Interval:
+    """Wilson's interval of a share of `n` cases, which need not be whole, at so many standard errors `z`."""
+    z2 = z * z
+    centre = (n * value + z2 / 2) / (n + z2)
+    half = z * math.sqrt(n * value * (1 - value) + z2 / 4) / (n + z2)
+    return Interval(0.0 if value == 0 else centre - half, 1.0 if value == 1 else centre + half, level)
 
 
-def _counts(rows: Tensor) -> Tensor:
-    """How often each of n rows occurs in each of b resamples: (b, n) -> (n, b)."""
-    n = rows.shape[1]
-    counts = np.stack([np.bincount(r, minlength=n) for r in rows.numpy()]).astype(np.float32)
-    return torch.from_numpy(counts).T.contiguous()
+def influences(statistics: Callable[[Tensor], Tensor], n: int) -> tuple[Tensor, Tensor]:
+    """Statistics (m,) of n cases that count once each, and the influence (m, n) of each case: n times the slope along its count.
+
+    `statistics` gets how often each case counts, (n, 1) float64, and returns (m, 1), differentiable, such that counting every case twice
+    changes nothing.
+    """
+    with torch.enable_grad():
+        w = torch.ones(n, 1, dtype=torch.float64, requires_grad=True)
+        values = statistics(w).squeeze(1)
+        slopes = [torch.autograd.grad(v, w, retain_graph=True)[0].squeeze(1) for v in values]
+    found = torch.stack(slopes) * n                                      # (m, n)
+    return values.detach(), found - found.mean(1, keepdim=True)
 
 
-def _same_length(arrays: tuple[Tensor, ...]) -> int:
-    lengths = {len(a) for a in arrays}
-    if len(lengths) != 1 or 0 in lengths:
-        raise InputError(f"A bootstrap needs arrays with one row per case; got lengths {sorted(lengths)}. "
-                         "Give equally many rows, at least one.")
-    return lengths.pop()
+def _unskewed(x: float, a: float) -> float:
+    """Where Hall's transformation t + a t^2 / 3 + a^2 t^3 / 27 + a / 6 takes the value x; `a` is the skewness over root n."""
+    return x if abs(a) < 1e-9 else 3 / a * (math.copysign(abs(1 + a * (x - a / 6)) ** (1 / 3), 1 + a * (x - a / 6)) - 1)
+
+
+def _student(level: float, freedom: float) -> float:
+    from scipy.special import ndtri, stdtrit
+
+    if not 0 < level < 1:
+        raise InputError(f"An interval's level lies between 0 and 1; got {level}. Write 0.95 for 95 %.")
+    return float(ndtri(0.5 + level / 2) if math.isinf(freedom) else stdtrit(max(freedom, 1), 0.5 + level / 2))
 
 
 def _check_count(k: int, n: int, level: float) -> None:

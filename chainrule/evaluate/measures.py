@@ -6,20 +6,22 @@ two classes; ROC areas and average precisions of several classes are one against
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
-from chainrule.evaluate.calibration import BINS, bin_numbers
-from chainrule.evaluate.intervals import bootstrap_weighted, enough_repeats, spread, wilson
+from chainrule.evaluate.calibration import ece, ece_interval
+from chainrule.evaluate.intervals import Interval, influences, of_area, of_combined, of_log, of_mean, wilson
 from chainrule.evaluate.result import Measure, Result
 
 TOP = (2, 3, 5)
-Derived = Mapping[str, tuple[str, Callable[[float], float]]]
-Statistics = Callable[[Tensor], Tensor]  # how often each case counts (n, b) -> (m, b)
+MEAN, AREA, COMBINED = "t of a mean, unskewed", "t of the logit", "Wilson, effective cases"  # how intervals are made
+PRIOR = 2.0  # cases at the mean over classes that each class is given for its variance, so that no share of few cases has none
 
+Derived = Mapping[str, tuple[str, Callable[[float], float]]]
 
 def classification(probabilities: Tensor, y: Tensor, classes: Sequence[str], *, level: float = 0.95, seed: int = 0,
                    intervals: bool = True, opened: int = 0) -> Result:
@@ -43,21 +45,17 @@ def classification(probabilities: Tensor, y: Tensor, classes: Sequence[str], *, 
     for k in (k for k in TOP if c > k):
         measures[f"top_{k}"] = _share(int((before < k).sum()), n, level)
 
-    keys: list[str] = []
-    statistics: list[Statistics] = []
     notes = _per_class(confusion, names, measures, level)
-    for part in (_macro_measures(y, predicted, c), _ranking_measures(scores, y, names, notes),
-                 _probability_measures(scores, y, predicted, tiny, notes)):
-        keys += part[0]
-        statistics += part[1]
-    measures |= _measured(keys, statistics, n, n * c, level, seed, intervals)
+    others = _macro_measures(confusion.double(), level) | _ranking_measures(scores, y, names, level, notes)
+    others |= _probability_measures(scores, y, tiny, level, seed if intervals else None, notes)
+    measures |= others if intervals else _without(others)
     measures = {k: measures[k] for k in [k for k in measures if not k.endswith("]")] + [k for k in measures if k.endswith("]")]}
     return Result("classification", n, n - right, right / n, wilson(right, n, level), confusion.tolist(), tuple(names), measures,
                   opened, level, tuple(notes + _pointlike(measures)))
 
 
-def regression(predictions: Tensor, y: Tensor, targets: Sequence[str] = (), *, level: float = 0.95, seed: int = 0,
-               intervals: bool = True, opened: int = 0) -> Result:
+def regression(predictions: Tensor, y: Tensor, targets: Sequence[str] = (), *, level: float = 0.95, intervals: bool = True,
+               opened: int = 0) -> Result:
     """Measures of predictions (n, k) against targets (n, k), in the units of both; where k > 1 the mean over targets.
 
     RMSE is the root of that mean squared error. With `targets` named, each has its own measures as well.
@@ -75,63 +73,50 @@ def regression(predictions: Tensor, y: Tensor, targets: Sequence[str] = (), *, l
     if targets and len(targets) != k:
         raise InputError(f"Regression needs a name for each of {k} targets; got {len(targets)}: {', '.join(targets)}. "
                          "Name them all or none.")
-    off = p - t
-    centred = t - t.mean(0)
-    columns = torch.cat([off.square(), off.abs(), centred, centred.square()], 1).T  # (4k, n)
-    scale = centred.square().mean(0)[:, None]                            # (k, 1)
-    varied = scale.squeeze(1) > 0                                        # (k,)
-
-    def statistics(w: Tensor) -> Tensor:
-        squared, absolute, mean, second = (columns @ w.double() / n).reshape(4, k, -1)
-        variance = second - mean.square()
-        r2 = torch.where(variance > 1e-12 * scale, 1 - squared / variance, torch.nan)[varied]
-        whole = [squared.mean(0), squared.mean(0).sqrt(), absolute.mean(0), *([r2.nanmean(0)] if len(r2) else [])]
-        each = [squared, squared.sqrt(), absolute, r2] if targets else []
-        return torch.cat([torch.stack(whole), *each])
-
+    varied = (t != t[:1]).any(0)                                         # (k,)
     notes = []
     if not bool(varied.all()):
         what = ", ".join(str(targets[i]) if targets else str(i) for i in (~varied).nonzero().squeeze(1).tolist())
         notes.append(f"r2 is undefined where all targets are equal, and is left out for: {what}.")
-    keys = ["mse", "rmse", "mae", *(["r2"] if bool(varied.any()) else [])]
-    if targets:
-        keys += [f"{m}[{name}]" for m in ("mse", "rmse", "mae") for name in targets]
-        keys += [f"r2[{name}]" for name, v in zip(targets, varied.tolist(), strict=True) if v]
-    measures = _measured(keys, [statistics], n, n * k, level, seed, intervals)
+    measures = _real_measures(p, t, varied, level)
+    each = [_real_measures(p[:, i : i + 1], t[:, i : i + 1], varied[i : i + 1], level) for i in range(k if targets else 0)]
+    for key in ("mse", "rmse", "mae", "r2"):
+        measures |= {f"{key}[{name}]": own[key] for name, own in zip(targets, each, strict=False) if key in own}
     notes += _pointlike(measures)
+    measures = measures if intervals else _without(measures)
     return Result("regression", n, None, None, None, None, (), measures, opened, level, tuple(notes), tuple(map(str, targets)))
 
 
-def density(scores: Tensor, *, name: str = "log_likelihood", level: float = 0.95, seed: int = 0, intervals: bool = True,
-            opened: int = 0) -> Result:
+def density(scores: Tensor, *, name: str = "log_likelihood", level: float = 0.95, intervals: bool = True, opened: int = 0) -> Result:
     """The mean of a per-case score (n,): a log likelihood in nats, a reconstruction error; `name` says which."""
     scores = scores.detach().cpu().double().flatten()                    # (n,)
     if len(scores) == 0:
         raise InputError("A mean needs at least one case; got none. Give a part with rows.")
     _check_finite(scores[:, None], "scores")
-    measures = _measured([name], [lambda w: (scores @ w.double() / len(scores))[None]], len(scores), len(scores), level, seed, intervals)
-    return Result("density", len(scores), None, None, None, None, (), measures, opened, level, tuple(_pointlike(measures)))
+    measures = {name: _mean(scores, level, -math.inf)}
+    notes = _pointlike(measures)
+    measures = measures if intervals else _without(measures)
+    return Result("density", len(scores), None, None, None, None, (), measures, opened, level, tuple(notes))
 
 
-def step_means(task: str, shares: dict[str, Tensor], *, weights: Tensor | None = None, derived: Derived | None = None, level: float = 0.95,
-               seed: int = 0) -> Result:
-    """Means over sequences of what is measured of their steps, each (n,), sequences counting by `weights` (n,), with bootstrap intervals.
+def step_means(task: str, shares: dict[str, Tensor], *, weights: Tensor | None = None, derived: Derived | None = None,
+               level: float = 0.95) -> Result:
+    """Means over sequences of what is measured of their steps, each (n,), sequences counting by `weights` (n,), with intervals.
 
     `derived` names what follows from one of them by an increasing function, whose interval is that of the mean, mapped.
     """
-    names = list(shares)
-    values = torch.stack([shares[name].detach().cpu().double() for name in names])       # (m, n)
-    n = values.shape[1]
+    measures: dict[str, Measure] = {}
+    n = len(next(iter(shares.values())))
     if n == 0:
         raise InputError("A mean needs at least one sequence; got none. Give a part with rows.")
-    _check_finite(values.T, "measures")
-    counts = torch.ones(n, dtype=torch.float64) if weights is None else weights.double().cpu()
-
-    def statistics(w: Tensor) -> Tensor:
-        own = counts[:, None] * w.double()                                               # (n, b)
-        return values @ own / own.sum(0)
-
-    measures = _measured(names, [statistics], n, n, level, seed, True)
+    for name, each in shares.items():
+        values = each.detach().cpu().double()
+        _check_finite(values[:, None], "measures")
+        if weights is not None:                                          # a ratio of means: its value, and each sequence's influence on it
+            counts = weights.double().cpu()
+            value = (counts * values).sum() / counts.sum()
+            values = value + counts * (values - value) / counts.mean()
+        measures[name] = _mean(values, level, -math.inf)
     for name, (of, grow) in (derived or {}).items():
         m = measures[of]
         low, high = (None if end is None else grow(end) for end in (m.low, m.high))
@@ -150,17 +135,45 @@ def quick_regression(predictions: Tensor, y: Tensor) -> dict[str, float]:
     return {name: v for name, v in zip(("rmse", "mae", "r2"), values, strict=True) if v == v}
 
 
-def _macro_measures(y: Tensor, predicted: Tensor, c: int) -> tuple[list[str], list[Statistics]]:
-    """The means over classes of precision, recall and F1, each over the classes where it is defined."""
-    hit = y == predicted
+def _real_measures(p: Tensor, t: Tensor, varied: Tensor, level: float) -> dict[str, Measure]:
+    """MSE, its root, MAE and r2 of predictions (n, k); r2 over the targets that are `varied` (k,), where there are any."""
+    off = p - t
+    mse = _mean(off.square().mean(1), level)
+    root = Measure(math.sqrt(mse.value), math.sqrt(mse.low or 0.0), math.sqrt(mse.high or 0.0), MEAN)
+    measures = {"mse": mse, "rmse": root, "mae": _mean(off.abs().mean(1), level)}
+    if not bool(varied.any()):
+        return measures
+    squared, around = off.square()[:, varied], (t - t.mean(0)).square()[:, varied]
+    left = squared.mean(0) / around.mean(0)                              # (k,), the share of variance left unexplained
+    influence = ((squared - left * around) / around.mean(0)).mean(1)     # (n,), on the mean of these shares
+    unexplained = float(left.mean())
+    ends = of_log(unexplained, influence / max(unexplained, 1e-300), level)
+    return measures | {"r2": Measure(1 - unexplained, 1 - ends.high, 1 - ends.low, "t of the log")}
 
-    def statistics(w: Tensor) -> Tensor:
-        zero = w.new_zeros(c, w.shape[1])
-        cases, called = zero.index_add(0, y, w), zero.index_add(0, predicted, w)  # (c, b)
-        tp = zero.index_add(0, y[hit], w[hit])
-        return torch.stack([(tp / called).nanmean(0), (tp / cases).nanmean(0), (2 * tp / (cases + called)).nanmean(0)])
 
-    return ["macro_precision", "macro_recall", "macro_f1"], [statistics]
+def _macro_measures(confusion: Tensor, level: float) -> dict[str, Measure]:
+    """The means of precision, recall and F1 over the classes that occur or are called; where undefined they count 0.
+
+    That is scikit-learn's definition. Precisions of different classes are independent given how often each is called, recalls given how
+    often each occurs; two F1 share the cases of the one that are called the other.
+    """
+    present = confusion.sum(0) + confusion.sum(1) > 0
+    confusion = confusion[present][:, present]                           # (c, c)
+    cases, called, tp = confusion.sum(1), confusion.sum(0), confusion.diagonal()
+    measures = {}
+    for key, of in (("macro_precision", called), ("macro_recall", cases)):
+        value = float((tp / of.clamp(min=1)).mean())
+        share = (tp + PRIOR * value) / (of + PRIOR)                      # (c,), none 0 or 1 unless all are
+        variances = torch.where(of > 0, share * (1 - share) / of.clamp(min=1), 0.0) / len(of) ** 2
+        ends = of_combined(value, variances, of - 1, len(of) ** 2 / float((1 / of[of > 0]).sum()), level)
+        measures[key] = _between(value, ends, COMBINED, 0.0, 1.0)
+    both = cases + called
+    value = float((2 * tp / both).mean())
+    f1 = (2 * tp + 2 * PRIOR * value) / (both + 2 * PRIOR)
+    shared = (confusion + confusion.T) * torch.outer(f1 / both, f1 / both)
+    variances = (f1 * (1 - f1) * (2 - f1) / both + shared.sum(1) - shared.diagonal()) / len(both) ** 2
+    ends = of_combined(value, variances, both / 2 - 1, len(both) ** 2 / float((2 / both).sum()), level)
+    return measures | {"macro_f1": _between(value, ends, COMBINED, 0.0, 1.0)}
 
 
 def _per_class(confusion: Tensor, names: list[str], measures: dict[str, Measure], level: float) -> list[str]:
@@ -178,14 +191,18 @@ def _per_class(confusion: Tensor, names: list[str], measures: dict[str, Measure]
             value, low, high = (2 * q / (1 + q) for q in _ends(tp[i], cases[i] + called[i] - tp[i], level))
             measures[f"f1[{name}]"] = Measure(value, low, high, "Wilson")
     notes = []
-    for what, counts, measure in (("no case is", cases, "recall"), ("no case is called", called, "precision")):
-        lacking = [name for name, k in zip(names, counts, strict=True) if k == 0]
+    for what, counts, others, measure in (("no case is", cases, called, "recall"), ("no case is called", called, cases, "precision")):
+        lacking = [name for name, k, other in zip(names, counts, others, strict=True) if k == 0 and other]
         if lacking:
-            notes.append(f"{what} {_listed(lacking)}: {measure} is undefined there and left out, also of the mean over classes.")
+            notes.append(f"{what} {_listed(lacking)}: {measure} is undefined there and left out; in the mean over classes it counts 0.")
+    absent = [name for name, k, other in zip(names, cases, called, strict=True) if k == other == 0]
+    if absent:
+        notes.append(f"no case is, or is called, {_listed(absent)}: recall is undefined there, as all is, and left out, also of the means "
+                     "over classes.")
     return notes
 
 
-def _ranking_measures(scores: Tensor, y: Tensor, names: list[str], notes: list[str]) -> tuple[list[str], list[Statistics]]:
+def _ranking_measures(scores: Tensor, y: Tensor, names: list[str], level: float, notes: list[str]) -> dict[str, Measure]:
     """ROC area and average precision of each class against the rest (of the second class where there are two), and means."""
     n, c = scores.shape
     cases = torch.bincount(y, minlength=c).tolist()
@@ -194,15 +211,19 @@ def _ranking_measures(scores: Tensor, y: Tensor, names: list[str], notes: list[s
     if skipped:
         notes.append(f"ROC area and average precision need cases inside and outside a class, and are left out for {_listed(skipped)}.")
     if not ranked:
-        return [], []
-    groups = [_rank_groups(scores[:, i] - (0 if c > 2 else scores[:, 0]), y == i) for i in ranked]
-
-    def statistics(w: Tensor) -> Tensor:
-        both = torch.stack([_areas(group, size, w) for group, size in groups], 1)  # (2, ranked, b)
-        return torch.cat([both.nanmean(1), *(both if c > 2 else ())])
-
-    each = [f"{m}[{names[i]}]" for m in ("roc_auc", "average_precision") for i in ranked] if c > 2 else []
-    return ["roc_auc", "average_precision", *each], [statistics]
+        return {}
+    keys = ("roc_auc", "average_precision")
+    each: dict[str, Measure] = {}
+    values, influence, scarcity = torch.zeros(2, dtype=torch.float64), torch.zeros(2, n, dtype=torch.float64), 0.0
+    for i in ranked:
+        group, size = _rank_groups(scores[:, i] - (0 if c > 2 else scores[:, 0]), y == i)
+        own, moved = influences(lambda w, group=group, size=size: _areas(group, size, w), n)  # type: ignore[misc]
+        fewest = min(cases[i], n - cases[i])
+        each |= {f"{key}[{names[i]}]": _area(float(own[j]), moved[j], fewest, level) for j, key in enumerate(keys)}
+        values, influence, scarcity = values + own, influence + moved, scarcity + 1 / fewest
+    k = len(ranked)
+    means = {key: _area(float(values[j]) / k, influence[j] / k, k * k / scarcity, level) for j, key in enumerate(keys)}
+    return means | each if c > 2 else means
 
 
 def _rank_groups(scores: Tensor, positive: Tensor) -> tuple[Tensor, int]:
@@ -211,9 +232,9 @@ def _rank_groups(scores: Tensor, positive: Tensor) -> tuple[Tensor, int]:
     """
     order = scores.argsort(descending=True, stable=True)
     tie = torch.cat([torch.zeros(1, dtype=torch.long), (scores[order].diff() != 0).long().cumsum(0)])  # (n,)
-    held = torch.zeros(int(tie[-1]) + 1, dtype=torch.long).index_add_(0, tie, positive[order].long()) > 0
-    starts = held.clone()
-    starts[1:] |= held[:-1]
+    mixed = torch.zeros(int(tie[-1]) + 1, dtype=torch.long).index_add_(0, tie, positive[order].long()) > 0
+    starts = mixed.clone()
+    starts[1:] |= mixed[:-1]
     starts[0] = False
     group = starts.long().cumsum(0)                                      # (ties,)
     numbers = torch.empty_like(order)
@@ -229,49 +250,39 @@ def _areas(group: Tensor, size: int, w: Tensor) -> Tensor:
     positives, negatives = tp[-1], fp[-1]
     roc = (positive * (negatives - fp + negative / 2)).sum(0) / (positives * negatives)
     precision = (positive * tp / (tp + fp).clamp(min=1)).sum(0) / positives
-    return torch.stack([roc, torch.where(negatives > 0, precision, torch.nan)])
+    return torch.stack([roc, precision])
 
 
-def _probability_measures(scores: Tensor, y: Tensor, predicted: Tensor, tiny: float,
-                          notes: list[str]) -> tuple[list[str], list[Statistics]]:
-    """Log loss, Brier score and expected calibration error."""
-    n, c = scores.shape
+def _probability_measures(scores: Tensor, y: Tensor, tiny: float, level: float, seed: int | None,
+                          notes: list[str]) -> dict[str, Measure]:
+    """Log loss, Brier score and expected calibration error; the interval of the last, which takes time, only where a seed is given."""
+    c = scores.shape[1]
     if bool((scores < 0).any()) or float((scores.sum(1) - 1).abs().max()) > 1e-2:
         notes.append("The outputs are not probabilities: log loss, Brier score and calibration error are left out.")
-        return [], []
+        return {}
     own = scores.gather(1, y[:, None]).squeeze(1)
-    brier = (scores.square().sum(1) - 2 * own + 1) / (1 if c > 2 else 2)
-    columns = torch.stack([-(own.clamp(tiny, 1 - tiny)).log(), brier])   # (2, n)
-    confidence = scores.amax(1)
-    over, bins = (predicted == y).double() - confidence, bin_numbers(confidence)
-
-    def means(w: Tensor) -> Tensor:
-        gap = w.new_zeros(BINS, w.shape[1]).index_add_(0, bins, w * over.to(w.dtype)[:, None])
-        return torch.cat([columns.to(w.dtype) @ w, gap.abs().sum(0, keepdim=True)]) / n
-
-    return ["log_loss", "brier", "ece"], [means]
+    brier = (scores.square().sum(1) - 2 * own + 1) / (1 if c > 2 else 2)  # (n,)
+    error = ece(scores, y)
+    ends = Interval(error, error, level) if seed is None else ece_interval(scores, y, level=level, seed=seed)
+    return {"log_loss": _mean(-(own.clamp(tiny, 1 - tiny)).log(), level), "brier": _mean(brier, level, 0.0, 2.0 if c > 2 else 1.0),
+            "ece": _between(error, ends, "simulated nets of that error", 0.0, 1.0)}
 
 
-def _measured(keys: list[str], statistics: list[Statistics], n: int, numbers: int, level: float, seed: int,
-              intervals: bool) -> dict[str, Measure]:
-    """Values at the sample itself, where all must be defined, and their intervals from resamples that they share."""
+def _mean(values: Tensor, level: float, least: float = 0.0, most: float = math.inf) -> Measure:
+    """The mean of values (n,) that cannot lie outside [least, most]."""
+    return _between(float(values.mean()), of_mean(values, level), MEAN, least, most)
 
-    def at(w: Tensor) -> Tensor:
-        return torch.cat([f(w) for f in statistics])
 
-    values = at(torch.ones(n, 1, dtype=torch.float64)).squeeze(1).tolist()
-    if not intervals:
-        return {key: Measure(v, None, None, "without interval") for key, v in zip(keys, values, strict=True)}
-    repeats = enough_repeats(numbers)
-    drawn = bootstrap_weighted(at, n, seed=seed, repeats=repeats, width=2)
-    found = {}
-    for key, value, row in zip(keys, values, drawn, strict=True):
-        low, high = spread(row, level)
-        method = f"bootstrap, {repeats:,} resamples"
-        if key == "ece":  # resampling adds noise to every bin, so it errs upwards as much as the sample itself does: reflect
-            low, high, method = min(value, max(0.0, 2 * value - high)), max(value, min(1.0, 2 * value - low)), method + ", reflected"
-        found[key] = Measure(value, min(low, value), max(high, value), method)
-    return found
+def _area(value: float, influence: Tensor, fewest: float, level: float) -> Measure:
+    return _between(value, of_area(value, influence, fewest, level), AREA, 0.0, 1.0)
+
+
+def _between(value: float, ends: Interval, method: str, least: float, most: float) -> Measure:
+    return Measure(value, min(value, max(least, ends.low)), max(value, min(most, ends.high)), method)
+
+
+def _without(measures: dict[str, Measure]) -> dict[str, Measure]:
+    return {key: Measure(m.value, None, None, "without interval") for key, m in measures.items()}
 
 
 def _ends(k: int, n: int, level: float) -> tuple[float, float, float]:
@@ -287,7 +298,7 @@ def _pointlike(measures: dict[str, Measure]) -> list[str]:
     names = [k for k, m in measures.items() if m.low == m.high and m.low is not None]
     if not names:
         return []
-    return [f"{_listed(names)}: no resample differed, so the interval has no width; that is not certainty."]
+    return [f"{_listed(names)}: all cases are alike, so the interval has no width; that is not certainty."]
 
 
 def _listed(names: list[str], most: int = 6) -> str:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -190,10 +191,10 @@ def _turned_means(d: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 
     All 2^(n - 1) - 1 ways to divide the cases in two for up to `ENUMERATED` of them, else random ones.
     """
-    import numpy as np
-
     n, total = len(d), float(d.sum())
+    both = torch.stack([d, torch.ones_like(d)], 1)                       # (n, 2)
     low, high = [], []
+    pieces: Iterator[Any]
     if n <= ENUMERATED:
         pieces = iter([(np.arange(1, 2 ** (n - 1))[:, None] >> np.arange(n)) & 1])
     else:
@@ -202,10 +203,9 @@ def _turned_means(d: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         pieces = (np.unpackbits(random.integers(0, 256, (min(at_once, sets - start), -(-n // 8)), dtype=np.uint8), axis=1, count=n)
                   for start in range(0, sets, at_once))
     for turned in pieces:
-        one = torch.from_numpy(turned).double()                          # (sets, n)
-        count = one.sum(1)
+        sums, count = (torch.from_numpy(turned).double() @ both).unbind(1)   # (sets,), over the cases turned
+        first, second = sums / count.clamp(min=1), (total - sums) / (n - count).clamp(min=1)
         some = (count > 0) & (count < n)                                 # else it is the signs as they are: between nothing and all
-        first, second = (one @ d) / count.clamp(min=1), (total - one @ d) / (n - count).clamp(min=1)
         low.append(torch.where(some, torch.minimum(first, second), -math.inf))
         high.append(torch.where(some, torch.maximum(first, second), math.inf))
     return torch.cat(low), torch.cat(high)

@@ -63,11 +63,11 @@ class Density:
         return torch.empty(0)
 
     def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
-        return measures.density(answer, name="mean_output", seed=seed)
+        return measures.density(answer, name="mean_output")
 
     def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
         name, each = scores(runner, part)
-        return measures.density(each, name=name, seed=seed)
+        return measures.density(each, name=name)
 
     def outcomes(self, answer: Tensor, truth: Tensor, rows: Tensor, test_set: str) -> Cases:
         return Cases(rows, test_set, squared_errors=-answer)

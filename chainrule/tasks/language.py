@@ -61,7 +61,7 @@ class Language(StepTask):
 
     def _result(self, costs: Tensor, right: Tensor, seed: int) -> Result:
         nats = costs.mean(1)                                                 # (n,)
-        return step_means(self.name, {"nats": nats, "accuracy": right.double().mean(1)}, seed=seed,
+        return step_means(self.name, {"nats": nats, "accuracy": right.double().mean(1)},
                           derived={"perplexity": ("nats", math.exp), "bits": ("nats", lambda value: value / math.log(2))})
 
     def baseline(self, truth: Tensor, count: int) -> tuple[str, Tensor]:

@@ -103,10 +103,10 @@ class Reconstruction:
         return torch.empty(0)
 
     def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
-        return measures.density((answer - truth).square().sum(1), name="squared_error", seed=seed)
+        return measures.density((answer - truth).square().sum(1), name="squared_error")
 
     def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
-        return measures.density(self._squared_errors(runner, part, loss), name="squared_error", seed=seed)
+        return measures.density(self._squared_errors(runner, part, loss), name="squared_error")
 
     def outcomes(self, answer: Tensor, truth: Tensor, rows: Tensor, test_set: str) -> Cases:
         return Cases(rows, test_set, squared_errors=(answer - truth).square().sum(1))

@@ -65,7 +65,7 @@ class Regression:
         return self.encoder.unscale(y)
 
     def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
-        return measures.regression(answer, truth, self.encoder.target_names, seed=seed)
+        return measures.regression(answer, truth, self.encoder.target_names)
 
     def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
         answer, truth = self.answer(self.raw(runner, part), loss), self.truth(part.y)

@@ -51,11 +51,11 @@ class Tagging(StepTask):
         right = (self.raw(runner, part).argmax(-1) == part.y).double()
         counts = torch.full((len(part),), right.shape[1]) if part.mask is None else part.mask.sum(1)
         shares = (right if part.mask is None else torch.where(part.mask, right, 0.0)).sum(1) / counts.clamp(min=1)
-        result = step_means(self.name, {"accuracy": shares}, weights=counts, seed=seed)
-        return replace(result, measures={**result.measures, **step_means(self.name, {"exact": (shares == 1).double()}, seed=seed).measures})
+        result = step_means(self.name, {"accuracy": shares}, weights=counts)
+        return replace(result, measures={**result.measures, **step_means(self.name, {"exact": (shares == 1).double()}).measures})
 
     def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
-        return step_means(self.name, {"accuracy": (answer.argmax(-1) == truth).double().mean(1)}, seed=seed)
+        return step_means(self.name, {"accuracy": (answer.argmax(-1) == truth).double().mean(1)})
 
     def baseline(self, truth: Tensor, count: int) -> tuple[str, Tensor]:
         frequency = torch.bincount(truth.reshape(-1), minlength=self.outputs).double()

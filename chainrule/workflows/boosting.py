@@ -100,7 +100,10 @@ Task = tuple[Source, Tensor | None, dict[str, Any]]
 
 
 class Samme:
-    """Rounds that weight the samples the nets before got wrong; the nets vote, better ones with more weight."""
+    """Rounds that weight the samples the nets before got wrong; the nets vote, better ones with more weight.
+
+    What `--class-weights` make of the samples is where their weights begin, so that nets are judged by it as they are trained by it.
+    """
 
     by, kept_name = "vote", "weights"
 
@@ -109,10 +112,11 @@ class Samme:
         assert part.y is not None
         self.base, self.over = base, False
         self.truth = base.task.truth(part.y)                                     # (n,)
-        self.weights = torch.full((len(part),), 1 / len(part), dtype=torch.float64)  # (n,)
+        importance = torch.ones(len(part)) if part.weight is None else part.weight
+        self.weights = importance.double().cpu() / float(importance.double().sum())  # (n,)
         self.votes: list[float] = []
         self.kept: list[Tensor] = []
-        self.settings = {name: value for name, value in asdict(asked).items() if value is not None}
+        self.settings = {name: value for name, value in asdict(asked).items() if value is not None and name != "class_weights"}
 
     def task(self) -> Task:
         """What the next round trains on: data, weights of its samples, options."""

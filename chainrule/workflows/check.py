@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from chainrule.audit.columns import groups_of, repeating, saying, why_not
 from chainrule.audit.duplicates import exact, keys, near, within
 from chainrule.audit.finding import Finding, listed
-from chainrule.audit.labels import Outliers, Suspects, mislabelled, outliers
+from chainrule.audit.labels import Outliers, Suspects, contradiction, mislabelled, outliers
 from chainrule.core.errors import Diverged, InputError, Interrupted
 from chainrule.core.events import Finished
 from chainrule.core.files import write_atomically
@@ -28,6 +28,7 @@ from chainrule.data.source import Data, Part, Source
 from chainrule.data.splits import parse_split
 from chainrule.engine.members.grouping import Member, train_members
 from chainrule.engine.stop import Stop
+from chainrule.evaluate.significance import mcnemar, probability
 from chainrule.job.build import LossLike, build
 from chainrule.job.job import Job
 from chainrule.job.options import Options
@@ -46,6 +47,8 @@ FEWEST_OF_CLASS = 10      # rows of a class; of fewer, nobody can say what is un
 MOST_ROWS = 20_000        # compared by distance
 MOST_APART = 5_000        # searched for outliers
 SHARE_OF_EPOCHS = 3       # nets that learn until they know every label by heart doubt none; a third of the usual epochs is enough
+SKILLED = 0.05            # probability of nets that know nothing doing as well against the most frequent class
+SURE = 0.01               # probability of labels that are not wrong contradicting the nets as often
 CHECK = "check.json"
 
 
@@ -168,8 +171,12 @@ class _Looking:
             return pictures
         doubted: Suspects | None = None
         if self.data.classes:
-            found.findings += self.labels()
-            doubted = self.doubts[0]
+            unsaid = self.no_verdict()
+            if unsaid:
+                found.skipped.append(f"mislabelled rows: {unsaid}")
+            else:
+                found.findings += self.labels()
+                doubted = self.doubts[0]
         else:
             found.skipped.append("mislabelled rows: the target is a number; confident learning is for classes.")
         if groups is None:
@@ -209,16 +216,43 @@ class _Looking:
         return self.data.ready(self.data.encoder.inputs(self.source, rows)[:]), rows
 
     @cached_property
+    def unseen(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of all rows, by the nets that did not train on them: probabilities (n, c), labels (n,), the class that was most frequent where
+        they trained (n,), and the row of the source (n,).
+        """
+        probabilities, labels, usual, rows = [], [], [], []
+        for job in self.folds:
+            part, train = job.data.valid, job.data.train
+            assert part.y is not None
+            assert train.y is not None
+            probabilities.append(job.trained.predictions(part))
+            labels.append(job.task.truth(part.y).cpu())
+            usual.append(job.task.truth(train.y).cpu().mode().values.expand(len(part)))
+            rows.append(part.rows)
+        return torch.cat(probabilities), torch.cat(labels), torch.cat(usual), torch.cat(rows)
+
+    @cached_property
     def doubts(self) -> tuple[Suspects, Tensor]:
         """What held-out probabilities say of the labels; and the row of the source of each case."""
-        said, given, rows = [], [], []
-        for job in self.folds:
-            part = job.data.valid
-            assert part.y is not None
-            said.append(job.trained.predictions(part))
-            given.append(job.task.truth(part.y).cpu())
-            rows.append(part.rows)
-        return mislabelled(torch.cat(said), torch.cat(given)), torch.cat(rows)
+        probabilities, labels, _, rows = self.unseen
+        return mislabelled(probabilities, labels), rows
+
+    def no_verdict(self) -> str:
+        """Why the nets can call no label wrong, or nothing: they know too little, or what they doubt is only uncertain."""
+        probabilities, labels, usual, _ = self.unseen
+        wrong, without = probabilities.argmax(1) != labels, usual != labels
+        spared, added = int((without & ~wrong).sum()), int((wrong & ~without).sum())
+        p = mcnemar(spared, added)
+        if spared <= added or p >= SKILLED:
+            return (f"nets that did not train on them are wrong in {int(wrong.sum()):,} of {len(labels):,} rows, the most frequent class "
+                    f"in {int(without.sum()):,} (exact McNemar, p = {probability(p)}); without skill above that they can doubt no label. "
+                    "Give inputs that tell the classes apart, or a better --net.")
+        most = contradiction(probabilities, labels)
+        if most.p >= SURE:
+            return (f"the labels of {most.seen:,} of {len(labels):,} rows are at least {1 / most.odds:.0f} times less likely than another "
+                    f"class, where nets that did not train on them expect {most.expected:.1f} (p = {probability(most.p)}); the classes "
+                    "overlap, and that explains the doubts.")
+        return ""
 
     def labels(self) -> list[Finding]:
         suspects, cases = self.doubts
@@ -273,8 +307,9 @@ class _Looking:
                 found.append(self._shared(parts, a, b, pairs, "the same", f"their inputs are equal to the last bit.{after}"))
             close = near(_drawn(parts[a], self.data), _drawn(parts[b], self.data)) if max(map(len, parts.values())) <= MOST_ROWS else None
             if close is not None and len(close.pairs):
-                found.append(self._shared(parts, a, b, close.pairs, "nearly the same", f"they are nearer than {close.threshold:.3g}, where "
-                                          f"chance puts one row of a thousand; neighbours are {close.usual:.3g} apart as a rule.{after}"))
+                evidence = ("they are nearer than chance puts any row of a part in one case of twenty; the closest are "
+                            f"{float(close.distance[0]):.3g} apart, where the tenth neighbour is at {float(close.usual[0]):.3g}.{after}")
+                found.append(self._shared(parts, a, b, close.pairs, "nearly the same", evidence))
         return found
 
     def _shared(self, parts: dict[str, Part], a: str, b: str, pairs: Tensor, how: str, evidence: str) -> Finding:

@@ -4,9 +4,11 @@ import itertools
 
 import pytest
 import torch
+from scipy.stats import poisson
 
-from chainrule.audit.labels import mislabelled, outliers
+from chainrule.audit.labels import contradiction, mislabelled, outliers
 from chainrule.core.errors import InputError
+from chainrule.evaluate.calibration import temperature
 
 
 def noisy(n=3000, c=3, seed=0):
@@ -55,6 +57,32 @@ def test_nothing_is_suspected_where_nothing_is_wrong():
     found = mislabelled(p, truth)
     assert len(found.rows) == 0
     assert found.estimated == 0
+
+
+@pytest.mark.parametrize("hot", [0.5, 1.0, 2.0])
+def test_labels_drawn_from_the_probabilities_contradict_them_no_more_than_they_must(hot):
+    """Whether nets are too sure or not sure enough: hardly one p of 100 worlds is below .01; with 3 % moved all are."""
+    g, low, moved_low = torch.Generator().manual_seed(0), 0, 0
+    for _ in range(100):
+        z = 3 * torch.randn(600, 3, generator=g, dtype=torch.float64)
+        labels = torch.multinomial(z.softmax(1), 1, generator=g).squeeze(1)
+        low += contradiction((z * hot).softmax(1), labels).p < 0.01
+        moved = torch.where(torch.rand(600, generator=g) < 0.03, (z.argmax(1) + 1) % 3, z.argmax(1))
+        moved_low += contradiction((z * hot).softmax(1), moved).p < 0.01
+    assert low <= 4
+    assert moved_low >= 95
+
+
+def test_contradictions_are_counted_and_expected_by_loops():
+    g = torch.Generator().manual_seed(3)
+    z = 2 * torch.randn(80, 3, generator=g, dtype=torch.float64)
+    labels = torch.multinomial(z.softmax(1), 1, generator=g).squeeze(1)
+    found = contradiction(z.softmax(1), labels)
+    p = (z / temperature(z, labels)).softmax(1)
+    seen = sum(float(p[i, labels[i]]) <= found.odds * float(p[i].max()) for i in range(80))
+    expected = sum(float(p[i, j]) for i in range(80) for j in range(3) if float(p[i, j]) <= found.odds * float(p[i].max()))
+    assert (found.seen, found.expected) == (seen, pytest.approx(expected))
+    assert found.p == pytest.approx(min(1.0, 4 * float(poisson.sf(seen - 1, expected))))
 
 
 @pytest.mark.parametrize(("p", "y", "word"), [

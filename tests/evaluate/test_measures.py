@@ -1,6 +1,7 @@
 """Measures against scikit-learn, against published counts, and on sets as small as two cases."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -119,6 +120,41 @@ def test_the_interval_of_f1_covers():
     assert 0.92 <= hits / 300 <= 0.98
 
 
+def test_macro_measures_of_empty_classes_are_scikit_learns():
+    """A class that is never called, one that never occurs, and one that does neither."""
+    for rows in ([[4, 1, 0, 0], [2, 3, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]], [[4, 0, 0], [3, 0, 0], [1, 0, 5]],
+                 [[3, 0, 2], [0, 4, 1], [0, 0, 0]]):
+        p, y = from_confusion(rows)
+        m = classification(p, y, list("abcd")[:len(rows)]).measures
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = metrics.precision_recall_fscore_support(y.numpy(), p.argmax(1).numpy(), average="macro")
+        assert [m[f"macro_{k}"].value for k in ("precision", "recall", "f1")] == pytest.approx(theirs[:3])
+
+
+def test_a_class_of_one_case_does_not_lift_the_interval_of_macro_recall():
+    """49 cases of one class right, the one of the other wrong: resamples without it had a recall of 1, and the interval was .5 to 1."""
+    m = classification(*from_confusion([[49, 0], [1, 0]]), ["a", "b"]).measures["macro_recall"]
+    assert m.value == 0.5
+    assert m.low < 0.35
+    assert 0.65 < m.high < 1
+
+
+def test_with_classes_of_one_size_all_right_macro_recall_is_accuracy_with_its_interval():
+    """Closed form: nothing tells the classes apart, so both are Wilson's of 60 cases."""
+    m = classification(*from_confusion([[20, 0, 0], [0, 20, 0], [0, 0, 20]]), list("abc")).measures
+    for key in ("macro_recall", "macro_precision", "macro_f1"):
+        assert (m[key].value, m[key].low, m[key].high) == pytest.approx((1.0, m["accuracy"].low, 1.0))
+
+
+@pytest.mark.parametrize("n", [20, 50, 400])
+def test_a_net_that_was_always_sure_and_right_may_have_a_calibration_error(n):
+    """Closed form: an error e leaves all n right with probability (1 - e)^n, which is .025 at the upper end."""
+    m = classification(torch.eye(2)[torch.arange(n) % 2], torch.arange(n) % 2, ["no", "yes"]).measures["ece"]
+    assert (m.value, m.low) == (0, 0)
+    assert m.high == pytest.approx(1 - 0.025 ** (1 / n), rel=0.1)
+
+
 def test_the_interval_of_ece_reaches_zero_for_a_calibrated_net():
     """Labels drawn from the very probabilities: the true error is 0, and the plain bootstrap would never reach it."""
     hits = 0
@@ -148,7 +184,7 @@ def test_two_cases_and_missing_classes_leave_out_what_is_undefined(c, seed):
 
 
 def test_one_class_alone_has_no_ranking():
-    result = classification(torch.tensor([[0.9, 0.1], [0.8, 0.2]]), torch.tensor([0, 0]), ["no", "yes"])
+    result = classification(torch.tensor([[0.9, 0.1], [0.9, 0.1]]), torch.tensor([0, 0]), ["no", "yes"])
     assert "roc_auc" not in result.measures
     assert any("ROC area" in note for note in result.notes)
     assert any("no width" in note and "not certainty" in note for note in result.notes)
@@ -198,18 +234,20 @@ def test_regression_agrees_with_scikit_learn(k):
 
 def test_regression_intervals_are_those_of_resampled_scikit_learn():
     g = torch.Generator().manual_seed(5)
-    y = torch.randn(14, 1, generator=g)
-    p = y + 0.5 * torch.randn(14, 1, generator=g)
+    y = torch.randn(300, 1, generator=g)
+    p = y + 0.5 * torch.randn(300, 1, generator=g)
     ours, random = regression(p, y).measures, np.random.default_rng(1)
-    rows = [random.integers(0, 14, 14) for _ in range(1500)]
+    rows = [random.integers(0, 300, 300) for _ in range(1500)]
     low, high = np.quantile([metrics.r2_score(y[r], p[r]) for r in rows], [0.025, 0.975])
     assert (ours["r2"].low, ours["r2"].high) == pytest.approx((low, high), abs=0.1 * (high - low))
 
 
-def test_resamples_without_variation_do_not_count_for_r2():
-    """Of two cases half the resamples hold one twice; the others have the sample's own r2."""
-    m = regression(torch.tensor([[0.1], [0.9]]), torch.tensor([[0.0], [1.0]])).measures["r2"]
-    assert (m.low, m.value, m.high) == pytest.approx((0.96, 0.96, 0.96), abs=1e-6)
+def test_two_cases_alike_say_that_no_width_is_not_certainty():
+    """Two cases equally far off, and equally far from their mean: neither moves r2, so its interval has no width, and a note says so."""
+    result = regression(torch.tensor([[0.25], [0.75]]), torch.tensor([[0.0], [1.0]]))
+    assert any("r2" in note and "not certainty" in note for note in result.notes)
+    m = result.measures["r2"]
+    assert (m.low, m.value, m.high) == pytest.approx((0.75, 0.75, 0.75), abs=1e-6)
 
 
 def test_targets_that_do_not_vary_have_no_r2():
@@ -228,7 +266,7 @@ def test_density_is_a_mean_with_its_interval():
     result = density(scores)
     m = result.measures["log_likelihood"]
     assert (result.task, result.n, m.value) == ("density", 4, -3.0)
-    assert -6 <= m.low < m.value < m.high <= -1
+    assert m.low < -6 < m.value < -1 < m.high < 0                        # four cases, one of them far below: longer downwards
 
 
 def test_quick_is_the_value_of_the_full_measures():
@@ -237,6 +275,7 @@ def test_quick_is_the_value_of_the_full_measures():
     full = regression(t + 0.3, t * 1.1, intervals=False).measures
     assert quick_regression(t + 0.3, t * 1.1) == pytest.approx({k: full[k].value for k in ("rmse", "mae", "r2")}, rel=1e-5)
     assert set(quick_regression(t, torch.ones(50, 2))) == {"rmse", "mae"}
+
 
 
 

@@ -50,6 +50,41 @@ def test_flipped_digits_are_found(tmp_path):
     assert (tmp_path / "out" / "labels.png").exists()
 
 
+def plane(n=1500, seed=0):
+    """Four columns, and how far each row lies from a plane through two of them, with a generator to draw labels from."""
+    g = np.random.default_rng(seed)
+    x = g.normal(size=(n, 4))
+    return {f"x{i}": x[:, i] for i in range(4)}, 1.5 * x[:, 0] + x[:, 1], g
+
+
+def test_labels_thrown_with_a_coin_are_not_called_wrong(tmp_path):
+    """Nets that know nothing disagree with half of them, and half were called wrong."""
+    columns, _, g = plane()
+    found = cr.check(write(tmp_path / "t.csv", columns, np.where(g.random(1500) < 0.5, "no", "yes")), target="said", **QUICK)
+    assert found.of("label") == []
+    assert any(line.startswith("mislabelled rows: ") and "without skill above that" in line for line in found.skipped)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_labels_of_classes_that_overlap_are_not_called_wrong(tmp_path, seed):
+    """Drawn from a logistic curve: a quarter of them lie on the other side of the plane, and none is wrong."""
+    columns, height, g = plane(seed=seed)
+    y = np.where(g.random(1500) < 1 / (1 + np.exp(-height)), "yes", "no")
+    found = cr.check(write(tmp_path / "t.csv", columns, y), target="said", plan="eager", out=tmp_path / "out")
+    assert found.of("label") == []
+    assert any(line.startswith("mislabelled rows: ") and "the classes overlap" in line for line in found.skipped)
+
+
+def test_labels_moved_where_classes_do_not_overlap_are_called_wrong(tmp_path):
+    """The same columns, the plane itself as the classes, and one label in twenty moved."""
+    columns, height, g = plane()
+    moved = g.random(1500) < 0.05
+    y = np.where((height > 0) ^ moved, "yes", "no")
+    found = cr.check(write(tmp_path / "t.csv", columns, y), target="said", plan="eager", out=tmp_path / "out")
+    (labels,) = found.of("label")
+    assert moved[labels.rows].mean() > 0.6
+
+
 def _test_rows(source):
     from chainrule.job.build import build
     from chainrule.job.options import Options

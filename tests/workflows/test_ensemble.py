@@ -1,6 +1,7 @@
 """Committees of runs, bagged and boosted: what they answer, how they are judged and stored, and what is refused."""
 
 import json
+import math
 from itertools import pairwise
 
 import pytest
@@ -80,6 +81,24 @@ def test_samme_rounds_are_runs_and_the_committee_beats_the_first(boosted):
     part = boosted.job.data.valid
     votes = torch.stack([run.job.trained.predictions(part) for run in boosted])
     torch.testing.assert_close(again.job.trained.predictions(part), combine(votes, "vote", boosted.record["weights"]), atol=1e-5, rtol=1e-4)
+
+
+def test_rounds_are_judged_by_the_weights_of_classes_too(tmp_path):
+    """Freund and Schapire by hand: the weights of classes begin, the mistakes of each net multiply them; votes and training follow."""
+    weaker = {**WEAK, "net": "mlp:hidden=3,activation=tanh", "optimizer": "adam:rate=0.02", "epochs": 10}
+    made = cr.boost("digits", rounds=2, class_weights="1=5,8=4", split=HALVED, **weaker, out=tmp_path / "s")
+    job = made.members[0].job
+    part = job.data.train
+    truth = job.class_numbers(part.y)
+    weights = torch.where(truth == 1, 5.0, torch.where(truth == 8, 4.0, 1.0)).double()
+    for run, vote in zip(made.members, made.record["weights"], strict=True):
+        wrong = run.job.predictions(part).argmax(1) != truth
+        error = float(weights[wrong].sum() / weights.sum())
+        assert vote == pytest.approx(math.log((1 - error) / error) + math.log(9))
+        trained = run.job.data.train.weight.double()
+        torch.testing.assert_close(trained / trained.sum(), weights / weights.sum(), rtol=1e-5, atol=1e-9)
+        weights = torch.where(wrong, weights * 9 * (1 - error) / error, weights)
+    assert cr.repeat(cr.Committee(made.path).members[1], progress=False) == (True, 0.0)
 
 
 def test_a_round_repeats_from_its_folder_and_the_weights_beside_it(boosted):
