@@ -41,6 +41,7 @@ void backward_weight(const long *n, const real *x, const long *xs, const real *d
 long forward_scratch(const long *n) { return cr_conv2d_scratch(conv(n)); }
 long backward_input_scratch(const long *n) { return cr_conv2d_backward_input_scratch(conv(n)); }
 long backward_weight_scratch(const long *n) { return cr_conv2d_backward_weight_scratch(conv(n)); }
+long weight_sums(const long *n) { return cr_sums_size(conv(n)); }
 long tiled(const long *n) { return cr_win_forward(conv(n)); }
 void max_pool(const long *n, const real *x, const long *xs, real *y, const long *ys, unsigned char *arg) {
     cr_maxpool2d(pool(n), x, strides(xs), y, strides(ys), arg);
@@ -73,7 +74,9 @@ class Kernels:
         self.tolerance = 1e-12 if dtype == torch.float64 else 1e-5
 
     def __call__(self, name, sizes, *given):
-        """Tensors as pointers, 4-D ones with their strides; where the kernel has scratch, full of NaN and no longer than it says."""
+        """Tensors as pointers, 4-D ones with their strides; where the kernel has scratch, full of NaN and no longer than it says.
+
+        Returns the scratch as the kernel leaves it."""
         sizes = (ctypes.c_long * len(sizes))(*sizes)
         arguments = [sizes]
         for one in given:
@@ -85,9 +88,7 @@ class Kernels:
                 arguments.append(ctypes.c_double(one) if isinstance(one, float) else one if one is None else ctypes.c_long(one))
         scratch = None
         if f"{name}_scratch" in SOURCE:
-            count = getattr(self.library, f"{name}_scratch")
-            count.restype = ctypes.c_long
-            length = count(sizes)
+            length = self.count(f"{name}_scratch", sizes)
             held = torch.full((length + 64,), math.nan, dtype=self.dtype)
             begin = -held.data_ptr() % 64 // held.element_size()
             scratch, behind = held[begin:begin + length], held[begin + length:]
@@ -97,6 +98,13 @@ class Kernels:
         function.restype = None
         function(*arguments)
         assert scratch is None or bool((behind == GUARD).all()), f"{name} wrote behind its scratch"
+        return scratch
+
+    def count(self, name, sizes):
+        """The number that a function of the sizes returns."""
+        function = getattr(self.library, name)
+        function.restype = ctypes.c_long
+        return function((ctypes.c_long * len(sizes))(*sizes))
 
     def close(self, got, want, terms=1):
         """Within rounding of `want`, a sum of so many terms in double precision."""
@@ -259,7 +267,10 @@ def test_convolutions_and_their_adjoints(kernels, sizes, layouts, biased, genera
 
 
 def test_more_threads_share_the_work_and_repeat_to_the_bit(made):
-    """Above the size from which work is shared: the same bits twice, and one thread's numbers within rounding."""
+    """Above the size from which work is shared: the same bits twice, and one thread's numbers within rounding.
+
+    That it is shared shows in the scratch: its end is the room of the second share alone. Numbers need not show it: sums of two shares
+    may round to the bits of one."""
     torch.manual_seed(0)
     x = torch.randn(9, 16, 20, 20).contiguous(memory_format=torch.channels_last)
     weight, g = torch.randn(24, 16, 3, 3), torch.randn(9, 24, 20, 20).contiguous(memory_format=torch.channels_last)
@@ -271,15 +282,16 @@ def test_more_threads_share_the_work_and_repeat_to_the_bit(made):
         dbias, c = torch.empty(24), torch.empty(200, 300)
         kernels("forward", sizes, x, weight, None, y)
         kernels("backward_input", sizes, g, weight, dx)
-        kernels("backward_weight", sizes, x, g, dweight, dbias)
+        scratch = kernels("backward_weight", sizes, x, g, dweight, dbias)
         multiply(kernels, a, b, c)
-        return y, dx, dweight, dbias, c
+        return scratch, [y, dx, dweight, dbias, c]
 
-    alone, shared = outcome(made["one thread"]), outcome(made["two threads"])
-    for one, two, again in zip(alone, shared, outcome(made["two threads"]), strict=True):
+    (room, alone), (scratch, shared), (_, once_more) = (outcome(made[kind]) for kind in ("one thread", "two threads", "two threads"))
+    for one, two, again in zip(alone, shared, once_more, strict=True):
         assert torch.equal(two, again)
         torch.testing.assert_close(one, two, rtol=0, atol=1e-5 * float(one.abs().max()))
-    assert not torch.equal(alone[2], shared[2])  # the sums of two threads were added: the work was shared
+    behind_the_first = len(room) + made["two threads"].count("weight_sums", sizes)
+    assert not bool(scratch[behind_the_first:].isnan().all()), "the first share did the work of both"
 
 
 @given(sizes=tiled_convolutions())

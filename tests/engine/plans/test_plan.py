@@ -79,10 +79,12 @@ def test_channels_last_agrees_with_eager_and_lays_out_only_its_own_weights():
     assert there.net.params["0.weight"].is_contiguous()
 
 
-def test_bf16_agrees_within_its_own_tolerance_and_is_not_fp32():
-    rule, batches = descend(), chunk(5)
-    difference = apart(Plan(bf16=True), dense(), rule, batches)
-    assert 1e-5 < difference < BF16_TOLERANCE
+def test_bf16_agrees_within_its_own_tolerance_and_its_layers_compute_in_bfloat16():
+    rule, batches, net, types = descend(), chunk(5), dense(), []
+    assert apart(Plan(bf16=True), net, rule, batches) < BF16_TOLERANCE
+    net.module[0].register_forward_hook(lambda layer, given, out: types.append(out.dtype))
+    after(Plan(bf16=True), net, rule, batches)
+    assert types == [torch.bfloat16] * 5
 
 
 def test_fused_steps_agree_with_eager_ones_also_where_the_chunk_is_no_multiple():

@@ -24,8 +24,9 @@ from chainrule.engine.plans.trial import disagreement
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Trials of a few chunks; nothing is really compiled."""
+    """Trials of a few chunks; nothing is really compiled, and no step, however busy the machine, is long enough to be timed singly."""
     monkeypatch.setattr(trial, "TRIAL_SECONDS", 0.0)
+    monkeypatch.setattr(trial, "LONG_STEP_SECONDS", math.inf)
     monkeypatch.setattr(cache, "COMPILE_SECONDS", dict.fromkeys(("native", "fused", "compiled"), math.inf))
 
 
