@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import mmap
 import os
 import random
 import resource
@@ -30,6 +29,7 @@ from torch import Tensor, nn
 
 from chainrule.cli.main import run_command
 from chainrule.cli.signals import SIGNALS, Signals
+from chainrule.core import files
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Supervised
 from chainrule.core.descend import Descend
@@ -41,7 +41,7 @@ from chainrule.core.stage import Budget, Stage
 from chainrule.core.tree import Tree
 from chainrule.data.feed.shuffled import Feed
 from chainrule.data.source import Part
-from chainrule.engine import checkpoint, store
+from chainrule.engine import checkpoint
 from chainrule.engine.lock import RunLock
 from chainrule.engine.plans.plan import Plan
 from chainrule.engine.position import Settings
@@ -54,6 +54,7 @@ from chainrule.optim.schedules import cosine
 from chainrule.rules.backprop import backprop
 
 ROWS, BATCH, BATCHES = 44, 8, 6  # five full batches and one of four
+HANGS = 300.0  # seconds after which another process counts as hanging, however busy the machine
 RUN = "a-run"
 
 
@@ -187,7 +188,7 @@ class Workers:
         assert pid is not None
         return pid
 
-    def wait(self, pid: int, seconds: float = 60.0) -> int | None:
+    def wait(self, pid: int, seconds: float = HANGS) -> int | None:
         return self.ask(wait=pid, seconds=seconds)
 
     def close(self) -> None:
@@ -196,7 +197,7 @@ class Workers:
         self.server.wait()
 
 
-def until(happened: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(happened: Callable[[], bool], seconds: float = HANGS) -> None:
     """Wait for another process to get somewhere."""
     end = time.monotonic() + seconds
     while not happened():
@@ -207,25 +208,31 @@ def until(happened: Callable[[], bool], seconds: float = 60.0) -> None:
 # --- what a worker does ---------------------------------------------------------------------------------------------------------------
 
 
-def _train(folder: Path, epochs: int = 3) -> int:
-    """Train to the end under the lock; the first byte of `<folder>/saving` is 1 while inside a save, `begun` says that it started."""
-    path = folder / "saving"
-    if not path.exists():
-        path.write_bytes(b"\0")
-    with open(path, "r+b") as file:
-        flag = mmap.mmap(file.fileno(), 1)
+class Killed:
+    """Stands in for the module `os` where files are written: before its call number `at` the process is killed, as by kill -9."""
 
-    def marked(save: Callable[..., object]) -> Callable[..., object]:
-        def run(*given: object) -> object:
-            flag[0] = 1
-            try:
-                return save(*given)
-            finally:
-                flag[0] = 0
+    CALLS = ("open", "write", "fsync", "link", "replace")
 
-        return run
+    def __init__(self, at: int):
+        self.at, self.calls = at, 0
 
-    store.Store.save, store.Store.save_best = marked(Store.save), marked(Store.save_best)  # type: ignore[assignment,method-assign]
+    def __getattr__(self, name: str) -> object:
+        real = getattr(os, name)
+        if name not in self.CALLS:
+            return real
+
+        def call(*given: object) -> object:
+            self.calls += 1
+            if self.calls == self.at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*given)
+
+        return call
+
+
+def _train(folder: Path, epochs: int = 3, killed_at: int = 0) -> int:
+    """Train to the end under the lock; `begun` says that it started. With `killed_at`, only up to that call that writes files."""
+    files.os = Killed(killed_at)  # type: ignore[assignment]
     with RunLock(folder):
         events = training(folder, epochs=epochs).run()
         (folder / "begun").touch()
@@ -234,8 +241,11 @@ def _train(folder: Path, epochs: int = 3) -> int:
     return 0
 
 
-def _signals(folder: Path, epochs: int = 10_000, sleep_at: int = 0) -> int:
-    """Train for long, as the command line does, and return its exit code; at step `sleep_at` a step takes minutes."""
+def _signals(folder: Path, epochs: int = 10**6, sleep_at: int = 0) -> int:
+    """Train for long, as the command line does, saving after each step, and return its exit code.
+
+    Step `sleep_at` lasts for minutes: the file `asleep` says that it has begun, `asked` that the first signal has been received in it.
+    """
     steps = 0
 
     def watch(_: list[int], net: Net) -> None:
@@ -245,10 +255,12 @@ def _signals(folder: Path, epochs: int = 10_000, sleep_at: int = 0) -> int:
             (folder / "begun").touch()
         if steps == sleep_at:
             (folder / "asleep").touch()
+            until(lambda: bool(signals.stop.requested))
+            (folder / "asked").touch()
             time.sleep(600)
 
     with Signals() as signals:
-        events: list[Event] = list(training(folder, epochs=epochs, save_every=0.05, stop=signals.stop, watch=watch).run())
+        events: list[Event] = list(training(folder, epochs=epochs, stop=signals.stop, watch=watch).run())
     return SIGNALS[signals.stop.requested] if events[-1].reason == "interrupted" else 0  # type: ignore[attr-defined]
 
 
@@ -278,15 +290,20 @@ def _hold(folder: Path) -> int:
 
 
 def _race(folder: Path, attempts: int) -> int:
-    """Take the lock again and again; 3 where another process was inside at the same time. The file `unlocked` does away with the lock."""
-    inside, got = folder / "inside", 0
-    lock = contextlib.nullcontext if (folder / "unlocked").exists() else RunLock
-    while got < attempts:
+    """Take the lock again and again; 3 where another process was inside at the same time.
+
+    The file `unlocked` does away with the lock, and with the end: each goes on until one has found another inside, which `met` tells all.
+    """
+    inside, met, got = folder / "inside", folder / "met", 0
+    unlocked = (folder / "unlocked").exists()
+    lock = contextlib.nullcontext if unlocked else RunLock
+    while not met.exists() if unlocked else got < attempts:
         with contextlib.suppress(InputError), lock(folder):
             got += 1
             try:
                 inside.mkdir()
             except FileExistsError:
+                met.touch()
                 return 3
             time.sleep(random.random() * 1e-4)
             inside.rmdir()

@@ -63,9 +63,9 @@ def test_races_for_the_lock(workers, tmp_path):
 
 
 def test_the_race_is_lost_without_the_lock(workers, tmp_path):
-    """That the test above can fail: the same race with a lock that locks nothing."""
+    """That the test above can fail: the same race with a lock that locks nothing, until somebody else is met inside."""
     (tmp_path / "unlocked").touch()
-    assert 3 in races(workers, tmp_path, 3, 100)
+    assert 3 in races(workers, tmp_path, 3, 0)
 
 
 @pytest.mark.slow
