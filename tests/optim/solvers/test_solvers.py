@@ -20,7 +20,9 @@ from chainrule.job.rule_spec import make_rule
 from chainrule.optim.solvers.curvature import Surface, flat, within
 
 # Passes over the data, a product with the Gauss-Newton matrix counted as two, within which each is to be at most 1e-6 from the bottom.
-BOWL = {"lbfgs": ("lbfgs", 1300), "newton": ("newton", 2), "conjugate": ("conjugate", 700), "levenberg": ("levenberg", 20),
+# On the bowl lbfgs and conjugate depend on how sums are rounded: starts moved by 1e-14 gave 959 to 1161 and 468 to 1142 passes; descent by
+# the slope alone would take 1e4 ln(1e6) / 2, 69,000. The others, and all in the valley, took the same number from each, give or take six.
+BOWL = {"lbfgs": ("lbfgs", 1600), "newton": ("newton", 2), "conjugate": ("conjugate", 1600), "levenberg": ("levenberg", 20),
         "gauss-newton": ("gauss-newton", 2), "hessian-free": ("hessian-free:damping=0.001", 230),
         "kfac": ("kfac:rate=1,momentum=0,damping=1e-9,every=1,divergence=none", 20)}
 VALLEY = {"lbfgs": ("lbfgs", 90), "newton": ("newton", 60), "conjugate": ("conjugate", 200), "levenberg": ("levenberg", 35),
