@@ -122,13 +122,21 @@ class After(Stop):
             self.request("SIGINT")
 
 
+SAVED = {**LAYERED, "schedule": "cosine", "save_every": 0.0, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing interrupts."""
+    torch.set_num_threads(1)
+    return cr.train("iris", **SAVED, out=tmp_path_factory.mktemp("runs") / "whole")
+
+
 @pytest.mark.parametrize("evaluations", [1, 2, 3, 4, 5])
-def test_it_resumes_bit_for_bit_within_stages_and_between(tmp_path, evaluations):
-    options = {**LAYERED, "schedule": "cosine", "save_every": 0.0, "progress": False}
-    whole = cr.train("iris", **options, out=tmp_path / "whole")
+def test_it_resumes_bit_for_bit_within_stages_and_between(whole, tmp_path, evaluations):
     stop = After(evaluations)
     with pytest.raises(Interrupted):
-        cr.train("iris", **options, out=tmp_path / "half", stop=stop, sinks=[stop])
+        cr.train("iris", **SAVED, out=tmp_path / "half", stop=stop, sinks=[stop])
     again = cr.resume(tmp_path / "half", progress=False)
     assert all(torch.equal(t, again.job.net.tensors[name]) for name, t in whole.job.net.tensors.items())
     assert whole.history == again.history

@@ -9,7 +9,6 @@ from worker import differences, outcome, training
 from chainrule.core.events import Saved
 from chainrule.core.tree import clone
 
-pytestmark = pytest.mark.usefixtures("unsynced")
 EPOCHS, PATIENCE = 30, 6
 SCORES = [0.9, 0.7, 0.8, 0.75, 0.6, 0.65, 0.66, 0.5, 0.55, 0.52, 0.51, 0.5, 0.53, 0.54]  # ends by patience; 0.5 again is no better
 

@@ -12,7 +12,6 @@ from chainrule.core.events import Finished, Warned
 from chainrule.engine import checkpoint
 from chainrule.engine.store import BEST, LAST, PREVIOUS, Store
 
-pytestmark = pytest.mark.usefixtures("unsynced")
 EPOCHS = 2
 
 

@@ -6,7 +6,6 @@ There are no worker processes that could run ahead: the feed is on the device an
 import pytest
 from worker import BATCHES, ROWS, Stop, differences, outcome, training
 
-pytestmark = pytest.mark.usefixtures("unsynced")
 EPOCHS = 3
 
 

@@ -16,7 +16,6 @@ from chainrule.engine.nonfinite import finite
 from chainrule.engine.store import BEST, LAST
 from chainrule.losses.classic import cross_entropy
 
-pytestmark = pytest.mark.usefixtures("unsynced")
 EPOCHS = 4
 STEPS = EPOCHS * BATCHES
 PLACES = random.Random(9).sample(range(STEPS), 20)

@@ -13,7 +13,6 @@ from chainrule.engine import checkpoint
 from chainrule.engine.randomness import Randomness
 from chainrule.engine.store import LAST
 
-pytestmark = pytest.mark.usefixtures("unsynced")
 EPOCHS, PATIENCE = 6, 3
 STOPPED = 2 * BATCHES + 3  # in the third epoch: the best is an epoch old and training has waited once
 

@@ -20,6 +20,8 @@ from chainrule.plots.evaluation import weight_pictures
 from chainrule.plots.figure import to_png
 from chainrule.workflows import optimizer_race, picture
 
+pytestmark = pytest.mark.usefixtures("full_size")
+
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory):
