@@ -38,7 +38,7 @@ def three_class_matrix(setting: Setting) -> Outcome:
 
 
 @recipes("interval-coverage", source="Wilson (1927), https://doi.org/10.1080/01621459.1927.10502953; Hall (1992), "
-                                     "https://doi.org/10.1111/j.2517-6161.1992.tb01871.x")
+                                     "https://doi.org/10.1111/j.2517-6161.1992.tb01876.x")
 def interval_coverage(setting: Setting) -> Outcome:
     """How often intervals of 95 % hold the true value: Wilson's of a share right, Hall's of a mean absolute error."""
     random = torch.Generator().manual_seed(0)
