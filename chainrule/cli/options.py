@@ -62,8 +62,11 @@ def command(*, without: Collection[str] = ()) -> Callable[[Command], Command]:
     Its flags stand in the order of the parameters and their fields. Where it takes `Options`, it has `--config` too; what a TOML file
     says of options in `without` is passed over, since one file may serve several commands.
     """
+    unknown = set(without) - {one.name for one in dataclasses.fields(Options)}
+    if unknown:
+        raise ValueError(f"{', '.join(sorted(unknown))}: no field of Options")
 
-    def made(body: Command) -> Command:
+    def decorated(body: Command) -> Command:
         records = {name: hint for name, hint in typing.get_type_hints(body).items() if name != "return"}
 
         def run(context: typer.Context, **given: Any) -> None:
@@ -79,7 +82,7 @@ def command(*, without: Collection[str] = ()) -> Callable[[Command], Command]:
         run.__doc__, run.__name__ = body.__doc__, body.__name__
         return run
 
-    return made
+    return decorated
 
 
 def typed_in(context: typer.Context, names: Collection[str]) -> list[str]:

@@ -43,8 +43,9 @@ class _Network(BaseEstimator):
     learned_: Learned
 
     def __init__(self, net: NetLike = None, *, rule: str | None = None, optimizer: str | None = None, schedule: str | None = None,
-                 init: str | None = None, epochs: int | None = None, batch: int | None = None, plan: str = "auto", precision: str = "auto",
-                 device: str = "auto", threads: int | None = None, random_state: Any = None, verbose: bool = False):
+                 init: str | None = None, epochs: int | None = None, batch: int | None = None, plan: str = Options.plan,
+                 precision: str = Options.precision, device: str = Options.device, threads: int | None = None, random_state: Any = None,
+                 verbose: bool = False):
         self.net = net
         self.rule = rule
         self.optimizer = optimizer
@@ -110,8 +111,9 @@ class _Network(BaseEstimator):
 class _Supervised(_Network):
     def __init__(self, net: NetLike = None, *, rule: str | None = None, loss: LossLike = None, optimizer: str | None = None,
                  schedule: str | None = None, init: str | None = None, epochs: int | None = None, batch: int | None = None,
-                 patience: int | None = None, validation_fraction: float | None = None, plan: str = "auto", precision: str = "auto",
-                 device: str = "auto", threads: int | None = None, random_state: Any = None, verbose: bool = False):
+                 patience: int | None = None, validation_fraction: float | None = None, plan: str = Options.plan,
+                 precision: str = Options.precision, device: str = Options.device, threads: int | None = None, random_state: Any = None,
+                 verbose: bool = False):
         super().__init__(net, rule=rule, optimizer=optimizer, schedule=schedule, init=init, epochs=epochs, batch=batch, plan=plan,
                          precision=precision, device=device, threads=threads, random_state=random_state, verbose=verbose)
         self.loss = loss
@@ -154,8 +156,9 @@ class NetworkClassifier(ClassifierMixin, _Supervised):
     def __init__(self, net: NetLike = None, *, rule: str | None = None, loss: LossLike = None, optimizer: str | None = None,
                  schedule: str | None = None, init: str | None = None, epochs: int | None = None, batch: int | None = None,
                  patience: int | None = None, validation_fraction: float | None = None,
-                 class_weight: Mapping[Any, float] | str | None = None, plan: str = "auto", precision: str = "auto", device: str = "auto",
-                 threads: int | None = None, random_state: Any = None, verbose: bool = False):
+                 class_weight: Mapping[Any, float] | str | None = None, plan: str = Options.plan,
+                 precision: str = Options.precision, device: str = Options.device, threads: int | None = None, random_state: Any = None,
+                 verbose: bool = False):
         super().__init__(net, rule=rule, loss=loss, optimizer=optimizer, schedule=schedule, init=init, epochs=epochs, batch=batch,
                          patience=patience, validation_fraction=validation_fraction, plan=plan, precision=precision, device=device,
                          threads=threads, random_state=random_state, verbose=verbose)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.cli import main
+from chainrule.cli import options as commanding
 from chainrule.cli.main import COMMANDS, app, run_command
 from chainrule.core.errors import InputError
 from chainrule.core.options import About, about, check, flag, kinds, main_kind, option, read, same
@@ -127,14 +128,14 @@ def test_every_default_is_of_its_type_and_in_its_range_and_every_option_has_help
 
 def test_the_commands_of_the_table_are_those_of_the_command_line():
     assert list(PARAMETERS) == list(COMMANDS)
-    for command in typer.main.get_command(app).commands.values():
-        assert "Example: chainrule" in command.help
+    for one in typer.main.get_command(app).commands.values():
+        assert "Example: chainrule" in one.help
 
 
 # --- three ways, one result --------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=some)
 @example(values=dict.fromkeys(FIELDS, None) | {"seed": 0, "plan": "eager", "precision": "fp32", "device": "cpu"})
 @example(values={"seed": 0, "plan": "auto", "target": "none", "seconds": 3.0, "save_every": 0.0, "net": "a=b,c"})
@@ -156,13 +157,11 @@ def test_command_line_file_and_python_give_the_same_options(values, asked, tmp_p
 
 @pytest.mark.parametrize("command", TAKING_OPTIONS)
 def test_each_command_hands_every_option_on(command, asked):
+    values = {name: {int: at, float: at + 0.5, str: f"word{at}"}[main_kind(kinds(Options)[name])] for at, name in enumerate(FIELDS, 1)
+              if name not in TAKING_OPTIONS[command] and (command, name) != ("find-rate", "steps")}
+    words = [word for name, value in values.items() for word in (flag(FIELDS[name]), str(value))]
     extra = ("--over", "seed=0..1") if command == "sweep" else ()
-    for name, one in FIELDS.items():
-        if name in TAKING_OPTIONS[command] or (command, name) == ("find-rate", "steps"):
-            continue
-        value = {int: 3, float: 2.5, str: "word"}[main_kind(kinds(Options)[name])]
-        options = typed(command, "digits", *extra, flag(one), str(value), arguments=asked)
-        assert options == Options(**{name: value})
+    assert typed(command, "digits", *extra, *words, arguments=asked) == Options(**values)
 
 
 def test_the_own_options_of_a_command_arrive(asked):
@@ -353,6 +352,17 @@ def test_a_field_names_its_flag_and_copies_another():
     assert Sample().twin == others.Boosting().shrinkage
     with pytest.raises(TypeError):
         About("help", lest=1)  # type: ignore[call-arg]
+
+
+def test_a_misspelt_or_doubled_field_fails_where_the_command_stands():
+    with pytest.raises(ValueError, match="epoch: no field of Options"):
+        commanding.command(without=("epoch",))
+
+    def twice(options: Options, span: others.RateRange) -> None:
+        """Both have steps."""
+
+    with pytest.raises(ValueError, match="duplicate parameter name: 'steps'"):
+        commanding.command()(twice)
 
 
 def test_the_version_is_printed(capsys):
