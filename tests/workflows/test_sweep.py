@@ -232,7 +232,7 @@ def test_interruption_saves_all_and_resume_ends_where_an_uninterrupted_sweep_doe
 
 KILLED = """
 import chainrule as cr
-from chainrule.engine import members
+from chainrule.engine.members import grouping as members
 members.WORTH_STACKING_SECONDS = 0.0
 members.grouped = lambda several, kin: members.Grouping(len(kin.numbers), "together", [])
 if __name__ == "__main__":
