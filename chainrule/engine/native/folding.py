@@ -45,6 +45,9 @@ def fold(traced: Traced) -> Folded:
     for node in draws:
         if node.target not in AHEAD:
             raise PlanRejected(f"the step draws numbers that depend on what it computes ({node.target}), which native cannot draw ahead")
+        given = zip(node.target._schema.arguments, arguments(node), strict=True)
+        if any(a.name == "generator" and value is not None for a, value in given):
+            raise PlanRejected(f"the step draws from a generator of its own ({node.target}), which native does not keep")
     constants: dict[fx.Node, Tensor] = {}
     seen: dict[Any, fx.Node] = {}
     for node in list(graph.nodes):

@@ -5,10 +5,11 @@ As in TorchInductor: Ansel et al. (2024), https://doi.org/10.1145/3620665.364036
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx
@@ -18,7 +19,7 @@ from chainrule.engine.native.folding import Folded, uniform
 from chainrule.engine.native.loops import Kernel, Loop, Product, Store
 from chainrule.engine.native.scalars import COMPUTED_IN_ARGUMENTS, ELEMENTWISE, LOGICAL
 from chainrule.engine.native.terms import Buffer, Linear, Term, axis, const, walk
-from chainrule.engine.native.tracing import DTYPES, Traced, aten
+from chainrule.engine.native.tracing import DTYPES, Traced, arguments, aten
 from chainrule.engine.native.views import Lazy, View, broadcast, loaded
 
 CHEAP = 2          # operations that are rather repeated than stored and loaded
@@ -27,17 +28,53 @@ VIEWS = {aten.permute, aten.t, aten.transpose, aten.view, aten.reshape, aten._un
          aten.slice, aten.select, aten.alias, aten.detach, aten.flip, aten.diagonal,
          aten.as_strided}
 
-Handler = Callable[["Lowering", fx.Node], Any]
-HANDLERS: dict[Any, Handler] = {}  # ATen packet -> how its value is made; filled by the modules that know them
+# What changes no element of a dense tensor on the processor, whatever it is.
+INERT = {"memory_format", "layout", "device", "pin_memory", "non_blocking", "sparse_grad", "implicit"}
+
+Handler = Callable[..., Any]
 
 
-def handles(*packets: Any) -> Callable[[Handler], Handler]:
+class Known(NamedTuple):
+    """How the value of an operation is made, and which of its arguments are known: by name, or by the shape and type they give."""
+
+    handler: Handler
+    names: frozenset[str]
+    shown: frozenset[str]
+
+
+HANDLERS: dict[Any, Known] = {}  # ATen packet -> how its value is made; filled by the modules that know them
+
+
+def handles(*packets: Any, shown: Collection[str] = ()) -> Callable[[Handler], Handler]:
+    """Register `handler(lowering, node, ...)`: its further parameters are the arguments it knows, named as ATen's schemas name them, save
+    that `self` is called x. Those `shown` need no reading, since the shape and type of the result tell of them."""
+
     def register(handler: Handler) -> Handler:
+        names = frozenset(list(inspect.signature(handler).parameters)[2:])
         for packet in packets:
-            HANDLERS[packet] = handler
+            HANDLERS[packet] = Known(handler, names, frozenset(shown))
         return handler
 
     return register
+
+
+def bound(node: Any, names: Collection[str], shown: Collection[str] = ()) -> dict[str, Any]:
+    """The arguments of a node's operation that are among `names`, those left out at their defaults.
+
+    Raises PlanRejected where any other argument is not at its default: what nobody has taught a handler must not be passed over.
+    """
+    given = {}
+    for argument, value in zip(node.target._schema.arguments, arguments(node), strict=True):
+        name = _named(argument)
+        if name in names:
+            given[name] = value
+        elif name not in INERT and name not in shown and not (argument.has_default_value() and value == argument.default_value):
+            raise PlanRejected(f"native does not know {node.target} with {argument.name}={value}")
+    return given
+
+
+def _named(argument: Any) -> str:
+    return "x" if argument.name == "self" else str(argument.name)
 
 
 Rewrite = Callable[["Lowering", Any], View | None]
@@ -129,7 +166,8 @@ class Lowering:
         packet = node.target.overloadpacket
         name = packet.__name__
         if packet in HANDLERS:
-            return HANDLERS[packet](self, node)
+            known = HANDLERS[packet]
+            return known.handler(self, node, **bound(node, known.names, known.shown))
         if name in ELEMENTWISE:
             return self.elementwise(node, ELEMENTWISE[name], name)
         raise PlanRejected(f"native does not know {node.target}")
@@ -237,7 +275,8 @@ class Lowering:
 
     def elementwise(self, node: fx.Node, make: Callable[..., Term], name: str) -> View:
         meta = node.meta["val"]
-        kind = _computes_in(node, name)
+        operands, options = _given(node, make)
+        kind = _computes_in(node, name, operands)
         views: dict[fx.Node, View] = {}
         for n in node.all_input_nodes:
             views[n] = self.spread(self.view(n), meta.shape)
@@ -246,21 +285,28 @@ class Lowering:
             def term(arg: Any) -> Any:
                 if isinstance(arg, fx.Node):
                     return loaded(views[arg], meta.shape, index, arg.meta["val"].dtype)
-                return const(arg, kind) if isinstance(arg, (int, float)) and not isinstance(arg, torch.dtype) else None
+                return None if arg is None else const(arg, kind)
 
-            if name in ("_to_copy", "clone"):
-                return make(kind, term(node.args[0]))
-            extra = {k: v for k, v in node.kwargs.items() if k in ("alpha", "rounding_mode") and v is not None}
-            extra |= {{"min": "low", "max": "high"}[k]: term(v) for k, v in node.kwargs.items() if k in ("min", "max")}
-            return make(kind, *(term(a) for a in node.args), **extra)
+            return make(kind, *map(term, operands), **options)
 
         return self.lazy(node, value)
 
 
-def _computes_in(node: Any, name: str) -> torch.dtype:
+def _given(node: Any, make: Callable[..., Term]) -> tuple[list[Any], dict[str, Any]]:
+    """The operands of an elementwise operation in order, and by name those options that `make` takes; others are refused."""
+    takes = list(inspect.signature(make).parameters.values())[1:]  # after the type
+    places = [p for p in takes if p.kind is not p.KEYWORD_ONLY]
+    operands = [_named(a) for a in node.target._schema.arguments if not a.kwarg_only][: len(places)]
+    given = bound(node, {*operands, *(p.name for p in takes if p.kind is p.KEYWORD_ONLY)}, {"dtype"})
+    if any(isinstance(value, complex) for value in given.values()):
+        raise PlanRejected(f"native does not know complex numbers, which {node.target} is given")
+    return [given.pop(name) for name in operands], given
+
+
+def _computes_in(node: Any, name: str, operands: list[Any]) -> torch.dtype:
     if name not in COMPUTED_IN_ARGUMENTS:
         return torch.bool if name in LOGICAL else node.meta["val"].dtype
-    given = [a.meta["val"] if isinstance(a, fx.Node) else a for a in node.args]
+    given = [a.meta["val"] if isinstance(a, fx.Node) else a for a in operands]
     return torch.result_type(*given) if len(given) == 2 else given[0].dtype
 
 

@@ -17,22 +17,31 @@ from chainrule.engine.native.views import Lazy, View
 
 
 @handles(aten.mm, aten.bmm)
-def mm(low: Lowering, node: Any) -> View:
-    return _product(low, node, node.args[0], node.args[1], 1.0, None)
+def mm(low: Lowering, node: Any, x: Any, mat2: Any) -> View:
+    return _product(low, node, x, mat2, 1.0, None)
 
 
-@handles(aten.addmm, aten.baddbmm)
-def addmm(low: Lowering, node: Any) -> View:
-    beta, alpha = node.kwargs.get("beta", 1), node.kwargs.get("alpha", 1)
-    added = low.view(node.args[0])
+@handles(aten.addmm)
+def addmm(low: Lowering, node: Any, x: Any, mat1: Any, mat2: Any, beta: float, alpha: float) -> View:
+    return _added(low, node, x, mat1, mat2, beta, alpha)
+
+
+@handles(aten.baddbmm)
+def baddbmm(low: Lowering, node: Any, x: Any, batch1: Any, batch2: Any, beta: float, alpha: float) -> View:
+    return _added(low, node, x, batch1, batch2, beta, alpha)
+
+
+def _added(low: Lowering, node: Any, x: Any, a: Any, b: Any, beta: float, alpha: float) -> View:
+    """beta x + alpha a b"""
+    added = low.view(x)
     if beta == 0:
-        return _product(low, node, node.args[1], node.args[2], float(alpha), None)
+        return _product(low, node, a, b, float(alpha), None)
     if beta != 1:
         added = _times(added, beta)
     buffer, offset, strides = low.strided(added)
     shape = node.meta["val"].shape
     spread = [0] * (len(shape) - len(strides)) + [s if n != 1 else 0 for n, s in zip(added.shape, strides, strict=True)]
-    return _product(low, node, node.args[1], node.args[2], float(alpha), (buffer, offset, spread))
+    return _product(low, node, a, b, float(alpha), (buffer, offset, spread))
 
 
 def _times(view: View, factor: float) -> View:

@@ -15,43 +15,30 @@ from chainrule.engine.native.tracing import aten
 from chainrule.engine.native.views import View
 
 
-@handles(aten.sum, aten.prod, aten.amax, aten.amin, aten.any, aten.all)
-def gathered(low: Lowering, node: Any) -> View:
+@handles(aten.sum, aten.prod, aten.amax, aten.amin, aten.any, aten.all, shown=("keepdim", "dtype"))
+def gathered(low: Lowering, node: Any, x: Any, dim: Any = None) -> View:
     """One number from all along the axes."""
-    return _reduced(low, node, node.target.overloadpacket.__name__, _over(node))
+    return _reduced(low, node, node.target.overloadpacket.__name__, x, [dim] if isinstance(dim, int) else list(dim or ()))
 
 
-@handles(aten.argmax, aten.argmin)
-def arg(low: Lowering, node: Any) -> View:
+@handles(aten.argmax, aten.argmin, shown=("keepdim",))
+def arg(low: Lowering, node: Any, x: Any, dim: int | None = None) -> View:
     """Where the first of the greatest (least) is; a NaN is above (below) all."""
-    how = node.target.overloadpacket.__name__
-    dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-    return _reduced(low, node, how, [dim] if dim is not None else [])
+    return _reduced(low, node, node.target.overloadpacket.__name__, x, [dim] if dim is not None else [])
 
 
-@handles(aten.max, aten.min)
-def extreme(low: Lowering, node: Any) -> Any:
+@handles(aten.max, aten.min, shown=("keepdim",))
+def extreme(low: Lowering, node: Any, x: Any, dim: int | None = None) -> Any:
     how = node.target.overloadpacket.__name__
-    if node.target._overloadname == "default":
-        return _reduced(low, node, "a" + how, [])
-    if node.target._overloadname != "dim":
-        raise PlanRejected(f"native does not know {node.target}")
-    dims = [node.args[1]]
+    if dim is None:
+        return _reduced(low, node, "a" + how, x, [])
     values, places = node.meta["val"]
-    return (_reduced(low, node, "a" + how, dims, values), _reduced(low, node, "arg" + how, dims, places))
+    return (_reduced(low, node, "a" + how, x, [dim], values), _reduced(low, node, "arg" + how, x, [dim], places))
 
 
-def _over(node: Any) -> list[int]:
-    """The axes, as most reductions give them; none for all."""
-    dims = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-    if dims is None or isinstance(dims, torch.dtype):
-        return []
-    return [dims] if isinstance(dims, int) else list(dims)
-
-
-def _reduced(low: Lowering, node: Any, how: str, dims: list[Any], meta: Any = None) -> View:
+def _reduced(low: Lowering, node: Any, how: str, x: Any, dims: list[int], meta: Any = None) -> View:
     meta = node.meta["val"] if meta is None else meta
-    view = low.view(node.args[0])
+    view = low.view(x)
     rank = len(view.shape)
     over = {d % rank for d in dims} if dims and rank else set(range(rank))
     if how not in START and any(view.shape[d] == 0 for d in over):
@@ -68,7 +55,7 @@ def _reduced(low: Lowering, node: Any, how: str, dims: list[Any], meta: Any = No
             at, step = axis(d) * step + at, step * view.shape[d]
         value = Term.of("pair", meta.dtype, value, Term.of("index", torch.int64, at))
     else:
-        value = cast(value, meta.dtype)
+        value = cast(cast(value, torch.bool) if how in ("any", "all") else value, meta.dtype)
     low.kernels.append(Loop(str(node.target), list(view.shape), [d in over for d in range(rank)], [Store(buffer, place, value, how)],
                             sequential=how.startswith("arg")))
     return low.reshaped(View.of(buffer), meta.shape)

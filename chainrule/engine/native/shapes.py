@@ -13,77 +13,73 @@ from chainrule.engine.native.loops import Loop, Store
 from chainrule.engine.native.lowering import Lowering, handles
 from chainrule.engine.native.scalars import op
 from chainrule.engine.native.terms import Linear, Term, axis, cast, const
-from chainrule.engine.native.tracing import arguments, aten
+from chainrule.engine.native.tracing import aten
 from chainrule.engine.native.views import Lazy, View
 
 
 @handles(aten.permute)
-def permute(low: Lowering, node: Any) -> View:
-    return low.view(node.args[0]).permute(node.args[1])
+def permute(low: Lowering, node: Any, x: Any, dims: Any) -> View:
+    return low.view(x).permute(dims)
 
 
 @handles(aten.t, aten.transpose)
-def transpose(low: Lowering, node: Any) -> View:
-    view = low.view(node.args[0])
+def transpose(low: Lowering, node: Any, x: Any, dim0: int = 0, dim1: int = -1) -> View:
+    view = low.view(x)
     order = list(range(len(view.shape)))
     if order:
-        a, b = node.args[1:] if len(node.args) == 3 else (0, len(order) - 1)
-        order[a], order[b] = order[b], order[a]
+        order[dim0], order[dim1] = order[dim1], order[dim0]
     return view.permute(order)
 
 
-@handles(aten.view, aten.reshape, aten._unsafe_view, aten.squeeze, aten.unsqueeze)
-def reshape(low: Lowering, node: Any) -> View:
-    return low.reshaped(low.view(node.args[0]), node.meta["val"].shape)
+@handles(aten.view, aten.reshape, aten._unsafe_view, aten.squeeze, aten.unsqueeze, shown=("size", "shape", "dim"))
+def reshape(low: Lowering, node: Any, x: Any) -> View:
+    return low.reshaped(low.view(x), node.meta["val"].shape)
 
 
-@handles(aten.expand)
-def expand(low: Lowering, node: Any) -> View:
-    return low.spread(low.view(node.args[0]), node.meta["val"].shape)
+@handles(aten.expand, shown=("size",))
+def expand(low: Lowering, node: Any, x: Any) -> View:
+    return low.spread(low.view(x), node.meta["val"].shape)
 
 
 @handles(aten.alias, aten.detach)
-def same(low: Lowering, node: Any) -> View:
-    return low.view(node.args[0])
+def same(low: Lowering, node: Any, x: Any) -> View:
+    return low.view(x)
 
 
 @handles(aten.select)
-def select(low: Lowering, node: Any) -> View:
-    return low.view(node.args[0]).select(node.args[1], node.args[2])
+def select(low: Lowering, node: Any, x: Any, dim: int, index: int) -> View:
+    return low.view(x).select(dim, index)
 
 
 @handles(aten.slice)
-def slice_(low: Lowering, node: Any) -> View:
-    _, dim, start, end, step = arguments(node)
-    return low.view(node.args[0]).slice(dim, start, end, step)
+def slice_(low: Lowering, node: Any, x: Any, dim: int, start: int | None, end: int | None, step: int) -> View:
+    return low.view(x).slice(dim, start, end, step)
 
 
 @handles(aten.flip)
-def flip(low: Lowering, node: Any) -> View:
-    return low.view(node.args[0]).flip(node.args[1])
+def flip(low: Lowering, node: Any, x: Any, dims: Any) -> View:
+    return low.view(x).flip(dims)
 
 
 @handles(aten.diagonal)
-def diagonal(low: Lowering, node: Any) -> View:
-    _, offset, dim1, dim2 = arguments(node)
-    return low.view(node.args[0]).diagonal(offset, dim1, dim2, node.meta["val"].shape)
+def diagonal(low: Lowering, node: Any, x: Any, offset: int, dim1: int, dim2: int) -> View:
+    return low.view(x).diagonal(offset, dim1, dim2, node.meta["val"].shape)
 
 
-@handles(aten.unfold)
-def unfold(low: Lowering, node: Any) -> View:
+@handles(aten.unfold, shown=("size",))
+def unfold(low: Lowering, node: Any, x: Any, dimension: int, step: int) -> View:
     """Windows of an axis as an axis of their own, the last."""
-    view, (_, dim, _, step), shape = low.view(node.args[0]), arguments(node), node.meta["val"].shape
+    view, shape = low.view(x), node.meta["val"].shape
     index = [axis(d) for d in range(len(view.shape))]
-    index[dim] = axis(dim % len(view.shape)) * step + axis(len(shape) - 1)
+    index[dimension] = axis(dimension % len(view.shape)) * step + axis(len(shape) - 1)
     return view.moved(shape, index)
 
 
 @handles(aten.as_strided)
-def as_strided(low: Lowering, node: Any) -> View:
+def as_strided(low: Lowering, node: Any, x: Any, size: Any, stride: Any, storage_offset: int | None) -> View:
     """A part of a tensor told by places in memory, as pieces of what is split are: found again as a slice along the tensor's own axes."""
-    base, size, strides, offset = arguments(node)
-    meta = base.meta["val"]
-    left = 0 if offset is None else offset - meta.storage_offset()
+    meta = x.meta["val"]
+    left = 0 if storage_offset is None else storage_offset - meta.storage_offset()
     index = [Linear()] * meta.dim()
     free: dict[int, int] = {}  # stride -> the axis that has it
     room: dict[int, int] = {}
@@ -92,41 +88,39 @@ def as_strided(low: Lowering, node: Any) -> View:
             begin, left = divmod(left, meta.stride(d))
             index[d] = Linear(begin)
             free[meta.stride(d)], room[meta.stride(d)] = d, meta.shape[d] - begin
-    for d, (n, step) in enumerate(zip(size, strides, strict=True)):
+    for d, (n, step) in enumerate(zip(size, stride, strict=True)):
         if n > 1:
             if room.pop(step, 0) < n:
                 raise PlanRejected("native cannot follow aten.as_strided to elements that are no slice")
             index[free[step]] = index[free[step]] + axis(d)
     if left or any(n < 1 for n in room.values()):
         raise PlanRejected("native cannot follow aten.as_strided to elements that are no slice")
-    return low.view(base).moved(size, index)
+    return low.view(x).moved(size, index)
 
 
 @handles(aten.slice_scatter)
-def slice_scatter(low: Lowering, node: Any) -> View:
-    _, _, dim, start, end, step = arguments(node)
-    return _with_part(low, node, lambda whole: whole.slice(dim, start, end, step))
+def slice_scatter(low: Lowering, node: Any, x: Any, src: Any, dim: int, start: int | None, end: int | None, step: int) -> View:
+    return _with_part(low, node, x, src, lambda whole: whole.slice(dim, start, end, step))
 
 
 @handles(aten.select_scatter)
-def select_scatter(low: Lowering, node: Any) -> View:
-    _, _, dim, at = arguments(node)
-    return _with_part(low, node, lambda whole: whole.select(dim, at))
+def select_scatter(low: Lowering, node: Any, x: Any, src: Any, dim: int, index: int) -> View:
+    return _with_part(low, node, x, src, lambda whole: whole.select(dim, index))
 
 
-def _with_part(low: Lowering, node: Any, part: Callable[[View], View]) -> View:
-    """A copy of the first argument with `part` of it replaced by the second."""
-    base, values = low.view(node.args[0]), low.view(node.args[1])
+def _with_part(low: Lowering, node: Any, x: Any, src: Any, part: Callable[[View], View]) -> View:
+    """A copy of x with `part` of it replaced by `src`."""
+    base, values = low.view(x), low.view(src)
     whole = low.dense(base, low.layout(base.shape, base, values))
-    low.write(part(whole), low.view(node.args[1]), str(node.target))
+    low.write(part(whole), low.view(src), str(node.target))
     return whole
 
 
 @handles(aten.cat)
-def cat(low: Lowering, node: Any) -> View:
-    parts = [low.view(n) for n in node.args[0]]
+def cat(low: Lowering, node: Any, tensors: Any, dim: int) -> View:
+    parts = [low.view(n) for n in tensors]
     meta = node.meta["val"]
-    dim = arguments(node)[1] % meta.dim()
+    dim %= meta.dim()
     whole = View.of(low.temporary(meta.dtype, meta.shape, low.layout(meta.shape, *parts)))
     begin = 0
     for part in parts:
@@ -145,15 +139,14 @@ def _cast(view: View, dtype: torch.dtype) -> View:
 
 
 @handles(aten.constant_pad_nd)
-def pad(low: Lowering, node: Any) -> View:
-    _, amounts, value = arguments(node)
-    view, meta = low.view(node.args[0]), node.meta["val"]
+def padded(low: Lowering, node: Any, x: Any, pad: Any, value: float) -> View:
+    view, meta = low.view(x), node.meta["val"]
     whole = View.of(low.temporary(meta.dtype, meta.shape, low.layout(meta.shape, view)))
     low.write(whole, View.of(Lazy(meta.dtype, meta.shape, lambda _: const(value, meta.dtype), "fill")), "fill")
     into = whole
-    for i in range(len(amounts) // 2):
+    for i in range(len(pad) // 2):
         dim = len(view.shape) - 1 - i
-        before, after = amounts[2 * i], amounts[2 * i + 1]
+        before, after = pad[2 * i], pad[2 * i + 1]
         view = view.slice(dim, max(-before, 0), view.shape[dim] - max(-after, 0))
         into = into.slice(dim, max(before, 0), meta.shape[dim] - max(after, 0))
     low.write(into, view, str(node.target))
@@ -161,8 +154,8 @@ def pad(low: Lowering, node: Any) -> View:
 
 
 @handles(aten.gather)
-def gather(low: Lowering, node: Any) -> View:
-    source, dim, places = low.view(node.args[0]), node.args[1], low.view(node.args[2])
+def gather(low: Lowering, node: Any, x: Any, dim: int, index: Any) -> View:
+    source, places = low.view(x), low.view(index)
     if not source.shape:
         source, dim = source.expand([1]), 0
         places = places if places.shape else places.expand([1])
@@ -170,18 +163,18 @@ def gather(low: Lowering, node: Any) -> View:
     source = low.stored(source)
     size = const(source.shape[dim], torch.int64)
 
-    def value(index: Sequence[Linear]) -> Term:
-        at = op("at", cast(places.load(index), torch.int64), size)
-        return source.load([Linear(0, ((at, 1),)) if d == dim else index[d] for d in range(len(source.shape))])
+    def value(where: Sequence[Linear]) -> Term:
+        at = op("at", cast(places.load(where), torch.int64), size)
+        return source.load([Linear(0, ((at, 1),)) if d == dim else where[d] for d in range(len(source.shape))])
 
     return low.lazy(node, value)
 
 
 @handles(aten.index)
-def index(low: Lowering, node: Any) -> View:
+def index(low: Lowering, node: Any, x: Any, indices: Any) -> View:
     """`source[i, :, j]` for tensors of whole numbers; where something is between them, their axes come first."""
-    source = low.stored(low.view(node.args[0]))
-    places, spread, first = _places(low, node, source)
+    source = low.stored(low.view(x))
+    places, spread, first = _places(low, indices, source)
 
     def value(where: Sequence[Linear]) -> Term:
         return source.load(_indexed(source, places, spread, first, where))
@@ -189,9 +182,9 @@ def index(low: Lowering, node: Any) -> View:
     return low.lazy(node, value)
 
 
-def _places(low: Lowering, node: Any, source: View) -> tuple[list[View | None], tuple[int, ...], int]:
+def _places(low: Lowering, indices: Any, source: View) -> tuple[list[View | None], tuple[int, ...], int]:
     """The index of each axis, broadcast; their common shape; and at which axis of the result it begins."""
-    given: list[Any] = list(node.args[1])
+    given: list[Any] = list(indices)
     given += [None] * (len(source.shape) - len(given))
     views = [None if n is None else low.view(n) for n in given]
     if any(v is not None and v.dtype in (torch.bool, torch.uint8) for v in views):
@@ -216,27 +209,24 @@ def _indexed(source: View, places: list[View | None], spread: tuple[int, ...], f
 
 
 @handles(aten.index_put)
-def index_put(low: Lowering, node: Any) -> View:
+def index_put(low: Lowering, node: Any, x: Any, indices: Any, values: Any, accumulate: bool) -> View:
     """A copy with `values` written, or added, at the places named; rows that are named twice are added twice."""
-    whole = low.dense(low.view(node.args[0]))
-    places, spread, first = _places(low, node, whole)
-    adds = len(node.args) > 3 and bool(node.args[3])
+    whole = low.dense(low.view(x))
+    places, spread, first = _places(low, indices, whole)
     rest = [n for n, v in zip(whole.shape, places, strict=True) if v is None]
     shape = [*rest[:first], *spread, *rest[first:]]
-    values = low.spread(low.view(node.args[2]), shape)
+    given = low.spread(low.view(values), shape)
     where = [axis(i) for i in range(len(shape))]
     place = whole.where[0].at(_indexed(whole, places, spread, first, where).__getitem__)
-    return _scattered(low, node, whole, shape, place, cast(values.load(where), whole.dtype), "sum" if adds else None)
+    return _scattered(low, node, whole, shape, place, cast(given.load(where), whole.dtype), "sum" if accumulate else None)
 
 
 @handles(aten.scatter, aten.scatter_add)
-def scatter(low: Lowering, node: Any) -> View:
+def scatter(low: Lowering, node: Any, x: Any, dim: int, index: Any, src: Any = None, value: Any = None) -> View:
     """A copy with values written, or added, at places along one axis."""
-    base, dim, places = low.view(node.args[0]), node.args[1] % node.meta["val"].dim(), low.view(node.args[2])
-    given, dtype = node.args[3], node.meta["val"].dtype
+    base, dim, places = low.view(x), dim % node.meta["val"].dim(), low.view(index)
+    given, dtype = value if src is None else src, node.meta["val"].dtype
     adds = node.target.overloadpacket is aten.scatter_add
-    if len(node.args) > 4 or "reduce" in node.kwargs:
-        raise PlanRejected(f"native does not know {node.target} with a reduction")
 
     def what(index: Sequence[Linear]) -> Term:
         return low.view(given).load(index) if isinstance(given, fx.Node) else const(given, dtype)
@@ -245,14 +235,14 @@ def scatter(low: Lowering, node: Any) -> View:
     same = all(d == dim or n == places.shape[d] for d, n in enumerate(base.shape))
     if places.shape[dim] == 1 and same:  # one place a row: a comparison where it is read, as for one-hot targets
 
-        def value(index: Sequence[Linear]) -> Term:
+        def element(index: Sequence[Linear]) -> Term:
             row = [Linear() if d == dim else index[d] for d in range(len(index))]
             at = op("at", cast(places.load(row), torch.int64), size)
             here = op("eq", at, Term.of("index", torch.int64, index[dim]), dtype=torch.bool)
             old = base.load(index)
             return op("select", here, op("add", old, what(row)) if adds else what(row), old, dtype=dtype)
 
-        return low.lazy(node, value)
+        return low.lazy(node, element)
     whole = low.dense(base)
     where = [axis(i) for i in range(len(places.shape))]
     at = op("at", cast(places.load(where), torch.int64), size)
@@ -268,10 +258,10 @@ def _scattered(low: Lowering, node: Any, whole: View, shape: Sequence[int], plac
     return whole
 
 
-@handles(aten.cumsum)
-def cumsum(low: Lowering, node: Any) -> View:
+@handles(aten.cumsum, shown=("dtype",))
+def cumsum(low: Lowering, node: Any, x: Any, dim: int) -> View:
     meta = node.meta["val"]
-    view, dim = low.stored(low.view(node.args[0])), node.args[1]
+    view = low.stored(low.view(x))
     if not meta.dim() or view.dtype != meta.dtype:
         raise PlanRejected("native sums up along an axis of its own type only")
     dim %= meta.dim()

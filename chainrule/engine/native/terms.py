@@ -119,7 +119,10 @@ DEAR = {"exp", "expm1", "log", "log1p", "log2", "log10", "tanh", "sigmoid", "pow
 def const(value: float | int | bool, dtype: torch.dtype) -> Term:
     if dtype in REAL:
         return Term.of("const", dtype, float(torch.tensor(float(value), dtype=dtype)))
-    return Term.of("const", dtype, bool(value) if dtype == torch.bool else int(value))
+    if dtype == torch.bool:
+        return Term.of("const", dtype, bool(value))
+    info, whole = torch.iinfo(dtype), int(value)
+    return Term.of("const", dtype, (whole - info.min) % 2**info.bits + info.min)  # as the tensor would hold it
 
 
 def cast(x: Term, dtype: torch.dtype) -> Term:

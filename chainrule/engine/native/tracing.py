@@ -7,6 +7,7 @@ computed, no tensor of the learner is touched and no random number is drawn.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -183,6 +184,7 @@ def _ordered(into: Tree, tree: Tree) -> list[Tensor]:
     return [tree]
 
 
+@functools.cache  # gathering it takes longer than tracing a small step
 def _table() -> dict[Any, Callable[..., Any]]:
     from torch._decomp import core_aten_decompositions, get_decompositions
 

@@ -11,7 +11,7 @@ from chainrule.engine.native.loops import Call
 from chainrule.engine.native.lowering import Lowering, channels_last, handles
 from chainrule.engine.native.scalars import number
 from chainrule.engine.native.terms import Buffer
-from chainrule.engine.native.tracing import arguments, aten
+from chainrule.engine.native.tracing import aten
 from chainrule.engine.native.views import View
 
 
@@ -53,13 +53,13 @@ def _convolution(x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, 
     return _struct("cr_conv", [*x.shape, weight.shape[0], *weight.shape[2:], *_pair(stride), *_pair(padding), *_pair(dilation)])
 
 
-@handles(aten.convolution)
-def convolution(low: Lowering, node: Any) -> View:
-    x, weight, bias, stride, padding, dilation, transposed, _, groups = node.args
+@handles(aten.convolution, shown=("output_padding",))
+def convolution(low: Lowering, node: Any, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
+                groups: int) -> View:
     meta = node.meta["val"]
-    sizes = _convolution(x.meta["val"], weight.meta["val"], stride, padding, dilation, bool(transposed), groups)
+    sizes = _convolution(input.meta["val"], weight.meta["val"], stride, padding, dilation, transposed, groups)
     point = Pointers()
-    given = f"{point.tensor(low, low.view(x))}, {point.tensor(low, low.view(weight))}"
+    given = f"{point.tensor(low, low.view(input))}, {point.tensor(low, low.view(weight))}"
     added = point(*low.strided(_packed(low, bias))[:2]) if bias is not None else "NULL"
     y = _activations(low, node, meta)
     text = f"cr_conv2d({sizes}, {given}, {added}, {point.tensor(low, y)}, scratch)"
@@ -68,15 +68,15 @@ def convolution(low: Lowering, node: Any) -> View:
     return y
 
 
-@handles(aten.convolution_backward)
-def convolution_backward(low: Lowering, node: Any) -> list[View | None]:
-    grad, x, weight, _, stride, padding, dilation, transposed, _, groups, wanted = node.args
-    sizes = _convolution(x.meta["val"], weight.meta["val"], stride, padding, dilation, bool(transposed), groups)
+@handles(aten.convolution_backward, shown=("bias_sizes", "output_padding"))
+def convolution_backward(low: Lowering, node: Any, grad_output: Any, input: Any, weight: Any, stride: Any, padding: Any, dilation: Any,
+                         transposed: bool, groups: int, output_mask: Any) -> list[View | None]:
+    sizes = _convolution(input.meta["val"], weight.meta["val"], stride, padding, dilation, transposed, groups)
     metas = node.meta["val"]
     used = {n.args[1] for n in node.users}
-    dy = low.stored(low.view(grad))
+    dy = low.stored(low.view(grad_output))
     made: list[View | None] = [None, None, None]
-    if 0 in used and wanted[0]:
+    if 0 in used and output_mask[0]:
         point = Pointers()
         dx = View.of(low.temporary(metas[0].dtype, metas[0].shape, channels_last(metas[0].shape)))
         text = (f"cr_conv2d_backward_input({sizes}, {point.tensor(low, dy)}, {point.tensor(low, low.view(weight))}, "
@@ -89,9 +89,9 @@ def convolution_backward(low: Lowering, node: Any) -> list[View | None]:
         dw = View.of(low.temporary(metas[1].dtype if metas[1] is not None else dy.dtype, weight.meta["val"].shape))
         assert dw.buffer is not None
         written = {dw.buffer}
-        text = f"cr_conv2d_backward_weight({sizes}, {point.tensor(low, low.view(x))}, {point.tensor(low, dy)}, {point.tensor(low, dw)}"
+        text = f"cr_conv2d_backward_weight({sizes}, {point.tensor(low, low.view(input))}, {point.tensor(low, dy)}, {point.tensor(low, dw)}"
         made[1] = dw
-        if 2 in used and wanted[2]:
+        if 2 in used and output_mask[2]:
             db = View.of(low.temporary(metas[2].dtype, metas[2].shape))
             assert db.buffer is not None
             written.add(db.buffer)
@@ -117,12 +117,11 @@ def _pool(x: Any, y: Any, kernel: Any, stride: Any, padding: Any, dilation: Any)
     return _struct("cr_pool", [*x.shape, *y.shape[2:], *_pair(kernel), *_pair(stride or kernel), *_pair(padding), *_pair(dilation)])
 
 
-@handles(aten.max_pool2d_with_indices)
-def max_pool(low: Lowering, node: Any) -> list[View | None]:
-    x, kernel, stride, padding, dilation, _ = arguments(node)
+@handles(aten.max_pool2d_with_indices, shown=("ceil_mode",))
+def max_pool(low: Lowering, node: Any, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> list[View | None]:
     if any(u.args[1] == 1 and any(v.target is not aten.max_pool2d_with_indices_backward.default for v in u.users) for u in node.users):
         raise PlanRejected("native keeps where the greatest was for the way back only")
-    height, width = _pair(kernel)
+    height, width = _pair(kernel_size)
     if height * width > 256:
         raise PlanRejected(f"native pools over at most 256 places; got {height} x {width}")
     meta = node.meta["val"][0]
@@ -134,39 +133,46 @@ def max_pool(low: Lowering, node: Any) -> list[View | None]:
     assert y.buffer is not None
     assert places.buffer is not None
     read = any(u.args[1] == 1 for u in node.users)
-    text = (f"cr_maxpool2d({_pool(x.meta['val'], meta, kernel, stride, padding, dilation)}, {given}, {point.tensor(low, y)}, "
+    text = (f"cr_maxpool2d({_pool(x.meta['val'], meta, kernel_size, stride, padding, dilation)}, {given}, {point.tensor(low, y)}, "
             f"{point(places.buffer) if read else 'NULL'})")
     low.kernels.append(Call(str(node.target), point.given, {y.buffer, *([places.buffer] if read else [])}, text))
     return [y, places]
 
 
-@handles(aten.max_pool2d_with_indices_backward)
-def max_pool_backward(low: Lowering, node: Any) -> View:
-    grad, x, kernel, stride, padding, dilation, _, indices = node.args
-    sizes = _pool(x.meta["val"], grad.meta["val"], kernel, stride, padding, dilation)
-    return _back(low, node, grad, lambda point, dy, dx: f"cr_maxpool2d_backward({sizes}, {dy}, {point(low.view(indices).buffer)}, {dx})")
+@handles(aten.max_pool2d_with_indices_backward, shown=("ceil_mode",))
+def max_pool_backward(low: Lowering, node: Any, grad_output: Any, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
+                      indices: Any) -> View:
+    sizes = _pool(x.meta["val"], grad_output.meta["val"], kernel_size, stride, padding, dilation)
+    places = low.view(indices).buffer
+    return _back(low, node, grad_output, lambda point, dy, dx: f"cr_maxpool2d_backward({sizes}, {dy}, {point(places)}, {dx})")
 
 
-@handles(aten.avg_pool2d)
-def avg_pool(low: Lowering, node: Any) -> View:
-    x, kernel, stride, padding, _, counts, divisor = arguments(node)
+@handles(aten.avg_pool2d, shown=("ceil_mode",))
+def avg_pool(low: Lowering, node: Any, x: Any, kernel_size: Any, stride: Any, padding: Any, count_include_pad: bool,
+             divisor_override: int | None) -> View:
     meta = node.meta["val"]
-    sizes = _pool(x.meta["val"], meta, kernel, stride, padding, 1)
+    sizes = _pool(x.meta["val"], meta, kernel_size, stride, padding, 1)
     point = Pointers()
     given = point.tensor(low, low.view(x))
     y = _activations(low, node, meta)
     assert y.buffer is not None
-    text = f"cr_avgpool2d({sizes}, {int(bool(counts))}, {number(float(divisor or 0), meta.dtype)}, {given}, {point.tensor(low, y)})"
+    counts = _counts(count_include_pad, divisor_override, meta.dtype)
+    text = f"cr_avgpool2d({sizes}, {counts}, {given}, {point.tensor(low, y)})"
     low.kernels.append(Call(str(node.target), point.given, {y.buffer}, text))
     return y
 
 
-@handles(aten.avg_pool2d_backward)
-def avg_pool_backward(low: Lowering, node: Any) -> View:
-    grad, x, kernel, stride, padding, _, counts, divisor = node.args
-    sizes = _pool(x.meta["val"], grad.meta["val"], kernel, stride, padding, 1)
-    said = f"{int(bool(counts))}, {number(float(divisor or 0), node.meta['val'].dtype)}"
-    return _back(low, node, grad, lambda point, dy, dx: f"cr_avgpool2d_backward({sizes}, {said}, {dy}, {dx})")
+@handles(aten.avg_pool2d_backward, shown=("ceil_mode",))
+def avg_pool_backward(low: Lowering, node: Any, grad_output: Any, x: Any, kernel_size: Any, stride: Any, padding: Any,
+                      count_include_pad: bool, divisor_override: int | None) -> View:
+    sizes = _pool(x.meta["val"], grad_output.meta["val"], kernel_size, stride, padding, 1)
+    counts = _counts(count_include_pad, divisor_override, node.meta["val"].dtype)
+    return _back(low, node, grad_output, lambda point, dy, dx: f"cr_avgpool2d_backward({sizes}, {counts}, {dy}, {dx})")
+
+
+def _counts(count_include_pad: bool, divisor_override: int | None, dtype: Any) -> str:
+    """What an average divides by, as kernels.h wants it: whether places of the padding count, and a number instead of their count."""
+    return f"{int(count_include_pad)}, {number(float(divisor_override or 0), dtype)}"
 
 
 def _back(low: Lowering, node: Any, grad: Any, text: Any) -> View:
