@@ -12,6 +12,7 @@ from chainrule.core.criterion import Objective, Solve, Supervised
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, optimizers, rules
 from chainrule.job.rule_spec import make_rule
+from chainrule.nets.feedforward import mlp
 from chainrule.optim.solvers import kfac
 from chainrule.optim.solvers.curvature import Surface, flat
 
@@ -173,3 +174,78 @@ def test_natural_gradient_trains_a_convolutional_net_from_samples_of_its_own_tar
         lowest[spec] = float(report["loss"])
     assert set(kfac.factored(net)) == {"0", "3"}
     assert lowest["kfac:rate=0.1,momentum=0.9"] < 0.5 * lowest["momentum:rate=0.1"]
+
+
+def spread_out(**options):
+    """An mlp of the registry on rows of three axes, and a batch for it."""
+    torch.manual_seed(0)
+    net = Net.of(mlp((2, 3), 3, hidden=(5,), activation="tanh").double())
+    return net, Batch(torch.randn(8, 2, 3).double(), torch.randint(3, (8,)), **options)
+
+
+def test_layers_of_the_registry_are_factored():
+    """The step of a registered mlp is that of the same net made of torch's own layers, which is not the plain slope."""
+    net, batch = spread_out()
+    assert list(kfac.factored(net)) == ["hidden1", "output"]
+    start = flat(net)
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3)).double()
+    twin = Net.of(plain)
+    for mine, theirs in zip(twin.params.values(), net.params.values(), strict=True):
+        mine.data.copy_(theirs.data)
+    rule = solve("kfac:rate=0.1,momentum=0,divergence=none,fisher=empirical")
+    (_, slope), moved = Surface(net, batch, rule.objective).slope(start), []
+    for one in (net, twin):
+        rule.step(one, rule.init(one), batch)
+        moved.append(flat(one))
+    torch.testing.assert_close(moved[0], moved[1], rtol=1e-12, atol=1e-14)
+    assert float((moved[0] - start + 0.1 * slope).norm()) > 0.5 * float((moved[0] - start).norm())
+
+
+@pytest.mark.parametrize("conv", [False, True])
+def test_a_sample_of_weight_two_counts_twice_and_one_of_none_not_at_all(conv):
+    """The mean loss of rows weighing (2, 2, 0, 0) is that of the first two, and so is all that follows; thrice the weights: as the sum."""
+    torch.manual_seed(0)
+    layer = (nn.Conv2d(2, 3, 2) if conv else nn.Linear(4, 3)).double()
+    reads = torch.randn(4, 2, 3, 4).double() if conv else torch.randn(4, 4).double()
+    slopes = torch.randn_like(layer(reads))
+    some = kfac.factors(layer, reads[:2], slopes[:2])
+    weighted = kfac.factors(layer, reads, slopes, torch.tensor([2.0, 2, 0, 0]))
+    torch.testing.assert_close(weighted, some, rtol=1e-12, atol=1e-14)
+    repeated = kfac.factors(layer, reads[[0, 1, 1, 2, 3, 3, 3]], slopes[[0, 1, 1, 2, 3, 3, 3]])
+    weighted = kfac.factors(layer, reads, slopes, torch.tensor([1.0, 2, 1, 3]))
+    torch.testing.assert_close((weighted[0], weighted[1] * 4 / 7), repeated, rtol=1e-12, atol=1e-14)
+
+
+def test_rows_without_weight_do_not_bend_a_step():
+    steps = []
+    for rows, weight in ((slice(4), torch.ones(4)), (slice(8), torch.tensor([2.0] * 4 + [0.0] * 4))):
+        net, batch = spread_out()
+        rule = solve("kfac:fisher=empirical")
+        rule.step(net, rule.init(net), Batch(batch.x[rows], batch.y[rows], weight.double()))
+        steps.append(flat(net))
+    torch.testing.assert_close(steps[0], steps[1], rtol=1e-10, atol=1e-12)
+
+
+class Masked(nn.Linear):
+    """A dense layer whose weight is used through a mask."""
+
+    def forward(self, x):
+        return F.linear(x, self.weight * torch.ones(4, 4).tril(), self.bias)
+
+
+class Shared(nn.Linear):
+    """A dense layer whose weight is read once more, outside of its product."""
+
+    def forward(self, x):
+        return super().forward(x) * self.weight.square().mean()
+
+
+@pytest.mark.parametrize("kind", [Masked, Shared, lambda *sizes: nn.utils.parametrizations.weight_norm(nn.Linear(*sizes))])
+def test_a_subclass_that_does_something_else_with_its_weight_follows_the_plain_slope(kind):
+    torch.manual_seed(0)
+    net, batch = Net.of(kind(4, 4).double()), Batch(torch.randn(5, 4).double(), torch.randint(4, (5,)))
+    rule = solve("kfac:rate=0.1,momentum=0,divergence=none")
+    surface = Surface(net, batch, rule.objective)
+    _, slope = surface.slope(surface.start)
+    rule.step(net, rule.init(net), batch)
+    torch.testing.assert_close(flat(net), surface.start - 0.1 * slope, rtol=1e-12, atol=1e-14)
