@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +25,7 @@ from chainrule.engine.plans.planner import Choice
 from chainrule.engine.plans.timeline import Plans, steps_of
 from chainrule.engine.position import Position, Settings, Validate
 from chainrule.engine.randomness import Aside, Randomness
+from chainrule.engine.recheck import Mark
 from chainrule.engine.stop import Stop
 from chainrule.engine.store import Restored, Store
 
@@ -101,6 +104,13 @@ class Training:
         while not (self.ending or self._spent(stage, feed)):
             for chunk in feed.chunks(position.epoch, position.batch, choice.plan.chunk):
                 batches = self._within(stage, feed, chunk)
+                mark = partial(Mark.of, learner, position, self.randomness, self.best, self.kept)
+                if fault := plans.fault(learner, batches, choice, mark):
+                    learner = self._return(view, fault.mark) if fault.mark else learner
+                    choice = plans.without_program(learner, batches, choice, fault)
+                    yield self._event(Warned, message=choice.reason)
+                    yield from self._planned(learner, choice)
+                    break
                 before, drawn_from = Learner(view.clone(), clone(learner.state)), self.randomness.inside
                 try:
                     with self.randomness:
@@ -158,6 +168,14 @@ class Training:
             yield self._event(Planned, name=choice.plan.name, precision=choice.plan.precision, seconds_per_step=choice.seconds_per_step,
                               rejected=choice.rejected, reason=choice.reason, made=self.position.plan,
                               since=self.position.stage_step, steps_per_chunk=choice.plan.chunk, compiling=choice.compiling)
+
+    def _return(self, view: Net, mark: Mark) -> Learner:
+        """The run as it was at a mark; the numbers of its events go on."""
+        for name, value in vars(mark.position).items():
+            if name != "at":
+                setattr(self.position, name, value)
+        self.randomness.inside, self.best, self.kept, self.last_saved = mark.randomness, mark.best, dict(mark.snapshots), -math.inf
+        return self._back(view, mark.learner)
 
     def _back(self, view: Net, before: Learner) -> Learner:
         """The learner as it was before a chunk, in the tensors of the run."""

@@ -17,6 +17,7 @@ import torch
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError, PlanRejected
 from chainrule.core.rule import Learner, Rule
+from chainrule.engine.faithful import Untraceable
 from chainrule.engine.plans.cache import Measured, Memory, about
 from chainrule.engine.plans.eager import Advance
 from chainrule.engine.plans.microbatch import MOST_PARTS, out_of_memory
@@ -167,7 +168,8 @@ def _compete(rule: Rule, learner: Learner, chunk: Batch, candidate: Plan, best: 
         trial = measure(rule, learner, chunk, candidate, planning.seed, agree_with=eager, beat=best.seconds_per_step)
     except PlanRejected as error:
         rejected.append({"plan": candidate.name, "reason": str(error)})
-        found.refused[candidate.name] = str(error)
+        if not isinstance(error, Untraceable):
+            found.refused[candidate.name] = str(error)
         return best
     if trial.compiling:
         planning.memory.compiled(candidate.program, trial.compiling)
@@ -219,7 +221,7 @@ def _asked_for(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -
     plan = replace(plan, threads=threads, bf16=plan.bf16 or planning.precision == "bf16")
     plain = Plan(threads=threads)
     try:
-        trial = measure(rule, learner, chunk, plan, planning.seed, agree_with=plain if plan != plain else None)
+        trial = measure(rule, learner, chunk, plan, planning.seed, agree_with=plain if plan != plain else None, asked=True)
     except PlanRejected as error:
         eager = measure(rule, learner, chunk, plain, planning.seed)
         refused = [{"plan": plan.name, "reason": str(error)}]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,11 +14,13 @@ from chainrule.core.errors import ChainruleError, PlanRejected
 from chainrule.core.rule import Learner
 from chainrule.core.stage import Stage
 from chainrule.data.feed.shuffled import Feed
+from chainrule.engine.plans.cache import about
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.plans.microbatch import MOST_PARTS, normalises_by_batch
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan
 from chainrule.engine.plans.planner import Choice, Later, Planning, change_over, choose
 from chainrule.engine.randomness import Aside
+from chainrule.engine.recheck import Fault, Mark, Recheck
 
 if TYPE_CHECKING:
     from chainrule.engine.position import Position, Settings
@@ -29,6 +32,7 @@ class Plans:
     def __init__(self, stage: Stage, feed: Feed, settings: Settings, position: Position, device: torch.device):
         self.stage, self.feed, self.settings, self.position, self.device = stage, feed, settings, position, device
         self.most_threads = torch.get_num_threads()  # before a plan sets its own
+        self.recheck = Recheck(stage.rule, settings.seed)
 
     def first(self, learner: Learner) -> Choice:
         """The recorded plan when resuming or repeating, so that the numbers stay the same; otherwise the one that trials choose."""
@@ -60,6 +64,21 @@ class Plans:
         with Aside(self.settings.seed, self.device):
             choice = change_over(self.stage.rule, learner, self._few(), now, now.later[0].plan, self._planning())
         return self._noted(choice)
+
+    def fault(self, learner: Learner, batches: Batch, now: Choice, mark: Callable[[], Mark]) -> Fault | None:
+        """What is found to be wrong with the program that is to run the next chunk. A run that repeats another follows it instead."""
+        return self.recheck.fault(learner, batches, now, mark) if self.settings.made is None else None
+
+    def without_program(self, learner: Learner, batches: Batch, now: Choice, fault: Fault) -> Choice:
+        """Eager from here on, where a program was found to be wrong; if by its numbers, it is not tried again for this work."""
+        plan = Plan(threads=now.plan.threads)
+        if fault.mark is not None:
+            memory, words = self.settings.memory, about(self.settings.identity, learner, batches)
+            known = memory.recall(words)
+            memory.keep(words, replace(known, refused={**known.refused, now.plan.name: fault.why}))
+        reason = f"The {now.plan.name} program was found wrong: {fault.why}. The run goes on eagerly from step {self.position.step}, "
+        reason += "where it was last right." if fault.mark else "up to which it was right."
+        return self._noted(Choice(plan, plan.build(self.stage.rule, learner, batches), now.seconds_per_step, reason))
 
     def in_parts(self, learner: Learner, batches: Batch, now: Choice, error: Exception) -> Choice:
         """After memory ran out: eager, each batch in twice as many parts. The same step, unless layers normalise by the batch.

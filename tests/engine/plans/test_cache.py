@@ -130,7 +130,7 @@ def test_a_program_known_to_be_quick_to_make_is_made_for_a_run_too_short_otherwi
 
 def test_a_remembered_plan_is_still_checked_against_eager(tmp_path, told, monkeypatch):
     decide(tmp_path)
-    monkeypatch.setattr(trial, "disagreement", lambda *_: 0.5)
+    monkeypatch.setattr(trial, "disagreement", lambda *_: trial.Gaps(0.5, 0.5, "a weight"))
     choice = decide(tmp_path)
     assert choice.plan.name == "eager"
     assert any("disagrees with eager" in r["reason"] for r in choice.rejected)

@@ -19,7 +19,7 @@ from chainrule.engine.plans import cache, planner, trial
 from chainrule.engine.plans.eager import eager
 from chainrule.engine.plans.plan import Plan
 from chainrule.engine.plans.planner import Planning, choose
-from chainrule.engine.plans.trial import disagreement
+from chainrule.engine.plans.trial import Gaps, disagreement
 
 
 @pytest.fixture(autouse=True)
@@ -381,10 +381,10 @@ def test_disagreement_is_relative_to_the_distance_moved():
     there = net.clone()
     for t in there.params.values():
         t.add_(1.0)
-    assert disagreement(rule, Learner(net, {}), Learner(there, {}), chunk(1), Plan(), 0) == 0.0
+    assert disagreement(rule, Learner(net, {}), Learner(there, {}), chunk(1), Plan(), 0) == Gaps(0.0, 0.0, "")
     there.params["weight"].add_(0.01)
     there.params["bias"].add_(0.01)
-    assert disagreement(rule, Learner(net, {}), Learner(there, {}), chunk(1), Plan(), 0) == pytest.approx(0.01, rel=1e-4)
+    assert disagreement(rule, Learner(net, {}), Learner(there, {}), chunk(1), Plan(), 0).total == pytest.approx(0.01, rel=1e-4)
 
 
 def test_plans_that_draw_random_numbers_are_compared_under_one_seed():
