@@ -25,6 +25,7 @@ from chainrule.engine.plans.plan import FUSED_STEPS, Plan
 from chainrule.engine.plans.trial import LONG_STEP_SECONDS, Trial, enough, measure, per_step, shortened
 
 WORTH_PLANNING_SECONDS = 3.0
+BF16_ROUNDING = 2.0**-9         # the most by which a number differs from the nearest in bfloat16, relative to it
 PAYS_BACK = 2.0                 # a program is made at once only where the time it may save is this many times what making it takes
 OVERHEAD_BOUND_SECONDS = 4e-3   # above this a CPU step is arithmetic, which inductor hardly shortens
 WORTH_THREADS_SECONDS = 1e-4    # below this a step of a native program is over before another thread has woken
@@ -121,7 +122,7 @@ def _choose(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> C
 
     found = Measured(seconds_per_step={"eager": eager.seconds_per_step}, threads={"eager": eager.plan.threads})
     best, rejected, later = eager, [], []
-    for candidate in _candidates(learner, eager, planning.precision, len(chunk)):
+    for candidate in _candidates(rule, learner, eager, planning.precision, len(chunk)):
         if isinstance(candidate, Refused):
             rejected.append({"plan": candidate.plan.name, "reason": candidate.reason})
             continue
@@ -266,18 +267,23 @@ class Refused:
     reason: str
 
 
-def _candidates(learner: Learner, eager: Trial, precision: str, batches: int) -> Iterator[Plan | Refused]:
+def _candidates(rule: Rule, learner: Learner, eager: Trial, precision: str, batches: int) -> Iterator[Plan | Refused]:
     """The plans worth a trial, quickest to make first, or the sentence why one is not."""
     device, threads = learner.net.device, eager.plan.threads
     convolutional = _convolutional(learner)
     if convolutional:
         yield Plan(channels_last=True, threads=threads)
+    coarse = rule.tolerance < BF16_ROUNDING  # no net in it would come as close as the rule asks
     if precision == "auto":
         low = Plan(bf16=True, channels_last=convolutional, threads=threads)
-        yield low if native_bf16(device) else Refused(low, "this processor has no native bfloat16")
+        if not native_bf16(device):
+            yield Refused(low, "this processor has no native bfloat16")
+        else:
+            yield Refused(low, f"it rounds by up to {BF16_ROUNDING:.0e}, and this rule allows {rule.tolerance:.0e} of the update; "
+                               "--precision bf16 takes it all the same") if coarse else low
     if device.type == "cuda":
         yield Plan(graph=True, fused=FUSED_STEPS, threads=threads)
-        if precision == "auto" and native_bf16(device):
+        if precision == "auto" and native_bf16(device) and not coarse:
             yield Plan(graph=True, bf16=True, channels_last=convolutional, fused=FUSED_STEPS, threads=threads)
     fused = Plan(compiled=True, fused=FUSED_STEPS, threads=threads)
     if device.type == "cpu":

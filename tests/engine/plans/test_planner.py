@@ -350,6 +350,8 @@ def test_low_precision_is_offered_only_where_the_processor_has_it(monkeypatch):
     monkeypatch.setattr(planner, "native_bf16", lambda device: True)
     assert decide(plan="eager", precision="bf16").plan.bf16
     assert "bf16" not in str(decide(precision="fp32").rejected)
+    refused = {r["plan"]: r["reason"] for r in decide().rejected}
+    assert "rounds by up to 2e-03, and this rule allows 1e-03" in refused["eager+channels-last+bf16"]
 
 
 @pytest.mark.parametrize(("given", "message"), [({"plan": "egaer"}, "Did you mean eager"), ({"precision": "fp16"}, "auto, fp32 or bf16")])
