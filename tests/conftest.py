@@ -4,7 +4,9 @@ import os
 
 import pytest
 
+from chainrule.engine.plans import trial
 from chainrule.job import job
+from chainrule.plots.figure import to_png
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +25,6 @@ def _unsynced():
 @pytest.fixture(scope="session", autouse=True)
 def _brief_trials():
     """A trial times three chunks and no more: no test says which plan is the fastest here, and most train several times."""
-    from chainrule.engine.plans import trial
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trial, "TRIAL_SECONDS", 0.01)
         yield
@@ -32,23 +32,13 @@ def _brief_trials():
 
 @pytest.fixture(scope="session", autouse=True)
 def _small_pictures():
-    """Pictures are drawn whole, but in few dots and without making room for labels. Yields what draws them as users get them."""
-    from chainrule.plots import evaluation
-
-    to_png = evaluation.to_png
-
-    def small(figure, *, dots_per_inch=120):
-        figure.set_layout_engine("none")
-        return to_png(figure, dots_per_inch=20)
-
+    """Pictures are drawn whole, but in few dots."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "to_png", small)
-        yield to_png
+        patch.setattr(to_png, "__kwdefaults__", {"dots_per_inch": 20})
+        yield
 
 
 @pytest.fixture
-def full_size(monkeypatch, _small_pictures):
+def full_size(monkeypatch):
     """Pictures as users get them, for the tests of pictures."""
-    from chainrule.plots import evaluation
-
-    monkeypatch.setattr(evaluation, "to_png", _small_pictures)
+    monkeypatch.setattr(to_png, "__kwdefaults__", {"dots_per_inch": 120})

@@ -23,9 +23,9 @@ from chainrule.engine.plans.microbatch import out_of_memory
 from chainrule.engine.plans.plan import arrange
 from chainrule.engine.plans.planner import Choice
 from chainrule.engine.plans.timeline import Plans, steps_of
+from chainrule.engine.plans.verification import Mark
 from chainrule.engine.position import Position, Settings, Validate
 from chainrule.engine.randomness import Aside, Randomness
-from chainrule.engine.recheck import Mark
 from chainrule.engine.stop import Stop
 from chainrule.engine.store import Restored, Store
 

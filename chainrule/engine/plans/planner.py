@@ -17,9 +17,9 @@ import torch
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError, PlanRejected
 from chainrule.core.rule import Learner, Rule
-from chainrule.engine.faithful import Untraceable
 from chainrule.engine.plans.cache import Measured, Memory, about
 from chainrule.engine.plans.eager import Advance
+from chainrule.engine.plans.fidelity import Untraceable
 from chainrule.engine.plans.microbatch import MOST_PARTS, out_of_memory
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan
 from chainrule.engine.plans.trial import LONG_STEP_SECONDS, Trial, enough, measure, per_step, shortened

@@ -19,8 +19,8 @@ from chainrule.engine.plans.eager import copied
 from chainrule.engine.plans.microbatch import MOST_PARTS, normalises_by_batch
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan
 from chainrule.engine.plans.planner import Choice, Later, Planning, change_over, choose
+from chainrule.engine.plans.verification import Fault, Mark, Recheck
 from chainrule.engine.randomness import Aside
-from chainrule.engine.recheck import Fault, Mark, Recheck
 
 if TYPE_CHECKING:
     from chainrule.engine.position import Position, Settings

@@ -17,8 +17,8 @@ from chainrule.core.batch import Batch
 from chainrule.core.errors import ChainruleError, PlanRejected
 from chainrule.core.rule import Learner, Rule
 from chainrule.core.tree import Tree
-from chainrule.engine.faithful import check_traceable, own_steps
 from chainrule.engine.plans.eager import Advance, copied, eager
+from chainrule.engine.plans.fidelity import check_traceable, own_steps
 from chainrule.engine.plans.microbatch import Accumulated, out_of_memory
 from chainrule.engine.plans.plan import Plan, arrange
 from chainrule.engine.randomness import Aside

@@ -14,7 +14,7 @@ from chainrule.core.batch import Batch
 from chainrule.core.errors import PlanRejected
 from chainrule.core.rule import Learner, Rule
 from chainrule.core.tree import clone
-from chainrule.engine.faithful import attributes, own_steps
+from chainrule.engine.plans.fidelity import attributes, own_steps
 from chainrule.engine.plans.trial import compare
 
 if TYPE_CHECKING:

@@ -12,17 +12,17 @@ import torch
 from tiny import BUILD, chunk, convolutional, dense, descend, learner, part, running
 from torch import nn
 
+from chainrule.core.criterion import Supervised
 from chainrule.core.descend import Descend
 from chainrule.core.errors import PlanRejected
 from chainrule.core.events import Evaluated, Planned, Warned
 from chainrule.core.loss import custom
 from chainrule.core.net import Net
 from chainrule.core.tree import clone
-from chainrule.engine import recheck
-from chainrule.engine.faithful import Untraceable, check_traceable
 from chainrule.engine.native import compiling
-from chainrule.engine.plans import trial
+from chainrule.engine.plans import trial, verification
 from chainrule.engine.plans.eager import eager
+from chainrule.engine.plans.fidelity import Untraceable, check_traceable
 from chainrule.engine.plans.plan import Plan
 from chainrule.engine.plans.planner import Choice
 from chainrule.engine.plans.trial import Gaps, gaps
@@ -114,7 +114,7 @@ def test_a_loss_that_counts_is_refused():
         calls.append(1)
         return nn.functional.cross_entropy(outputs, y, reduction="none")
 
-    rule = Descend(partial(backprop, loss=custom(loss, "classification")), sgd())
+    rule = Descend(partial(backprop, criterion=Supervised(custom(loss, "classification"))), sgd())
     with pytest.raises(Untraceable, match="calls"):
         checked(Plainly(), rule)
 
@@ -200,7 +200,7 @@ def test_a_native_program_is_compared_with_the_users_own_module(tmp_path, monkey
     def loss(outputs, y):
         return nn.functional.cross_entropy(outputs, y, reduction="none") + net.module[0].weight.square().sum()
 
-    rule = Descend(partial(backprop, loss=custom(loss, "classification")), sgd())
+    rule = Descend(partial(backprop, criterion=Supervised(custom(loss, "classification"))), sgd())
     one, before = learner(net, rule), clone(net.tensors)
     with pytest.raises(PlanRejected, match=r"disagrees with eager|changes"):
         trial.measure(rule, one, chunk(3), Plan(native=True, threads=1), 0, agree_with=Plan(threads=1))
@@ -210,8 +210,8 @@ def test_a_native_program_is_compared_with_the_users_own_module(tmp_path, monkey
 @pytest.fixture
 def programmed(monkeypatch):
     """Runs begin under a plan that counts as a program; what it does is `advance_of(rule)`, by default what eager does."""
-    monkeypatch.setattr(recheck, "FIRST_SECONDS", 0.0)
-    monkeypatch.setattr(recheck, "CHECK_SHARE", 1e9)
+    monkeypatch.setattr(verification, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(verification, "CHECK_SHARE", 1e9)
     ways = {"advance": lambda rule: eager(rule.step)}
 
     def build(plan, rule, one, few):
@@ -312,7 +312,7 @@ def test_the_same_standard_holds_for_low_precision(monkeypatch):
         return off if plan.bf16 else BUILD(plan, rule, one, few)
 
     monkeypatch.setattr(Plan, "build", build)
-    rule = Descend(partial(backprop, loss=cross_entropy()), sgd(), tolerance=2e-2)
+    rule = Descend(partial(backprop, criterion=Supervised(cross_entropy())), sgd(), tolerance=2e-2)
     with pytest.raises(PlanRejected, match=r"by 5\..*allowed 2e-02"):
         trial.measure(rule, learner(dense(), rule), chunk(3), Plan(bf16=True), 0, agree_with=Plan())
     assert trial.measure(rule, learner(dense(), rule), chunk(3), Plan(bf16=True), 0, agree_with=Plan(), asked=True).plan.bf16

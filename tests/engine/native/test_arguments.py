@@ -11,7 +11,6 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from test_native_operations import computed, held
 from torch import Tensor
 
 from chainrule.core.batch import Batch
@@ -19,7 +18,8 @@ from chainrule.core.errors import PlanRejected
 from chainrule.engine.native import compiling, lowering, scalars
 from chainrule.engine.native.folding import fold
 from chainrule.engine.native.lowering import HANDLERS, INERT, Lowering, bound
-from chainrule.engine.native.tracing import aten, parts_of, tensors_of, trace
+from chainrule.engine.native.tracing import aten, tensors_of, trace
+from tests.engine.native.test_operations import computed, held
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, compiling.COMPILERS)), reason="there is no C compiler on this machine")
 # What fails is named by its call, and each example compiles a program: nothing is gained by making it smaller.
@@ -132,7 +132,7 @@ def lowered(call: Call) -> None:
     names = [a for a in given if isinstance(a, str) and a in POOL]
     learner, batch = held(**{n: POOL[n] for n in names}), Batch(torch.zeros(1))
     traced = trace(lambda net, state, batch: (net, state, {"y": call(**state)}), learner, batch)
-    Lowering(traced, fold(traced), tensors_of(learner), parts_of(batch)).run()
+    Lowering(traced, fold(traced), tensors_of(learner), batch.tensors()).run()
 
 
 def defined(call: Call, result: Tensor) -> bool:

@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
-from test_native_arguments import GATHERED, MOVES, NAMES, POOL, WINDOWS, elementwise
 from torch import Tensor, nn
 
 from chainrule.core.errors import PlanRejected
@@ -16,6 +15,7 @@ from chainrule.core.net import Net
 from chainrule.engine.infer.inference import Inference, Way, build
 from chainrule.engine.infer.replay import Unrecordable, record
 from chainrule.engine.native import compiling
+from tests.engine.native.test_arguments import GATHERED, MOVES, NAMES, POOL, WINDOWS, elementwise
 
 ROWS = 16
 DRAWN = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck], database=None)
