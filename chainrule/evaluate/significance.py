@@ -211,15 +211,15 @@ def _turned_means(d: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     return torch.cat(low), torch.cat(high)
 
 
-def compare(names: Sequence[str], cases: Sequence[Cases], *, level: float = 0.95, seed: int = 0) -> Comparison:
-    """Every pair of nets, tested on the cases they share, with a sentence of verdict.
+def compare(names: Sequence[str], cases: Sequence[Cases], *, level: float = 0.95, seed: int = 0, with_first: bool = False) -> Comparison:
+    """Every pair of nets (`with_first`: of the first and each other), tested on the cases they share, with a sentence of verdict.
 
     Raises InputError where the nets were not tested on the same cases, or some classify and others do not.
     """
     outcomes, counted = _aligned(list(names), list(cases))
     n = outcomes.shape[1]
     raw: list[tuple[int, int, tuple[int, int, int, int] | None, Difference, float]] = []
-    for i, j in combinations(range(len(names)), 2):
+    for i, j in ((0, j) for j in range(1, len(names))) if with_first else combinations(range(len(names)), 2):
         a, b = outcomes[i], outcomes[j]
         if counted:
             both = int((a * b).sum())

@@ -5,14 +5,13 @@ Exact McNemar or paired sign flips as in `evaluate.significance`, Holm-corrected
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
 from chainrule.evaluate.combination import WAYS, combine
-from chainrule.evaluate.significance import Cases, compare, holm
+from chainrule.evaluate.significance import Cases, compare
 from chainrule.evaluate.standing import Standing
 
 
@@ -35,7 +34,7 @@ def growth_scores(each: Tensor, truth: Tensor, record: dict[str, Any]) -> tuple[
 
 
 def standing(names: Sequence[str], answer: Tensor, each: Tensor, truth: Tensor, rows: Tensor, *, seed: int) -> Standing:
-    """A committee's answer (n, k) beside those of its members (members, n, k) on the cases `rows` (n,). Verdicts are of each pair alone."""
+    """A committee's answer (n, k) beside those of its members (members, n, k) on the cases `rows` (n,). Verdicts are of the corrected tests."""
     counted = not truth.is_floating_point()
 
     def cases(one: Tensor) -> Cases:
@@ -43,8 +42,5 @@ def standing(names: Sequence[str], answer: Tensor, each: Tensor, truth: Tensor, 
             return Cases(rows, "one part", right=one.argmax(1) == truth)
         return Cases(rows, "one part", squared_errors=(one - truth).square().mean(1))
 
-    own = cases(answer)
-    compared = [compare(("the committee", name), (own, cases(one)), seed=seed) for name, one in zip(names, each, strict=True)]
-    corrected = holm([one.pairs[0].p for one in compared])
-    pairs = tuple(dataclasses.replace(one.pairs[0], p_corrected=p) for one, p in zip(compared, corrected, strict=True))
-    return Standing(len(rows), compared[0].measure, compared[0].scores[0], tuple(names), tuple(one.scores[1] for one in compared), pairs)
+    judged = compare(("the committee", *names), (cases(answer), *(cases(one) for one in each)), seed=seed, with_first=True)
+    return Standing(len(rows), judged.measure, judged.scores[0], tuple(names), judged.scores[1:], judged.pairs)

@@ -66,6 +66,9 @@ def test_each_member_is_judged_as_it_is_alone(bagged, tmp_path):
     standing = made.standing()
     assert list(standing.scores) == [run.valid.errors for run in bagged]
     assert standing.score == made.valid.errors
+    for pair in standing.pairs:
+        assert ("is better" in pair.verdict) == (pair.p_corrected < 0.05)
+        assert f"Holm-corrected over {len(bagged)} pairs" in pair.verdict
     best = standing.names[standing.best]
     assert best in str(standing)
 
