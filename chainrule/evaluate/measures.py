@@ -145,10 +145,29 @@ def _real_measures(p: Tensor, t: Tensor, varied: Tensor, level: float) -> dict[s
         return measures
     squared, around = off.square()[:, varied], (t - t.mean(0)).square()[:, varied]
     left = squared.mean(0) / around.mean(0)                              # (k,), the share of variance left unexplained
-    influence = ((squared - left * around) / around.mean(0)).mean(1)     # (n,), on the mean of these shares
     unexplained = float(left.mean())
-    ends = of_log(unexplained, influence / max(unexplained, 1e-300), level)
+    without = _left_without(squared, t[:, varied])                       # (n,), that mean without each case
+    if bool((without > 0).all()):                                        # the jackknife, whose errors are the safer ones for so few cases
+        influence = (without.log().mean() - without.log()) * (len(t) - 1)
+    else:
+        influence = ((squared - left * around) / around.mean(0)).mean(1) / max(unexplained, 1e-300)
+    ends = of_log(unexplained, influence, level)
     return measures | {"r2": Measure(1 - unexplained, 1 - ends.high, 1 - ends.low, "t of the log")}
+
+
+def _left_without(squared: Tensor, t: Tensor) -> Tensor:
+    """The mean over targets of the share of variance left unexplained when each case is left out, (n,); 0 where one is undefined.
+
+    `squared` are squared errors (n, k) and `t` the targets (n, k).
+    """
+    n = len(t)
+    if n < 3:
+        return torch.zeros(n, dtype=t.dtype)
+    around = t - t.mean(0)
+    variance = (around.square().sum(0) - around.square() * n / (n - 1)) / (n - 1)   # (n, k)
+    share = (squared.sum(0) - squared) / (n - 1) / variance
+    defined = (variance > 1e-12 * around.square().mean(0)).all(1)
+    return torch.where(defined, share.mean(1), 0.0)
 
 
 def _macro_measures(confusion: Tensor, level: float) -> dict[str, Measure]:

@@ -242,6 +242,21 @@ def test_regression_intervals_are_those_of_resampled_scikit_learn():
     assert (ours["r2"].low, ours["r2"].high) == pytest.approx((low, high), abs=0.1 * (high - low))
 
 
+def test_the_error_of_r2_is_the_jackknifes_by_leaving_each_case_out():
+    """Second derivation: scikit-learn's r2 on all cases but one."""
+    g = torch.Generator().manual_seed(6)
+    y = torch.randn(40, 2, generator=g, dtype=torch.float64)
+    p = y + 0.5 * torch.randn(40, 2, generator=g, dtype=torch.float64)
+    m = regression(p, y).measures["r2"]
+    logs = []
+    for i in range(40):
+        rest = [j for j in range(40) if j != i]
+        logs.append(np.log(1 - metrics.r2_score(y[rest], p[rest])))
+    error = (39 / 40 * np.sum((np.array(logs) - np.mean(logs)) ** 2)) ** 0.5
+    half = stats.t.ppf(0.975, 39) * error
+    assert (m.low, m.high) == pytest.approx((1 - (1 - m.value) * np.exp(half), 1 - (1 - m.value) * np.exp(-half)), rel=1e-9)
+
+
 def test_two_cases_alike_say_that_no_width_is_not_certainty():
     """Two cases equally far off, and equally far from their mean: neither moves r2, so its interval has no width, and a note says so."""
     result = regression(torch.tensor([[0.25], [0.75]]), torch.tensor([[0.0], [1.0]]))
