@@ -34,7 +34,7 @@ def growth_scores(each: Tensor, truth: Tensor, record: dict[str, Any]) -> tuple[
 
 
 def standing(names: Sequence[str], answer: Tensor, each: Tensor, truth: Tensor, rows: Tensor, *, seed: int) -> Standing:
-    """A committee's answer (n, k) beside those of its members (members, n, k) on the cases `rows` (n,). Verdicts are of the corrected tests."""
+    """A committee's answer (n, k) beside those of its members (members, n, k) on the cases `rows` (n,); verdicts of the corrected tests."""
     counted = not truth.is_floating_point()
 
     def cases(one: Tensor) -> Cases:
