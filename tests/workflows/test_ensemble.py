@@ -92,7 +92,7 @@ def test_rounds_are_judged_by_the_weights_of_classes_too(tmp_path):
     made = cr.boost("digits", rounds=2, class_weights="1=5,8=4", split=HALVED, **weaker, out=tmp_path / "s")
     job = made.members[0].job
     part = job.data.train
-    truth = job.class_numbers(part.y)
+    truth = job.task.truth(part.y)
     weights = torch.where(truth == 1, 5.0, torch.where(truth == 8, 4.0, 1.0)).double()
     for run, vote in zip(made.members, made.record["weights"], strict=True):
         wrong = run.job.predictions(part).argmax(1) != truth
