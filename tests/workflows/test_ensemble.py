@@ -95,7 +95,7 @@ def test_rounds_are_judged_by_the_weights_of_classes_too(tmp_path):
     truth = job.task.truth(part.y)
     weights = torch.where(truth == 1, 5.0, torch.where(truth == 8, 4.0, 1.0)).double()
     for run, vote in zip(made.members, made.record["weights"], strict=True):
-        wrong = run.job.predictions(part).argmax(1) != truth
+        wrong = run.job.trained.predictions(part).argmax(1) != truth
         error = float(weights[wrong].sum() / weights.sum())
         assert vote == pytest.approx(math.log((1 - error) / error) + math.log(9))
         trained = run.job.data.train.weight.double()
