@@ -30,7 +30,8 @@ class Unfinished:
 @command()
 def train(options: Options, siblings: Siblings, reading: Reading, folder: RunFolder, ending: Ending, printing: Printing) -> None:
     """Read, split, train, validate and save a run. Example: chainrule train iris.csv --target species --test"""
-    from chainrule.workflows.train import Sweep, train
+    from chainrule.workflows.sweep import Sweep
+    from chainrule.workflows.train import train
 
     with Signals() as signals:
         trained = train(reading.data, members=siblings.members, **options.to_json(), data_dir=reading.data_dir, out=folder.out,
@@ -41,7 +42,8 @@ def train(options: Options, siblings: Siblings, reading: Reading, folder: RunFol
 @command()
 def resume(unfinished: Unfinished, ending: Ending, printing: Printing) -> None:
     """Go on with an interrupted run, bit for bit. Example: chainrule resume runs/mnist-lenet-1"""
-    from chainrule.workflows.train import Sweep, resume
+    from chainrule.workflows.sweep import Sweep
+    from chainrule.workflows.train import resume
 
     with Signals() as signals:
         done = resume(unfinished.run, stop=signals.stop)

@@ -14,7 +14,8 @@ from chainrule.core.descend import Schedule
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss
 from chainrule.core.net import Net
-from chainrule.core.rule import Reads, Report, Target
+from chainrule.core.rule import Report
+from chainrule.core.traits import Reads, Target
 from chainrule.core.tree import Tree, value_and_grad
 
 

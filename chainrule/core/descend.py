@@ -10,7 +10,8 @@ from torch import Tensor
 
 from chainrule.core.batch import Batch
 from chainrule.core.net import Net
-from chainrule.core.rule import Reads, Report, Rule, Target
+from chainrule.core.rule import Report, Rule
+from chainrule.core.traits import Reads, Target
 from chainrule.core.tree import Tree
 
 

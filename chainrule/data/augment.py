@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from chainrule.core.descend import Alter
 from chainrule.core.errors import InputError
 from chainrule.core.registry import Chosen, augments
+from chainrule.core.traits import AugmentTraits
 
 Shape = tuple[int, ...]                                                # of one sample
 Move = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]          # n, rows, columns -> rows, columns that the new pixels come from
@@ -53,7 +54,7 @@ def augmentation(spec: str, shape: Shape, name: str = "the data") -> Alter:
     return alter
 
 
-def _resampling(several: Sequence[Chosen], shape: Shape) -> Alter:
+def _resampling(several: Sequence[Chosen[AugmentTraits]], shape: Shape) -> Alter:
     moves = [one.make(shape) for one in several]
     whole = all(one.entry.traits.moves == "whole" for one in several)
     return partial(resampled, moves=moves, whole=whole)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
-from chainrule.data.encode.encoder import Encoder, Range, gather
+from chainrule.data.encode.encoder import Encoder, gather
+from chainrule.data.encode.features import Range
 from chainrule.data.encode.targets import as_codes, as_numbers
 from chainrule.data.encode.vocabulary import SHARES, Symbols
 from chainrule.data.readers import catalog

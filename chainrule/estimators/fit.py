@@ -23,6 +23,7 @@ from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, rules
 from chainrule.core.rule import Learner, Report, Rule
 from chainrule.core.stage import Budget, Stage
+from chainrule.core.traits import NetTraits, RuleTraits
 from chainrule.core.tree import Tree
 from chainrule.data.encode.encoder import Encoder, gather
 from chainrule.data.encode.features import scaling
@@ -213,8 +214,8 @@ def go_on(source: Source, options: Options, before: Learned | None, *, net: NetL
         return replace(learned, state=carried.state, history=history, epochs=done + 1)
 
 
-def job_of(data: Data, options: Options, chosen: Chosen | None, rule: Chosen, kind: TargetKind, net: NetLike, loss: LossLike,
-           dtype: torch.dtype, module: nn.Module | None = None) -> Job:
+def job_of(data: Data, options: Options, chosen: Chosen[NetTraits] | None, rule: Chosen[RuleTraits], kind: TargetKind, net: NetLike,
+           loss: LossLike, dtype: torch.dtype, module: nn.Module | None = None) -> Job:
     """The job for data that is already encoded. A `module` is trained as it is; without one, `net` makes it."""
     options = options.checked()
     if module is None and not isinstance(net, str | None):
@@ -231,7 +232,7 @@ def job_of(data: Data, options: Options, chosen: Chosen | None, rule: Chosen, ki
     return job
 
 
-def encoder_of(source: Source, rows: Tensor, weight: Tensor | None, kind: TargetKind, rule: Chosen) -> Encoder:
+def encoder_of(source: Source, rows: Tensor, weight: Tensor | None, kind: TargetKind, rule: Chosen[RuleTraits]) -> Encoder:
     """An encoder fitted on `rows`, each counted as often as its weight says. A constant target is kept, unscaled."""
     spread: Any = rule.entry.traits.range
     classes = source.classes if kind in ("class", "sign") else ()
@@ -287,7 +288,7 @@ def _data(source: Source, encoder: Encoder, train: Tensor, valid: Tensor, weight
                 part(valid), Door(part(train[:0])), lambda x: encoder.ready(x).to(dtype))
 
 
-def _chosen(source: Source, options: Options, net: NetLike) -> tuple[Chosen | None, Chosen, TargetKind]:
+def _chosen(source: Source, options: Options, net: NetLike) -> tuple[Chosen[NetTraits] | None, Chosen[RuleTraits], TargetKind]:
     """Net (None: choose later, or it is the caller's own), rule, and the kind of targets it reads. Raises InputError."""
     chosen, rule = choose_rule(options, not isinstance(net, str | None))
     wanted = rule.entry.traits.target

@@ -15,7 +15,7 @@ from chainrule.core.loss import custom
 from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, Entry, inits, nets, rules
 from chainrule.core.rule import Learner
-from chainrule.core.traits import TaskTraits
+from chainrule.core.traits import NetTraits, RuleTraits, TaskTraits
 from chainrule.core.tree import clone
 from chainrule.data.augment import augmentation
 from chainrule.data.class_weights import weighted
@@ -70,7 +70,7 @@ def build(source: Source, options: Options, own: Own = NOTHING) -> Job:
     return assemble(data, options, net_chosen, rule_chosen, kind, task, module=own.net, loss=own.loss)
 
 
-def assemble(data: Data, options: Options, net_chosen: Chosen | None, rule_chosen: Chosen, kind: TargetKind,
+def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None, rule_chosen: Chosen[RuleTraits], kind: TargetKind,
              task_chosen: Entry[TaskTraits], *,
              module: nn.Module | None = None, loss: LossLike = None, dtype: torch.dtype = torch.float32, made_as: type[Job] = Job,
              keeps_last: bool = False) -> Job:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import Chosen, Entry, constraints, losses, nets, optimizers, rules, schedules, tasks
-from chainrule.core.traits import TaskTraits
+from chainrule.core.traits import NetTraits, NoTraits, OptimizerTraits, RuleTraits, TaskTraits
 from chainrule.data.source import Data, Source, TargetKind
 from chainrule.job.options import Options
 from chainrule.tasks.task import Task
@@ -24,17 +24,18 @@ LENET_PIXELS = 16                # from this height and width on, pictures go to
 class Choice:
     """The names resolved, each with its options, and the filled-in settings; `said` tells what was chosen and why."""
 
-    net: Chosen | None
-    rule: Chosen
-    loss: Chosen | None
-    optimizer: Chosen
-    schedule: Chosen | None
-    constraint: Chosen | None
+    net: Chosen[NetTraits] | None
+    rule: Chosen[RuleTraits]
+    loss: Chosen[NoTraits] | None
+    optimizer: Chosen[OptimizerTraits]
+    schedule: Chosen[NoTraits] | None
+    constraint: Chosen[NoTraits] | None
     options: Options
     said: list[str]
 
 
-def choose_rule(options: Options, own_module: bool, task: TaskTraits | None = None) -> tuple[Chosen | None, Chosen]:
+def choose_rule(options: Options, own_module: bool,
+                task: TaskTraits | None = None) -> tuple[Chosen[NetTraits] | None, Chosen[RuleTraits]]:
     """Net and rule where at least one is named, each picking the other, or the task both. Net None: choose it from the data."""
     net = None if own_module or options.net is None else nets.choose(options.net)
     if task is not None and options.rule is None and not own_module:
@@ -50,7 +51,8 @@ def choose_rule(options: Options, own_module: bool, task: TaskTraits | None = No
     return net, rules.choose((net and net.entry.traits.rule) or "backprop")
 
 
-def complete(options: Options, net: Chosen | None, rule: Chosen, task: Task, data: Data, own_module: bool, own_loss: bool) -> Choice:
+def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleTraits], task: Task, data: Data, own_module: bool,
+             own_loss: bool) -> Choice:
     """Fill in what the user left open, from the kind and size of the data."""
     said = []
     n, shape = len(data.train), data.input_shape
@@ -100,7 +102,7 @@ def complete(options: Options, net: Chosen | None, rule: Chosen, task: Task, dat
     return Choice(net, rule, loss, optimizer, schedule, constraint, filled.checked(), said)
 
 
-def target_kind(rule: Chosen, source: Source, classes: int) -> TargetKind:
+def target_kind(rule: Chosen[RuleTraits], source: Source, classes: int) -> TargetKind:
     """What `prepare` encodes the targets as, for this rule and this data."""
     wanted = rule.entry.traits.target
     if wanted == "sign" and classes != 2 and rule.entry.traits.several:

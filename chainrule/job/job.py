@@ -141,7 +141,7 @@ class Job:
         steps = steps_in(self.options, len(self.data.train))
 
         def make(numbers: Mapping[str, Any]) -> Rule:
-            def at(chosen: Chosen, owner: str) -> Chosen:
+            def at(chosen: Chosen[Any], owner: str) -> Chosen[Any]:
                 own = {name.removeprefix(owner): value for name, value in numbers.items() if name.startswith(owner)}
                 return replace(chosen, options={**chosen.options, **own})
 

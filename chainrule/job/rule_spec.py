@@ -11,12 +11,14 @@ from chainrule.core.descend import Descend, restarted
 from chainrule.core.errors import InputError
 from chainrule.core.registry import Chosen, rules
 from chainrule.core.rule import Rule
+from chainrule.core.traits import NoTraits, OptimizerTraits, RuleTraits
 from chainrule.data.source import Data
 from chainrule.job.options import Options
 
 
-def make_rule(chosen: Chosen, criterion: Criterion | None, optimizer: Chosen, schedule: Chosen | None, steps: int,
-              constraint: Chosen | None = None, cycles: int = 1, lanes: int = 1) -> Rule:
+def make_rule(chosen: Chosen[RuleTraits], criterion: Criterion | None, optimizer: Chosen[OptimizerTraits],
+              schedule: Chosen[NoTraits] | None, steps: int,
+              constraint: Chosen[NoTraits] | None = None, cycles: int = 1, lanes: int = 1) -> Rule:
     """A rule from its name: a direction or an objective joined with an optimizer, or a whole rule given what its signature names.
 
     The schedule is gone through in each of so many `cycles`; a rule that carries state has so many `lanes`.

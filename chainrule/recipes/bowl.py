@@ -18,6 +18,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss, identity
 from chainrule.core.net import Net
 from chainrule.core.registry import Entry, optimizers, recipes, rules
+from chainrule.core.traits import OptimizerTraits
 from chainrule.job.rule_spec import make_rule
 from chainrule.plots.evaluation import INK, _figure, _plain, _styles
 from chainrule.recipes.outcome import Figure, Outcome, Setting
@@ -92,7 +93,7 @@ def _told(descent: Descent) -> str:
     return f"{descent.needed:,.0f}" if math.isfinite(descent.needed) else f"not in {descent.passes[-1]:,}"
 
 
-def _best(entry: Entry, most: int) -> Descent:
+def _best(entry: Entry[OptimizerTraits], most: int) -> Descent:
     """The fastest of an optimizer's descents; those that are already slower than another are broken off."""
     found: list[Descent] = []
     for spec in _specs(entry):
@@ -101,7 +102,7 @@ def _best(entry: Entry, most: int) -> Descent:
     return min(found, key=lambda d: (d.needed, d.losses[-1]))
 
 
-def _specs(entry: Entry) -> list[str]:
+def _specs(entry: Entry[OptimizerTraits]) -> list[str]:
     rate = entry.options.get("rate")
     return [f"{entry.name}:rate={f * r:g}" for r in RATES for f in (1, 3)] if rate else [entry.name]
 

@@ -26,7 +26,8 @@ from chainrule.core.text import table
 from chainrule.data.prepare import prepare
 from chainrule.data.source import Data, Part, Source
 from chainrule.data.splits import parse_split
-from chainrule.engine.members.grouping import Member, train_members
+from chainrule.engine.members.grouping import train_members
+from chainrule.engine.members.loop import Member
 from chainrule.engine.stop import Stop
 from chainrule.evaluate.significance import mcnemar, probability
 from chainrule.job.build import LossLike, build

@@ -23,7 +23,7 @@ from chainrule.core.options import check
 from chainrule.core.options import read as read_options
 from chainrule.core.registry import Chosen, Entry, constraints, optimizers, rules
 from chainrule.core.rule import Learner, Rule
-from chainrule.core.traits import NoTraits
+from chainrule.core.traits import NoTraits, OptimizerTraits
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.randomness import Aside
 from chainrule.job.build import LossLike, build
@@ -123,7 +123,7 @@ def range_test(job: Job, *, steps: int = RateRange.steps, lowest: float = RateRa
     return read(rates, losses, chosen)
 
 
-def read(rates: list[float], losses: list[float], optimizer: Chosen) -> Rates:
+def read(rates: list[float], losses: list[float], optimizer: Chosen[OptimizerTraits]) -> Rates:
     """What a range test says: the loss before a step at `rates[i]` is `losses[i]`, so its fall follows the step."""
     smoothed = smooth(losses)
     least = min(range(len(smoothed)), key=smoothed.__getitem__)
@@ -146,7 +146,7 @@ def smooth(values: list[float]) -> list[float]:
     return ((weight @ v) / weight.sum(1)).tolist()
 
 
-def _rising(job: Job, chosen: Chosen, steps: int, lowest: float, highest: float) -> Rule:
+def _rising(job: Job, chosen: Chosen[OptimizerTraits], steps: int, lowest: float, highest: float) -> Rule:
     """The job's rule with a schedule under which the rate rises."""
     rate = chosen.entry.options.get("rate")
     own = chosen.options.get("rate", rate.default) if rate else None

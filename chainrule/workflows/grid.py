@@ -15,7 +15,8 @@ from chainrule.core.registry import Chosen, Registry, inits, losses, nets, optim
 from chainrule.data.fold import parse_fold
 from chainrule.job.options import Options
 
-OWNERS: dict[str, Registry] = {"optimizer": optimizers, "rule": rules, "net": nets, "schedule": schedules, "loss": losses, "init": inits}
+OWNERS: dict[str, Registry[Any]] = {"optimizer": optimizers, "rule": rules, "net": nets, "schedule": schedules, "loss": losses,
+                                    "init": inits}
 OF_THE_DATA = ("target", "group", "time", "weight")   # they decide how the data is read, once for all members
 REPLICATES = ("seed", "fold", "bootstrap")     # members apart in these alone are repetitions of one setting
 Over = Mapping[str, Sequence[Any] | str]

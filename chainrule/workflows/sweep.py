@@ -24,7 +24,8 @@ from chainrule.core.registry import tasks
 from chainrule.core.text import now, shown, table
 from chainrule.data.source import Source
 from chainrule.engine.lock import RunLock
-from chainrule.engine.members.grouping import Member, train_members
+from chainrule.engine.members.grouping import train_members
+from chainrule.engine.members.loop import Member
 from chainrule.engine.stop import Stop
 from chainrule.engine.store import Store
 from chainrule.job.build import LossLike, build

@@ -94,7 +94,8 @@ class Ours:
 
     def _train_members(self, units: int) -> list[float]:
         """The moments at which every member had ended an epoch; where they go in turn, 16 times what the first alone takes."""
-        from chainrule.engine.members.grouping import Member, train_members
+        from chainrule.engine.members.grouping import train_members
+        from chainrule.engine.members.loop import Member
 
         jobs = [self._fresh(seed) for seed in range(MEMBERS)]
         self.job, stop, began = jobs[0], Stop(), time.perf_counter()

@@ -16,6 +16,7 @@ from torch.nn import init
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import Chosen, inits
+from chainrule.core.traits import InitTraits
 from chainrule.nets.layers.activation import ACTIVATIONS, Maxout, ScaledTanh
 
 Fill = Callable[[Tensor], Tensor]
@@ -37,7 +38,7 @@ class Init:
 
 
 @torch.no_grad()
-def initialise(module: nn.Module, chosen: Chosen, rows: Tensor | None = None) -> None:
+def initialise(module: nn.Module, chosen: Chosen[InitTraits], rows: Tensor | None = None) -> None:
     """Fill every weight of two or more axes, and every bias, in place and in order; seed torch first to repeat it.
 
     Other tensors of one axis (the gains of a normalisation, say) keep what the module gave them. `rows` (n, ...) are training rows,
