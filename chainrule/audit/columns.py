@@ -116,7 +116,8 @@ def _rises(folds: list[Job], names: list[str], seed: int) -> tuple[Tensor, float
         job.net.module.eval()
 
         def losses(x: Tensor, job: Job = job, y: Tensor = y, each: object = loss.each) -> Tensor:
-            return each(job.trained.inference.plainly(x), y).detach().cpu().reshape(len(x))  # type: ignore[operator]
+            costs: Tensor = each(job.trained.inference.plainly(x), y).detach().cpu().reshape(len(x))  # type: ignore[operator]
+            return costs
 
         rises.append(permutation_importance(losses, x, [own.get(name, []) for name in names], seed=seed))
         plain.append(losses(x))

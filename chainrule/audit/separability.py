@@ -139,7 +139,8 @@ class _Two:
         return self.rows(at)
 
     def rows(self, at: np.ndarray) -> np.ndarray:
-        return self.near.rows(at) * self.sign[at][:, None]
+        signed: np.ndarray = self.near.rows(at) * self.sign[at][:, None]
+        return signed
 
     def heights(self, plane: np.ndarray) -> np.ndarray:
         return self.near.scores(plane[None])[:, 0] * self.sign
@@ -163,11 +164,13 @@ class _Kesler:
         return csr_array((np.hstack([x, -x]).ravel(), np.hstack([own, other]).ravel(), starts), shape=(len(at), self.width))
 
     def rows(self, at: np.ndarray) -> np.ndarray:
-        return self.take(at).toarray()
+        dense: np.ndarray = self.take(at).toarray()
+        return dense
 
     def heights(self, plane: np.ndarray) -> np.ndarray:
         scores = self.near.scores(plane.reshape(self.classes, -1))
-        return scores[self.sample, self.number[self.sample]] - scores[self.sample, self.rival]
+        heights: np.ndarray = scores[self.sample, self.number[self.sample]] - scores[self.sample, self.rival]
+        return heights
 
 
 def quick(samples: int, inputs: int, classes: int) -> bool:

@@ -81,4 +81,5 @@ def main(repeats: int = FEWEST_REPEATS, record: bool = False) -> None:
 
 
 def _measured(side: str) -> dict[str, int]:
-    return json.loads(python(f"from bench.memory import child; child({side!r})"))
+    measured: dict[str, int] = json.loads(python(f"from chainrule.bench.memory import child; child({side!r})"))
+    return measured

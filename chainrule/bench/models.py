@@ -47,7 +47,8 @@ class Residual(nn.Module):
         y = self.norm2(self.conv2(self.norm1(self.conv1(x)).relu()))
         if self.more:
             x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.more // 2, self.more - self.more // 2))
-        return (y + x).relu()
+        maps: Tensor = (y + x).relu()
+        return maps
 
 
 def resnet20(inputs: tuple[int, ...], outputs: int) -> nn.Module:
@@ -71,4 +72,5 @@ class CharacterLSTM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         states, _ = self.lstm(x)  # (n, t, units)
-        return self.output(states[:, -1])
+        scores: Tensor = self.output(states[:, -1])
+        return scores

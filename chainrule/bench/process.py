@@ -74,7 +74,7 @@ class Worker:
                 raise Failed(self._last_words())
             self.heard += more
         line, _, self.heard = self.heard.partition(b"\n")
-        answer = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise Failed(answer["error"])
         return answer

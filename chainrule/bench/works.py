@@ -107,7 +107,8 @@ class Setting:
     def y(self) -> Tensor:
         """Class numbers (n,) of the training rows."""
         assert self.job.data.train.y is not None
-        return self.job.data.train.y
+        targets: Tensor = self.job.data.train.y
+        return targets
 
     @cached_property
     def eval_x(self) -> Tensor:
@@ -117,7 +118,8 @@ class Setting:
     @property
     def eval_y(self) -> Tensor:
         assert self.job.data.valid.y is not None
-        return self.job.data.valid.y[:EVALUATED]
+        targets: Tensor = self.job.data.valid.y[:EVALUATED]
+        return targets
 
     @property
     def outputs(self) -> int:

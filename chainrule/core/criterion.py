@@ -63,7 +63,8 @@ class Stepwise:
 
     def costs(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The loss (n, t) of outputs (n, t, k)."""
-        return self.loss.each(outputs.flatten(0, 1), batch.y.flatten(0, 1)).unflatten(0, outputs.shape[:2])
+        costs: Tensor = self.loss.each(outputs.flatten(0, 1), batch.y.flatten(0, 1)).unflatten(0, outputs.shape[:2])
+        return costs
 
 
 def mean_costs(costs: dict[str, Tensor], batch: Batch) -> tuple[Tensor, Report]:

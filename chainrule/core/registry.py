@@ -27,6 +27,7 @@ from chainrule.core.traits import (
 
 REQUIRED = inspect.Parameter.empty
 T = TypeVar("T")
+M = TypeVar("M", bound=Callable[..., Any])  # what is registered, of which nothing is forgotten
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,14 @@ class Registry(Generic[T]):
         self._entries: dict[str, Entry[T]] = {}
         self._discovered = False
 
-    def __call__(self, name: str | None = None, *, source: str = "", **traits: Any) -> Callable[[Any], Any]:
+    def __call__(self, name: str | None = None, *, source: str = "", **traits: Any) -> Callable[[M], M]:
         """Register the decorated callable under `name` (default: its own, `_` written `-`) and return it unchanged.
 
         `traits` are those of this kind of thing. Raises TypeError, when the file is imported, for a trait that does not exist.
         """
         particular = self.traits(**traits)
 
-        def register(make: Any) -> Any:
+        def register(make: M) -> M:
             title = name or make.__name__.replace("_", "-")
             if title in self._entries and self._entries[title].make.__module__ != make.__module__:
                 raise ValueError(f"two {self.noun}s are called {title}: {self._entries[title].make.__module__} and {make.__module__}")

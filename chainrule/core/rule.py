@@ -9,7 +9,7 @@ from torch import Tensor
 
 from chainrule.core.batch import Batch
 from chainrule.core.net import Net
-from chainrule.core.registry import rules
+from chainrule.core.registry import M, rules
 from chainrule.core.traits import Reads, Target
 from chainrule.core.tree import Tree
 
@@ -40,13 +40,13 @@ class Rule(Protocol):
 
 
 def rule(name: str | None = None, *, source: str = "", reads: Reads = "batch", target: Target = "any",
-         tolerance: float = 1e-3, **traits: Any) -> Callable[[Any], Any]:
+         tolerance: float = 1e-3, **traits: Any) -> Callable[[M], M]:
     """Register a direction `(net, batch, *, options) -> (tree, report)` or a whole rule (a class with `init` and `step`).
 
     Further traits are those of `RuleTraits`. Raises TypeError for one that does not exist.
     """
 
-    def register(made: Any) -> Any:
+    def register(made: M) -> M:
         if isinstance(made, type):
             made.reads, made.target, made.tolerance = reads, target, tolerance  # type: ignore[attr-defined]
         return rules(name, source=source, reads=reads, target=target, tolerance=tolerance, whole=isinstance(made, type), **traits)(made)

@@ -54,7 +54,8 @@ def _ended(digest: Any, targets: Tensor | None, classes: tuple[str, ...], *more:
     for part in (targets, *more):
         if part is not None:
             _add(digest, part)
-    return digest.hexdigest()
+    hexadecimal: str = digest.hexdigest()
+    return hexadecimal
 
 
 def _add(digest: Any, values: Tensor) -> None:

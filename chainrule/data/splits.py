@@ -119,7 +119,8 @@ def _strata(source: Source, rows: Tensor) -> Tensor:
     """The class of each row, (n,), in one byte where that is enough; all zero where there are no classes."""
     if source.target_kind != "class":
         return torch.zeros(len(rows), dtype=torch.uint8)
-    return source.targets.to(torch.uint8 if len(source.classes) <= 256 else torch.int64)[rows]
+    strata: Tensor = source.targets.to(torch.uint8 if len(source.classes) <= 256 else torch.int64)[rows]
+    return strata
 
 
 def _shuffled_by_stratum(strata: Tensor, seed: int) -> Tensor:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -28,6 +28,8 @@ from chainrule.engine.position import Position, Settings, Validate
 from chainrule.engine.randomness import Aside, Randomness
 from chainrule.engine.stop import Stop
 from chainrule.engine.store import Restored, Store
+
+E = TypeVar("E", bound=Event)
 
 PROGRESS_SECONDS = 0.1
 SAVE_SHARE = 0.03                        # of wall time that saving may take
@@ -322,7 +324,7 @@ class Training:
     def _seconds(self) -> float:
         return self.before + time.perf_counter() - self.began
 
-    def _event(self, kind: Any, **fields: Any) -> Any:
+    def _event(self, kind: type[E], **fields: Any) -> E:
         event = kind(at=self.position.at, seconds=round(time.perf_counter() - self.began, 4), **fields)
         self.position.at += 1
         return event

@@ -134,7 +134,7 @@ class _Supervised(_Network):
         """Weights (n,) float64, or None. Raises ValueError where one is negative or all are zero."""
         if sample_weight is None:
             return None
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        weight: np.ndarray = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not weight.any():
             raise ValueError("All sample weights are zero; at least one row must count.")
         return weight
@@ -209,7 +209,8 @@ class NetworkClassifier(ClassifierMixin, _Supervised):
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class of each row, (n,)."""
         likeliest = self.predict_proba(X).argmax(1)
-        return self.classes_[likeliest]
+        labels: np.ndarray = self.classes_[likeliest]
+        return labels
 
     def _source(self, inputs: Any, labels: np.ndarray) -> tuple[Source, np.ndarray]:
         """The source, and the codes (n,) of the labels; a label that only rows of weight 0 have gets any code."""
@@ -222,8 +223,10 @@ class NetworkClassifier(ClassifierMixin, _Supervised):
             return None
         if self.class_weight == "balanced":
             mass = np.bincount(codes, weights=weight, minlength=len(self.classes_))
-            return (mass.sum() / (len(mass) * mass))[codes]
-        return compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[codes])[codes]
+            weights: np.ndarray | None = (mass.sum() / (len(mass) * mass))[codes]
+            return weights
+        balanced: np.ndarray | None = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[codes])[codes]
+        return balanced
 
 
 class NetworkRegressor(RegressorMixin, _Supervised):

@@ -147,7 +147,8 @@ class Learned:
         if self.encoder.scale is None:
             return rows * self.encoder.maximum
         centre, factor = self.encoder.scale
-        return torch.where(factor > 0, rows / factor, torch.zeros_like(rows)) + centre
+        unscaled: Tensor = torch.where(factor > 0, rows / factor, torch.zeros_like(rows)) + centre
+        return unscaled
 
     def probabilities(self, inputs: Any) -> Tensor:
         """Class probabilities (n, classes) for raw rows."""

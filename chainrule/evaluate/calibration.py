@@ -75,7 +75,8 @@ def ece_interval(probabilities: Tensor, y: Tensor, *, bins: int = BINS, level: f
     def errors(true: float) -> np.ndarray:
         gap = np.sign(direction) * _scaled(np.abs(direction), room, share, true)
         hits = np.random.default_rng(seed + 1).binomial(counts, np.clip(mean + gap, 0.0, 1.0))
-        return np.abs(hits - counts * mean).sum(1) / n                   # (worlds,)
+        errors: np.ndarray = np.abs(hits - counts * mean).sum(1) / n                   # (worlds,)
+        return errors
 
     tail, most = (1 - level) / 2, float((share * np.maximum(mean, 1 - mean)).sum())
     full = float((share * room).sum())                                   # the greatest error along these gaps

@@ -53,7 +53,8 @@ def logistic_covariance(x: Tensor, slopes: Tensor, intercept: Tensor | float, we
     if float(values[0]) <= 1e-12 * float(values[-1]) or float(share.sum()) < 1e-8:
         raise InputError("The coefficients have no standard errors: their information is singular, because the classes are separated, or "
                          "an input repeats others. Use a ridge and no errors, or leave the input out.")
-    return torch.linalg.inv(information)
+    covariance: Tensor = torch.linalg.inv(information)
+    return covariance
 
 
 def coefficients(x: Tensor, slopes: Tensor, intercept: Tensor | float, names: Sequence[str], *, weight: Tensor | None = None,

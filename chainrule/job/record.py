@@ -28,7 +28,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     """`run.json`, checked. Raises CorruptFile, or InputError where another version wrote it."""
     path = folder / RECORD
     try:
-        record = json.loads(path.read_bytes())
+        record: dict[str, Any] = json.loads(path.read_bytes())
         stated = record.pop("sha256")
     except (ValueError, KeyError, AttributeError, RecursionError):
         raise CorruptFile(f"{path} is not whole JSON. Restore it from a copy, or train again.") from None

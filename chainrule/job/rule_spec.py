@@ -50,7 +50,8 @@ def make_rule(chosen: Chosen[RuleTraits], criterion: Criterion | None, optimizer
         if cycles > 1 and "schedule" not in wanted:
             raise InputError(f"{chosen.entry.name} follows no schedule that --snapshots could begin anew. Leave it out, or use --rule "
                              "backprop.")
-        return chosen.make(**{k: v for k, v in supplied.items() if k in wanted})
+        whole: Rule = chosen.make(**{k: v for k, v in supplied.items() if k in wanted})
+        return whole
     direction = partial(made, **{name: supplied[name] for name in ("criterion", "loss") if name in wanted}, **chosen.options)
     traits = chosen.entry.traits
     additive = traits.additive is not None and all(chosen.options.get(option) is None for option in traits.additive)

@@ -45,11 +45,13 @@ class GAN(nn.Module):
 
     def generate(self, z: Tensor) -> Tensor:
         """Samples made of noise: (n, noise) -> (n, features)."""
-        return self.generator(z)
+        samples: Tensor = self.generator(z)
+        return samples
 
     def judge(self, x: Tensor) -> Tensor:
         """The log-odds that samples are real: (n, ...) -> (n, 1)."""
-        return self.discriminator(x.flatten(1))
+        scores: Tensor = self.discriminator(x.flatten(1))
+        return scores
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:

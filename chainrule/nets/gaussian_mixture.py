@@ -41,11 +41,13 @@ class Mixture(nn.Module):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """The log density of the mixture: (n, ...) -> (n,)."""
-        return self(x).logsumexp(1)
+        likelihood: Tensor = self(x).logsumexp(1)
+        return likelihood
 
     def responsibilities(self, x: Tensor) -> Tensor:
         """The probability of each component given the sample: (n, ...) -> (n, components)."""
-        return self(x).softmax(1)
+        shares: Tensor = self(x).softmax(1)
+        return shares
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:

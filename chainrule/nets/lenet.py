@@ -66,7 +66,8 @@ class LeNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.features(x)  # (n, filters[-1], h', w')
-        return self.output(self.dropout(self.activation(self.norm(self.hidden(maps)))))
+        scores: Tensor = self.output(self.dropout(self.activation(self.norm(self.hidden(maps)))))
+        return scores
 
 
 def _below(sides: list[int], filters: tuple[int, ...], kernel: int, pad: int) -> list[int]:

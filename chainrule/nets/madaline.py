@@ -6,6 +6,7 @@ https://doi.org/10.1109/5.58323
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -15,7 +16,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
 from chainrule.nets.layers.activation import Dense
 
-QUOTA = {"or": lambda k: 1, "and": lambda k: k, "majority": lambda k: k // 2 + 1}
+QUOTA: dict[str, Callable[[int], int]] = {"or": lambda k: 1, "and": lambda k: k, "majority": lambda k: k // 2 + 1}
 
 
 @nets("madaline", source="Ridgway (1962); Winter & Widrow (1988), https://doi.org/10.1109/ICNN.1988.23872; Widrow & Lehr (1990), "

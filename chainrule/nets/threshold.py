@@ -98,7 +98,8 @@ class MarkI(nn.Module):
         return (light @ self.wiring.T > self.thresholds).to(light.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.responses(self.features(x))
+        scores: Tensor = self.responses(self.features(x))
+        return scores
 
 
 def _picture(inputs: tuple[int, ...]) -> tuple[int, int, int]:

@@ -314,7 +314,8 @@ def _attention(m: nn.MultiheadAttention, arriving: list[Tensor]) -> int:
     places, others = query.numel() // m.embed_dim, key.numel() // m.kdim  # of all samples together
     samples = 1 if query.dim() == 2 else query.shape[0 if m.batch_first else 1]
     projections = places * m.embed_dim * 2 + others * (m.kdim + m.vdim)
-    return (projections + 2 * places * others // samples) * m.embed_dim
+    operations: int = (projections + 2 * places * others // samples) * m.embed_dim
+    return operations
 
 
 def picture_shape(inputs: Any) -> tuple[int, int, int] | None:

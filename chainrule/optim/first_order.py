@@ -27,7 +27,8 @@ def each(op: str, tensors: Sequence[Tensor], *others: Any, **numbers: float | Te
         return each(op, tensors, each("mul", others[0], alpha), *others[1:])
     if wrapped(list(tensors)):
         return [getattr(t, op)(*(o[i] if isinstance(o, (list, tuple)) else o for o in others), **numbers) for i, t in enumerate(tensors)]
-    return getattr(torch, f"_foreach_{op}")(tensors, *others, **numbers)
+    results: Sequence[Tensor] = getattr(torch, f"_foreach_{op}")(tensors, *others, **numbers)
+    return results
 
 
 def given(number: float | Tensor) -> bool:

@@ -77,7 +77,8 @@ def orthogonal(matrix: Tensor, rounds: int, coefficients: tuple[float, ...]) -> 
     for _ in range(rounds):
         gram = x @ x.mT                                                   # (short, short)
         x = a * x + (b * gram + c * (gram @ gram)) @ x
-    return x.mT if tall else x
+    turned: Tensor = x.mT if tall else x
+    return turned
 
 
 def _stretch(shape: torch.Size, scale: str) -> float:

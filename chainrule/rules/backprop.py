@@ -68,4 +68,5 @@ def _clipped(slope: dict[str, Tensor], clip: float) -> dict[str, Tensor]:
         raise InputError(f"backprop expects clip, the greatest length of the gradient, to be above 0; got {clip}. "
                          "Write e.g. backprop:clip=1.")
     length = norm(slope)
-    return scale(slope, torch.where(length > clip, clip / length, torch.ones_like(length)))
+    clipped: dict[str, Tensor] = scale(slope, torch.where(length > clip, clip / length, torch.ones_like(length)))
+    return clipped

@@ -97,4 +97,5 @@ def _newton(x: Tensor, probability: Tensor, right: Tensor, share: Tensor, weight
     values, axes = torch.linalg.eigh((curvature + curvature.T) / 2)
     kept = values > values.amax() * len(values) * torch.finfo(values.dtype).eps
     gain = torch.where(kept, 1 / torch.where(kept, values, 1.0), 0.0)
-    return (axes @ (gain * (axes.T @ slope.flatten()))).unflatten(0, (classes, p))
+    move: Tensor = (axes @ (gain * (axes.T @ slope.flatten()))).unflatten(0, (classes, p))
+    return move

@@ -101,7 +101,8 @@ def _turned(net: Net, layer: int, sums: Tensor, wish: Tensor, flips: int) -> Ten
     unsure = (sets.to(sums.dtype) @ sums.abs().T)                                      # (sets, n)
     order = size + unsure / (1 + unsure)                                               # sizes first, disturbance within a size
     first = torch.where(errors < before, order, float("inf")).argmin(0)                # (n,)
-    return sets[first] & (errors.amin(0) < before)[:, None]
+    turned: Tensor = sets[first] & (errors.amin(0) < before)[:, None]
+    return turned
 
 
 def _sets(units: int, flips: int) -> Tensor:

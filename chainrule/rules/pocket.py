@@ -29,6 +29,7 @@ class _Wandering:
 
     def turn(self, net: Net, state: Tree, batch: Batch) -> Report:
         """One move of the wandering weights, in place; the report is of them before it."""
+        report: Report
         uphill, report = perceptron(net.at(state["wandering"]), batch)
         for name, slope in uphill.items():
             state["wandering"][name].sub_(slope * len(batch))
@@ -84,7 +85,8 @@ class Averaged(_Wandering):
 
 def _criterion(net: Net, batch: Batch) -> Tensor:
     """How far each sample is on the wrong side, (n,)."""
-    return losses.choose("perceptron").make().each(net(batch.x), batch.y)
+    costs: Tensor = losses.choose("perceptron").make().each(net(batch.x), batch.y)
+    return costs
 
 
 def _mistakes(net: Net, batch: Batch) -> Tensor:

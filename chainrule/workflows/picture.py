@@ -169,9 +169,9 @@ def stats(found: list[Signal]) -> list[dict[str, Any]]:
 def _each(loss: Any) -> Callable[[Tensor, Tensor | None], Tensor]:
     if loss is None:
         return lambda outputs, _: (outputs * torch.randn_like(outputs)).flatten(1).sum(1)
-    if isinstance(loss, str):
-        return losses.choose(loss).make().each
-    return loss.each if hasattr(loss, "each") else loss
+    chosen = losses.choose(loss).make() if isinstance(loss, str) else loss
+    each: Callable[[Tensor, Tensor | None], Tensor] = chosen.each if hasattr(chosen, "each") else chosen
+    return each
 
 
 def signals_of(run: Run) -> tuple[list[dict[str, Any]], Figure]:

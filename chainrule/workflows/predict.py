@@ -85,7 +85,8 @@ def _encoded(run: Run, what: Any, stream_bytes: int) -> Iterator[tuple[Tensor, i
             to_stderr(text)
 
     def encode(table: Columns) -> Tensor:
-        return encoder.inputs(Source(rows.name, table, None, "none", {}, ""), say=once)
+        inputs: Tensor = encoder.inputs(Source(rows.name, table, None, "none", {}, ""), say=once)
+        return inputs
 
     yield from _aligned(run, rows, encode)
 

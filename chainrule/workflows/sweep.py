@@ -190,7 +190,7 @@ def go_on(path: Path, session: Session) -> Sweep:
 
 def read_record(path: Path) -> dict[str, Any]:
     """`sweep.json`. Raises InputError where there is none, or another version wrote it."""
-    record = Folder(path).read_json(SWEEP)
+    record: dict[str, Any] | None = Folder(path).read_json(SWEEP)
     if record is None:
         raise InputError(f"There is no sweep in {path}. chainrule sweep makes one.")
     if record.get("format") != FORMAT:

@@ -54,7 +54,8 @@ class Entry:
 
     def make(self, setting: Setting) -> Side:
         module, _, name = self.place.partition(":")
-        return getattr(importlib.import_module(module), name)(setting)
+        side: Side = getattr(importlib.import_module(module), name)(setting)
+        return side
 
 
 SIDES: dict[str, Entry] = {

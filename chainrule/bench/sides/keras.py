@@ -96,11 +96,12 @@ class Keras:
         return [began, *marks]
 
     def outputs(self) -> np.ndarray:
-        said = self.model.predict(self.eval_x, batch_size=BLOCK, verbose=0)
+        scores: np.ndarray = self.model.predict(self.eval_x, batch_size=BLOCK, verbose=0)
         if self.work.squared:
-            return said
-        powers = np.exp(said - said.max(1, keepdims=True))
-        return powers / powers.sum(1, keepdims=True)
+            return scores
+        powers = np.exp(scores - scores.max(1, keepdims=True))
+        shares: np.ndarray = powers / powers.sum(1, keepdims=True)
+        return shares
 
     def remark(self) -> str:
         return "its own threads"

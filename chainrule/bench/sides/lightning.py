@@ -32,7 +32,8 @@ class Module(lightning.LightningModule):
         return self.loss_at(self.net(x), y)
 
     def predict_step(self, batch: tuple[Tensor], at: int) -> Tensor:
-        return self.net(batch[0]).softmax(-1)
+        shares: Tensor = self.net(batch[0]).softmax(-1)
+        return shares
 
     def on_train_epoch_end(self) -> None:
         self.marks.append(time.perf_counter())

@@ -41,7 +41,8 @@ class Scikit:
     def outputs(self) -> np.ndarray | tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self.work.kind == "rbm":
             return self.model.components_, self.model.intercept_visible_, self.model.intercept_hidden_
-        return self.model.predict_proba(self.eval_x)
+        shares: np.ndarray | tuple[np.ndarray, np.ndarray, np.ndarray] = self.model.predict_proba(self.eval_x)
+        return shares
 
     def remark(self) -> str:
         from threadpoolctl import threadpool_info

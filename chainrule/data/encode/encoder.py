@@ -218,7 +218,8 @@ class Encoder:
         if self.y_scale is None:
             return y
         mean, sd = self.y_scale.to(y.device)
-        return (y.double() * sd + mean).to(torch.float64 if y.dtype == torch.float64 else torch.float32)
+        numbers: Tensor = (y.double() * sd + mean).to(torch.float64 if y.dtype == torch.float64 else torch.float32)
+        return numbers
 
     def to_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors for safetensors and a JSON-able rest, from which `from_state` makes an equal encoder."""

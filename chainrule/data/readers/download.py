@@ -97,7 +97,8 @@ def fetch(name: str, files: Sequence[File], data_dir: str | Path | None, say: Ca
 def _download(name: str, file: File, data_dir: str | Path | None) -> bytes:
     try:
         with urllib.request.urlopen(file.url, timeout=TIMEOUT_SECONDS) as answer:
-            return answer.read()
+            content: bytes = answer.read()
+            return content
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         sought = ", ".join(str(root / name) for root in roots(data_dir) if root != SYSTEM)

@@ -166,12 +166,12 @@ def write_ink(ink: Ink) -> str:
 
 def _of_json(text: str, where: str) -> list[list[Any]]:
     try:
-        held = json.loads(text, parse_float=Decimal, parse_int=Decimal)
+        strokes: list[list[Any]] = json.loads(text, parse_float=Decimal, parse_int=Decimal)
     except (json.JSONDecodeError, RecursionError, InvalidOperation) as error:
         raise InputError(f"{where} is not JSON: {error}. Expected [[[x, y], [x, y]], [[x, y]]].") from None
-    if not all(isinstance(s, list) and all(isinstance(p, list) for p in s) for s in held):
+    if not all(isinstance(s, list) and all(isinstance(p, list) for p in s) for s in strokes):
         raise InputError(f"{where}: expected a list of strokes, each a list of points [x, y]; got another nesting.")
-    return held
+    return strokes
 
 
 def _of_lines(text: str) -> list[list[Any]]:

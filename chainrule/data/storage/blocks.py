@@ -49,7 +49,8 @@ class Field:
 
 def rows_in_block(bytes_per_row: int) -> int:
     """A power of two, so that a block is at most BLOCK_BYTES where a row is not larger than that."""
-    return 2 ** max(0, min(MOST_ROWS, BLOCK_BYTES // max(bytes_per_row, 1)).bit_length() - 1)
+    rows: int = 2 ** max(0, min(MOST_ROWS, BLOCK_BYTES // max(bytes_per_row, 1)).bit_length() - 1)
+    return rows
 
 
 class Blocks:

@@ -90,7 +90,8 @@ def parquet(path: Path, stream: bool | None, say: Say) -> tuple[StoredTable, str
     stamp = _stamp(path)
 
     def same(described: dict[str, Any]) -> bool:
-        return described["stamp"] == stamp or described["sha256"] == _sha256(path)
+        current: bool = described["stamp"] == stamp or described["sha256"] == _sha256(path)
+        return current
 
     place, blocks = _kept("parquet", path, same, say)
     if blocks is None:

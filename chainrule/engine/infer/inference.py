@@ -79,7 +79,8 @@ def most_rows(row_bytes: int) -> int:
 
 
 def _power(rows: int) -> int:
-    return 2 ** (max(LEAST_ROWS, min(MOST_ROWS, rows)).bit_length() - 1)
+    together: int = 2 ** (max(LEAST_ROWS, min(MOST_ROWS, rows)).bit_length() - 1)
+    return together
 
 
 class Inference:
@@ -129,7 +130,8 @@ class Inference:
         return torch.cat(list(self._along(self.chosen.way, self.chosen.run, x)))
 
     def _eager(self, rows: Tensor) -> Tensor:
-        return self.net(self.ready(rows.to(self.device))).float()
+        outputs: Tensor = self.net(self.ready(rows.to(self.device))).float()
+        return outputs
 
     def _timed(self, x: Any, rows: int) -> tuple[float, list[Tensor]]:
         """Seconds a row, plainly, and the outputs of the batches it was measured on: the second, since the first warms up."""
@@ -223,7 +225,8 @@ class Native:
 def _bf16(net: Net, device: torch.device) -> Run:
     def low(x: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16):
-            return net(x)
+            outputs: Tensor = net(x)
+            return outputs
 
     return low
 

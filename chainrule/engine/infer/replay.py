@@ -72,7 +72,8 @@ class Program:
                         values[number] = value
             for number in step.done:
                 values[number] = None  # its memory serves the next step while it is still in the cache
-        return values[self.output]
+        output: Tensor = values[self.output]
+        return output
 
 
 def _value(given: Any, values: list[Any]) -> Any:
@@ -91,7 +92,7 @@ class _Recorder(TorchDispatchMode):
     """Notes every operation on what depends on the input. Values are told apart by identity, so all are kept alive meanwhile."""
 
     def __init__(self, x: Tensor):
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # of torch
         self.steps: list[Step] = []
         self.number: dict[int, int] = {id(x): 0}
         self.alive: list[Any] = [x]
@@ -316,8 +317,10 @@ def _max_pool(x: Tensor, *how: Any) -> Tensor:
 
 
 def _average_pool(x: Tensor, *how: Any) -> Tensor:
-    return ATEN.avg_pool2d.default(_side_by_side(x), *how)
+    maps: Tensor = ATEN.avg_pool2d.default(_side_by_side(x), *how)
+    return maps
 
 
 def _convolution(x: Tensor, *how: Any) -> Tensor:
-    return ATEN.convolution.default(x.contiguous(), *how)
+    maps: Tensor = ATEN.convolution.default(x.contiguous(), *how)
+    return maps

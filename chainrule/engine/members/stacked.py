@@ -144,10 +144,12 @@ class Abreast:
     def of(self, chunk: Any, i: int) -> Batch:
         """One member's part of a chunk."""
         if self.shared:
-            return chunk
+            whole: Batch = chunk
+            return whole
         if isinstance(chunk, Parts):
             return chunk[i]
-        return chunk.map(lambda t: t[:, i])
+        own: Batch = chunk.map(lambda t: t[:, i])
+        return own
 
 
 def side_by_side(batches: Sequence[Batch], axis: int = 1) -> Batch:

@@ -175,7 +175,8 @@ class Lowering:
     # Reading and storing
 
     def view(self, arg: Any) -> View:
-        return self.values[arg].settled()
+        settled: View = self.values[arg].settled()
+        return settled
 
     def uses(self, node: fx.Node) -> int:
         """How often the value is read, through views as well."""

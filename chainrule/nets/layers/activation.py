@@ -54,7 +54,8 @@ class Maxout(nn.Module):
         if x.shape[axis] % self.pieces:
             raise InputError(f"maxout takes the greatest of every {self.pieces} units; got {x.shape[axis]}, which do not divide. "
                              f"Make the layer before it widening(activation) times as wide.")
-        return x.unflatten(axis, (x.shape[axis] // self.pieces, self.pieces)).amax(axis + 1)
+        greatest: Tensor = x.unflatten(axis, (x.shape[axis] // self.pieces, self.pieces)).amax(axis + 1)
+        return greatest
 
     def extra_repr(self) -> str:
         return f"pieces={self.pieces}"

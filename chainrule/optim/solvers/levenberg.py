@@ -116,7 +116,7 @@ def residuals(name: str, surface: Surface, where: Tensor) -> Tensor:
                          f"{len(where):,} parameters are more. Use --optimizer hessian-free or lbfgs, or give a smaller --batch.")
     assert batch.y is not None
     root = batch.shares().to(outputs.dtype).sqrt()                                                  # (n,)
-    left = (root[:, None] * (outputs - one_hot_like(batch.y, outputs)).flatten(1)).flatten()
+    left: Tensor = (root[:, None] * (outputs - one_hot_like(batch.y, outputs)).flatten(1)).flatten()
     if objective.l2:
         left = torch.cat([left, math.sqrt(objective.l2) * surface.weights() * where])
     return left
@@ -127,4 +127,5 @@ def _solved(matrix: Tensor, left: Tensor, shift: float) -> Tensor:
     p = matrix.shape[1]
     diagonal = math.sqrt(shift) * torch.eye(p, dtype=matrix.dtype, device=matrix.device)
     q, r = torch.linalg.qr(torch.cat([matrix, diagonal]))
-    return torch.linalg.solve_triangular(r, (q[: len(left)].T @ left)[:, None], upper=True).squeeze(1)
+    solution: Tensor = torch.linalg.solve_triangular(r, (q[: len(left)].T @ left)[:, None], upper=True).squeeze(1)
+    return solution
