@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
 
+from filelock import FileLock, Timeout
+
 from chainrule.core.errors import InputError
+
+NAME, GUARD = "lock", "lock.guard"  # what says who, for people; and what is locked, which on Windows nobody else may read
 
 
 class RunLock:
-    """An exclusive `flock` on `<run>/lock`; the kernel drops it when its holder dies, however it dies."""
+    """An exclusive lock on `<run>/lock.guard`, the holder's number in `<run>/lock`; the kernel drops it when its holder dies, however.
+
+    `flock` where there is one, the system's own lock on Windows.
+    """
 
     def __init__(self, folder: Path):
-        self.path = folder / "lock"
-        self._descriptor: int | None = None
+        self.path = folder / NAME
+        self._guard = FileLock(folder / GUARD, timeout=0)
 
     def __enter__(self) -> RunLock:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(descriptor, 32).decode(errors="replace").strip() or "another process"
-            os.close(descriptor)
-            raise InputError(f"{self.path.parent} is being trained by process {holder}. Wait for it, stop it, "
+            self._guard.acquire()
+        except Timeout:
+            raise InputError(f"{self.path.parent} is being trained by process {self._holder()}. Wait for it, stop it, "
                              "or use another --out.") from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        self._descriptor = descriptor
+        self.path.write_text(f"{os.getpid()}\n")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._guard.release()
+
+    def _holder(self) -> str:
+        """The number that the holder wrote, which it may not have done yet."""
+        try:
+            return self.path.read_text(errors="replace")[:32].strip() or "another process"
+        except OSError:
+            return "another process"

@@ -23,10 +23,15 @@ class RunLog:
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             size = os.fstat(self._file).st_size
-            self._torn = size > 0 and os.pread(self._file, 1, size - 1) != b"\n"
+            self._torn = size > 0 and self._byte(size - 1) != b"\n"
         except OSError as error:
             raise InputError(f"The run log {self.path} cannot be opened: {error.strerror}. "
                              "Choose a folder you can write to with --out.") from None
+
+    def _byte(self, at: int) -> bytes:
+        """The byte at a place of the file; what is written goes to its end wherever that leaves the descriptor."""
+        os.lseek(self._file, at, os.SEEK_SET)
+        return os.read(self._file, 1)
 
     @classmethod
     def resume(cls, path: Path, keep_before: int) -> RunLog:

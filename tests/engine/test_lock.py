@@ -1,6 +1,8 @@
 """The lock of a run folder, within one process; between processes see tests/reliability/test_two_processes.py."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -44,3 +46,20 @@ def test_two_folders_do_not_exclude_each_other(tmp_path):
     (tmp_path / "b").mkdir()
     with RunLock(tmp_path / "a"), RunLock(tmp_path / "b"):
         pass
+
+
+def test_a_holder_that_has_not_said_its_number_yet_still_excludes(tmp_path):
+    with RunLock(tmp_path):
+        (tmp_path / "lock").unlink()
+        with pytest.raises(InputError, match="trained by process another process"), RunLock(tmp_path):
+            pass
+
+
+def test_nothing_of_posix_alone_is_needed_to_import_the_engine():
+    """The modules that Windows lacks are hidden; what is imported for every command must do without them."""
+    code = ("import sys\n"
+            "for name in ('fcntl', 'pwd', 'grp', 'resource', 'termios'): sys.modules[name] = None\n"
+            "import chainrule.cli.main, chainrule.workflows.train, chainrule.estimators")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
