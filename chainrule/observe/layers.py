@@ -316,9 +316,3 @@ def _attention(m: nn.MultiheadAttention, arriving: list[Tensor]) -> int:
     projections = places * m.embed_dim * 2 + others * (m.kdim + m.vdim)
     operations: int = (projections + 2 * places * others // samples) * m.embed_dim
     return operations
-
-
-def picture_shape(inputs: Any) -> tuple[int, int, int] | None:
-    """The shape (channels, height, width) of rows (n, channels, height, width) that are pictures; None for other rows."""
-    shape = tuple(inputs.shape[1:]) if hasattr(inputs, "shape") else ()
-    return shape if len(shape) == 3 and shape[0] in (1, 3) else None

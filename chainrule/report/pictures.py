@@ -15,14 +15,8 @@ from chainrule.plots.evaluation import (
 from chainrule.plots.figure import to_png
 from chainrule.plots.gate import regimes
 
-WORST, MOST_WEIGHTS, MOST_POINTS = 24, 50, 2000
+MOST_WEIGHTS, MOST_POINTS = 50, 2000
 Picture = tuple[str, bytes]
-
-
-def worst_rows(probabilities: Tensor, truth: Tensor) -> list[int]:
-    """The cases that were answered wrong with most certainty, the surest first."""
-    sureness = probabilities.amax(1) * (probabilities.argmax(1) != truth)    # (n,)
-    return [int(i) for i in sureness.argsort(descending=True)[:WORST] if sureness[i] > 0]
 
 
 def worst_mistakes(images: Tensor, probabilities: Tensor, truth: Tensor, classes: Sequence[str]) -> Picture:

@@ -97,8 +97,11 @@ class Folder:
         except OSError as error:
             raise _unwritable(self.path, error) from None
 
-    def write_predictions(self, tensors: dict[str, torch.Tensor], payload: dict[str, Any]) -> None:
-        checkpoint.write(self.path / PREDICTED, tensors, payload)
+    def write_tensors(self, name: str, tensors: dict[str, torch.Tensor], payload: dict[str, Any]) -> None:
+        try:
+            checkpoint.write(self.path / name, tensors, payload)
+        except OSError as error:
+            raise _unwritable(self.path, error) from None
 
     def read_predictions(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         path = self.path / PREDICTED

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from chainrule.core.errors import InputError
 from chainrule.core.events import Diagnosed, Event, Finished, Planned, Sink, Started, Warned
 from chainrule.engine.store import Store
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
 from chainrule.runs.folder import LOG, SUMMARY, Folder, describe_data, record_of
+from chainrule.runs.validation import Validation
 from chainrule.sinks.progress import Progress
 from chainrule.sinks.runlog import RunLog
 
@@ -56,6 +58,16 @@ class Recording:
         total = reading + timing["training"] + timing["compiling"]
         self.folder.write_json(SUMMARY, {"seconds": {"total": total, "reading": reading, **timing}})
         return self.finished
+
+    def keep_validation(self) -> None:
+        """Write what a report and an export need, for when the data is gone; nothing of a run that is to go on, or cannot be measured."""
+        if self.finished is None or self.finished.reason == "interrupted":
+            return
+        try:
+            validation = Validation.of(self.job.trained, self.job.data)
+        except InputError:  # said where the measures are asked for
+            return
+        validation.write(self.folder, self.record["run"])
 
 
 def lay_down(folder: Folder, job: Job, asked: Options, own: Own = NOTHING) -> None:

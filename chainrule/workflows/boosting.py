@@ -84,6 +84,7 @@ def boost(data: Any = Reading.data, *, rounds: int = Boosting.rounds, by: str = 
     if made is None:
         raise ChainruleError(f"The first net, {folder.path / 'round-1'}, is no better than a guess: {said}. Give it more --epochs, or a "
                              "larger --net.")
+    made.keep_validation()
     return made
 
 

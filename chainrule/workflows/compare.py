@@ -16,8 +16,8 @@ from chainrule.core.errors import InputError, suggest
 from chainrule.evaluate import significance
 from chainrule.evaluate.significance import Cases, Comparison, unique
 from chainrule.report.comparison import write_comparison
-from chainrule.workflows.open import open_run
-from chainrule.workflows.run import Run
+from chainrule.runs.folder import test_set
+from chainrule.workflows.open import Answering, open_run
 
 if TYPE_CHECKING:
     from chainrule.data.source import Part
@@ -26,7 +26,7 @@ NAMES = ("knn", "naive-bayes", "svm", "tree", "boosting", "forest", "logistic", 
 KIND = {"naive-bayes": "classification", "logistic": "classification", "linear": "regression"}  # the others do both
 
 
-def compare(*several: Run | str | Path, out: str | Path | None = None) -> Comparison:
+def compare(*several: Answering | str | Path, out: str | Path | None = None) -> Comparison:
     """Every pair of runs and named comparators on the same test cases: exact McNemar or paired sign flips, Holm-corrected.
 
     `out` names an HTML file that shows them on one page.
@@ -36,8 +36,8 @@ def compare(*several: Run | str | Path, out: str | Path | None = None) -> Compar
     predict its test part, whose opening is logged. Raises InputError for fewer than two, for a name that is neither, and where no run
     says what the data are.
     """
-    named = [one if isinstance(one, Run) else _named(one) for one in several]
-    runs = [one for one in named if isinstance(one, Run)]
+    named = [_named(one) if isinstance(one, str | Path) else one for one in several]
+    runs = [one for one in named if not isinstance(one, str)]
     if len(named) < 2 or not runs:
         raise InputError(f"compare needs a run and something to compare it with; got {len(runs)} runs and {len(named) - len(runs)} "
                          f"comparators. Write e.g. chainrule compare runs/digits-mlp-1 {NAMES[0]} {NAMES[5]}.")
@@ -50,16 +50,16 @@ def compare(*several: Run | str | Path, out: str | Path | None = None) -> Compar
     return comparison
 
 
-def fitted_cases(run: Run, names: list[str]) -> dict[str, Cases]:
+def fitted_cases(run: Answering, names: list[str]) -> dict[str, Cases]:
     """What each named model gets right, or its squared errors, on the run's test part, opened once for all of them; {} for no names."""
-    data = run.job.data
-    classes = bool(run.job.task.classes)
-    models = {name: model(name, classes if data.train.y is not None else None, run.options.seed) for name in names}
-    if not models:
+    if not names:
         return {}
+    data, name_of_rows = run.job.data, test_set(run.job.data, run.job.source)
+    classes = bool(run.trained.task.classes)
+    models = {name: model(name, classes if data.train.y is not None else None, run.options.seed) for name in names}
     if data.train.y is None:
         raise InputError(f"{run.path} has no targets; comparators need them. Compare runs that predict a class or a number.")
-    x, y = _rows(run, data.train), run.truth(data.train)
+    x, y = _rows(run, data.train), run.trained.truth(data.train)
     target = y.numpy() if classes or y.shape[1] > 1 else y[:, 0].numpy()
     for one in models.values():
         if data.train.weight is not None and "sample_weight" in inspect.signature(one.fit).parameters:  # all but knn
@@ -69,15 +69,15 @@ def fitted_cases(run: Run, names: list[str]) -> dict[str, Cases]:
     part = data.door.open("compare " + " ".join(models))
     if len(part) == 0:
         raise InputError(f"{run.path} held out no test part. Train with --split train=.7,valid=.15,test=.15.")
-    x, truth = _rows(run, part), run.truth(part)
+    x, truth = _rows(run, part), run.trained.truth(part)
     found = {}
     for name, one in models.items():
         said = torch.from_numpy(one.predict(x))
         if classes:
-            found[name] = Cases(part.rows, run.test_set, right=said == truth)
+            found[name] = Cases(part.rows, name_of_rows, right=said == truth)
         else:
             errors = (said.reshape(truth.shape).to(truth.dtype) - truth).square().mean(1)
-            found[name] = Cases(part.rows, run.test_set, squared_errors=errors)
+            found[name] = Cases(part.rows, name_of_rows, squared_errors=errors)
     return found
 
 
@@ -121,7 +121,7 @@ def model(name: str, classes: bool | None, seed: int = 0) -> Any:
     return LogisticRegression(max_iter=1000) if name == "logistic" else LinearRegression()
 
 
-def _named(what: str | Path) -> Run | str:
+def _named(what: str | Path) -> Answering | str:
     """A run folder, or the name of a comparator where no folder bears it."""
     if str(what) in NAMES and not (Path(what) / "run.json").exists():
         return str(what)
@@ -134,7 +134,7 @@ def _named(what: str | Path) -> Run | str:
         raise
 
 
-def _rows(run: Run, part: Part) -> Any:
+def _rows(run: Answering, part: Part) -> Any:
     """The inputs of a part as the run's net reads them, in rows of single precision (n, d)."""
     ready: list[Tensor] = [run.job.data.ready(block).flatten(1) for block in part.x.split(4096)]
     return torch.cat(ready).numpy()

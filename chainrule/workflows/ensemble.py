@@ -7,111 +7,57 @@ from __future__ import annotations
 
 import copy
 import os
-import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
-from chainrule.core.loss import identity
 from chainrule.core.net import Net
 from chainrule.core.options import check, read
-from chainrule.core.registry import losses
-from chainrule.data.source import Part
+from chainrule.core.registry import losses, tasks
+from chainrule.data.source import Part, Source
 from chainrule.engine import checkpoint
 from chainrule.engine.store import SNAPSHOT
-from chainrule.evaluate.combination import joined, shares
+from chainrule.evaluate.result import Result
+from chainrule.evaluate.significance import Cases
 from chainrule.evaluate.standing import Standing
 from chainrule.job.build import build
 from chainrule.job.job import Job
-from chainrule.job.own import NOTHING
-from chainrule.job.trained import EVALUATION_ROWS
-from chainrule.runs.folder import COMMITTEE, REPORT, SWEEP, Folder, describe_data, record_of
-from chainrule.tasks.classification import probabilities
+from chainrule.job.options import Options
+from chainrule.job.record import read_encoder
+from chainrule.job.trained import EVALUATION_ROWS, Trained
+from chainrule.runs.folder import COMMITTEE, REPORT, SWEEP, Folder, describe_data, record_of, test_set
+from chainrule.runs.validation import Validation
 from chainrule.workflows.boosting_data import residual_source
+from chainrule.workflows.ensemble_net import ensemble_net
 from chainrule.workflows.ensemble_standing import growth_scores, standing
+from chainrule.workflows.evaluation import cases_of, log_opening, measured_on, open_test, tested
+from chainrule.workflows.export import exported
 from chainrule.workflows.options import Joining
+from chainrule.workflows.predict import answers, uncertain_answers
 from chainrule.workflows.report import write_ensemble_report
-from chainrule.workflows.run import Run, Snapshot
+from chainrule.workflows.run import Run
+from chainrule.workflows.snapshot import Snapshot
+from chainrule.workflows.source import source_again
 from chainrule.workflows.sweep import Sweep
 
-if TYPE_CHECKING:
-    from chainrule.evaluate.result import Result
-
-FORMAT = 1
-ROUNDS, STANDING = "rounds.safetensors", "standing.json"
-Read = Callable[[Tensor], Tensor]
+FORMAT = 2
+ROUNDS, STANDING, KEPT_STANDING = "rounds.safetensors", "standing.json", "valid-standing.json"
+Member = Run | Snapshot
 
 
-class Panel(nn.Module):
-    """Nets joined by mean, product or vote: (n, ...) -> log probabilities (n, classes), or values (n, k).
-
-    Where targets are signs, `signed`, it is half the log-odds of the second class (n, 1).
-    """
-
-    share: Tensor
-
-    def __init__(self, members: Sequence[nn.Module], read: Sequence[Read], by: str, weights: Sequence[float] | None, classes: bool,
-                 signed: bool):
-        super().__init__()
-        self.members, self.read, self.by = nn.ModuleList(members), list(read), by
-        self.register_buffer("share", shares(weights, len(members)).float())        # (members,)
-        self.classes, self.signed = classes, signed
-
-    def each(self, x: Tensor) -> Tensor:
-        """What every member says: probabilities or values (members, n, k)."""
-        return torch.stack([read(member(x)) for member, read in zip(self.members, self.read, strict=True)])
-
-    def forward(self, x: Tensor) -> Tensor:
-        said = joined(self.each(x), self.by, self.share)
-        if not self.classes:
-            return said
-        log = said.clamp(min=torch.finfo(said.dtype).tiny).log()
-        return 0.5 * (log[:, 1:] - log[:, :1]) if self.signed else log
-
-
-class Additive(nn.Module):
-    """A start plus steps along what each net gives, as gradient boosting sums them: (n, ...) -> (n, outputs).
-
-    The nets were fitted to standardised targets: `scale` and `shift` (members, outputs) undo it.
-    """
-
-    start: Tensor
-    scale: Tensor
-    shift: Tensor
-    steps: Tensor
-
-    def __init__(self, members: Sequence[nn.Module], start: Tensor, scale: Tensor, shift: Tensor, steps: Tensor, read: Read):
-        super().__init__()
-        self.members, self.read = nn.ModuleList(members), read
-        for name, tensor in (("start", start), ("scale", scale), ("shift", shift), ("steps", steps)):
-            self.register_buffer(name, tensor.float())
-
-    def moves(self, x: Tensor) -> Tensor:
-        """What each round adds: (members, n, outputs)."""
-        return torch.stack([step * (member(x) * scale + shift) for member, scale, shift, step
-                            in zip(self.members, self.scale, self.shift, self.steps, strict=True)])
-
-    def each(self, x: Tensor) -> Tensor:
-        """Probabilities or values after each round: (members, n, k)."""
-        return self.read(self.start + self.moves(x).cumsum(0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.start + self.moves(x).sum(0)
-
-
-class Committee(Run):
+class Committee:
     """A committee's folder: its members are run folders, its own net joins them. It tests, predicts and compares as a run does.
 
     Data that existed only in the program's memory must be given again, `data=`; so must members that a folder alone does not restore.
     """
 
-    def __init__(self, path: str | Path, *, data: Any = None, members: Sequence[Run] | None = None):
+    def __init__(self, path: str | Path, *, data: Any = None, members: Sequence[Member] | None = None):
         self.folder = Folder(Path(path))
         self.path = self.folder.path
         record = self.folder.read_json(COMMITTEE)
@@ -119,10 +65,9 @@ class Committee(Run):
             raise InputError(f"There is no committee in {path}. chainrule committee makes one of runs, chainrule boost trains one.")
         if record.get("format") != FORMAT:
             raise InputError(f"{self.path / COMMITTEE} has format {record.get('format')}; this version reads format {FORMAT}. Use the "
-                             "version of chainrule that wrote it.")
+                             "version of chainrule that wrote it, or make the committee again.")
         self.record = record
         self._own_data, self._given = data, list(members) if members else None
-        self._job, self._own = None, NOTHING
 
     def __repr__(self) -> str:
         return f"Committee({str(self.path)!r}: {self.record['net']} on {self.record['data']['name']})"
@@ -130,104 +75,146 @@ class Committee(Run):
     def __len__(self) -> int:
         return len(self.record["members"])
 
-    def __iter__(self) -> Iterator[Run]:
+    def __iter__(self) -> Iterator[Member]:
         return iter(self.members)
 
-    @cached_property
-    def members(self) -> list[Run]:
-        """The runs that it is made of. Raises InputError where one is gone or was trained anew."""
-        if self._given:
-            return self._given
-        how, found, source = self.record["how"], list[Run](), None
-        kept: dict[str, Tensor] = checkpoint.read(self.path / ROUNDS)[0] if how != "joined" else {}
-        whole: dict[Path, Run] = {}   # snapshots are of one run
-        if how == "gradient":
-            source = self.base.source
-        for number, told in enumerate(self.record["members"]):
-            folder = self.path / told["folder"]
-            if folder in whole:
-                found.append(Snapshot(whole[folder], told["snapshot"]))
-                continue
-            if how == "gradient":
-                data = residual_source(self.base.source, self.base.data, kept["targets"][number], number + 1)
-                run = Run(folder, data=data)
-            else:
-                run = Run(folder, data=source or self._own_data, weights=kept["weights"][number] if how == "samme" else None)
-                source = run.source
-            if run.record["run"] != told["run"]:
-                raise InputError(f"{folder} holds another run than when {self.path} was made. Make the committee again.")
-            if "snapshot" in told:
-                whole[folder] = run
-            found.append(Snapshot(run, told["snapshot"]) if "snapshot" in told else run)
-        return found
+    @property
+    def name(self) -> str:
+        return self.path.name
 
     @property
-    def trained(self) -> list[Run]:
-        """The runs whose training made its weights: each of its members, or the one run whose snapshots they are."""
-        return list({run.path: run for member in self.members for run in member.trained}.values())
+    def options(self) -> Options:
+        return Options.from_json(self.record["options"])
+
+    @cached_property
+    def members(self) -> list[Member]:
+        """The runs and snapshots that it is made of. Raises InputError where one is gone or was trained anew."""
+        if self._given:
+            return self._given
+        runs: dict[Path, Run] = {}   # snapshots are of one run
+        members: list[Member] = []
+        for about in self.record["members"]:
+            folder = self.path / about["folder"]
+            run = runs.setdefault(folder, Run(folder, data=self._own_data if self.record["how"] == "joined" else None))
+            if run.record["run"] != about["run"]:
+                raise InputError(f"{folder} holds another run than when {self.path} was made. Make the committee again.")
+            members.append(Snapshot(run, about["snapshot"]) if "snapshot" in about else run)
+        return members
+
+    @cached_property
+    def trainings(self) -> list[Run]:
+        """The runs whose training made its weights, with the data that each had: its members, or the one run whose snapshots they are.
+
+        Raises InputError where the data is gone.
+        """
+        how = self.record["how"]
+        if self._given or how == "joined":
+            runs = list({run.path: run for member in self.members for run in member.trainings}.values())
+            for run in runs[1:]:
+                run.share(runs[0].source)
+            return runs
+        given = checkpoint.read(self.path / ROUNDS)[0]
+        folders = [self.path / about["folder"] for about in self.record["members"]]
+        if how == "samme":
+            return [Run(folder, data=self.source, weights=given["weights"][i]) for i, folder in enumerate(folders)]
+        return [Run(folder, data=residual_source(self.source, self.base.data, given["targets"][i], i + 1))
+                for i, folder in enumerate(folders)]
+
+    @cached_property
+    def source(self) -> Source:
+        """The data, read again. Raises InputError where it is gone, or is no longer what it was."""
+        if self.record["how"] == "joined":
+            return self.trainings[0].source
+        return source_again(self.path, self.record, self.options, self._own_data)
 
     @cached_property
     def base(self) -> Job:
         """The job whose data and targets are the committee's."""
-        if self.record["how"] != "gradient":
-            return self.members[0].job
-        return build(Run.source.func(self), self.options)  # type: ignore[attr-defined]
+        return build(self.source, self.options) if self.record["how"] == "gradient" else self.trainings[0].job
 
     @cached_property
-    def source(self) -> Any:
-        return self.base.source
+    def trained(self) -> Trained:
+        """The members joined into one net, with all that its answers need; the data may be gone."""
+        record, several = self.record, [member.trained for member in self.members]
+        encoder = read_encoder(self.path, record["run"])
+        task = tasks.find(record["data"]["task"]).make(encoder)
+        signed, classes = encoder.target == "sign", bool(task.classes)
+        loss = several[0].loss if signed else losses.choose("cross-entropy" if classes else "squared").make()
+        device = several[0].device
+        module = ensemble_net(record, several, classes, signed).to(device).eval()
+        return Trained(Net.of(module), record["net"], encoder, task, loss, device, self.options.precision, self.options.seed)
+
+    @property
+    def net(self) -> nn.Module:
+        """The members joined, as a plain torch module in evaluation mode."""
+        return self.trained.net.module
 
     @cached_property
     def job(self) -> Job:
         """The base job with the committee for a net, and a door of its own that counts openings as the committee's."""
-        base, record = self.base, self.record
-        signed = base.target == "sign"
-        classes = bool(base.task.classes)
-        modules = [run.net for run in self.members]
-        if record["how"] == "gradient":
-            scale, shift = _scales([run.job for run in self.members])
-            read: Read = partial(torch.softmax, dim=-1) if classes else identity
-            panel: nn.Module = Additive(modules, torch.tensor(record["start"]), scale, shift, torch.tensor(record["steps"]), read)
-        else:
-            panel = Panel(modules, [_read(run.job) for run in self.members], record["by"], record["weights"], classes, signed)
-        door = copy.copy(base.data.door)
+        door = copy.copy(self.base.data.door)
         door.log, door.opened = self._opened, 0
-        loss = base.loss if signed else losses.choose("cross-entropy" if classes else "squared").make()
-        panel.to(base.device).eval()
-        trained = replace(base.trained, net=Net.of(panel), net_name=record["net"], loss=loss)
-        return replace(base, trained=trained, data=replace(base.data, door=door))
-
-    def fresh_job(self) -> Job:
-        raise InputError(f"{self.path} is a committee, which is not trained itself; its members are. Name one of them.")
+        return replace(self.base, trained=self.trained, data=replace(self.base.data, door=door))
 
     def each(self, part: Part) -> Tensor:
         """What every member, or the sum after each round, says of a part: probabilities or values (members, n, k)."""
-        job = self.job
+        trained = self.trained
         with torch.no_grad():
-            found = [job.net.call("each", job.data.ready(rows.to(job.device))).cpu() for rows in part.x.split(EVALUATION_ROWS)]
-        said = torch.cat(found, 1)
-        return said if job.task.classes else torch.stack([job.data.encoder.unscale(one) for one in said])
+            blocks = [trained.net.call("each", trained.ready(rows.to(trained.device))).cpu() for rows in part.x.split(EVALUATION_ROWS)]
+        answers = torch.cat(blocks, 1)
+        return answers if trained.task.classes else torch.stack([trained.encoder.unscale(one) for one in answers])
+
+    @cached_property
+    def validation(self) -> Validation:
+        """What the folder keeps of the validation part; of one whose boosting did not come to its end, from the data."""
+        return Validation.read(self.folder, self.record["run"]) or Validation.of(self.trained, self.base.data)
+
+    @property
+    def valid(self) -> Result:
+        """Measures with intervals on the validation part."""
+        return self.validation.result
 
     def standing(self, part: Part | None = None) -> Standing:
         """The committee against each member and against the best of them, on the same cases; of validation where no part is given."""
+        stored = None if part is not None else self.folder.read_json(KEPT_STANDING)
+        if stored is not None:
+            return Standing.from_dict(stored["standing"])
         part = self.job.data.valid if part is None else part
         names = [f"after round {i + 1}" if self.record["how"] == "gradient" else run.name for i, run in enumerate(self.members)]
-        return standing(names, self.job.trained.predictions(part), self.each(part), self.truth(part), part.rows, seed=self.options.seed)
+        return standing(names, self.trained.predictions(part), self.each(part), self.truth(part), part.rows, seed=self.options.seed)
 
     def growth(self, part: Part | None = None) -> tuple[dict[str, list[float]], str]:
         """Errors of the first 1, 2, ... members by each way of combining, and the own way; of validation where no part is given."""
+        stored = None if part is not None else self.folder.read_json(KEPT_STANDING)
+        if stored is not None:
+            scores, own = stored["growth"]
+            return scores, own
         part = self.job.data.valid if part is None else part
         return growth_scores(self.each(part), self.truth(part), self.record)
 
+    def keep_validation(self) -> None:
+        """Write what a report and an export need, for when the data is gone."""
+        Validation.of(self.trained, self.base.data).write(self.folder, self.record["run"])
+        self.folder.write_json(KEPT_STANDING, {"standing": self.standing().to_dict(), "growth": self.growth()})
+
     def test(self, reason: str = "test") -> Result:
         """Open the test part, once, and measure; `tested_standing` tells how the members did on the same cases."""
-        result = super().test(reason)
+        result = open_test(self, reason)
         stored = self.folder.read_predictions()
         assert stored is not None
         rows, data = stored[0]["rows"], self.job.data
         part = Part(data.encoder.inputs(data.source, rows), data.encoder.targets(data.source, rows), rows)
         self.folder.write_json(STANDING, self.standing(part).to_dict())
         return result
+
+    def test_on(self, what: Any) -> Result:
+        """Measure on other data with targets, in the form its members were trained on; the test part stays shut."""
+        return measured_on(self.trained, self.options, what)
+
+    @property
+    def tested(self) -> Result | None:
+        """What the last opening of the test part found, if there was one."""
+        return tested(self.folder)
 
     @property
     def tested_standing(self) -> Standing | None:
@@ -236,27 +223,60 @@ class Committee(Run):
         return None if stored is None else Standing.from_dict(stored)
 
     @property
+    def test_set(self) -> str:
+        return test_set(self.job.data, self.job.source)
+
+    def cases(self) -> Cases:
+        """What each test case contributed to paired tests; opens the test part where it has not been yet."""
+        if self.folder.read_predictions() is None:
+            self.test("compare")
+        return cases_of(self)
+
+    def truth(self, part: Part) -> Tensor:
+        """Class numbers (n,), or targets in their own units (n, k)."""
+        return self.trained.truth(part)
+
+    def predict(self, what: Any) -> tuple[Tensor, tuple[str, ...]]:
+        """Class probabilities (n, classes), or values in target units (n, k), for new rows, with the names of the columns."""
+        return answers(self.trained, what)
+
+    def uncertainty(self, what: Any, samples: int = 50) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean predictions (n, k) of so many passes with dropout left on, and how uncertain they are. Raises InputError without dropout."""
+        return uncertain_answers(self.trained, what, samples)
+
+    def columns(self, count: int) -> tuple[str, ...]:
+        """What `count` columns of predictions are called: classes, targets, or numbers."""
+        return self.trained.columns(count)
+
+    @property
     def places(self) -> list[str]:
         """Where each member is: the folder of a run, or the file of a snapshot."""
         return [str(_place(self.path, member)) for member in self.record["members"]]
+
+    def export(self, to: str, out: str | Path | None = None) -> tuple[Path, float]:
+        """Write the joined net as `onnx`, `pt2` or `safetensors`; the path, and the largest difference on rows of the data."""
+        return exported(self.trained, self.validation.inputs, to, Path(out) if out else self.path / f"net.{to}")
 
     def report(self, out: str | Path | None = None) -> Path:
         """One self-contained HTML file about the committee."""
         members = [(run.name, run.record["net"], run.record["parameters"], place)
                    for run, place in zip(self.members, self.places, strict=True)]
-        return write_ensemble_report(Path(out) if out else self.path / REPORT, self.path, self.record, self.job, valid=self.valid,
-                                     tested=self.tested, standing=self.standing(), tested_standing=self.tested_standing,
-                                     growth=self.growth(), members=members)
+        return write_ensemble_report(Path(out) if out else self.path / REPORT, self.path, self.record, self.trained,
+                                     validation=self.validation, tested=self.tested, standing=self.standing(),
+                                     tested_standing=self.tested_standing, growth=self.growth(), members=members)
 
     def summary(self) -> dict[str, Any]:
         """The keys that `chainrule committee --json` prints."""
-        tested = self.tested
+        result = self.tested
         return {"committee": str(self.path), "how": self.record["how"], "by": self.record["by"],
                 "members": self.places, "weights": self.record["weights"],
-                "valid": self.standing().to_dict(), "test": tested.to_dict() if tested else None}
+                "valid": self.standing().to_dict(), "test": result.to_dict() if result else None}
+
+    def _opened(self, reason: str) -> int:
+        return log_opening(self, reason)
 
 
-def committee(*several: Run | Sweep | str | Path, by: str = Joining.by, out: str | Path | None = None) -> Committee:
+def committee(*several: Member | Sweep | str | Path, by: str = Joining.by, out: str | Path | None = None) -> Committee:
     """A committee of runs, and of the runs of sweeps, or of the snapshots of one run, that answer by `mean`, `product` or `vote`.
 
     Its members must have been trained on one division of one data set, read in one way. Raises InputError that says which were not.
@@ -273,44 +293,46 @@ def committee(*several: Run | Sweep | str | Path, by: str = Joining.by, out: str
         raise InputError(f"A committee for values answers by their mean; got --by {by}. Leave --by out.")
     _agreeing(members)
     folder = Folder.create(out, first.record["data"]["name"], first.record["net"].split(":")[0], "committee")
-    return found(folder, how="joined", by=by, members=members, weights=None, base=first.job,
-                 net=f"{by} of {len(members)} {'snapshots' if isinstance(first, Snapshot) else 'nets'}")
+    joined = found(folder, how="joined", by=by, members=members, weights=None, base=first.job,
+                   net=f"{by} of {len(members)} {'snapshots' if isinstance(first, Snapshot) else 'nets'}")
+    joined.keep_validation()
+    return joined
 
 
-def found(folder: Folder, *, how: str, by: str, members: Sequence[Run], weights: Sequence[float] | None, net: str, base: Job,
+def found(folder: Folder, *, how: str, by: str, members: Sequence[Member], weights: Sequence[float] | None, net: str, base: Job,
           data: Any = None, **more: Any) -> Committee:
     """Write down who belongs to a committee, and give it back; `more` is what its `how` has to say besides."""
     told = [{"folder": os.path.relpath(run.path, folder.path), "run": run.record["run"],
              **({"snapshot": run.number} if isinstance(run, Snapshot) else {})} for run in members]
     first = record_of(base.source, base.options, net=net, rule=how, asked=base.options)
     first["data"] |= describe_data(base)
-    folder.write_json(COMMITTEE, {"format": FORMAT, **first, "run": uuid.uuid4().hex[:12], "how": how, "by": by, "members": told,
+    folder.write_encoder(base.trained.encoder, first["run"])
+    folder.write_json(COMMITTEE, {"format": FORMAT, **first, "how": how, "by": by, "members": told,
                                        "weights": None if weights is None else list(weights), **more})
     return Committee(folder.path, data=data, members=members)
 
 
-def _members(several: Sequence[Run | Sweep | str | Path]) -> list[Run]:
+def _members(several: Sequence[Member | Sweep | str | Path]) -> list[Member]:
     """The runs that were named, those of sweeps among them, all reading one source where they are read from their folders."""
-    members: list[Run] = []
+    members: list[Member] = []
     for one in several:
-        if isinstance(one, Run):
+        if isinstance(one, Committee):
+            raise InputError(f"{one.path} is a committee itself. Name its members.")
+        if isinstance(one, Run | Snapshot):
             members.append(one)
         elif isinstance(one, Sweep) or (Path(one) / SWEEP).exists():
             members += one.runs if isinstance(one, Sweep) else Sweep(one).runs
         else:
             members.append(Run(one))
-    for run in members:
-        if isinstance(run, Committee):
-            raise InputError(f"{run.path} is a committee itself. Name its members.")
-    if len(members) == 1 and members[0].options.snapshots:
-        return _all_snapshots(members[0])
-    for run in members[1:]:  # the rows are held once
-        if run._job is None and run._own_data is None and run.record["data"]["fingerprint"] == members[0].record["data"]["fingerprint"]:
-            run._own_data = members[0].source
+    if len(members) == 1 and isinstance(members[0], Run) and members[0].options.snapshots:
+        return [*_all_snapshots(members[0])]
+    for member in members[1:]:
+        for run in member.trainings:
+            run.share(members[0].source)
     return members
 
 
-def _all_snapshots(run: Run) -> list[Run]:
+def _all_snapshots(run: Run) -> list[Snapshot]:
     found, wanted = run.snapshots, run.options.snapshots
     if len(found) != wanted:
         raise InputError(f"{run.path} has {len(found)} of its {wanted} snapshots: its training did not come to its end. Finish it with "
@@ -324,7 +346,7 @@ def _place(path: Path, member: dict[str, Any]) -> Path:
     return folder / SNAPSHOT.format(member["snapshot"]) if "snapshot" in member else folder
 
 
-def _agreeing(members: Sequence[Run]) -> None:
+def _agreeing(members: Sequence[Member]) -> None:
     """Raises InputError unless all members held out the same rows of the same data, and read and answer in the same way."""
     first, own = members[0], members[0].job.data
     for run in members[1:]:
@@ -343,17 +365,3 @@ def _agreeing(members: Sequence[Run]) -> None:
         if {**how, "notes": 0} != {**their_how, "notes": 0} or any(not torch.equal(mine[k], theirs[k]) for k in mine):
             raise InputError(f"{where} read their inputs differently (scaled or flattened). Make a committee of runs whose rules read "
                              "alike.")
-
-
-def _read(job: Job) -> Read:
-    """What makes a member's raw scores probabilities, or values; it holds none of its data, so that a panel can be copied."""
-    assert job.loss is not None
-    link = job.loss.link
-    return partial(probabilities, signed=job.target == "sign", link=link) if job.task.classes else link
-
-
-def _scales(jobs: Sequence[Job]) -> tuple[Tensor, Tensor]:
-    """What undoes the standardising of each member's targets: a factor and what is added, each (members, outputs)."""
-    zero = torch.zeros(1, jobs[0].data.outputs, dtype=torch.float64)
-    shift = torch.stack([job.data.encoder.unscale(zero)[0] for job in jobs])
-    return torch.stack([job.data.encoder.unscale(zero + 1)[0] for job in jobs]) - shift, shift

@@ -25,12 +25,19 @@ from torch.utils import _pytree as pytree
 from chainrule import __version__
 from chainrule.core.errors import ChainruleError, InputError
 from chainrule.core.files import write_atomically
+from chainrule.job.trained import Trained
 
 TOLERANCE = 1e-5  # of the largest answer, or of 1 where all are smaller
 ROWS = 256        # checked at a time
 ONNX_BYTES = 2**31  # the most one ONNX file holds
 
 Answer = Callable[[Tensor], list[Tensor]]
+
+
+def exported(trained: Trained, rows: Tensor, to: str, out: Path) -> tuple[Path, float]:
+    """Write a trained net as `onnx`, `pt2` or `safetensors`; the path, and the largest difference on `rows` (n, ...) as they are stored."""
+    x = trained.ready(rows.to(trained.device))
+    return out, export(trained.net.module, x[:2], out, to, x)  # type: ignore[arg-type]
 
 
 def export(module: nn.Module, example: Tensor, out: Path, to: Literal["onnx", "pt2", "safetensors"], check_rows: Tensor) -> float:

@@ -7,8 +7,11 @@ from pathlib import Path
 from chainrule.runs.folder import COMMITTEE
 from chainrule.workflows.ensemble import Committee
 from chainrule.workflows.run import Run
+from chainrule.workflows.snapshot import Snapshot
+
+Answering = Run | Snapshot | Committee
 
 
-def open_run(path: str | Path) -> Run:
+def open_run(path: str | Path) -> Run | Committee:
     """The run or the committee in a folder. Raises InputError where there is neither."""
     return Committee(path) if (Path(path) / COMMITTEE).exists() else Run(path)

@@ -25,7 +25,7 @@ from chainrule.engine.randomness import Aside
 from chainrule.job.build import LossLike
 from chainrule.job.job import Job
 from chainrule.observe import surface as surfaces
-from chainrule.observe.layers import first_weights, picture_shape
+from chainrule.observe.layers import first_weights
 from chainrule.observe.signals import Signal, signals
 from chainrule.plots.descent import surface as surface_picture
 from chainrule.plots.evaluation import MOST_PICTURES, weight_pictures
@@ -72,8 +72,9 @@ def boundary(run: Run) -> Figure:
 
 def weights(run: Run) -> Figure:
     """The weights into each unit of the first layer as pictures, by class where that layer is the only one. Raises InputError."""
-    shape = picture_shape(run.job.source.inputs)
-    found = first_weights(run.job.net.module, shape) if shape else None
+    trained = run.trained
+    shape = trained.encoder.picture_shape
+    found = first_weights(trained.net.module, shape) if shape else None
     if found is None:
         raise InputError(f"weights are drawn as pictures where the inputs are pictures and the first layer reads them all; {run.name} has "
                          f"inputs of shape {run.job.data.input_shape}. Use the kind histograms.")

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import torch
 from torch import Tensor
@@ -19,14 +19,12 @@ from chainrule.data.encode.columns import Table as Columns
 from chainrule.data.load import load_inputs
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.readers.table_stream import Rows, rowwise
-from chainrule.data.source import Part, Source
+from chainrule.data.source import Source
 from chainrule.data.writers.predictions import Table
 from chainrule.engine.infer.inference import most_rows
 from chainrule.job.monte_carlo_dropout import Sampler
+from chainrule.job.trained import Trained
 from chainrule.sinks.progress import REFRESH_SECONDS
-
-if TYPE_CHECKING:
-    from chainrule.workflows.run import Run
 
 STREAM_BYTES = 2**26    # table files that hold as much are read piece by piece
 BLOCK_BATCHES = 8       # of the largest size that a way of running may take
@@ -35,24 +33,40 @@ PLAIN_SECONDS = 5.0
 SPEED_SECONDS = 1.0     # before a speed is told: the first blocks may come out of one piece
 
 
-def predict_to(run: Run, what: Any, out: Path, *, samples: int | None = None, stream_bytes: int = STREAM_BYTES,
-               stream: TextIO | None = None) -> int:
-    """Write what a run says of the rows of `what`; returns how many. `out` appears when it is whole.
+def answers(trained: Trained, what: Any) -> tuple[Tensor, tuple[str, ...]]:
+    """Class probabilities (n, classes), or values in target units (n, k), for new rows, with the names of the columns.
 
-    With `samples`, so many passes with dropout left on: their mean, and columns of how uncertain it is, see `uncertainty.spread`.
+    Raises InputError where columns or shapes are not those of training.
+    """
+    predictions = trained.predictions(trained.encoder.inputs(load_inputs(what, like=trained.encoder)))
+    return predictions, trained.columns(predictions.shape[1])
+
+
+def uncertain_answers(trained: Trained, what: Any, samples: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mean predictions (n, k) of so many passes with dropout left on, and how uncertain they are: see `monte_carlo_dropout.spread`.
+
+    Raises InputError for a net without dropout.
+    """
+    return Sampler(trained, samples)(trained.encoder.inputs(load_inputs(what, like=trained.encoder)))
+
+
+def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = None, stream_bytes: int = STREAM_BYTES,
+               stream: TextIO | None = None) -> int:
+    """Write what a net says of the rows of `what`; returns how many. `out` appears when it is whole.
+
+    With `samples`, so many passes with dropout left on: their mean, and columns of how uncertain it is, see `monte_carlo_dropout.spread`.
     Table files that hold `stream_bytes` or more are never held whole. Raises InputError, CorruptFile, Interrupted.
     """
-    line, sampler = Line(stream or sys.stderr), None if samples is None else Sampler(run.job.trained, samples)
+    line, sampler = Line(stream or sys.stderr), None if samples is None else Sampler(trained, samples)
     with _interruptible(out), Table(out) as table, contextlib.closing(line):
-        for block, expected in _encoded(run, what, stream_bytes):
+        for block, expected in _encoded(trained, what, stream_bytes):
             further: dict[str, Tensor] = {}
             if sampler is None:
-                values = run.job.trained.predictions(Part(block, None, torch.arange(len(block))), expected)
+                values = trained.predictions(block, expected)
             else:
                 values, further = sampler(block)
-            task = run.job.task
-            names = task.names(values.shape[1])
-            table.add({**task.columns(values.cpu()), **further_columns(further, names)})
+            names = trained.columns(values.shape[1])
+            table.add({**trained.task.columns(values.cpu()), **further_columns(further, names)})
             line(table.rows, expected)
     return table.rows
 
@@ -68,13 +82,13 @@ def further_columns(further: dict[str, Tensor], names: tuple[str, ...]) -> dict[
     return columns
 
 
-def _encoded(run: Run, what: Any, stream_bytes: int) -> Iterator[tuple[Tensor, int]]:
+def _encoded(trained: Trained, what: Any, stream_bytes: int) -> Iterator[tuple[Tensor, int]]:
     """Encoded rows in blocks that end where batches do, each with the number of rows to be expected in all."""
-    encoder = run.job.trained.encoder
+    encoder = trained.encoder
     rows = rowwise(what) if encoder.kind == "table" else None
     if rows is None or rows.nbytes < stream_bytes:
         x = encoder.inputs(load_inputs(what, like=encoder))
-        for block in x.split(_block(run, x)):
+        for block in x.split(_block(trained, x)):
             yield block, len(x)
         return
     said: set[str] = set()
@@ -88,14 +102,14 @@ def _encoded(run: Run, what: Any, stream_bytes: int) -> Iterator[tuple[Tensor, i
         inputs: Tensor = encoder.inputs(Source(rows.name, table, None, "none", {}, ""), say=once)
         return inputs
 
-    yield from _aligned(run, rows, encode)
+    yield from _aligned(trained, rows, encode)
 
 
-def _aligned(run: Run, rows: Rows, encode: Callable[[Columns], Tensor]) -> Iterator[tuple[Tensor, int]]:
+def _aligned(trained: Trained, rows: Rows, encode: Callable[[Columns], Tensor]) -> Iterator[tuple[Tensor, int]]:
     left: list[Tensor] = []
     for table in rows.tables():
         left.append(rows.located(table, lambda: encode(table)))  # noqa: B023 (called at once)
-        size = _block(run, left[0])
+        size = _block(trained, left[0])
         if sum(map(len, left)) >= size:
             together = torch.cat(left)
             whole = len(together) // size * size
@@ -106,8 +120,8 @@ def _aligned(run: Run, rows: Rows, encode: Callable[[Columns], Tensor]) -> Itera
         yield torch.cat(left), rows.expected
 
 
-def _block(run: Run, x: Any) -> int:
-    return BLOCK_BATCHES * most_rows(run.job.trained.inference.row_bytes(x))
+def _block(trained: Trained, x: Any) -> int:
+    return BLOCK_BATCHES * most_rows(trained.inference.row_bytes(x))
 
 
 @contextlib.contextmanager

@@ -17,47 +17,41 @@ from chainrule.core.errors import InputError
 from chainrule.core.events import Event
 from chainrule.core.registry import pictures
 from chainrule.data.encode.encoder import units_of
-from chainrule.data.source import Part
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.standing import Standing
-from chainrule.job.job import Job
-from chainrule.observe.layers import layers, picture_shape
+from chainrule.job.trained import Trained
+from chainrule.observe.layers import layers
 from chainrule.plots.figure import to_png
 from chainrule.report.ensemble import against, growth_picture, membership
 from chainrule.report.page import Facts, write
-from chainrule.report.pictures import (
-    Picture,
-    expert_regimes,
-    first_layer,
-    worst_mistakes,
-    worst_rows,
-)
+from chainrule.report.pictures import Picture, expert_regimes, first_layer, worst_mistakes
+from chainrule.runs.validation import Validation
 
 
-def write_run_report(out: Path, path: Path, job: Job, events: Sequence[Event], timings: dict[str, float], valid: Result,
-                     tested: Result | None) -> Path:
-    """One self-contained HTML file about a run, from its log, its checkpoints and its validation part; the test part stays shut."""
+def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[Event], timings: dict[str, float],
+                     validation: Validation, tested: Result | None) -> Path:
+    """One self-contained HTML file about a run, from its folder alone."""
     facts = Facts.of_log(events)
-    shape = picture_shape(job.source.inputs)
+    encoder, module = trained.encoder, trained.net.module
     return write(out, dataclasses.replace(
         facts,
         run=str(path),
-        layers=[dataclasses.asdict(row) for row in layers(job.net.module, job.data.input_shape)],
+        layers=[dataclasses.asdict(row) for row in layers(module, encoder.input_shape)],
         timings=timings or facts.timings,
-        valid=valid.to_dict(),
+        valid=validation.result.to_dict(),
         test=tested.to_dict() if tested else None,
-        warnings=[*facts.warnings, *job.data.encoder.notes],
-        mistakes=mistakes(job),
-        weights=first_layer(job.net.module, shape) if shape else [],
-        pictures=regimes_of(job),
+        warnings=[*facts.warnings, *encoder.notes],
+        mistakes=mistakes(trained, validation),
+        weights=first_layer(module, encoder.picture_shape) if encoder.picture_shape else [],
+        pictures=regimes_of(trained, validation),
         versions=versions(),
     ))
 
 
-def write_ensemble_report(out: Path, path: Path, record: dict[str, Any], job: Job, *, valid: Result, tested: Result | None,
+def write_ensemble_report(out: Path, path: Path, record: dict[str, Any], trained: Trained, *, validation: Validation, tested: Result | None,
                           standing: Standing, tested_standing: Standing | None, growth: tuple[dict[str, list[float]], str],
                           members: Sequence[tuple[str, str, int, str]]) -> Path:
-    """One self-contained HTML file about a committee, from its members' folders and the validation part; the test part stays shut."""
+    """One self-contained HTML file about a committee, from its folder and its members'."""
     settings = {name: record.get(name) for name in ("how", "by", "rule", "weights", "steps", "shrinkage")}
     data = {name: record["data"][name] for name in ("name", "n", "inputs", "classes")}
     scores, own = growth
@@ -65,16 +59,17 @@ def write_ensemble_report(out: Path, path: Path, record: dict[str, Any], job: Jo
     tables.append(membership(members, record["weights"] or record.get("steps"), bool(record["weights"])))
     return write(out, Facts(
         title=f"{record['net']} on {record['data']['name']}", run=str(path), data=data, splits=record["data"]["splits"],
-        settings={k: v for k, v in settings.items() if v is not None}, valid=valid.to_dict(), test=tested.to_dict() if tested else None,
-        tables=tables, mistakes=mistakes(job), pictures=[growth_picture(scores, own, standing, record["how"] == "gradient")],
+        settings={k: v for k, v in settings.items() if v is not None}, valid=validation.result.to_dict(),
+        test=tested.to_dict() if tested else None, tables=tables, mistakes=mistakes(trained, validation),
+        pictures=[growth_picture(scores, own, standing, record["how"] == "gradient")],
         versions=versions()))
 
 
-def write_plots(job: Job, part: Part, truth: Tensor, folder: Path) -> list[Path]:
+def write_plots(trained: Trained, answer: Tensor, truth: Tensor, folder: Path) -> list[Path]:
     """The pictures that the task has for a test, as PNG files; those that this part cannot give are left out."""
-    answer = job.trained.predictions(part)
-    names = job.task.names(answer.shape[-1])
-    drawn = {entry.name: figure for entry in pictures.entries() if entry.traits.task == job.task.name and "test" in entry.traits.when
+    task = trained.task
+    names = task.names(answer.shape[-1])
+    drawn = {entry.name: figure for entry in pictures.entries() if entry.traits.task == task.name and "test" in entry.traits.when
              if (figure := entry.make(answer, truth, names)) is not None}
     paths = []
     for name, figure in drawn.items():
@@ -87,32 +82,24 @@ def write_plots(job: Job, part: Part, truth: Tensor, folder: Path) -> list[Path]
     return paths
 
 
-def mistakes(job: Job) -> list[Picture]:
+def mistakes(trained: Trained, validation: Validation) -> list[Picture]:
     """The validation pictures the net was surest of and wrong about, with what it answered and what they are."""
-    shape, part = picture_shape(job.source.inputs), job.data.valid
-    if shape is None or not job.task.classes or part.y is None or not len(part):
-        return []
-    answer, truth = job.trained.predictions(part), job.task.truth(part.y)
-    rows = torch.tensor(worst_rows(answer, truth), dtype=torch.int64)
-    if not len(rows):
-        return []
-    images = job.data.ready(part.x[rows]).reshape(-1, *shape)                # (k, channels, height, width)
-    return [worst_mistakes(images, answer[rows], truth[rows], job.data.classes)]
+    worst = validation.mistakes
+    return [] if worst is None else [worst_mistakes(worst.images, worst.answers, worst.truth, trained.task.classes)]
 
 
-def regimes_of(job: Job) -> list[Picture]:
+def regimes_of(trained: Trained, validation: Validation) -> list[Picture]:
     """Which expert is asked where, in the units of the data, for a mixture of experts over one or two inputs."""
-    data = job.data
-    module = job.net.module
-    if not isinstance(module, HasRegimes) or data.input_shape not in ((1,), (2,)):
+    module, points = trained.net.module, validation.points
+    if points is None or not isinstance(module, HasRegimes):
         return []
-    centre, factor = units_of(data.encoder)
+    centre, factor = units_of(trained.encoder)
 
     def asked(at: Tensor) -> Tensor:
-        stored = ((at - centre) * factor).float().to(job.device)
-        return module.regimes(data.ready(stored))
+        stored = ((at - centre) * factor).float().to(trained.device)
+        return module.regimes(trained.ready(stored))
 
-    return [expert_regimes(asked, data.train.x[:].double() / factor + centre, data.encoder.feature_names)]
+    return [expert_regimes(asked, points, trained.encoder.feature_names)]
 
 
 def versions() -> dict[str, str]:

@@ -255,6 +255,8 @@ def _train(path: Path, folders: Sequence[Path], jobs: Sequence[Job], reading: fl
                 faults.append(f"{folders[i].name}: {recordings[i].fault}")
             if isinstance(event, Finished):
                 ended[i] = recordings[i].finish(reading)
+        for i in ended:
+            recordings[i].keep_validation()
     if any(not e.saved for e in ended.values()):
         raise ChainruleError(f"The end of a run could not be saved in {path}. Free some space and go on with: chainrule resume {path}")
     if stop.requested:

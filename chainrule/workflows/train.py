@@ -86,7 +86,7 @@ def repeat(path: str | Path | Run, *, progress: bool = True) -> tuple[bool, floa
     Snapshots are compared as well. Of a committee, all members are run again. Raises InputError where a run did not end by itself:
     there is nothing to compare with yet.
     """
-    found = [_again(run, progress) for run in (path if isinstance(path, Run) else open_run(path)).trained]
+    found = [_again(run, progress) for run in (path if isinstance(path, Run) else open_run(path)).trainings]
     return all(same for same, _ in found), max(difference for _, difference in found)
 
 
@@ -103,8 +103,9 @@ def _again(run: Run, progress: bool) -> tuple[bool, float]:
     for event in training.run():
         tell(event, sinks)
     close(sinks)
-    nets = [(run.job.net.tensors, again.net.tensors)]
-    nets += [(one.job.net.tensors, kept) for one, kept in zip(run.snapshots if training.kept else [], training.kept.values(), strict=True)]
+    nets = [(run.trained.net.tensors, again.net.tensors)]
+    snapshots = run.snapshots if training.kept else []
+    nets += [(one.trained.net.tensors, kept) for one, kept in zip(snapshots, training.kept.values(), strict=True)]
     pairs = [(first[name].detach(), t.detach()) for first, second in nets for name, t in second.items()]
     difference = max((float((a.double() - b.double()).abs().max()) for a, b in pairs if a.numel()), default=0.0)
     return all(torch.equal(a, b) for a, b in pairs), difference
@@ -131,6 +132,7 @@ def _go(path: Path, job: Job, reading: float, session: Session) -> Run:
     finally:
         recording.close()
     finished = recording.finish(reading)
+    recording.keep_validation()
     if finished.reason == "diverged":
         raise Diverged(f"The loss stopped being finite; the last good weights are in {path}. {recording.fault}")
     if not finished.saved:

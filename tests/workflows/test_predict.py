@@ -89,8 +89,8 @@ def test_streaming_writes_the_bytes_of_reading_at_once(run, tmp_path, small_piec
     else:
         content = held.write_csv(separator="\t" if suffix == "tsv" else ",").encode()
         path.write_bytes(gzip.compress(content) if suffix == "csv.gz" else content)
-    assert predict_to(run, path, tmp_path / "whole.csv", stream_bytes=2**40) == 2_000
-    assert predict_to(run, path, tmp_path / "pieces.csv", stream_bytes=0) == 2_000
+    assert predict_to(run.trained, path, tmp_path / "whole.csv", stream_bytes=2**40) == 2_000
+    assert predict_to(run.trained, path, tmp_path / "pieces.csv", stream_bytes=0) == 2_000
     assert (tmp_path / "pieces.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     values, names = run.predict(path)
     said = pl.read_csv(tmp_path / "pieces.csv")
@@ -102,7 +102,7 @@ def test_parquet_and_npz_hold_what_csv_holds_in_many_parts(run, tmp_path, small_
     monkeypatch.setattr("chainrule.data.writers.predictions.PART_BYTES", 10_000)
     rows(2_000, seed=2).write_csv(tmp_path / "new.csv")
     for suffix in ("csv", "parquet", "npz"):
-        predict_to(run, tmp_path / "new.csv", tmp_path / f"said.{suffix}", stream_bytes=0)
+        predict_to(run.trained, tmp_path / "new.csv", tmp_path / f"said.{suffix}", stream_bytes=0)
     said = pl.read_csv(tmp_path / "said.csv")
     stored = pl.read_parquet(tmp_path / "said.parquet")
     assert stored.columns == said.columns
@@ -131,7 +131,7 @@ def test_a_row_is_counted_from_the_start_of_the_file(run, tmp_path, small_pieces
     told = []
     for stream_bytes in (2**40, 0):
         with pytest.raises(InputError, match=said) as error:
-            predict_to(run, tmp_path / "new.csv", tmp_path / "said.csv", stream_bytes=stream_bytes)
+            predict_to(run.trained, tmp_path / "new.csv", tmp_path / "said.csv", stream_bytes=stream_bytes)
         told.append(str(error.value))
     assert told[0] == told[1]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new.csv"]
@@ -145,7 +145,7 @@ def test_a_file_that_is_no_table_is_said_as_ever(run, tmp_path, small_pieces, co
     (tmp_path / "new.csv").write_bytes(content)
     for stream_bytes in (2**40, 0):
         with pytest.raises(kind, match=said):
-            predict_to(run, tmp_path / "new.csv", tmp_path / "said.csv", stream_bytes=stream_bytes)
+            predict_to(run.trained, tmp_path / "new.csv", tmp_path / "said.csv", stream_bytes=stream_bytes)
 
 
 def test_the_name_is_checked_before_any_work(tmp_path):
@@ -173,7 +173,7 @@ def test_an_interrupted_write_leaves_the_old_file(run, tmp_path, small_pieces, m
     monkeypatch.setattr(Table, "add", interrupted)
     before = signal.getsignal(number)
     with pytest.raises(Interrupted, match="Nothing was written") as error:
-        predict_to(run, tmp_path / "new.csv", old, stream_bytes=0)
+        predict_to(run.trained, tmp_path / "new.csv", old, stream_bytes=0)
     assert error.value.signal == number.name
     assert len(calls) == 2
     assert calls[-1] > 2  # there was something to leave behind
@@ -202,7 +202,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         table_stream.rowwise.__defaults__ = (2**20,)
         run, folder, peaks = cr.Run(sys.argv[1]), Path(sys.argv[2]), []
         for name, stream_bytes in (("few.csv", 0), ("many.csv", 0), ("many.csv", 2**40)):
-            predict_to(run, folder / name, folder / "said.csv", stream_bytes=stream_bytes)
+            predict_to(run.trained, folder / name, folder / "said.csv", stream_bytes=stream_bytes)
             status = Path("/proc/self/status").read_text().splitlines()  # getrusage would count the peak of the process that started this
             peaks.append(next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM")))
         print(json.dumps(peaks))

@@ -36,7 +36,7 @@ def drawn(monkeypatch, run):
     figures = []
     inner = pictures.regimes
     monkeypatch.setattr(pictures, "regimes", lambda *given: figures.append(inner(*given)) or figures[-1])
-    assert [caption for caption, _ in regimes_of(run.job)] == [CAPTION]
+    assert [caption for caption, _ in regimes_of(run.trained, run.validation)] == [CAPTION]
     return figures[0].axes[0]
 
 
@@ -68,6 +68,8 @@ def test_two_inputs_are_drawn_with_their_names_and_points(monkeypatch):
 
 def test_other_nets_and_wider_inputs_have_no_such_picture():
     frame = broken_line()
-    assert regimes_of(train(frame, "yield", net="linear", epochs=1).job) == []
+    plain = train(frame, "yield", net="linear", epochs=1)
+    assert regimes_of(plain.trained, plain.validation) == []
     wide = frame.assign(wet=1.0 * np.arange(300), dry=np.cos(np.arange(300)))
-    assert regimes_of(train(wide, "yield", net="expert-values:experts=2,hidden=0", epochs=1).job) == []
+    mixture = train(wide, "yield", net="expert-values:experts=2,hidden=0", epochs=1)
+    assert regimes_of(mixture.trained, mixture.validation) == []

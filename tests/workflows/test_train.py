@@ -207,7 +207,7 @@ def test_data_that_changed_since_is_noticed(tmp_path):
     run = cr.train(table, target="y", epochs=2, progress=False)
     table.write_text("\n".join(["u,v,y", *rows[:-1], "9,9,a"]))
     with pytest.raises(InputError, match="changed"):
-        cr.Run(run.path).net  # noqa: B018
+        cr.Run(run.path).test()
 
 
 @pytest.mark.parametrize(("options", "sentence"), [

@@ -1,0 +1,125 @@
+"""What a run keeps of its validation part, so that a report and an export need no data: measures, answers, some rows, mistakes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chainrule.core.abilities import HasRegimes
+from chainrule.core.errors import CorruptFile
+from chainrule.data.encode.encoder import units_of
+from chainrule.data.source import Data, Part
+from chainrule.engine import checkpoint
+from chainrule.evaluate.mistakes import worst_rows
+from chainrule.evaluate.result import Result
+from chainrule.job.trained import Trained
+from chainrule.runs.folder import Folder
+
+MEASURES, TENSORS = "valid.json", "valid.safetensors"
+MOST_ANSWERS, ANSWER_BYTES = 20_000, 2**25
+MOST_INPUTS, INPUT_BYTES = 256, 2**22   # of the encoded rows that an export is checked on
+MOST_POINTS = 2000                      # of the training rows over which the regimes of experts are drawn
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """The pictures a net was surest of and wrong about, uint8 (k, channels, height, width), its answers (k, classes), the truth (k,)."""
+
+    images: Tensor
+    answers: Tensor
+    truth: Tensor
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The validation part as a run's folder keeps it.
+
+    `answers` (n, ...) are those to the first of its `rows` (n,) in the source, `truth` (n, ...) their targets, None without any; `inputs`
+    are some of its encoded rows; `points` (k, d) training rows in the units of the data, for nets whose regimes are drawn.
+    """
+
+    result: Result
+    rows: Tensor
+    answers: Tensor
+    truth: Tensor | None
+    inputs: Tensor
+    mistakes: Mistakes | None = None
+    points: Tensor | None = None
+
+    @classmethod
+    def of(cls, trained: Trained, data: Data) -> Validation:
+        """Of a net and the data it trained on. Raises InputError where it cannot be measured."""
+        part = data.valid
+        result = trained.measure(part)
+        pictures = trained.encoder.picture_shape is not None and bool(trained.task.classes) and part.y is not None
+        answers = trained.predictions(part if pictures else part.rows_at(0, _fitting(trained, part)))
+        truth = None if part.y is None else trained.truth(part)
+        mistakes = _mistakes(trained, part, answers, truth) if pictures and truth is not None else None
+        few = min(_fitting(trained, part), len(answers))
+        rows = max(1, min(MOST_INPUTS, INPUT_BYTES // max(1, part.x[:1].nbytes)))
+        return cls(result, part.rows[:few], answers[:few], None if truth is None or not len(truth) else truth[:few], part.x[:rows],
+                   mistakes, _points(trained, data))
+
+    def write(self, folder: Folder, run: str) -> None:
+        """Raises InputError where the disk is full."""
+        tensors = {"rows": self.rows, "answers": self.answers, "inputs": self.inputs}
+        optional = {"truth": self.truth, "points": self.points}
+        if self.mistakes is not None:
+            optional |= {f"mistakes.{name}": t for name, t in vars(self.mistakes).items()}
+        tensors |= {name: t for name, t in optional.items() if t is not None}
+        folder.write_tensors(TENSORS, tensors, {"kind": "valid", "run": run})
+        folder.write_json(MEASURES, self.result.to_dict())
+
+    @classmethod
+    def read(cls, folder: Folder, run: str) -> Validation | None:
+        """What was written; None where training did not come to its end. Raises CorruptFile where a file is not whole, or another run's."""
+        measures = folder.read_json(MEASURES)
+        if measures is None:
+            return None
+        tensors, payload = checkpoint.read(folder.path / TENSORS)
+        if payload.get("run") != run or payload.get("kind") != "valid":
+            raise CorruptFile(f"{folder.path / TENSORS} belongs to run {payload.get('run')} ({payload.get('kind')}), not here. Put the "
+                              "right file back, or train again.")
+        mistakes = {name: tensors[f"mistakes.{name}"] for name in ("images", "answers", "truth") if f"mistakes.{name}" in tensors}
+        return cls(Result.from_json(json.dumps(measures)), tensors["rows"], tensors["answers"], tensors.get("truth"), tensors["inputs"],
+                   Mistakes(**mistakes) if mistakes else None, tensors.get("points"))
+
+
+def _fitting(trained: Trained, part: Part) -> int:
+    """How many answers to a part are kept."""
+    one: Any = trained.predictions(part.rows_at(0, 1))
+    return max(1, min(MOST_ANSWERS, ANSWER_BYTES // max(1, one.nbytes)))
+
+
+def _mistakes(trained: Trained, part: Part, answers: Tensor, truth: Tensor) -> Mistakes | None:
+    worst = torch.tensor(worst_rows(answers, truth), dtype=torch.int64)
+    if not len(worst):
+        return None
+    shape = trained.encoder.picture_shape
+    assert shape is not None
+    return Mistakes(as_pixels(trained.ready(part.x[worst]).reshape(-1, *shape)), answers[worst], truth[worst])
+
+
+def as_pixels(images: Tensor) -> Tensor:
+    """Pictures (n, channels, height, width) in [0, 1], or brought there from their least to their greatest number, as uint8."""
+    low, high = float(images.min()), float(images.max())
+    if low < 0 or high > 1:
+        images = (images - low) / (high - low)
+    return (images * 255).round().to(torch.uint8)
+
+
+def _points(trained: Trained, data: Data) -> Tensor | None:
+    """Training rows in the units of the data, spread over the whole part, for a net that says which expert is asked over 1 or 2 inputs."""
+    if not isinstance(trained.net.module, HasRegimes) or data.input_shape not in ((1,), (2,)):
+        return None
+    centre, factor = units_of(trained.encoder)
+    n = len(data.train)
+    rows = torch.arange(n) if n <= MOST_POINTS else torch.linspace(0, n - 1, MOST_POINTS, dtype=torch.float64).long()
+    points: Tensor = data.train.x[rows].double() / factor + centre
+    return points
+
+

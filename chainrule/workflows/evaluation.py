@@ -1,0 +1,89 @@
+"""The test part opened, counted and measured; other data measured; what each case contributed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from chainrule.core.errors import InputError
+from chainrule.core.events import TestOpened
+from chainrule.core.registry import tasks
+from chainrule.data.load import load
+from chainrule.data.source import Part
+from chainrule.evaluate.result import Result
+from chainrule.evaluate.significance import Cases
+from chainrule.job.job import Job
+from chainrule.job.options import Options
+from chainrule.job.record import read_encoder
+from chainrule.job.trained import Trained
+from chainrule.runs.folder import LOG, PREDICTED, TESTED, Folder, test_set
+from chainrule.sinks import runlog
+from chainrule.workflows.report import write_plots
+
+
+class Tested(Protocol):
+    """A run or a committee, as its test needs it."""
+
+    path: Path
+    folder: Folder
+    record: dict[str, Any]
+
+    @property
+    def job(self) -> Job: ...
+
+    @property
+    def trained(self) -> Trained: ...
+
+
+def open_test(run: Tested, reason: str) -> Result:
+    """Open the test part, once more, and measure. The opening is counted in the ledger of the runs folder."""
+    job, trained = run.job, run.trained
+    part = job.data.door.open(reason)
+    if len(part) == 0:
+        raise InputError(f"{run.path} held out no test part. Train with --split train=.7,valid=.15,test=.15.")
+    result = dataclasses.replace(trained.measure(part), opened=job.data.door.opened)
+    predictions = trained.predictions(part)
+    cases = {"rows": part.rows, "predictions": predictions} | ({} if part.y is None else {"truth": trained.truth(part)})
+    run.folder.write_tensors(PREDICTED, cases, {"kind": "test", "run": run.record["run"], "test_set": test_set(job.data, job.source)})
+    run.folder.write_json(TESTED, result.to_dict())
+    if part.y is not None and trained.loss is not None:
+        write_plots(trained, predictions, trained.truth(part), run.path)
+    return result
+
+
+def measured_on(trained: Trained, options: Options, what: Any) -> Result:
+    """Measures on other data with targets, in the form that was trained on; no test part is opened."""
+    source = what if hasattr(what, "fingerprint") else load(what, target=options.target, group=options.group, time=options.time)
+    encoder = trained.encoder
+    return trained.measure(Part(encoder.inputs(source), encoder.targets(source), torch.arange(len(source)), mask=encoder.mask(source)))
+
+
+def tested(folder: Folder) -> Result | None:
+    """What the last opening of the test part found, if there was one."""
+    stored = folder.read_json(TESTED)
+    return None if stored is None else Result.from_json(json.dumps(stored))
+
+
+def cases_of(run: Tested) -> Cases:
+    """What each test case contributed to paired tests; opens the test part where it has not been yet."""
+    if run.folder.read_predictions() is None:
+        open_test(run, "compare")
+    stored = run.folder.read_predictions()
+    assert stored is not None
+    tensors, payload = stored
+    task = tasks.find(run.record["data"]["task"]).make(read_encoder(run.path, run.record["run"]))
+    return task.outcomes(tensors["predictions"], tensors["truth"], tensors["rows"], payload["test_set"])
+
+
+def log_opening(run: Tested, reason: str) -> int:
+    """Count an opening of the test part in the ledger of the runs folder, and say it in the run's log; returns the count."""
+    opened = run.folder.open_log(test_set(run.job.data, run.job.source), reason)
+    log = runlog.RunLog(run.path / LOG)
+    at = max((e.at for e in runlog.read(run.path / LOG)), default=-1) + 1
+    log(TestOpened(at=at, seconds=0.0, name=run.record["data"]["name"], opened=opened, reason=reason))
+    log.close()
+    return opened
