@@ -93,32 +93,33 @@ class Committee:
             return self._given
         runs: dict[Path, Run] = {}   # snapshots are of one run
         members: list[Member] = []
-        for about in self.record["members"]:
+        for number, about in enumerate(self.record["members"]):
             folder = self.path / about["folder"]
-            run = runs.setdefault(folder, Run(folder, data=self._own_data if self.record["how"] == "joined" else None))
+            if folder not in runs:
+                runs[folder] = self._member(folder, number)
+            run = runs[folder]
             if run.record["run"] != about["run"]:
                 raise InputError(f"{folder} holds another run than when {self.path} was made. Make the committee again.")
             members.append(Snapshot(run, about["snapshot"]) if "snapshot" in about else run)
         return members
 
+    def _member(self, folder: Path, number: int) -> Run:
+        """A run of its own; what a round of boosting was trained on is made when it is asked for."""
+        how = self.record["how"]
+        if how == "joined":
+            return Run(folder, data=self._own_data)
+        given = checkpoint.read(self.path / ROUNDS)[0]
+        if how == "samme":
+            return Run(folder, data=lambda: self.source, weights=given["weights"][number])
+        return Run(folder, data=lambda: residual_source(self.source, self.base.data, given["targets"][number], number + 1))
+
     @cached_property
     def trainings(self) -> list[Run]:
-        """The runs whose training made its weights, with the data that each had: its members, or the one run whose snapshots they are.
-
-        Raises InputError where the data is gone.
-        """
-        how = self.record["how"]
-        if self._given or how == "joined":
-            runs = list({run.path: run for member in self.members for run in member.trainings}.values())
-            for run in runs[1:]:
-                run.share(runs[0].source)
-            return runs
-        given = checkpoint.read(self.path / ROUNDS)[0]
-        folders = [self.path / about["folder"] for about in self.record["members"]]
-        if how == "samme":
-            return [Run(folder, data=self.source, weights=given["weights"][i]) for i, folder in enumerate(folders)]
-        return [Run(folder, data=residual_source(self.source, self.base.data, given["targets"][i], i + 1))
-                for i, folder in enumerate(folders)]
+        """The runs whose training made its weights: its members, or the one run whose snapshots they are."""
+        runs = list({run.path: run for member in self.members for run in member.trainings}.values())
+        for run in runs[1:] if self.record["how"] == "joined" else []:
+            run.share(runs[0].source)
+        return runs
 
     @cached_property
     def source(self) -> Source:

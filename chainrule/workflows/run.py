@@ -34,7 +34,7 @@ class Run:
     """A run folder, which stands alone: its net predicts, reports and is exported from the folder; testing and training ask for the data.
 
     A net, loss, data set or sample weights that existed only in the program's memory must be given again where they are needed: `net=`,
-    `loss=`, `data=`, `weights=`.
+    `loss=`, `data=` (or a function that makes it), `weights=`.
     """
 
     def __init__(self, path: str | Path, *, job: Job | None = None, net: nn.Module | None = None, loss: LossLike = None, data: Any = None,
@@ -108,7 +108,10 @@ class Run:
     @cached_property
     def source(self) -> Source:
         """The data, read again. Raises InputError where it is gone, or is no longer what it was."""
-        return self._job.source if self._job is not None else source_again(self.path, self.record, self.options, self._own_data)
+        if self._job is not None:
+            return self._job.source
+        given = self._own_data() if callable(self._own_data) else self._own_data
+        return source_again(self.path, self.record, self.options, given)
 
     def share(self, source: Source) -> None:
         """Take data that another run read already, where it is the same and none was given, so that the rows are held once."""
