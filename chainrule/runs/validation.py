@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,8 +90,8 @@ class Validation:
 
 def _fitting(trained: Trained, part: Part) -> int:
     """How many answers to a part are kept."""
-    one: Any = trained.predictions(part.rows_at(0, 1))
-    return max(1, min(MOST_ANSWERS, ANSWER_BYTES // max(1, one.nbytes)))
+    one = trained.predictions(part.rows_at(0, 1))
+    return max(1, min(MOST_ANSWERS, ANSWER_BYTES // max(1, one.numel() * one.element_size())))
 
 
 def _mistakes(trained: Trained, part: Part, answers: Tensor, truth: Tensor) -> Mistakes | None:

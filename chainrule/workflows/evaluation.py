@@ -22,6 +22,7 @@ from chainrule.job.record import read_encoder
 from chainrule.job.trained import Trained
 from chainrule.runs.folder import LOG, PREDICTED, TESTED, Folder, test_set
 from chainrule.sinks import runlog
+from chainrule.tasks.task import Task
 from chainrule.workflows.report import write_plots
 
 
@@ -75,7 +76,7 @@ def cases_of(run: Tested) -> Cases:
     stored = run.folder.read_predictions()
     assert stored is not None
     tensors, payload = stored
-    task = tasks.find(run.record["data"]["task"]).make(read_encoder(run.path, run.record["run"]))
+    task: Task = tasks.find(run.record["data"]["task"]).make(read_encoder(run.path, run.record["run"]))
     return task.outcomes(tensors["predictions"], tensors["truth"], tensors["rows"], payload["test_set"])
 
 
