@@ -16,14 +16,18 @@ from chainrule.data import fingerprint
 from chainrule.data.encode import targets
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.encoder import Encoder
+from chainrule.data.formats import Format
 from chainrule.data.readers import arrays, catalog, cifar, fasta, idx, images, svhn, tables, text
 from chainrule.data.readers.download import to_stderr
+from chainrule.data.readers.gzipped import stem_of, suffix_of
+from chainrule.data.readers.tables import Known, Typed
+from chainrule.data.reading import USUAL, Reading
 from chainrule.data.source import Source
 from chainrule.data.storage import packing
 from chainrule.data.storage.stored import StoredTable
 
 FRAME = "the data frame"
-TABLES = (".csv", ".tsv", ".parquet")
+TABLES = tables.SUFFIXES
 SYMBOLS = (".txt", *fasta.SUFFIXES)
 READ = (*TABLES, *SYMBOLS, ".npz", ".npy", ".bin", ".mat")
 
@@ -41,32 +45,40 @@ NO_ROLES = Roles()
 
 def load(what: Any = "digits", *, target: str | int | None = None, data_dir: str | Path | None = None, group: str | int | None = None,
          time: str | int | None = None, weight: str | int | None = None, name: str | None = None, stream: bool | None = None,
-         say: Callable[[str], None] = to_stderr) -> Source:
+         reading: Reading = USUAL, say: Callable[[str], None] = to_stderr) -> Source:
     """The source that `what` is: a named set, a file, a folder, a frame, an array or tensor, or (inputs, targets) of these.
 
     `target`, `group`, `time` and `weight` name columns of a table (or number them from 0); `target="none"` is a table without one.
     `data_dir` is where named sets are sought first. `stream` says whether the rows of a Parquet file, an .npy file or a folder of
-    images stay on disk; left open, they do where they would fill more than a quarter of the free memory. `say` is told of downloads
-    and of packing. Raises InputError, CorruptFile.
+    images stay on disk; left open, they do where they would fill more than a quarter of the free memory. `reading` says how the values
+    of a table are written; what it leaves open is decided from them, and noted in the source. `say` is told of downloads and of
+    packing. Raises InputError, CorruptFile.
     """
     if isinstance(what, Source):
         return what
+    roles = Roles(group, time, weight)
     if isinstance(what, (str, Path)):
-        source = _of_text(what, target, data_dir, Roles(group, time, weight), stream, say)
+        source = _of_text(what, target, data_dir, roles, stream, reading, say)
     else:
-        source = _of_memory(what, target, Roles(group, time, weight))
+        source = _of_memory(what, target, roles, reading)
+    if reading != USUAL and not isinstance(source.inputs, Table | StoredTable):
+        given = ", ".join(f"--{key.replace('_', '-')}" for key in reading.to_json())
+        raise InputError(f"{source.name} is no table; {given} {'are' if ',' in given else 'is'} for tables ({' '.join(TABLES)} or a data "
+                         f"frame). "
+                         "Leave it out.")
     origin = {"kind": "memory", "what": source.name, "target": None, **NO_ROLES._asdict(), **source.origin}
     return Source(**{**vars(source), "origin": origin, "name": name or source.name})
 
 
 def load_inputs(what: Any, *, like: Encoder, data_dir: str | Path | None = None, say: Callable[[str], None] = to_stderr) -> Source:
     """Rows for a net trained on what `like` encodes, read as that was; a target may be absent or have gaps, and is then None."""
+    reading, known = reading_of(like), known_of(like)
     if isinstance(what, (str, Path)) and what not in datasets.names():
         path = _existing(what)
-        if like.kind == "table" and path.is_file() and _suffix(path) in TABLES:
+        if like.kind == "table" and path.is_file() and suffix_of(path) in TABLES:
             origin = {"kind": "file", "what": str(path.absolute())}
-            return _table_file(path, origin, like.target_column, NO_ROLES, None, say, lenient=True)
-        if like.kind == "symbols" and path.is_file() and _suffix(path) in SYMBOLS:
+            return _table_file(path, origin, like.target_column, NO_ROLES, None, reading, say, known)
+        if like.kind == "symbols" and path.is_file() and suffix_of(path) in SYMBOLS:
             return _symbols(path, None, like)
         channels: Any = like.picture_shape[0] if like.picture_shape else None
         if channels is not None:
@@ -75,8 +87,25 @@ def load_inputs(what: Any, *, like: Encoder, data_dir: str | Path | None = None,
             if path.is_dir():
                 return catalog.known_folder(path) or _folder(path, channels, None, say)
     elif like.kind == "table" and tables.is_frame(what):
-        return _table(tables.of_frame(what, FRAME), FRAME, {"kind": "memory", "what": "frame"}, like.target_column, NO_ROLES, lenient=True)
+        frame = tables.typed(what, FRAME, reading, known, wordy=False)
+        return _table(frame, FRAME, {"kind": "memory", "what": "frame"}, like.target_column, NO_ROLES, reading, lenient=True)
     return load(what, data_dir=data_dir, say=say)
+
+
+def reading_of(like: Encoder) -> Reading:
+    """The options that further rows of a table are read with."""
+    return Reading.of_new_rows(like.reading)
+
+
+def known_of(like: Encoder) -> Known:
+    """What an encoder of a table tells of how further rows of its kind are to be read."""
+    if like.kind != "table":
+        return Known()
+    kinds: dict[str, str] = {"numeric": "number", "date": "date", "categorical": "word", "ordered": "word"}
+    own = {name: kind for name, kind in like.column_kinds.items() if name not in like.formats}
+    formats = {**like.formats, **{name: Format("truth") for name, kind in own.items() if kind == "boolean"}}
+    targets = () if like.target_column is None else (like.target_column,)
+    return Known(formats, {name: kinds[kind] for name, kind in own.items() if kind in kinds}, targets, tuple(like.column_kinds))
 
 
 def describe_source(source: Source) -> dict[str, Any]:
@@ -86,7 +115,7 @@ def describe_source(source: Source) -> dict[str, Any]:
 
 
 def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | None, roles: Roles, stream: bool | None,
-             say: Callable[[str], None]) -> Source:
+             reading: Reading, say: Callable[[str], None]) -> Source:
     if isinstance(what, str) and what in datasets.names():
         if target is not None or any(role is not None for role in roles):
             raise InputError(f"{what} has its own target and no further columns; --target, --group, --time and --weight are for tables. "
@@ -102,11 +131,11 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
             return known
         return _folder(path, None, stream, say)
     origin = {"kind": "file", "what": str(path.absolute())}
-    suffix = _suffix(path)
+    suffix = suffix_of(path)
     if not path.stat().st_size:
         raise InputError(f"{path} is empty (0 bytes). Fetch or write it again.")
     if suffix in TABLES:
-        return _table_file(path, origin, target, roles, stream, say)
+        return _table_file(path, origin, target, roles, stream, reading, say)
     _refuse_roles(roles, f"{path} has")
     if suffix in SYMBOLS:
         return _symbols(path, target)
@@ -114,7 +143,7 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
         return _array_file(path, origin, target, stream)
     if suffix == ".npz":
         values, held, given = arrays.roles(arrays.read_npz(path), path, target)
-        return _array(values, held, str(path), _stem(path), origin, target if isinstance(target, int) else None, given)
+        return _array(values, held, str(path), stem_of(path), origin, target if isinstance(target, int) else None, given)
     if idx.is_idx(path):
         return _idx_file(path, origin)
     if suffix == ".bin":
@@ -135,9 +164,9 @@ def _symbols(path: Path, target: str | int | None, like: Encoder | None = None) 
     """
     if target not in (None, "none"):
         raise InputError(f"{path} has no columns; --target {target} is for tables. Leave it out, or write --target none.")
-    origin, name = {"kind": "file", "what": str(path.absolute())}, _stem(path)
-    if _suffix(path) in fasta.SUFFIXES:
-        return fasta.source(path, _suffix(path), origin=origin, name=name, targets=target is None, lenient=like is not None)
+    origin, name = {"kind": "file", "what": str(path.absolute())}, stem_of(path)
+    if suffix_of(path) in fasta.SUFFIXES:
+        return fasta.source(path, suffix_of(path), origin=origin, name=name, targets=target is None, lenient=like is not None)
     held = text.read(path)
     if like is not None and like.vocabulary is not None:
         unit = like.vocabulary.unit
@@ -171,51 +200,41 @@ def _existing(what: str | Path) -> Path:
                      f"{near if near.startswith('Did you mean') else 'Check the name, or give a named set such as digits.'}")
 
 
-def _suffix(path: Path) -> str:
-    return Path(path.name.removesuffix(".gz")).suffix.lower()
-
-
-def _stem(path: Path) -> str:
-    return Path(path.name.removesuffix(".gz")).stem
-
-
 def _table_file(path: Path, origin: dict[str, Any], target: str | int | None, roles: Roles, stream: bool | None,
-                say: Callable[[str], None], lenient: bool = False) -> Source:
-    stored = packing.parquet(path, stream, say) if path.suffix == ".parquet" else None
+                reading: Reading, say: Callable[[str], None], known: Known | None = None) -> Source:
+    """The source of a table on disk; with `known`, rows to predict, whose target may be absent or have gaps."""
+    lenient = known is not None
+    stored = packing.parquet(path, stream, say) if path.suffix.lower() == ".parquet" else None
     if stored is None:
-        read = tables.read_file(path)
-        source = _table(read, str(path), origin, target, roles, lenient)
-        if not lenient:
-            _say_what_was_guessed(read, source, target, say)
+        source = _table(tables.read_file(path, reading, known), str(path), origin, target, roles, reading, lenient)
+        if target is None and source.targets is not None:
+            say(f"{source.name}: '{source.origin['target']}' is what is predicted; name another column with --target.")
         return source
     table, sha256 = stored
-    source = tables.source_of(table, str(path), name=_stem(path), origin={**origin, "streamed": True}, fingerprint=lambda *_: "",
-                              target=target, **roles._asdict(), lenient=lenient)
+    kinds = reading.kinds(table.names, str(path))
+    unlike = next((name for name, kind in kinds.items() if kind != "out"), None)
+    if unlike is not None and not lenient:
+        raise InputError(f"{path}: --columns {unlike}:{kinds[unlike]} cannot change a column of a table that stays on disk. Write the "
+                         f"file with "
+                         f"that column as {kinds[unlike]}s.")
+    source = tables.source_of(table, str(path), name=stem_of(path), origin={**origin, "streamed": True}, fingerprint=lambda *_: "",
+                              target=target, **roles._asdict(), lenient=lenient, reading=reading,
+                              formats=dict.fromkeys(kinds, Format("out")))
     told = {role: source.origin[role] for role in ("target", "group", "time")}
     told |= {} if source.weights is None else {"weight": source.origin["weight"]}
+    told |= {"reading": source.origin["reading"]} if "reading" in source.origin else {}
     return replace(source, fingerprint=fingerprint.of_file(sha256, **told))
-
-
-def _say_what_was_guessed(table: Table, source: Source, target: str | int | None, say: Callable[[str], None]) -> None:
-    """The target, where none was named, and columns that one word among numbers makes words."""
-    if target is None and source.targets is not None:
-        say(f"{source.name}: '{source.origin['target']}' is what is predicted; name another column with --target.")
-    for column in table.columns:
-        word = column.misfit
-        if word is not None:
-            row = int((column.values == column.categories.index(word)).nonzero()[0]) + 1
-            say(f"{source.name}: column '{column.name}' is read as words, since '{word}' in row {row} is no number.")
 
 
 def _array_file(path: Path, origin: dict[str, Any], target: str | int | None, stream: bool | None) -> Source:
     at = None if target in (None, "none") else _column_number(target, str(path))
     stored = packing.npy(path, at, stream)
     if stored is None:
-        return _array(arrays.read_npy(path), None, str(path), _stem(path), origin, target)
+        return _array(arrays.read_npy(path), None, str(path), stem_of(path), origin, target)
     x, column, digest = stored
     task, held, classes = ("none", None, ()) if column is None else targets.of_array(column, len(x), str(path))
     origin = {**origin, "streamed": True, "target": at}
-    return Source(_stem(path), x, held, task, origin, digest.of(held, classes), classes)  # type: ignore[arg-type]
+    return Source(stem_of(path), x, held, task, origin, digest.of(held, classes), classes)  # type: ignore[arg-type]
 
 
 def _column_number(target: str | int, where: str) -> int:
@@ -236,10 +255,11 @@ def _folder(path: Path, channels: Any, stream: bool | None, say: Callable[[str],
     return Source(path.absolute().name, x, y, task, origin, digest, classes, given)
 
 
-def _table(table: Table, where: str, origin: dict[str, Any], target: str | int | None, roles: Roles, lenient: bool = False) -> Source:
-    name = _stem(Path(where)) if origin["kind"] == "file" else origin["what"]
-    return tables.source_of(table, where, name=name, origin=origin, fingerprint=fingerprint.of,
-                            target=target, **roles._asdict(), lenient=lenient)
+def _table(held: Typed, where: str, origin: dict[str, Any], target: str | int | None, roles: Roles, reading: Reading,
+           lenient: bool = False) -> Source:
+    name = stem_of(Path(where)) if origin["kind"] == "file" else origin["what"]
+    return tables.source_of(held.table, where, name=name, origin=origin, fingerprint=fingerprint.of, target=target, **roles._asdict(),
+                            lenient=lenient, formats=held.formats, notes=held.notes, reading=reading)
 
 
 def _array(values: Any, y: Any, where: str, name: str, origin: dict[str, Any], target: int | str | None = None,
@@ -266,7 +286,7 @@ def _pictures(x: Tensor, y: Tensor | None, classes: tuple[str, ...], path: Path,
               given: dict[str, Tensor] | None = None) -> Source:
     origin = {"kind": kind, "what": str(path.absolute())}
     task: Any = "none" if y is None else "class"
-    name = path.absolute().name if kind == "folder" else _stem(path)
+    name = path.absolute().name if kind == "folder" else stem_of(path)
     return Source(name, x, y, task, origin, fingerprint.of(x, y, classes), classes, given or {})
 
 
@@ -275,30 +295,31 @@ def _idx_file(path: Path, origin: dict[str, Any]) -> Source:
     x = idx.pictures(idx.read(path), path)
     labels = idx.labels_beside(path)
     if labels is None:
-        return _array(x, None, str(path), _stem(path), origin)
+        return _array(x, None, str(path), stem_of(path), origin)
     y = idx.read(labels).long()
     if len(y) != len(x):
         raise InputError(f"{path} holds {len(x)} images but {labels} {len(y)} labels. Give files of one set.")
     classes = tuple(map(str, range(int(y.max()) + 1)))
-    return Source(_stem(path), x, y, "class", origin, fingerprint.of(x, y, classes), classes)
+    return Source(stem_of(path), x, y, "class", origin, fingerprint.of(x, y, classes), classes)
 
 
-def _of_memory(what: Any, target: str | int | None, roles: Roles) -> Source:
+def _of_memory(what: Any, target: str | int | None, roles: Roles, reading: Reading) -> Source:
     if isinstance(what, tuple) and len(what) == 2:
         _refuse_roles(roles, "inputs and targets that are given apart have")
         inputs, y = what
         if tables.is_frame(inputs) and getattr(inputs, "ndim", 2) == 2:
-            return _frame_and_targets(inputs, y)
+            return _frame_and_targets(inputs, y, reading)
         return _array(inputs, y, "the arrays", "arrays", {"kind": "memory", "what": "arrays"})
     if tables.is_frame(what):
-        return _table(tables.of_frame(what, FRAME), FRAME, {"kind": "memory", "what": "frame"}, target, roles)
+        return _table(tables.typed(what, FRAME, reading, wordy=False), FRAME, {"kind": "memory", "what": "frame"}, target, roles, reading)
     if isinstance(what, (np.ndarray, Tensor)):
         _refuse_roles(roles, "an array has")
         return _array(what, None, "the array", "array", {"kind": "memory", "what": "array"}, target)
     raise InputError(f"cannot load a {type(what).__name__}; expected a named set, a path, an array, a data frame, or (inputs, targets).")
 
 
-def _frame_and_targets(inputs: Any, y: Any) -> Source:
-    table = tables.of_frame(inputs, FRAME)
-    task, held, classes = _targets(y, len(table), "the targets")
-    return Source("frame", table, held, task, {"kind": "memory", "what": "frame"}, fingerprint.of(table, held, classes), classes)
+def _frame_and_targets(inputs: Any, y: Any, reading: Reading) -> Source:
+    frame = tables.typed(inputs, FRAME, reading, wordy=False)
+    alone = _table(frame, FRAME, {"kind": "memory", "what": "frame"}, "none", NO_ROLES, reading)
+    task, held, classes = _targets(y, len(alone), "the targets")
+    return replace(alone, targets=held, target_kind=task, classes=classes, fingerprint=fingerprint.of(alone.inputs, held, classes))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
-from chainrule.data.encode.encoder import Encoder, gather
+from chainrule.data.encode.encoder import Encoder, gather, silent
 from chainrule.data.encode.features import Range
 from chainrule.data.encode.targets import as_codes, as_numbers
 from chainrule.data.encode.vocabulary import SHARES, Symbols
@@ -61,7 +61,7 @@ def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None
     weight = None if every is None else one_on_average(gather(every, parts.train), source.name)
 
     def part(at: Tensor, weight: Tensor | None = None) -> Part:
-        return Part(encoder.inputs(source, at), encoder.targets(source, at), at, weight, encoder.mask(source, at))
+        return Part(encoder.inputs(source, at, silent), encoder.targets(source, at), at, weight, encoder.mask(source, at))
 
     return Data(source.name, source, encoder, kind, encoder.classes, encoder.input_shape, encoder.outputs,
                 part(parts.train, weight), part(parts.valid), Door(part(parts.test), open_log), encoder.ready)

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from chainrule.data.formats import Format
+
 TargetKind = Literal["class", "real", "sign", "steps", "none"]  # classes, numbers, one of two signs, a class a step, nothing
 
 
@@ -17,7 +19,8 @@ class Source:
 
     Images are `uint8` (n, channels, height, width). `given` holds row numbers of parts the source itself defines (an
     official test set); `weights` (n,) say how much each row counts in training. What is larger than memory is a StoredTable or
-    StoredArray. `origin` is what `load` needs to read it again; `fingerprint` is a SHA-256 of the content.
+    StoredArray. `origin` is what `load` needs to read it again; `fingerprint` is a SHA-256 of the content. `formats` say how the
+    words of each column of a table were read, and `notes` in sentences what of that is not as programs write it.
     """
 
     name: str
@@ -31,6 +34,8 @@ class Source:
     groups: Any = None
     times: Any = None
     weights: Tensor | None = None
+    formats: Mapping[str, Format] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -12,7 +12,7 @@ import torch
 from chainrule.core.errors import InputError
 from chainrule.core.events import TestOpened
 from chainrule.core.registry import tasks
-from chainrule.data.load import load
+from chainrule.data.load import load, load_inputs
 from chainrule.data.source import Part
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
@@ -58,8 +58,16 @@ def open_test(run: Tested, reason: str) -> Result:
 
 def measured_on(trained: Trained, options: Options, what: Any) -> Result:
     """Measures on other data with targets, in the form that was trained on; no test part is opened."""
-    source = what if hasattr(what, "fingerprint") else load(what, target=options.target, group=options.group, time=options.time)
     encoder = trained.encoder
+    if hasattr(what, "fingerprint"):
+        source = what
+    elif encoder.kind == "table":
+        source = load_inputs(what, like=encoder)
+        if source.targets is None:
+            raise InputError(f"{source.name} has no target '{encoder.target_column}', or not in every row; measuring needs one for each. "
+                             "Add it, or use predict.")
+    else:
+        source = load(what, target=options.target, group=options.group, time=options.time)
     return trained.measure(Part(encoder.inputs(source), encoder.targets(source), torch.arange(len(source)), mask=encoder.mask(source)))
 
 

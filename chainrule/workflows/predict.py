@@ -16,6 +16,7 @@ from torch import Tensor
 from chainrule.core.errors import Interrupted
 from chainrule.core.text import duration
 from chainrule.data.encode.columns import Table as Columns
+from chainrule.data.encode.encoder import silent
 from chainrule.data.load import load_inputs
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.readers.table_stream import Rows, rowwise
@@ -85,13 +86,14 @@ def further_columns(further: dict[str, Tensor], names: tuple[str, ...]) -> dict[
 def _encoded(trained: Trained, what: Any, stream_bytes: int) -> Iterator[tuple[Tensor, int]]:
     """Encoded rows in blocks that end where batches do, each with the number of rows to be expected in all."""
     encoder = trained.encoder
-    rows = rowwise(what) if encoder.kind == "table" else None
+    rows = rowwise(what, encoder) if encoder.kind == "table" else None
     if rows is None or rows.nbytes < stream_bytes:
         x = encoder.inputs(load_inputs(what, like=encoder))
         for block in x.split(_block(trained, x)):
             yield block, len(x)
         return
     said: set[str] = set()
+    strangers: dict[str, tuple[int, int, str]] = {}
 
     def once(text: str) -> None:
         if text not in said:
@@ -99,16 +101,23 @@ def _encoded(trained: Trained, what: Any, stream_bytes: int) -> Iterator[tuple[T
             to_stderr(text)
 
     def encode(table: Columns) -> Tensor:
-        inputs: Tensor = encoder.inputs(Source(rows.name, table, None, "none", {}, ""), say=once)
+        assert encoder.features is not None
+        encoder.features.check(table, rows.name, encoder.apart, once)
+        for name, (count, row, word) in encoder.features.unseen(table).items():
+            before = strangers.get(name, (0, rows.before + row, word))
+            strangers[name] = (before[0] + count, *before[1:])
+        inputs: Tensor = encoder.inputs(Source(rows.name, table, None, "none", {}, ""), say=silent)
         return inputs
 
     yield from _aligned(trained, rows, encode)
+    for sentence in encoder.strangers(strangers, rows.name, rows.expected):
+        to_stderr(sentence)
 
 
 def _aligned(trained: Trained, rows: Rows, encode: Callable[[Columns], Tensor]) -> Iterator[tuple[Tensor, int]]:
     left: list[Tensor] = []
     for table in rows.tables():
-        left.append(rows.located(table, lambda: encode(table)))  # noqa: B023 (called at once)
+        left.append(rows.located(lambda: encode(table)))  # noqa: B023 (called at once)
         size = _block(trained, left[0])
         if sum(map(len, left)) >= size:
             together = torch.cat(left)

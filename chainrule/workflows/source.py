@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
 from chainrule.data.load import load
+from chainrule.data.reading import Reading
 from chainrule.data.source import Source
 from chainrule.job.build import LossLike
 from chainrule.job.options import Options
@@ -37,7 +38,8 @@ def source_again(path: Path, record: dict[str, Any], options: Options, given: An
                          "in Python: cr.Run(path, data=...).")
     roles = {role: getattr(options, role) or origin.get(role) for role in ("target", "group", "time", "weight")}
     source: Source = what if hasattr(what, "fingerprint") else load(what, **roles, data_dir=origin.get("data_dir"),
-                                                                    stream=bool(origin.get("streamed")))
+                                                                    stream=bool(origin.get("streamed")),
+                                                                    reading=Reading.from_json(origin.get("reading", {})))
     if source.fingerprint != about["fingerprint"]:
         raise InputError(f"{about['name']} has changed since {path} was trained (its SHA-256 differs). Put the old file back, "
                          "or train again.")

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 import chainrule as cr
 from chainrule.cli.main import run_command
 from chainrule.core.errors import InputError
-from chainrule.core.registry import nets, rules
+from chainrule.core.registry import nets, rules, tasks
 from chainrule.data.prepare import prepare
 from chainrule.data.source import Part
 from chainrule.data.storage import blocks
@@ -48,7 +48,8 @@ def final(data, net="mlp:hidden=6", kind="class", steps=60, **options):
     usual = {"optimizer": "momentum:rate=0.3", "plan": "eager", "threads": 1, "epochs": steps, "batch": len(data.train)}
     options = Options(**usual | options)
     data = replace(data, ready=lambda x: data.encoder.ready(x).double())
-    job = assemble(data, options, nets.choose(net), rules.choose(options.rule or "backprop"), kind, dtype=torch.float64, keeps_last=True)
+    task = tasks.find("regression" if kind == "real" else "classification")
+    job = assemble(data, options, nets.choose(net), rules.choose(options.rule or "backprop"), kind, task, dtype=torch.float64, keeps_last=True)
     for _ in job.events():
         pass
     return {name: t.detach() for name, t in job.net.tensors.items()}

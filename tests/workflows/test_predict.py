@@ -19,6 +19,8 @@ import torch
 
 import chainrule as cr
 from chainrule.core.errors import CorruptFile, InputError, Interrupted
+from chainrule.data.load import load
+from chainrule.data.prepare import prepare
 from chainrule.data.readers import table_stream
 from chainrule.data.readers.tables import read_file
 from chainrule.data.writers.predictions import Table
@@ -62,8 +64,8 @@ def test_a_file_in_pieces_has_the_columns_of_the_file_at_once(tmp_path):
     held.write_csv(tmp_path / "c.tsv", separator="\t")
     held.write_parquet(tmp_path / "d.parquet")
     for path in tmp_path.iterdir():
-        whole = read_file(path)
-        found = table_stream.rowwise(path, 700)
+        whole = read_file(path).table
+        found = table_stream.rowwise(path, prepare(load(path, target="label")).encoder, 700)
         assert found is not None
         pieces = list(found.tables())
         assert len(pieces) > (10 if path.suffix != ".parquet" else 0)
@@ -116,7 +118,7 @@ def test_parquet_and_npz_hold_what_csv_holds_in_many_parts(run, tmp_path, small_
 
 MISTAKES = {
     "infinite": ("length", 250, "inf", r"new\.csv, row 251, column 'length': expected a finite number"),
-    "word": ("gap", 299, "much", r"new, row 300, column 'gap': expected a number as in training; got 'much'"),
+    "word": ("gap", 299, "much", r"new\.csv, row 300, column 'gap': expected a number as in training; got 'much'"),
 }
 
 
@@ -138,7 +140,8 @@ def test_a_row_is_counted_from_the_start_of_the_file(run, tmp_path, small_pieces
 
 
 @pytest.mark.parametrize(("content", "kind", "said"), [
-    (b"", InputError, "is empty"), (b"a,b\n", InputError, "no rows"), (b"1,2\n3,4\n", InputError, "starts with numbers"),
+    (b"", InputError, "is empty"), (b"a,b\n", InputError, "no rows"), (b"1,2\n3,4\n", InputError, "lacks 7 of the 7 columns that "
+                                                                                                  "training read"),
     (b"a,b\n" + b"1,2\n" * 900 + b"1,2,3\n", CorruptFile, "not a table of values"), (b"a,b\n\xff\xfe,2\n", CorruptFile, "Save it as UTF-8"),
 ])
 def test_a_file_that_is_no_table_is_said_as_ever(run, tmp_path, small_pieces, content, kind, said):

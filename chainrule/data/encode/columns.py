@@ -14,13 +14,17 @@ from torch import Tensor
 from chainrule.core.errors import InputError, suggest
 
 MANY, MISFITS = 10, 20  # categories that show what a column holds; one word in so many is out of place
+LARGEST = float(torch.finfo(torch.float32).max)  # what a network, in single precision, can read
 
-Kind = Literal["numeric", "boolean", "categorical", "ordered"]
+Kind = Literal["numeric", "boolean", "categorical", "ordered", "date"]
 
 
 @dataclass(frozen=True)
 class Column:
-    """`values` (n,): float64 with NaN where missing (numeric, boolean), or int64 codes into `categories` with -1 where missing."""
+    """`values` (n,): float64 with NaN where missing (numeric, boolean, date), or int64 codes into `categories` with -1 where missing.
+
+    A date is in days since 1970.
+    """
 
     name: str
     kind: Kind
@@ -35,18 +39,14 @@ class Column:
         """Which rows lack a value, (n,) bool."""
         return self.values.isnan() if self.values.is_floating_point() else self.values < 0
 
-    @property
-    def misfit(self) -> str | None:
-        """A word among categories that are numbers otherwise, ten of them at least and at most one word in twenty; else None."""
-        words = [] if len(self.categories) < MANY else [word for word in self.categories if not is_number(word)]
-        return words[0] if words and (len(words) == 1 or MISFITS * len(words) <= len(self.categories)) else None
-
     def take(self, rows: Tensor) -> Column:
         return Column(self.name, self.kind, self.values.index_select(0, rows), self.categories)
 
     def word(self, row: int) -> str:
         """The value of a row as a user would write it."""
         value = self.values[row].item()
+        if self.kind == "date" and math.isfinite(value):
+            return str(np.array(value * 86_400).round().astype("datetime64[s]")).removesuffix("T00:00:00")
         return self.categories[int(value)] if self.categories else class_name(value)
 
 
@@ -65,6 +65,9 @@ class Table:
 
     def __getitem__(self, name: str) -> Column:
         return next(c for c in self.columns if c.name == name)
+
+    def take(self, rows: Tensor) -> Table:
+        return Table(tuple(c.take(rows) for c in self.columns))
 
     def without(self, names: Iterable[str]) -> Table:
         gone = set(names)
@@ -106,7 +109,7 @@ def in_order(words: Iterable[str]) -> list[str]:
     """Sorted as numbers where all are numbers, else by letter."""
     words = list(words)
     try:
-        return sorted(words, key=float)
+        return sorted(words, key=lambda word: (float(word), word))  # two words may be one number, as 1 and 1.0, or ids of 64 bits
     except ValueError:
         return sorted(words)
 
@@ -144,10 +147,20 @@ def of_objects(name: str, values: Sequence[Any], where: str) -> Column:
 
 
 def refuse_infinite(table: Table, where: str, first: int = 0) -> None:
-    """Raises InputError naming the row (from 1, below the header) and column of the first infinite number; `first` rows precede."""
+    """Raises InputError naming the row (from 1, below the header) and column of the first number that is infinite or too large.
+
+    `first` rows precede. Too large is what single precision cannot hold: one such number would make all others of its column alike.
+    """
     for column in table.columns:
-        infinite = np.isinf(column.values.numpy())  # (n,), many times faster than torch's
-        if infinite.any():
-            row = int(infinite.argmax())
-            raise InputError(f"{where}, row {first + row + 1}, column '{column.name}': expected a finite number; got {column.word(row)}. "
+        large = np.abs(column.values.numpy()) > LARGEST  # (n,), many times faster than torch's; false of a gap
+        if large.any():
+            row = int(large.argmax())
+            raise InputError(f"{where}, row {first + row + 1}, column '{column.name}': expected {finite(float(column.values[row]))}. "
                              "Correct it, or leave it empty if it is missing.")
+
+
+def finite(value: float) -> str:
+    """What was expected and what came, for a number that is infinite, missing or too large."""
+    if math.isfinite(value):
+        return f"a number of at most {LARGEST:.2g} in size, the largest that single precision holds; got {value:.6g}"
+    return f"a finite number; got {value}"

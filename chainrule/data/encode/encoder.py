@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, Literal
 
@@ -12,16 +12,20 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
+from chainrule.data import formats
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.features import Features, Moments, Range
 from chainrule.data.encode.targets import as_codes, as_numbers
 from chainrule.data.encode.vocabulary import Symbols, Vocabulary, one_hot, widened
+from chainrule.data.formats import Format, folded
 from chainrule.data.readers import arrays, tables
 from chainrule.data.readers.download import to_stderr
+from chainrule.data.reading import Reading
 from chainrule.data.source import Source, TargetKind
 from chainrule.data.storage.stored import StoredArray, StoredTable, Streamed
 
 FORMAT = 2
+MOST_FACTOR = 1e30  # of a scale in single precision: numbers near 1e-42 have a factor that it cannot hold
 WIDE = 64  # uint8 rows at least this wide are pixels
 Kind = Literal["table", "pixels", "array", "symbols"]
 
@@ -32,7 +36,8 @@ class Encoder:
 
     `shape` is a row as the source has it; `scale` (2, ...) holds centre and factor of arrays, `y_scale` (2, k) mean and sd
     of real targets. `apart` names columns that are not inputs: target, group, time, and those left out; `target_column` is the first of
-    them, where the rows came with a target of a name. `notes` says in sentences what was filled in or left out.
+    them, where the rows came with a target of a name. `notes` says in sentences what was read how, filled in or left out. `formats`,
+    `reading` and `column_kinds` say how the words of a table's columns are read, of new rows too.
     """
 
     kind: Kind
@@ -50,6 +55,9 @@ class Encoder:
     notes: tuple[str, ...] = ()
     vocabulary: Vocabulary | None = None
     target_column: str | None = None
+    formats: Mapping[str, Format] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    column_kinds: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, source: Source, rows: Tensor, *, target: TargetKind, range: Range = "standard", flatten: bool = False,
@@ -63,9 +71,11 @@ class Encoder:
         shape: tuple[int, ...]
         kind, features, scale, vocabulary = "array", None, None, None
         if isinstance(source.inputs, Table | StoredTable):
-            features, notes = Features.fit(source.inputs, rows, range)
+            features, said = Features.fit(source.inputs, rows, range)
+            notes = [*source.notes, *said]
             kind, shape = "table", (len(features.names),)
             left_out = {c.name for c in source.inputs.columns} - {c.name for c in features.columns}
+            left_out |= {name for name, held in source.formats.items() if held.kind == "out"}
         elif isinstance(source.inputs, Symbols):
             follows = source.inputs.next_symbol and source.target_kind in ("class", "steps")
             vocabulary = Vocabulary.of_rows(source.inputs, rows, source.targets if follows else None)
@@ -96,7 +106,8 @@ class Encoder:
         apart = (*roles, *sorted(left_out))
         names = _target_names(source, y_scale)
         return cls(kind, shape, range, target, tuple(classes), names, flatten, float(maximum or 1),  # type: ignore[arg-type]
-                   features, scale, y_scale, apart, tuple(notes), vocabulary, _column_of_targets(source))
+                   features, scale, y_scale, apart, tuple(notes), vocabulary, _column_of_targets(source), dict(source.formats),
+                   dict(source.origin.get("reading", {})), _kinds(source))
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -132,13 +143,17 @@ class Encoder:
         where = rows_of.name if isinstance(rows_of, Source) else "the data"
         held = rows_of.inputs if isinstance(rows_of, Source) else rows_of
         if self.features is not None:
-            held = tables.of_frame(held, where) if tables.is_frame(held) else held
+            if tables.is_frame(held):
+                known = tables.Known(self.formats, lenient=self.apart, names=tuple(c.name for c in self.features.columns))
+                held = tables.typed(held, where, Reading.of_new_rows(self.reading), known, wordy=False).table
             if not isinstance(held, Table | StoredTable):
                 raise InputError(f"{where}: expected a table with the columns {', '.join(c.name for c in self.features.columns[:10])}; "
                                  "got an array.")
             features = self.features
             features.check(held, where, self.apart, say)
             if isinstance(held, Table):
+                for sentence in self.strangers(features.unseen(held, rows) if say is not silent else {}, where, len(held)):
+                    say(sentence)
                 return features.encode(held, rows, where)
             return Streamed(held.only(c.name for c in features.columns), rows, lambda table: features.encode(table, None, where))
         if self.vocabulary is not None:
@@ -163,11 +178,18 @@ class Encoder:
                              "them.")
         return Streamed(x, rows, self._scaled) if isinstance(x, StoredArray) else self._scaled(gather(x, rows))
 
+    def strangers(self, unseen: Mapping[str, tuple[int, int, str]], where: str, n: int) -> list[str]:
+        """What is said of words that training never saw, by column: how many rows of `n` have one, the first such row and its word."""
+        return [f"{where}: {count:,} of {n:,} rows have a word in '{name}' that training never saw, first '{word}' in row {row + 1}; "
+                f"none of "
+                "the known ones stands for it." for name, (count, row, word) in unseen.items()]
+
     def _scaled(self, x: Tensor) -> Tensor:
         """Rows of an array or of images as they are stored."""
         if self.kind != "pixels":
             assert self.scale is not None
-            work = x if x.is_floating_point() else x.double()
+            single = x.is_floating_point() and bool(self.scale[1].abs().max() < MOST_FACTOR)
+            work = x if single else x.double()
             centre, factor = self.scale.to(work.dtype)
             x = (work - centre).mul_(factor).float()
         return x.flatten(1) if self.flatten else x
@@ -193,7 +215,8 @@ class Encoder:
                 raise InputError(f"{source.name} has {y.shape[1]} target columns; the network was trained on {self.y_scale.shape[1]}.")
             return ((y - self.y_scale[0]) / self.y_scale[1]).float()
         codes, names = as_codes(source.target_kind, source.targets, source.classes, source.name)
-        place = {c: i for i, c in enumerate(self.classes)}
+        alike = {} if self.vocabulary else {folded(c): i for i, c in reversed(list(enumerate(self.classes)))}
+        place = {**{c: alike[folded(c)] for c in names if folded(c) in alike}, **{c: i for i, c in enumerate(self.classes)}}
         unseen = self.vocabulary.unknown if self.vocabulary and self.classes == self.vocabulary.names else -1
         picked = gather(codes, rows).long()
         y = torch.tensor([place.get(c, unseen) for c in names])[picked]
@@ -228,6 +251,7 @@ class Encoder:
             "format": FORMAT, "kind": self.kind, "shape": list(self.shape), "range": self.range, "target": self.target,
             "classes": list(self.classes), "target_names": list(self.target_names), "flatten": self.flatten, "maximum": self.maximum,
             "apart": list(self.apart), "target_column": self.target_column, "notes": list(self.notes),
+            "formats": formats.to_json(self.formats), "reading": dict(self.reading), "column_kinds": dict(self.column_kinds),
             "columns": self.features.to_json() if self.features else None}
         if self.vocabulary is not None:
             meta |= {"symbols": list(self.vocabulary.symbols), "unit": self.vocabulary.unit}
@@ -242,7 +266,17 @@ class Encoder:
         vocabulary = Vocabulary(tuple(meta["symbols"]), meta["unit"]) if meta["kind"] == "symbols" else None
         return cls(meta["kind"], tuple(meta["shape"]), meta["range"], meta["target"], tuple(meta["classes"]), tuple(meta["target_names"]),
                    meta["flatten"], meta["maximum"], features, tensors.get("scale"), tensors.get("y_scale"), tuple(meta["apart"]),
-                   tuple(meta["notes"]), vocabulary, meta["target_column"])
+                   tuple(meta["notes"]), vocabulary, meta["target_column"],
+                   {name: Format.from_json(stored) for name, stored in meta["formats"].items()}, meta["reading"], meta["column_kinds"])
+
+
+def _kinds(source: Source) -> dict[str, str]:
+    """The kind of each input column of a table, by name; empty for other rows."""
+    return {c.name: c.kind for c in source.inputs.columns} if isinstance(source.inputs, Table | StoredTable) else {}
+
+
+def silent(_: str) -> None:
+    """For whoever has nobody to tell."""
 
 
 def _moments(pieces: Iterable[Tensor]) -> Moments:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -10,17 +12,23 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
+from chainrule.data.dates import PARTS, Part, part_of, turn
 from chainrule.data.encode.columns import Column, Kind, Table, class_name
+from chainrule.data.formats import folded
 from chainrule.data.storage.stored import StoredTable
 
 Range = Literal["standard", "unit"]
-MOST_CATEGORIES = 256
+FEWEST_INPUTS, MOST_INPUTS = 256, 4096  # that a column of words may have: as many as its memory allows, within these bounds
+ONE_HOT_BYTES = 2**28
+HASHES = 2      # inputs that stand for a word which has none of its own
 FREE_TEXT = 50  # with more distinct words than this, and most rows distinct, a column is names or free text
+FEWEST_NAMES = 10  # rows that each have a word of their own: those are names
 
 
 def scaling(centre: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
-    """(x - centre) * factor: the factor is 1 / spread, and 0 where there is no spread."""
-    return centre, torch.where(spread > 0, 1 / spread, torch.zeros_like(spread))
+    """(x - centre) * factor: the factor is 1 / spread, and 0 where there is no spread, or one too small to divide by."""
+    factor = 1 / spread
+    return centre, torch.where(factor.isfinite(), factor, torch.zeros_like(spread))
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,9 @@ class Moments:
         """Centre and factor per feature: mean and sd for `standard`, minimum and extent for `unit`."""
         if range == "unit":
             return scaling(self.low, self.high - self.low)
-        return scaling(self.mean, torch.where(self.high > self.low, self.square.sqrt(), torch.zeros_like(self.square)))
+        extent = self.high - self.low
+        usual = torch.where(self.square > 0, self.square.sqrt(), extent)  # squares of what is below 1e-162 are 0
+        return scaling(self.mean, torch.where(extent > 0, usual, torch.zeros_like(usual)))
 
 
 class Summary:
@@ -66,6 +76,7 @@ class Summary:
         self.n = self.absent = 0
         self.counts = torch.zeros(len(categories), dtype=torch.int64)  # (categories,)
         self.known: Moments | None = None
+        self.extent = dict.fromkeys(PARTS, (math.inf, -math.inf)) if kind == "date" else {}
 
     def add(self, column: Column) -> Summary:
         missing = column.missing
@@ -75,23 +86,41 @@ class Summary:
             self.counts += torch.bincount(column.values[~missing] if absent else column.values, minlength=len(self.categories))
         elif absent < len(column):
             values = _as_numbers(column)
-            more = Moments.of(values[~missing] if absent else values)
+            values = values[~missing] if absent else values
+            more = Moments.of(values)
             self.known = more if self.known is None else self.known.with_(more)
+            for part, (low, high) in self.extent.items():
+                places = part_of(values, part)
+                self.extent[part] = min(low, float(places.min())), max(high, float(places.max()))
         return self
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of a date that differ between rows."""
+        return tuple(part for part, (low, high) in self.extent.items() if high > low)
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """How one column is read. `indicator` adds an output that says where a value was missing."""
+    """How one column is read. `indicator` adds an output that says where a value was missing.
+
+    Of words, `categories` have an input each, and `rare` ones stand on HASHES of `shared` inputs. Of dates, the time and the `parts`
+    are read, each as sine and cosine of its place in a turn.
+    """
 
     name: str
     kind: Kind
     indicator: bool = False
     categories: tuple[str, ...] = ()
+    rare: tuple[str, ...] = ()
+    shared: int = 0
+    parts: tuple[Part, ...] = ()
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        values = tuple(f"{self.name}={c}" for c in self.categories) if self.kind == "categorical" else (self.name,)
+        values: tuple[str, ...] = (self.name, *(f"{self.name}: {wave} of the {part}" for part in self.parts for wave in ("sine", "cosine")))
+        if self.kind == "categorical":
+            values = (*(f"{self.name}={c}" for c in self.categories), *(f"{self.name}: shared input {i + 1}" for i in range(self.shared)))
         return (*values, f"{self.name} is missing") if self.indicator else values
 
 
@@ -112,7 +141,8 @@ class Features:
 
     @classmethod
     def from_json(cls, columns: list[dict[str, Any]], scale: Tensor) -> Features:
-        return cls(tuple(Fitted(**{**c, "categories": tuple(c["categories"])}) for c in columns), scale)
+        tuples = [{key: tuple(value) if isinstance(value, list) else value for key, value in c.items()} for c in columns]
+        return cls(tuple(Fitted(**c) for c in tuples), scale)  # type: ignore[arg-type]
 
     @classmethod
     def fit(cls, table: Table | StoredTable, rows: Tensor, range: Range) -> tuple[Features, list[str]]:
@@ -120,12 +150,12 @@ class Features:
         columns, scale, notes = [], [], []
         for seen in _summaries(table, rows):
             if seen.kind == "categorical":
-                kept, note = _categories(seen)
+                fitted, note = _categories(seen)
                 if note:
                     notes.append(note)
-                if not kept:
+                if fitted is None:
                     continue
-                columns.append(Fitted(seen.name, "categorical", seen.absent > 0, kept))
+                columns.append(fitted)
                 scale.append(torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64))
                 continue
             if seen.known is None:
@@ -134,7 +164,7 @@ class Features:
             centre, factor = seen.known.scaling(range)
             if seen.kind == "boolean" or (seen.kind == "ordered" and range == "unit"):
                 centre, factor = torch.zeros_like(centre), torch.ones_like(factor)
-            columns.append(Fitted(seen.name, seen.kind, seen.absent > 0, seen.categories))
+            columns.append(Fitted(seen.name, seen.kind, seen.absent > 0, seen.categories, parts=seen.parts))
             scale.append(torch.stack([centre, factor, seen.known.mean]))
             if seen.absent:
                 notes.append(f"'{seen.name}' is missing in {seen.absent} of {seen.n} training rows: the mean {seen.known.mean:.4g} stands "
@@ -155,6 +185,18 @@ class Features:
         if strange:
             said = f"the column '{strange[0]}'" if len(strange) == 1 else f"{len(strange)} columns ({', '.join(map(repr, strange[:5]))})"
             say(f"{where} has {said} that training did not read; passed over.")
+
+    def unseen(self, table: Table, rows: Tensor | None = None) -> dict[str, tuple[int, int, str]]:
+        """For each column of words with some that training never saw: how many rows have one, the first of them, and its word."""
+        strangers = {}
+        for fitted in self.columns:
+            if fitted.kind == "categorical":
+                column = _read_as(table[fitted.name] if rows is None else table[fitted.name].take(rows), fitted, "")
+                strange = ~column.missing & (_places(fitted, column.categories)[column.values] < 0)
+                if bool(strange.any()):
+                    row = int(strange.nonzero()[0, 0])
+                    strangers[fitted.name] = (int(strange.sum()), row, column.word(row))
+        return strangers
 
     def encode(self, table: Table, rows: Tensor | None, where: str) -> Tensor:
         """The rows (all if None) of a table that was checked as float32 (n, d). Raises InputError where a column is of another kind."""
@@ -184,17 +226,40 @@ def _summaries(table: Table | StoredTable, rows: Tensor) -> Iterator[Summary]:
 def _encode_column(fitted: Fitted, scale: Tensor, column: Column, out: Tensor) -> None:
     missing = column.missing
     if fitted.kind == "categorical":
-        place = {c: i for i, c in enumerate(fitted.categories)}
-        to = torch.tensor([place.get(c, -1) for c in column.categories] + [-1])  # the last entry serves the code -1
-        codes = to[column.values]
-        seen = codes >= 0
-        out[seen.nonzero()[:, 0], codes[seen]] = 1
+        own = len(fitted.categories)
+        codes = _places(fitted, column.categories)[column.values]
+        alone, rare = (codes >= 0) & (codes < own), codes >= own
+        out[alone.nonzero()[:, 0], codes[alone]] = 1
+        if bool(rare.any()):
+            inputs = torch.tensor([hashed(word, fitted.shared) for word in fitted.rare])[codes[rare] - own]  # (rare rows, HASHES)
+            out[rare.nonzero(), own + inputs] = 1
     else:
         centre, factor, fill = scale
         values = _as_numbers(column)
         out[:, 0] = ((torch.where(missing, fill, values) - centre) * factor).float()
+        for i, part in enumerate(fitted.parts):
+            sine, cosine = turn(column.values, part)
+            out[:, 1 + 2 * i], out[:, 2 + 2 * i] = sine.float(), cosine.float()
     if fitted.indicator:
         out[:, -1] = missing.float()
+
+
+def _places(fitted: Fitted, words: Sequence[str]) -> Tensor:
+    """For each word, and for none at the end: its place among those that training saw, the rare ones last; -1 for others.
+
+    A word that training saw in another spelling alone, as yes for Yes, is that word.
+    """
+    seen = (*fitted.categories, *fitted.rare)
+    place = {c: i for i, c in enumerate(seen)}
+    alike = {folded(c): i for i, c in reversed(list(enumerate(seen)))}
+    return torch.tensor([place.get(c, alike.get(folded(c), -1)) for c in words] + [-1])  # the last entry serves the code -1
+
+
+def hashed(word: str, inputs: int) -> list[int]:
+    """Which HASHES of so many inputs stand for a word, the same on every machine. Svenstrup, Hansen & Winther (2017), arXiv:1709.03933"""
+    digest = hashlib.sha256(word.encode()).digest()
+    first = int.from_bytes(digest[:8], "little") % inputs
+    return [first, (first + 1 + int.from_bytes(digest[8:16], "little") % (inputs - 1)) % inputs]
 
 
 def _as_numbers(column: Column) -> Tensor:
@@ -204,19 +269,24 @@ def _as_numbers(column: Column) -> Tensor:
     return torch.where(column.missing, torch.nan, column.values.double() / max(len(column.categories) - 1, 1))
 
 
-def _categories(column: Summary) -> tuple[tuple[str, ...], str]:
-    """The words to give an input each, and a note where some or all are left out."""
+def _categories(column: Summary) -> tuple[Fitted | None, str]:
+    """How words are read, None for not at all, and a note where some share inputs or all are left out."""
     seen, present = int((column.counts > 0).sum()), column.n - column.absent
     if seen == 0:
-        return (), f"'{column.name}' has no value in any training row and was left out."
-    if seen > max(FREE_TEXT, present // 2):
-        note = f"'{column.name}' holds {seen} different words in {present} training rows, as names or free text do, and was left out."
-        return (), note
-    if seen > MOST_CATEGORIES:
-        kept = column.counts.argsort(descending=True, stable=True)[:MOST_CATEGORIES].sort().values.tolist()
-        note = f"'{column.name}' has {seen} categories: the {MOST_CATEGORIES} most frequent got an input each, the others none."
-        return tuple(column.categories[i] for i in kept), note
-    return tuple(column.categories[i] for i in column.counts.nonzero()[:, 0].tolist()), ""
+        return None, f"'{column.name}' has no value in any training row and was left out."
+    if seen > max(FREE_TEXT, present // 2) or (seen == present and seen >= FEWEST_NAMES):
+        return None, f"'{column.name}' holds {seen} different words in {present} training rows, as names or free text do, and was left out."
+    most = max(FEWEST_INPUTS, min(MOST_INPUTS, ONE_HOT_BYTES // (4 * column.n)))
+    words = column.categories
+    if seen <= most:
+        return Fitted(column.name, "categorical", column.absent > 0, tuple(words[i] for i in column.counts.nonzero()[:, 0].tolist())), ""
+    order = column.counts.argsort(descending=True, stable=True)[:seen]
+    own, shared = most // 2, most - most // 2
+    frequent, rare = order[:own].sort().values.tolist(), order[own:].sort().values.tolist()
+    note = (f"'{column.name}' has {seen:,} categories: the {own} most frequent have an input each, each of the others {HASHES} of {shared} "
+            "that they share.")
+    return Fitted(column.name, "categorical", column.absent > 0, tuple(words[i] for i in frequent), tuple(words[i] for i in rare),
+                  shared), note
 
 
 def _read_as(column: Column, fitted: Fitted, where: str) -> Column:
@@ -242,7 +312,10 @@ def _read_as(column: Column, fitted: Fitted, where: str) -> Column:
         if len(known):
             row = int(known[0, 0])
             raise InputError(f"{where}, row {row + 1}, column '{column.name}': expected "
-                             f"{'a number' if fitted.kind == 'numeric' else 'yes or no'} "
+                             f"{ {'numeric': 'a number', 'date': 'a date'}.get(fitted.kind, 'yes or no')} "
                              f"as in training; got '{column.word(row)}'.")
         return Column(column.name, fitted.kind, torch.full((len(column),), torch.nan, dtype=torch.float64))
+    if fitted.kind == "date" or column.kind == "date":
+        raise InputError(f"{where}, column '{column.name}': expected {'dates' if fitted.kind == 'date' else 'numbers'} as in training; got "
+                         f"{'dates' if column.kind == 'date' else 'numbers'}, such as {column.word(0)}.")
     return Column(column.name, fitted.kind, column.values)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
-from chainrule.data.encode.columns import Column, class_name, of_numbers, of_objects
+from chainrule.data.encode.columns import LARGEST, Column, class_name, finite, of_numbers, of_objects
 from chainrule.data.source import TargetKind
 
 MOST_CLASSES = 20  # more distinct whole numbers than this are a quantity
 BOOLEAN = ("false", "true")
+SEVERAL = ("|", ";", ",")  # what may join labels
 Targets = tuple[TargetKind, Tensor, tuple[str, ...]]
 
 
@@ -28,23 +30,64 @@ def counts_as_classes(values: np.ndarray) -> bool:
     return len(distinct) <= MOST_CLASSES and len(values) >= (5 if runs else 10) * len(distinct)
 
 
-def of_column(column: Column, where: str) -> Targets:
-    """Task, values (n,) and class names of a target column. Raises InputError naming the row whose value is missing or not finite."""
-    bad = column.missing if column.categories else ~column.values.isfinite()
+def of_column(column: Column, where: str, declared: str | None = None) -> Targets:
+    """Task, values (n,) and class names of a target column; `declared` number or word overrides what its values look like.
+
+    Raises InputError naming the row whose value is missing or not finite, for dates, and for several labels in a row.
+    """
+    if column.kind == "date":
+        raise InputError(f"{where}: the target '{column.name}' holds dates; expected classes or numbers. Make numbers of it, such as "
+                         f"days until "
+                         "then, or name another with --target.")
+    bad = column.missing if column.categories else ~(column.values.abs() <= LARGEST)
     if bool(bad.any()):
         row = int(bad.nonzero()[0, 0])
-        came = "nothing" if bool(column.missing[row]) else column.word(row)
-        raise InputError(f"{where}, row {row + 1}: the target '{column.name}' must be known and finite; got {came}. "
-                         f"{int(bad.sum())} of {len(bad)} rows lack it: fill or remove them.")
+        if not bool(column.missing[row]):
+            raise InputError(f"{where}, row {row + 1}, target '{column.name}': expected {finite(float(column.values[row]))}. Correct it.")
+        raise InputError(f"{where}, row {row + 1}: the target '{column.name}' must be known and finite; got nothing. "
+                         f"{int(bad.sum())} of {len(bad)} rows lack it: fill them, or remove them (of a table, with --drop-unlabelled).")
     if column.kind == "boolean":
         return "class", column.values.long(), BOOLEAN
     if column.categories:
+        if declared != "exact":
+            _refuse_several(column, where)
         present = column.values.unique()
         return ("class", torch.searchsorted(present, column.values), tuple(column.categories[i] for i in present.tolist()))
-    if counts_as_classes(column.values.numpy()):
+    if declared != "number" and counts_as_classes(column.values.numpy()):
         codes, classes = named(column.values)
         return "class", codes, classes
     return "real", column.values, ()
+
+
+def _refuse_several(column: Column, where: str) -> None:
+    """Raises InputError where a target holds several labels in a row: words joined by one mark, whose parts come back in other words."""
+    for mark in SEVERAL:
+        parts = [[p.strip() for p in word.split(mark)] for word in column.categories]
+        joined = [p for p in parts if len(p) > 1 and all(p)]
+        uses = Counter(label for p in parts for label in set(p))
+        if len(joined) >= 2 and len(uses) < len(parts) + len(joined) and 2 * sum(n > 1 for n in uses.values()) > len(uses):
+            word = mark.join(joined[0])
+            raise InputError(f"{where}: the target '{column.name}' holds several labels in a row "
+                             f"('{column.categories[parts.index(joined[0])]}'); "
+                             f"expected one class each. Make a column of yes and no for each label ({', '.join(word.split(mark)[:3])}) "
+                             f"and train a run for each, or write --columns {column.name}:exact to take each combination for a class.")
+
+
+def target_notes(column: Column, kind: TargetKind, declared: Mapping[str, str]) -> list[str]:
+    """What is said of a target of whole numbers, which may be classes or amounts, unless the user said which."""
+    if column.categories or column.kind == "boolean" or column.name in declared:
+        return []
+    different = len(column.values.unique())
+    if kind == "class" and different > 2:
+        return [f"'{column.name}' holds {different} different whole numbers and is predicted as classes; --columns {column.name}:number "
+                f"predicts it "
+                "as a number."]
+    whole = bool((column.values == column.values.floor()).all())
+    if kind == "real" and whole and different <= MOST_CLASSES:
+        return [f"'{column.name}' holds {different} different whole numbers and is predicted as a number; --columns {column.name}:word "
+                f"predicts it as "
+                "classes."]
+    return []
 
 
 def of_array(values: object, n: int, where: str) -> Targets:
@@ -67,11 +110,11 @@ def _of_rows(array: np.ndarray, where: str) -> Targets:
     if array.dtype.kind not in "iufb":
         raise InputError(f"{where}: expected several targets a row to be numbers; got {array.dtype}. Give one column of words.")
     real = torch.from_numpy(array.astype(np.float64))  # (n, k)
-    bad = ~real.isfinite()
+    bad = ~(real.abs() <= LARGEST)
     if bool(bad.any()):
         row, column = bad.nonzero()[0].tolist()
-        raise InputError(f"{where}, row {row + 1}: target number {column + 1} must be finite; got {real[row, column].item()}. Fill or "
-                         "remove the row.")
+        raise InputError(f"{where}, row {row + 1}: target number {column + 1}: expected {finite(real[row, column].item())}. "
+                         "Fill or remove the row.")
     if real.shape[1] > 1 and bool(((real == 0) | (real == 1)).all()) and bool((real.sum(1) == 1).all()):
         return "class", real.argmax(1), tuple(map(str, range(real.shape[1])))
     return "real", real, ()

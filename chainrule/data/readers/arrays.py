@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import CorruptFile, InputError
+from chainrule.data.encode.columns import LARGEST, finite
 from chainrule.data.readers.gzipped import MOST_BYTES, MOST_RATIO
 
 INPUTS = ("x", "data", "inputs", "images", "features")
@@ -54,15 +55,15 @@ def as_held(values: Any, where: str) -> Tensor:
 
 
 def refuse_nonfinite(x: Tensor, where: str, first: int = 0) -> None:
-    """Raises InputError naming the first row (from 1, `first` rows precede) and feature that is NaN or infinite."""
-    if not x.is_floating_point() or math.isfinite(float(x.sum())):
+    """Raises InputError naming the first row (from 1, `first` rows precede) and feature that is NaN, infinite or too large."""
+    if not x.is_floating_point() or all(abs(float(extreme)) <= LARGEST for extreme in x.aminmax()):  # NaN passes through aminmax
         return
     for start in range(0, len(x), 4096):
-        bad = ~x[start : start + 4096].flatten(1).isfinite()
+        bad = ~(x[start : start + 4096].flatten(1).abs() <= LARGEST)
         if bool(bad.any()):
             row, feature = bad.nonzero()[0].tolist()
             value = x[start + row].flatten()[feature].item()
-            raise InputError(f"{where}, row {first + start + row + 1}, feature {feature + 1}: expected a finite number; got {value}. "
+            raise InputError(f"{where}, row {first + start + row + 1}, feature {feature + 1}: expected {finite(value)}. "
                              "Fill in or remove missing values; a table (CSV, data frame) has them filled for you.")
 
 

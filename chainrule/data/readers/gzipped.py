@@ -1,9 +1,10 @@
-"""Bytes of a file, plain or gzip, read without trusting what it says about itself."""
+"""Bytes of a file, plain, gzip or the one member of a ZIP archive, read without trusting what it says about itself."""
 
 from __future__ import annotations
 
 import gzip
 import io
+import zipfile
 import zlib
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -15,6 +16,22 @@ GZIP_MOST = 1040  # deflate cannot expand a byte into more than 1032
 MOST_BYTES = 2**31
 MOST_RATIO = 100
 PIECE = 2**20  # unpacked at a time: gzip holds a second copy of what it is asked for
+PACKING = (".gz", ".zip")
+
+
+def unpacked_name(path: Path) -> str:
+    """The name of the file without `.gz` or `.zip`, in whatever case these are written."""
+    return path.name[: -len(path.suffix)] if path.suffix.lower() in PACKING else path.name
+
+
+def suffix_of(path: Path) -> str:
+    """What kind of file it is once unpacked: `.csv` for T.CSV, t.csv.gz and t.csv.zip."""
+    return Path(unpacked_name(path)).suffix.lower()
+
+
+def stem_of(path: Path) -> str:
+    """The name of the file without its kind and without what it is packed as."""
+    return Path(unpacked_name(path)).stem
 
 
 class Packed:
@@ -26,10 +43,11 @@ class Packed:
             self.stored = path.stat().st_size
             with path.open("rb") as file:
                 self.gzip = file.read(2) == GZIP_MAGIC
-            if path.suffix == ".gz" and not self.gzip:
+            if path.suffix.lower() == ".gz" and not self.gzip:
                 raise CorruptFile(f"{path}: expected the gzip magic number 1f 8b at offset 0; the file is corrupt or is not gzip. Fetch "
                                   "it again.")
-            self.file = cast(BinaryIO, gzip.open(path, "rb") if self.gzip else path.open("rb"))  # noqa: SIM115 (closed on exit)
+            self.zip = path.suffix.lower() == ".zip"
+            self.file = _member(path) if self.zip else cast(BinaryIO, gzip.open(path, "rb") if self.gzip else path.open("rb"))  # noqa: SIM115
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
 
@@ -40,9 +58,13 @@ class Packed:
         self.file.close()
 
     @property
+    def packed(self) -> bool:
+        return self.gzip or self.zip
+
+    @property
     def most(self) -> int:
         """The most bytes that the content can have."""
-        return self.stored * GZIP_MOST if self.gzip else self.stored
+        return self.stored * GZIP_MOST if self.packed else self.stored
 
     def fill(self, view: memoryview) -> int:
         """Read into `view` until it is full or the content ends; returns how many bytes came."""
@@ -53,9 +75,9 @@ class Packed:
                 if not came:
                     break
                 done += came
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise CorruptFile(f"{self.path}: the gzip data is corrupt or cut short near offset {self.at + done} of its content "
-                              f"({error}). Fetch the file again.") from None
+        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+            raise CorruptFile(f"{self.path}: the {'ZIP' if self.zip else 'gzip'} data is corrupt or cut short near offset "
+                              f"{self.at + done} of its content ({error}). Fetch the file again.") from None
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {error.strerror or error}.") from None
         self.at += done
@@ -67,10 +89,23 @@ class Packed:
         return bytes(into[: self.fill(memoryview(into))])
 
 
+def _member(path: Path) -> BinaryIO:
+    """The one file that a ZIP archive holds, opened. Raises InputError where it holds several, CorruptFile where it is none."""
+    try:
+        archive = zipfile.ZipFile(path)
+        names = [e.filename for e in archive.infolist() if not e.is_dir() and not e.filename.startswith(("__MACOSX/", "."))]
+        if len(names) != 1:
+            raise InputError(f"{path} holds {len(names)} files ({', '.join(names[:5])}); expected one table. Unpack it and give the file "
+                             "that is meant.")
+        return cast(BinaryIO, archive.open(names[0]))
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise CorruptFile(f"{path} is damaged, locked, or no ZIP archive: {error}. Fetch it again, or unpack it.") from None
+
+
 def content(path: Path) -> bytes:
-    """All of a file, unpacked where it is gzip. Raises CorruptFile where unpacking would flood the memory."""
+    """All of a file, unpacked where it is gzip or ZIP. Raises CorruptFile where unpacking would flood the memory."""
     with Packed(path) as packed:
-        if not packed.gzip:
+        if not packed.packed:
             return packed.file.read()
         into, block = io.BytesIO(), bytearray(2**20)
         while came := packed.fill(memoryview(block)):

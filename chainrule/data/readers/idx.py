@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import CorruptFile, InputError
-from chainrule.data.readers.gzipped import Packed
+from chainrule.data.readers.gzipped import Packed, suffix_of, unpacked_name
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 NAMED = re.compile(r"(images|labels)[-.]idx\d", re.IGNORECASE)
@@ -22,7 +22,7 @@ Check = Callable[[Path, bytes, memoryview], None]  # path, header, body
 
 def is_idx(path: Path) -> bool:
     """Whether a file's name says IDX, as in train-images-idx3-ubyte.gz or x.idx."""
-    return NAMED.search(path.name) is not None or Path(path.name.removesuffix(".gz")).suffix == ".idx"
+    return NAMED.search(path.name) is not None or suffix_of(path) == ".idx"
 
 
 def _header(packed: Packed) -> tuple[np.dtype, tuple[int, ...], bytes]:
@@ -38,10 +38,10 @@ def _header(packed: Packed) -> tuple[np.dtype, tuple[int, ...], bytes]:
     shape = struct.unpack(f">{magic[3]}I", sizes)
     dtype = np.dtype(TYPES[magic[2]])
     declared = math.prod(shape) * dtype.itemsize
-    if declared > packed.most or (not packed.gzip and declared != packed.stored - packed.at):
+    if declared > packed.most or (not packed.packed and declared != packed.stored - packed.at):
         raise CorruptFile(f"{path}: the IDX header declares {' x '.join(map(str, shape))} values ({declared:,} bytes from offset "
                           f"{packed.at}); "
-                          f"the file has {'at most ' if packed.gzip else ''}{packed.most - (0 if packed.gzip else packed.at):,}. Fetch "
+                          f"the file has {'at most ' if packed.packed else ''}{packed.most - (0 if packed.packed else packed.at):,}. Fetch "
                           "it again.")
     return dtype, shape, magic + sizes
 
@@ -121,5 +121,5 @@ def read_folder(folder: Path, check: Check | None = None) -> tuple[Tensor, Tenso
 def labels_beside(images: Path) -> Path | None:
     """The file of labels that belongs to a file of images, where it lies beside it."""
     named = re.sub(r"images([-.])idx\d", r"labels\1idx1", images.name)
-    stem = named.removesuffix(".gz")
+    stem = unpacked_name(Path(named))
     return next((p for p in (images.with_name(stem), images.with_name(f"{stem}.gz")) if p != images and p.is_file()), None)

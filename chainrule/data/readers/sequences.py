@@ -18,6 +18,7 @@ from torch import Tensor
 from chainrule.core.errors import InputError
 from chainrule.data import fingerprint
 from chainrule.data.readers import tables
+from chainrule.data.readers.gzipped import stem_of
 from chainrule.data.source import Source
 
 MOST_PLACES = 9                                                      # digits after the point that a pen's coordinates can have
@@ -78,13 +79,13 @@ def forecast(path: str | Path, *, time: str = "time", delays: int = 8, horizon: 
     The source counts as memory: a run must be given it again. Raises InputError for words, gaps and times that repeat.
     """
     path = Path(path).expanduser()
-    table = tables.read_file(path)
+    table = tables.read_file(path).table
     clock = table.find(time, str(path), "time=")
     inputs = table.without([clock.name])
     if not inputs.columns:
         raise InputError(f"{path} has no column beside '{clock.name}'; expected at least one to forecast.")
     for column in (clock, *inputs.columns):
-        if column.kind != "numeric":
+        if column.kind != "numeric" and (column.kind != "date" or column is not clock):
             raise InputError(f"{path}: column '{column.name}' holds words or yes/no; a series needs numbers. Leave it out.")
         if bool(column.missing.any()):
             row = int(column.missing.nonzero()[0, 0])
@@ -97,7 +98,7 @@ def forecast(path: str | Path, *, time: str = "time", delays: int = 8, horizon: 
     taps, ahead = windows(series, delays, horizon)
     x = taps.flatten(1).float()                                      # (n, delays * d)
     when = times[delays + horizon - 1 :]
-    name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    name = stem_of(path)
     return Source(name, x, ahead, "real", {"kind": "memory", "what": name}, fingerprint.of(x, ahead, times=when), times=when)
 
 

@@ -1,37 +1,44 @@
-"""The rows of a table file a piece at a time, each column typed as if the file had been read whole."""
+"""The rows of a table file a piece at a time, each column read as those of training were."""
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from chainrule.core.errors import CorruptFile, InputError
-from chainrule.data.encode.columns import Table, is_number
-from chainrule.data.readers.gzipped import Packed
-from chainrule.data.readers.tables import MISSING, MOST_COLUMNS, SEPARATORS, first_line, of_frame, parquet_errors
+from chainrule.core.errors import InputError
+from chainrule.data import delimited
+from chainrule.data.delimited import Dialect
+from chainrule.data.encode.columns import Table
+from chainrule.data.encode.encoder import Encoder
+from chainrule.data.formats import Format
+from chainrule.data.load import known_of, reading_of
+from chainrule.data.readers.gzipped import Packed, stem_of, suffix_of
+from chainrule.data.readers.tables import Known, parquet_errors, typed
 
 PIECE_BYTES = 2**23
 UNPACKED = 8           # times its size: what a compressed file holds, about
 PIECE_VALUES = 2**21   # of a Parquet file, rows times columns
-Words = Literal["number", "truth", "word"]
+WIDE = ("utf-16", "utf_16", "utf16", "utf-32", "utf_32", "utf32")  # encodings whose lines do not end at a byte
 Made = TypeVar("Made")
 
 
 class Rows:
-    """A table file; `expected` is how many rows it has, once the first piece came."""
+    """A table file read as `like` was; `expected` is how many rows it has, once the first piece came."""
 
-    def __init__(self, path: Path, piece_bytes: int):
+    wordy = True  # whether all values are words, which have no types of their own
+
+    def __init__(self, path: Path, piece_bytes: int, like: Encoder):
         self.path, self.piece_bytes = path, piece_bytes
-        self.name = Path(path.name.removesuffix(".gz")).stem
+        self.name, self.reading, self.known = stem_of(path), reading_of(like), known_of(like)
         self.expected = self.before = 0
 
     @property
     def nbytes(self) -> int:
         """About what its rows take in memory."""
-        return self.path.stat().st_size * (1 if self.path.suffix in SEPARATORS else UNPACKED)
+        return self.path.stat().st_size * (1 if self.path.suffix.lower() in delimited.SUFFIXES else UNPACKED)
 
     def frames(self) -> Iterator[Any]:
         """Frames of consecutive rows, from the first row on."""
@@ -40,32 +47,42 @@ class Rows:
     def tables(self) -> Iterator[Table]:
         """The rows, in order. Raises InputError, CorruptFile, with rows counted from the start of the file."""
         self.before = 0
+        known = self.known
         for frame in self.frames():
-            yield self.located(frame, lambda: of_frame(frame, str(self.path)))  # noqa: B023 (called at once)
+            if known is self.known:  # columns that training did not read are not read here either
+                strange = set(frame.columns) - {*known.formats, *known.kinds, *known.lenient}
+                known = replace(known, formats={**known.formats, **dict.fromkeys(strange, Format("out"))})
+            piece = self.located(lambda: typed(frame, str(self.path), self.reading, known, wordy=self.wordy))  # noqa: B023 (called at once)
+            known = Known({**piece.formats, **known.formats}, known.kinds, known.lenient, known.names)
+            yield piece.table
             self.before += len(frame)
 
-    def located(self, rows: Any, make: Callable[[], Made]) -> Made:
+    def located(self, make: Callable[[], Made]) -> Made:
         """What `make` makes of the piece read last; an error that names a row of it names the row of the file."""
         try:
             return make()
         except InputError as error:
-            told = re.sub(r"(?<=, row )\d+", lambda found: str(int(found[0]) + self.before), str(error), count=1)
-            raise type(error)(told) from None
+            message = re.sub(r"(?<=, row )\d+", lambda row: str(int(row[0]) + self.before), str(error), count=1)
+            raise type(error)(message) from None
 
 
-def rowwise(what: Any, piece_bytes: int = PIECE_BYTES) -> Rows | None:
-    """The rows of a .csv, .tsv (also .gz) or .parquet file; None for anything else."""
+def rowwise(what: Any, like: Encoder, piece_bytes: int = PIECE_BYTES) -> Rows | None:
+    """The rows of a text or Parquet file, the text packed or not, for a network trained on `like`; None for anything else."""
     path = Path(what).expanduser() if isinstance(what, str | Path) else None
     if path is None or not path.is_file():
         return None
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    if path.suffix == ".parquet":
-        return ParquetRows(path, piece_bytes)
-    return TextRows(path, piece_bytes, SEPARATORS[suffix]) if suffix in SEPARATORS else None
+    if path.suffix.lower() == ".parquet":
+        return ParquetRows(path, piece_bytes, like)
+    if suffix_of(path) not in delimited.SUFFIXES:
+        return None
+    rows = TextRows(path, piece_bytes, like)
+    return None if rows.wide else rows
 
 
 class ParquetRows(Rows):
     """A Parquet file: its columns have their types already."""
+
+    wordy = False
 
     def frames(self) -> Iterator[Any]:
         import polars as pl
@@ -82,90 +99,57 @@ class ParquetRows(Rows):
 
 
 class TextRows(Rows):
-    """Separated values. A column's type depends on all its rows, so the file is read twice: for the types, then for the values."""
+    """Separated values. The file is read twice: to count its rows and learn its encoding, then for the values."""
 
-    def __init__(self, path: Path, piece_bytes: int, separators: str):
-        super().__init__(path, piece_bytes)
-        self.separators = separators
-        self._columns: list[str] = []
+    @property
+    def wide(self) -> bool:
+        """Whether the text is in an encoding that cannot be cut at the byte that ends a line."""
+        if self.reading.encoding is not None:
+            return self.reading.encoding.lower().startswith(WIDE)
+        with Packed(self.path) as packed:
+            return packed.take(2) in (b"\xff\xfe", b"\xfe\xff")
 
     def frames(self) -> Iterator[Any]:
-        import polars as pl
-
-        words = self._words()
-        for frame in self._pieces(dict.fromkeys(words, pl.String)):
-            empty = [frame[name].cast(pl.Float64) for name in frame.columns if name not in words and frame[name].null_count() == len(frame)]
-            yield frame.with_columns([_as(kind, frame[name]) for name, kind in words.items()] + empty)
-
-    def _words(self) -> dict[str, Words]:
-        """For the columns that polars reads as text when it sees all rows: what they hold, once blanks around it are gone."""
-
-        kinds: dict[str, set[str]] = {}
-        held: dict[str, set[Words]] = {}
-        self.expected = 0
-        for frame in self._pieces({}):
-            self.expected += len(frame)
-            names = frame.columns
-            for name, dtype in frame.schema.items():
-                if frame[name].null_count() == len(frame):
-                    continue
-                kinds.setdefault(name, set()).add("number" if dtype.is_numeric() else str(dtype))
-                held.setdefault(name, set()).add(_held(frame[name]))
+        encoding = self.reading.encoding or self._encoding()
+        first = next(self._pieces(encoding), (1, b""))[1]
+        dialect = delimited.sniff(first, str(self.path), suffix_of(self.path), self.reading, self.known.names)
+        self.expected = sum(int(dialect.checked(data, number)[1].sum()) for number, data in self._bodies(dialect, encoding))
         if not self.expected:
             raise InputError(f"{self.path} has no rows; expected at least one below the column names.")
-        mixed = [name for name, found in kinds.items() if len(found) > 1 or found == {"String"}]
-        empty = [name for name in names if name not in kinds]
-        return {name: next(iter(held[name])) if len(held[name]) == 1 else "word" for name in mixed} | dict.fromkeys(empty, "number")
-
-    def _pieces(self, types: dict[str, Any]) -> Iterator[Any]:
-        """Frames of whole lines, in order."""
-        import polars as pl
-
-        with Packed(self.path) as packed:
-            head, rest = self._head(packed)
-            separator = max(self.separators, key=lambda s: head.count(s.encode()))
-            if head.count(separator.encode()) >= MOST_COLUMNS:
-                raise InputError(f"{self.path} has more than {MOST_COLUMNS:,} columns in its first line; expected rows as lines. "
-                                 "Transpose it.")
-            for lines in _lines(packed, rest, self.piece_bytes):
-                try:
-                    frame = pl.read_csv(io.BytesIO(head + lines), separator=separator, infer_schema_length=None, null_values=MISSING,
-                                        try_parse_dates=True, schema_overrides=self._own(types))
-                except pl.exceptions.PolarsError as error:
-                    hint = "Save it as UTF-8." if "utf" in str(error).lower() else "Each line needs as many values as the first has names."
-                    raise CorruptFile(f"{self.path} is not a table of values separated by {separator!r}: {first_line(error)}. "
-                                      f"{hint}") from None
-                self._columns = frame.columns
-                frame.columns = [name.strip() for name in frame.columns]
-                if all(is_number(name) for name in frame.columns):
-                    raise InputError(f"{self.path} starts with numbers ({', '.join(frame.columns[:3])}, ...); expected a line of column "
-                                     "names. Add one.")
+        for number, data in self._bodies(dialect, encoding):
+            frame, _ = dialect.rows(data, number)
+            if len(frame):
                 yield frame
 
-    def _own(self, types: dict[str, Any]) -> dict[str, Any]:
-        """The types under the names as they stand in the file, blanks included."""
-        return {name: types[name.strip()] for name in self._columns if name.strip() in types} if types else {}
+    def _bodies(self, dialect: Dialect, encoding: str) -> Iterator[tuple[int, bytes]]:
+        """The pieces without the lines above the first row, and the number of their first line."""
+        begin = dialect.begin
+        for number, lines in self._pieces(encoding):
+            data = delimited.blanks_as_one(lines) if dialect.separator == " " else lines
+            yield number + data.count(b"\n", 0, begin), data[begin:]
+            begin = 0
 
-    def _head(self, packed: Packed) -> tuple[bytes, bytes]:
-        """The line of names, and what was read beyond it."""
-        found = packed.take(self.piece_bytes)
-        end = next((i for i in _ends(found) if found[:i].count(b'"') % 2 == 0), len(found))
-        if not found[:end].strip():
-            raise InputError(f"{self.path} is empty; expected a line of column names and rows below it.")
-        return found[:end], found[end:]
+    def _encoding(self) -> str:
+        """UTF-8, or Western where some line is not UTF-8. Raises CorruptFile where it is neither."""
+        with Packed(self.path) as packed:
+            for lines in _lines(packed, self.piece_bytes):
+                if delimited.not_utf8(lines) is not None:
+                    delimited.decoded(lines, str(self.path), None)
+                    return "cp1252"
+        return "utf-8"
+
+    def _pieces(self, encoding: str) -> Iterator[tuple[int, bytes]]:
+        """Whole lines in UTF-8, in order, and the number of the first of them, from 1."""
+        number = 1
+        with Packed(self.path) as packed:
+            for lines in _lines(packed, self.piece_bytes):
+                yield number, delimited.decoded(lines, str(self.path), encoding)[0]
+                number += lines.count(b"\n")
 
 
-def _ends(data: bytes) -> Iterator[int]:
-    """Where lines end, from the first on."""
-    at = data.find(b"\n")
-    while at >= 0:
-        yield at + 1
-        at = data.find(b"\n", at + 1)
-
-
-def _lines(packed: Packed, rest: bytes, piece_bytes: int) -> Iterator[bytes]:
+def _lines(packed: Packed, piece_bytes: int) -> Iterator[bytes]:
     """Whole lines, about `piece_bytes` at a time: cut where a line ends outside quotation marks."""
-    more = True
+    more, rest = True, b""
     while more or rest:
         block = packed.take(piece_bytes) if more else b""
         more = bool(block)
@@ -188,32 +172,3 @@ def _cut(data: bytes) -> int:
             return at + 1
         end = at
 
-
-def _held(series: Any) -> Words:
-    """What a column of one piece holds: nothing but numbers, nothing but yes and no, or words."""
-    import polars as pl
-
-    if series.dtype.is_numeric():
-        return "number"
-    if series.dtype == pl.Boolean:
-        return "truth"
-    if series.dtype != pl.String:
-        return "word"
-    words = _stripped(series)
-    if words.cast(pl.Float64, strict=False).null_count() == words.null_count():
-        return "number"
-    return "truth" if bool(words.str.to_lowercase().drop_nulls().is_in(["true", "false"]).all()) else "word"
-
-
-def _stripped(series: Any) -> Any:
-    words = series.str.strip_chars()
-    return words.set(words.is_in(MISSING), None)
-
-
-def _as(kind: Words, series: Any) -> Any:
-    import polars as pl
-
-    words = _stripped(series)
-    if kind == "number":
-        return words.cast(pl.Float64, strict=False)
-    return words.str.to_lowercase() == "true" if kind == "truth" else words

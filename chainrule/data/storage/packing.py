@@ -26,6 +26,7 @@ PIECE_BYTES = 2**25   # decoded at once while packing
 WORD_BYTES = 64       # what a word costs as a Python object
 MOST_WORDS = 2**20    # more different words than this in a column are names or free text, and their list would fill memory
 EXACT_IN_SINGLE = ("Boolean", "Int8", "Int16", "UInt8", "UInt16", "Float32", "Null")
+KINDS = 2              # counts changes of what columns are packed as, so that older blocks are made anew
 Say = Callable[[str], None]
 
 
@@ -90,7 +91,9 @@ def parquet(path: Path, stream: bool | None, say: Say) -> tuple[StoredTable, str
     stamp = _stamp(path)
 
     def same(described: dict[str, Any]) -> bool:
-        current: bool = described["stamp"] == stamp or described["sha256"] == _sha256(path)
+        current: bool = described.get("kinds") == KINDS and (
+            described["stamp"] == stamp or described["sha256"] == _sha256(path)
+        )
         return current
 
     place, blocks = _kept("parquet", path, same, say)
@@ -104,7 +107,7 @@ def parquet(path: Path, stream: bool | None, say: Say) -> tuple[StoredTable, str
             digest = _sha256(path)
             if _stamp(path) != stamp:
                 raise InputError(f"{path} changed while it was being packed. Start again when it is whole.")
-            return {"stamp": stamp, "sha256": digest, "left_out": left_out,
+            return {"kinds": KINDS, "stamp": stamp, "sha256": digest, "left_out": left_out,
                     "columns": [[c.name, c.kind, list(c.categories)] for c in columns]}
 
         with tables.parquet_errors(path):
@@ -123,7 +126,7 @@ def _columns(lazy: Any, schema: Any, path: Path) -> tuple[list[StoredColumn], li
     columns: list[StoredColumn] = []
     left_out: list[str] = []
     for name, kind in schema.items():
-        if kind in (pl.String, pl.Categorical):
+        if kind in (pl.String, pl.Categorical) or (kind in (pl.Int64, pl.UInt64) and _merges(lazy, name)):
             words = pl.col(name).cast(pl.String)
             if lazy.select(words.approx_n_unique()).collect(engine="streaming").item() > 1.1 * MOST_WORDS:
                 left_out.append(name)
@@ -134,12 +137,27 @@ def _columns(lazy: Any, schema: Any, path: Path) -> tuple[list[StoredColumn], li
             columns.append(StoredColumn(name, "ordered", tuple(kind.categories)))
         elif kind == pl.Boolean:
             columns.append(StoredColumn(name, "boolean"))
-        elif kind.is_numeric() or kind in (pl.Date, pl.Datetime, pl.Null):
+        elif kind in (pl.Date, pl.Datetime):
+            columns.append(StoredColumn(name, "date"))
+        elif kind.is_numeric() or kind == pl.Null:
             columns.append(StoredColumn(name, "numeric"))
         else:
             raise InputError(f"{path}, column '{name}': expected numbers, words, dates or yes/no; got {kind}. Flatten it into columns of "
                              "its own.")
     return columns, left_out
+
+
+def _merges(lazy: Any, name: str) -> bool:
+    """Whether double precision would take different whole numbers of a column for the same, as of ids of 64 bits."""
+    import polars as pl
+
+    column = pl.col(name)
+    low, high = lazy.select(column.min().alias("low"), column.max().alias("high")).collect(engine="streaming").row(0)
+    if low is None or (low >= -(2**53) and high <= 2**53):
+        return False
+    different, exact = lazy.select(column.n_unique().alias("n"),
+                                   column.cast(pl.Float64).n_unique().alias("m")).collect(engine="streaming").row(0)
+    return bool(different > exact)
 
 
 def _field(column: StoredColumn, kind: str) -> Field:

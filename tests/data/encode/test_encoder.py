@@ -173,15 +173,18 @@ def test_unseen_categories_are_none_of_the_known_ones_and_numbers_may_stand_for_
     assert torch.equal(encoder.inputs(pl.DataFrame({"code": [2, 1]})), encoder.inputs(pl.DataFrame({"code": ["2", "1"]})))
 
 
-def test_free_text_is_left_out_and_rare_categories_share_no_input():
+def test_free_text_and_names_of_rows_are_left_out_and_hundreds_of_categories_have_an_input_each():
     n = 4000
     rng = np.random.default_rng(0)
     frame = pl.DataFrame({"id": [f"p{i}" for i in range(n)], "zip": [f"z{int(v)}" for v in rng.exponential(80, n)], "x": rng.normal(size=n),
                           "y": rng.normal(size=n)})
     encoder = prepare(load(frame)).encoder
     assert not any(name.startswith("id") for name in encoder.feature_names)
-    assert sum(name.startswith("zip=") for name in encoder.feature_names) == 256
-    assert [note.split("'")[1] for note in encoder.notes] == ["id", "zip"]
+    train = {str(v) for v in frame["zip"].gather(prepare(load(frame)).train.rows.numpy())}
+    assert 256 < len(train) == sum(name.startswith("zip=") for name in encoder.feature_names)
+    assert [note.split("'")[1] for note in encoder.notes] == ["id"]
+    few = pl.DataFrame({"name": [f"car {i}" for i in range(30)], "x": rng.normal(size=30), "y": rng.normal(size=30)})
+    assert prepare(load(few)).encoder.feature_names == ("x",)
     with pytest.raises(InputError, match="no input column is left"):
         prepare(load(frame.select("id", "y")))
 

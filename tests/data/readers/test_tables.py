@@ -153,7 +153,8 @@ def test_images_in_arrays_get_their_channels_second():
 BAD_TABLES = {
     "empty file": ("", {}, r"t\.csv is empty"),
     "names only": ("a,b,y\n", {}, r"t\.csv has no rows"),
-    "no names": ("1,2,3\n4,5,6\n", {}, "starts with numbers"),
+    "no names": ("1,2,3\n4,5,6\n", {}, r"It has column_0, column_1, column_2 \(the first line holds values, no names\)\. Name one with "
+                                       r"--target"),
     "a line too long": ("a,y\n1,2\n1,2,3\n", {}, "is not a table of values separated by ','"),
     "target misspelt": ("price,b\n1,2\n", {"target": "pirce"}, r"no column 'pirce'\. Did you mean price\? Name it with --target"),
     "target not said": ("price,b\n1,2\n", {}, r"which column is to be predicted\? It has price, b\. Name one with --target"),
@@ -166,7 +167,7 @@ BAD_TABLES = {
     "time in words": ("when,a,y\nsoon,2,3\nlate,2,3\n", {"time": "when"}, "time column 'when' holds words such as 'soon'"),
     "no inputs": ("y\n1\n2\n", {}, "no input columns left beside y"),
     "not utf-8": ("a,y\n\udcff,1\n", {}, r"t\.csv is not text in UTF-8; .* Save it as UTF-8"),
-    "utf-16": ("\udcff\udcfea\0,\0y\0\n\0", {}, r"t\.csv is text in UTF-16; expected UTF-8\. Save it as UTF-8"),
+    "bytes of nought": ("a,y\n\0,1\n", {}, r"t\.csv holds bytes of 0, as text in UTF-8 never does\. Name its encoding with --encoding"),
 }
 
 
@@ -180,7 +181,7 @@ def test_a_bad_table_is_refused_in_one_sentence(tmp_path, case):
 
 
 def test_what_was_guessed_of_a_table_is_said(tmp_path):
-    """The target where none was named, and the word that makes words of a column of numbers; not where both are clear."""
+    """The target where none was named, and a word that is out of place among numbers; not where both are clear."""
     numbers = [f"{i / 7},{i % 2}" for i in range(30)]
     told = []
     load(write(tmp_path, "\n".join(["a,y", *numbers])), say=told.append)
@@ -189,12 +190,15 @@ def test_what_was_guessed_of_a_table_is_said(tmp_path):
     load(write(tmp_path, "\n".join(["a,y", *numbers])), target="y", say=told.append)
     assert not told
     numbers[4] = "oops,1"
-    load(write(tmp_path, "\n".join(["a,y", *numbers])), target="y", say=told.append)
-    assert told == ["t: column 'a' is read as words, since 'oops' in row 5 is no number."]
-    told.clear()
-    load(write(tmp_path, "\n".join(["a,y", *(f"{word},{i % 2}" for i, word in enumerate([*"123456789", "few", "many", "none"]))])),
+    source = load(write(tmp_path, "\n".join(["a,y", *numbers])), target="y", say=told.append)
+    assert source.notes == ("'a': 'oops' in row 5 is no number; read as missing. --columns a:word reads all as words.",)
+    assert source.inputs["a"].missing.nonzero().tolist() == [[4]]
+    assert prepare(source).encoder.notes[0] == source.notes[0]
+    source = load(write(tmp_path, "\n".join(["a,y", *(f"{word},{i % 2}" for i, word in enumerate([*"123456789", "few", "many", "none"]))])),
          target="y", say=told.append)
+    assert source.inputs["a"].kind == "categorical"
     assert not told
+    assert not source.notes
 
 
 def test_a_rule_for_classes_refuses_a_target_of_numbers(tmp_path):
@@ -240,7 +244,7 @@ def test_an_npz_that_holds_objects_runs_nothing(tmp_path):
     ((np.array([[1.0, -np.inf], [3, 4]]), [0, 1]), "row 1, feature 2: .*got -inf"),
     ((np.ones((3, 2)), [0, 1]), "one target for each of 3 rows"),
     ((np.ones((3, 2)), [0.5, float("nan"), 1]), "row 2: the target 'y' must be known and finite; got nothing"),
-    ((np.ones((3, 2)), np.array([[0.5, 1], [1, 2], [np.inf, 1]])), "row 3: target number 1 must be finite; got inf"),
+    ((np.ones((3, 2)), np.array([[0.5, 1], [1, 2], [np.inf, 1]])), "row 3: target number 1: expected a finite number; got inf"),
     (np.ones(5), r"got shape \(5,\)"),
     (np.ones((0, 5)), "holds no values"),
     (np.array([["a", "b"]]), "expected numbers; got an array of <U1"),

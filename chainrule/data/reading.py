@@ -1,0 +1,123 @@
+"""How the user says a table is to be read; what is left open is decided from the table, by column, and said."""
+
+from __future__ import annotations
+
+import codecs
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chainrule.core.errors import InputError, suggest
+from chainrule.data.encode.columns import place
+
+KINDS = ("number", "word", "exact", "date", "out")
+ORDERS = ("dmy", "mdy", "ymd")
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " ", "colon": ":"}
+DECIMALS = {"comma": ",", "point": "."}
+DECLARED = re.compile(rf"(.+?):({'|'.join((*KINDS, 'text'))})(?:,|$)")  # a name may hold commas and colons
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Options of `load` for tables: each None is decided from the file. Raises InputError for a value that is none of its kind."""
+
+    columns: str | None = field(default=None, metadata={
+        "help": "What columns are, e.g. name:number,zip:word,id:out. Kinds: number, word, exact (words by their very spelling), date, out "
+                "(no input)."})
+    missing: str | None = field(default=None, metadata={
+        "help": "Further marks of a missing value, separated by commas, e.g. -999,unknown. NA, n/a, null, ?, #N/A and empty always are."})
+    decimal: str | None = field(default=None, metadata={
+        "help": "What stands before the fraction of numbers: . or , (or point, comma). Left out, each column decides."})
+    separator: str | None = field(default=None, metadata={
+        "help": "What separates the values of a text file: one character, or comma, semicolon, tab, pipe, colon, space (any blanks)."})
+    encoding: str | None = field(default=None, metadata={
+        "help": "Encoding of a text file, e.g. utf-8, cp1252, utf-16, shift-jis. Left out: UTF-8, else Windows' Western (cp1252)."})
+    dates: str | None = field(default=None, metadata={
+        "help": "Order of day, month and year in dates of numbers: dmy, mdy or ymd. Left out, each column decides."})
+    header: str | None = field(default=None, metadata={
+        "help": "Whether the first line of a text file holds the names of the columns: yes or no. Left out, its values decide."})
+    drop_unlabelled: bool = field(default=False, metadata={
+        "help": "Leave out rows whose target is missing, instead of refusing them."})
+
+    def __post_init__(self) -> None:
+        for name, most in (("decimal", DECIMALS), ("separator", SEPARATORS)):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _mark(name, value, most))
+        if self.dates is not None and self.dates not in ORDERS:
+            raise InputError(f"--dates is one of {', '.join(ORDERS)}; got '{self.dates}'. {suggest(self.dates, ORDERS)}")
+        if self.header is not None and self.header not in ("yes", "no"):
+            raise InputError(f"--header is yes or no; got '{self.header}'. Leave it out to have the first line decide.")
+        if self.decimal is not None and self.decimal == self.separator:
+            raise InputError(f"--decimal and --separator are both '{self.decimal}'; expected two different marks.")
+        if self.encoding is not None:
+            try:
+                codecs.lookup(self.encoding)
+            except LookupError:
+                raise InputError(f"--encoding '{self.encoding}' is none that Python knows. Try utf-8, cp1252, latin-1, utf-16, shift-jis "
+                                 "or gb18030.") from None
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The marks of a missing value that the user gave."""
+        return tuple(mark.strip() for mark in self.missing.split(",") if mark.strip()) if self.missing else ()
+
+    def kinds(self, names: Sequence[str], where: str) -> dict[str, str]:
+        """The kind that the user gave for columns among `names`. Raises InputError for a name or a kind that does not exist."""
+        if not self.columns:
+            return {}
+        declared: dict[str, str] = {}
+        for name, kind in _pairs(self.columns):
+            if kind == "text":
+                raise InputError(f"--columns {name}:text: a table's net reads numbers and categories, not text. Leave the column out with "
+                                 f"{name}:out, make columns of numbers from it, or train on the text alone as a .txt file.")
+            declared[names[place(names, name, where, "--columns")]] = kind
+        return declared
+
+    def to_json(self) -> dict[str, Any]:
+        """What was given, and nothing else."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Reading:
+        """Raises InputError where a key is no option of this version."""
+        known = [f.name for f in dataclasses.fields(cls)]
+        for key in given:
+            if key not in known:
+                raise InputError(f"There is no option '{key}' for reading a table. {suggest(key, known)}")
+        return cls(**given)
+
+    @classmethod
+    def of_new_rows(cls, given: Mapping[str, Any]) -> Reading:
+        """For further rows of a table that was read as `given`: what its columns are is known by now, and they have names or not."""
+        return cls.from_json({key: value for key, value in given.items() if key not in ("columns", "header")})
+
+
+USUAL = Reading()
+
+
+def _pairs(columns: str) -> list[tuple[str, str]]:
+    """Names and kinds as `--columns` lists them. Raises InputError where that is no such list."""
+    pairs, at = [], 0
+    while at < len(columns):
+        match = DECLARED.match(columns, at)
+        if match is None:
+            rest = columns[at:].split(",")[0]
+            kind = rest.rpartition(":")[2].strip()
+            hint = suggest(kind, KINDS) if ":" in rest else "Write name:kind."
+            raise InputError(f"--columns holds '{rest}'; expected a name and a kind, as in name:number,zip:word,id:out. {hint}")
+        pairs.append((match[1].strip(), match[2]))
+        at = match.end()
+    return pairs
+
+
+def _mark(option: str, value: str, names: Mapping[str, str]) -> str:
+    """One character, given as it is or by its name."""
+    mark = names.get(value.strip().lower(), value.replace("\\t", "\t"))
+    allowed = tuple(names.values()) if option == "decimal" else None
+    if len(mark) != 1 or (allowed and mark not in allowed) or mark in '"\n\r' or (allowed is None and (mark.isalnum() or ord(mark) > 127)):
+        expected = " or ".join(names.values()) if allowed else f"one character, or one of {', '.join(names)}"
+        raise InputError(f"--{option} is {expected}; got '{value}'.")
+    return mark

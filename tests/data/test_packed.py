@@ -1,0 +1,44 @@
+"""Packed files: their names in any case, and the one member of a ZIP archive."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from chainrule.core.errors import CorruptFile, InputError
+from chainrule.data.readers import gzipped
+
+
+def archive(path: Path, **members: str) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, text in members.items():
+            made.writestr(name, text)
+    return path
+
+
+@pytest.mark.parametrize(("name", "suffix", "stem"), [
+    ("t.csv", ".csv", "t"), ("T.CSV", ".csv", "T"), ("t.csv.GZ", ".csv", "t"), ("a.b.Csv.zip", ".csv", "a.b"), ("x.npz", ".npz", "x"),
+])
+def test_the_kind_of_a_file_is_told_by_its_name_in_any_case(name, suffix, stem):
+    assert (gzipped.suffix_of(Path(name)), gzipped.stem_of(Path(name))) == (suffix, stem)
+
+
+def test_the_one_member_of_an_archive_is_the_content(tmp_path):
+    text = "a,y\n" + "1,2\n" * 5000
+    path = archive(tmp_path / "t.csv.ZIP", **{"t.csv": text, "__MACOSX/._t.csv": "x"})
+    assert gzipped.content(path) == text.encode()
+    with gzipped.Packed(path) as pieces:
+        assert b"".join(iter(lambda: pieces.take(777), b"")) == text.encode()
+
+
+def test_archives_of_several_files_and_damaged_ones_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"holds 2 files \(a\.csv, b\.csv\); expected one table"):
+        gzipped.content(archive(tmp_path / "t.csv.zip", **{"a.csv": "1", "b.csv": "2"}))
+    (tmp_path / "u.csv.zip").write_bytes(b"PK\x03\x04" + bytes(50))
+    with pytest.raises(CorruptFile, match="damaged, locked, or no ZIP archive"):
+        gzipped.content(tmp_path / "u.csv.zip")
+    whole = io.BytesIO(archive(tmp_path / "v.csv.zip", **{"v.csv": "x" * 9000}).read_bytes()).getvalue()
+    (tmp_path / "v.csv.zip").write_bytes(whole.replace(whole[40:44], b"\xff\xff\xff\xff", 1))
+    with pytest.raises(CorruptFile, match="the ZIP data is corrupt"):
+        gzipped.content(tmp_path / "v.csv.zip")
