@@ -48,7 +48,7 @@ class Evidence:
 
         if self.words.cast(pl.Float64, strict=False).null_count() == self.words.null_count():
             return True
-        return self.distinct.cast(pl.Float64, strict=False).null_count() == 0
+        return bool(self.distinct.cast(pl.Float64, strict=False).null_count() == 0)
 
     def row(self, word: str) -> int:
         """The first row, from 1, that holds a word."""
@@ -57,7 +57,7 @@ class Evidence:
     def few(self, fits: np.ndarray) -> bool:
         """Whether so few words do not fit that they are out of place: one row in twenty at most, beside ten different words that do."""
         counts = self.counts[:, 1].to_numpy()
-        return fits.sum() >= MANY and MISFITS * counts[~fits].sum() <= counts.sum()
+        return bool(fits.sum() >= MANY and MISFITS * counts[~fits].sum() <= counts.sum())
 
 
 def decide(columns: Mapping[str, Any], reading: Reading, declared: Mapping[str, str], where: str, *, semicolons: bool = False) -> tuple[

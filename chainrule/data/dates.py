@@ -80,12 +80,14 @@ def _iso(words: Any) -> np.ndarray:
     import polars as pl
 
     def number(at: int, length: int | None) -> np.ndarray:
-        return words.str.slice(at, length).cast(pl.Float64, strict=False).fill_null(0).to_numpy()
+        read: np.ndarray = words.str.slice(at, length).cast(pl.Float64, strict=False).fill_null(0).to_numpy()
+        return read
 
     days = words.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False).cast(pl.Int32).cast(pl.Float64).to_numpy()
     hour, minute, second = number(11, 2), number(14, 2), number(17, None)
     days = np.where((hour < 24) & (minute < 60) & (second < 61), days, np.nan)
-    return days + (hour * 3600 + minute * 60 + second) / 86_400
+    moments: np.ndarray = days + (hour * 3600 + minute * 60 + second) / 86_400
+    return moments
 
 
 def _groups(words: Any, pattern: str) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -204,8 +204,7 @@ def _refuse_stray(data: bytes, dialect: Dialect, line: int) -> None:
     if stray.any():
         number = line + data.count(b"\n", 0, int(opening[stray][0]))
         raise CorruptFile(f"{dialect.where} is not a table of values separated by {dialect.separator!r}: line {number} has a quotation "
-                          f"mark in the "
-                          "middle of a value. Write it twice and enclose that value in quotation marks.")
+                          "mark in the middle of a value. Write it twice and enclose that value in quotation marks.")
 
 
 def blanks_as_one(data: bytes) -> bytes:
@@ -215,14 +214,15 @@ def blanks_as_one(data: bytes) -> bytes:
 
 def _first_bytes(lines: Lines) -> np.ndarray:
     """The byte that each line begins with, (n,) uint8: of an empty one its newline."""
-    return np.frombuffer(lines.data, np.uint8)[np.minimum(lines.starts, len(lines.data) - 1)]
+    first: np.ndarray = np.frombuffer(lines.data, np.uint8)[np.minimum(lines.starts, len(lines.data) - 1)]
+    return first
 
 
 def _content(lines: Lines, separator: str, commented: bool) -> np.ndarray:
     """Which lines are neither comments nor blank, nor nothing but separators."""
     first, blank = _first_bytes(lines), (separator + " \r\t").encode()
     doubtful = np.isin(first, np.frombuffer(blank + b"\n", np.uint8)) | ((first == HASH) & commented)
-    kept = ~doubtful
+    kept: np.ndarray = ~doubtful
     for i in np.flatnonzero(doubtful):
         text = lines.text(int(i))
         comment = commented and text.startswith(b"#") and not text.startswith(SPREADSHEET_ERRORS)

@@ -11,8 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder
 
 from chainrule.core.errors import InputError
-from chainrule.data import dates, load, prepare
+from chainrule.data import dates
 from chainrule.data.encode import features
+from chainrule.data.load import load
+from chainrule.data.prepare import prepare
 from chainrule.data.reading import Reading
 
 

@@ -49,7 +49,8 @@ def final(data, net="mlp:hidden=6", kind="class", steps=60, **options):
     options = Options(**usual | options)
     data = replace(data, ready=lambda x: data.encoder.ready(x).double())
     task = tasks.find("regression" if kind == "real" else "classification")
-    job = assemble(data, options, nets.choose(net), rules.choose(options.rule or "backprop"), kind, task, dtype=torch.float64, keeps_last=True)
+    rule = rules.choose(options.rule or "backprop")
+    job = assemble(data, options, nets.choose(net), rule, kind, task, dtype=torch.float64, keeps_last=True)
     for _ in job.events():
         pass
     return {name: t.detach() for name, t in job.net.tensors.items()}

@@ -87,13 +87,12 @@ def read_fasta(text: str, where: str = "the text", letters: str | None = None) -
 def labelled(bodies: Sequence[Sequence[str]]) -> bool:
     """Whether every record is a line of letters and a line of as many labels.
 
-    There must be few kinds of labels, and lengths other than that of the lines into which long sequences are broken.
+    There must be few kinds of labels, and two lengths or more: a file whose lines are all as long is one that breaks its sequences there.
     """
     if not bodies or any(len(body) != 2 or len(body[0]) != len(body[1]) for body in bodies):
         return False
     kinds = {letter for _, labels in bodies for letter in labels}
-    wrapped = {len(body[0]) for body in bodies} <= {LINE}
-    return len(kinds) <= MOST_LABELS and not wrapped
+    return len(kinds) <= MOST_LABELS and len({len(body[0]) for body in bodies}) > 1
 
 
 def write_fasta(records: Sequence[Record]) -> str:

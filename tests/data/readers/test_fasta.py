@@ -31,6 +31,7 @@ def test_reading_undoes_writing(made):
 @settings(deadline=None, max_examples=60)
 @given(records, st.integers(1, 90), st.booleans(), st.sampled_from(["\n", "\r\n"]))
 @example([Record("long", "ACGT-" * 30)], 70, True, "\n")
+@example([Record("", "AA")], 1, False, "\n")
 def test_any_layout_becomes_the_canonical_one(made, width, lower, end):
     """Python's textwrap is the second writer: any width, blank lines, small letters, comments, other line ends."""
     lines = ["; a comment"]
