@@ -69,7 +69,7 @@ def test_reading_in_pieces_is_reading_at_once(run, tmp_path, capsys):
     frame = messy(tmp_path / "n.csv", 2_000, 1).with_columns(pl.Series("town", ["Oslo" if i % 100 == 7 else "Rom" for i in range(2_000)]))
     (tmp_path / "n.csv").write_text("# a comment\n" + frame.write_csv(separator=";"))
     for name, stream_bytes in (("whole", 2**40), ("pieces", 0)):
-        assert predict_to(run, tmp_path / "n.csv", tmp_path / f"{name}.csv", stream_bytes=stream_bytes) == 2_000
+        assert predict_to(run.trained, tmp_path / "n.csv", tmp_path / f"{name}.csv", stream_bytes=stream_bytes) == 2_000
         assert "20 of 2,000 rows have a word in 'town' that training never saw, first 'Oslo' in row 8" in capsys.readouterr().err
     assert (tmp_path / "pieces.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
