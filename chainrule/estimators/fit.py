@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from chainrule.core.batch import Batch
 from chainrule.core.errors import Diverged, InputError
 from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Progressed
-from chainrule.core.loss import identity, shares
 from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, rules
 from chainrule.core.rule import Learner, Report, Rule
@@ -41,7 +40,7 @@ from chainrule.job.defaults import choose_rule, choose_task, target_kind
 from chainrule.job.device import pick_device
 from chainrule.job.job import Job
 from chainrule.job.options import Options
-from chainrule.job.trained import EVALUATION_ROWS
+from chainrule.job.trained import EVALUATION_ROWS, Trained
 from chainrule.sinks.progress import Progress
 
 NetLike = str | nn.Module | Callable[[tuple[int, ...], int], nn.Module] | None
@@ -118,22 +117,26 @@ class Carried:
 
 @dataclass
 class Learned:
-    """A trained net with all that prediction needs, and nothing that cannot be copied or stored."""
+    """A trained net with what it was trained by, and nothing that cannot be copied or stored."""
 
-    module: nn.Module
-    encoder: Encoder
-    kind: TargetKind
-    link: Callable[[Tensor], Tensor]
+    trained: Trained
     options: Options
     said: list[str]
     history: list[dict[str, Any]] = field(default_factory=list)
     epochs: int = 0
     state: Tree | None = None
 
+    @property
+    def module(self) -> nn.Module:
+        return self.trained.net.module
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.trained.encoder
+
     def ready(self, x: Tensor) -> Tensor:
         """Stored inputs as this net reads them, on its device."""
-        weights = next(self.module.parameters())
-        return self.encoder.ready(x.to(weights.device)).to(weights.dtype)
+        return self.trained.ready(x.to(self.trained.device))
 
     @torch.no_grad()
     def outputs(self, inputs: Any, read: Callable[[Tensor], Tensor] | None = None) -> Tensor:
@@ -152,16 +155,12 @@ class Learned:
 
     def probabilities(self, inputs: Any) -> Tensor:
         """Class probabilities (n, classes) for raw rows."""
-        outputs = self.outputs(inputs)
-        if self.kind == "sign":
-            positive = torch.sigmoid(2 * outputs.reshape(-1))
-            return torch.stack([1 - positive, positive], 1)
-        share = (shares(outputs) if self.link is identity else self.link(outputs)).double()
+        share = self.trained.answer(self.outputs(inputs)).double()
         return share / share.sum(1, keepdim=True)
 
     def values(self, inputs: Any) -> Tensor:
         """Predictions (n, k) in target units for raw rows."""
-        return self.encoder.unscale(self.link(self.outputs(inputs)))
+        return self.trained.answer(self.outputs(inputs))
 
 
 def learn(source: Source, options: Options, *, net: NetLike = None, loss: LossLike = None, rows: Tensor | None = None,
@@ -349,8 +348,7 @@ def _run(job: Job, watch: bool) -> Learned:
     assert ended is not None
     if ended.reason == "diverged":
         raise Diverged(f"The loss stopped being finite. {fault}")
-    link = job.loss.link if job.loss else identity
-    return Learned(job.net.module, job.data.encoder, job.target, link, job.options, job.said, history, ended.epochs)
+    return Learned(job.trained.answering(), job.options, job.said, history, ended.epochs)
 
 
 def _quick_plan(job: Job) -> list[dict[str, Any]] | None:
