@@ -29,7 +29,7 @@ TARGET = 1.03
 
 
 class Took(NamedTuple):
-    """Wall and processor seconds a step, and the mean loss over the run."""
+    """Wall and processor seconds a step, and the loss of the run's rows on average."""
 
     wall: float
     processor: float
@@ -94,8 +94,9 @@ class Sides:
             if isinstance(event, Planned):
                 clock = Clock()
             elif isinstance(event, Evaluated):
-                total, counted = total + event.train["loss"] * (event.step - counted), event.step
-        return clock.took(self.work.steps, total / self.work.steps)
+                rows = self._rows(event.step)
+                total, counted = total + event.train["loss"] * (rows - counted), rows
+        return clock.took(self.work.steps, total / counted)
 
     def by_hand(self) -> Took:
         """The quickest loop one would write: `autograd.grad`, then one list kernel."""
@@ -108,8 +109,8 @@ class Sides:
             slopes = torch.autograd.grad(loss, params)
             with torch.no_grad():
                 torch._foreach_add_(params, slopes, alpha=-self.work.rate)
-            losses.append(loss.detach())
-        return clock.took(self.work.steps, float(torch.stack(losses).mean()))
+            losses.append(loss.detach() * len(x))
+        return clock.took(self.work.steps, float(torch.stack(losses).sum()) / self._rows(self.work.steps))
 
     def torch_optim(self) -> Took:
         """The loop of the tutorials: `zero_grad`, `backward`, `torch.optim.SGD`."""
@@ -122,8 +123,13 @@ class Sides:
             loss = self.work.hand(module(x), y)
             loss.backward()
             optimizer.step()
-            losses.append(loss.detach())
-        return clock.took(self.work.steps, float(torch.stack(losses).mean()))
+            losses.append(loss.detach() * len(x))
+        return clock.took(self.work.steps, float(torch.stack(losses).sum()) / self._rows(self.work.steps))
+
+    def _rows(self, steps: int) -> int:
+        """How many rows so many steps read."""
+        epochs, rest = divmod(steps, self.feed.full + (self.feed.tail > 0))
+        return epochs * (self.feed.full * self.feed.batch + self.feed.tail) + rest * self.feed.batch
 
     def _fresh(self) -> nn.Module:
         torch.set_num_threads(self.threads)

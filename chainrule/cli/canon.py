@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from chainrule.cli.options import Printing, command
 from chainrule.cli.output import print_json, say, to_stderr
 from chainrule.core.options import check, option, same
-from chainrule.workflows.options import Experiment, Reading
+from chainrule.workflows.options import Dataset, Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Chosen:
     short: bool = option(False, "Seconds each: exact checks whole, trainings cut short and not judged.")
     out: Path | None = option(None, "Where the page, runs and pictures go; otherwise a new folder recipes/canon-N.")
     record: Path | None = option(None, "A Markdown file whose table of the canon is brought up to date.")
-    data_dir: Path | None = same(Reading, "data_dir")
+    data_dir: Path | None = same(Dataset, "data_dir")
 
 
 @command()

@@ -9,7 +9,7 @@ from chainrule.cli.options import Printing, command
 from chainrule.cli.output import print_json, say
 from chainrule.core.options import required, same
 from chainrule.job.options import Options
-from chainrule.workflows.options import Reading
+from chainrule.workflows.options import Dataset
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class Described:
 
 
 @command()
-def describe(described: Described, reading: Reading, printing: Printing) -> None:
+def describe(described: Described, dataset: Dataset, printing: Printing) -> None:
     """Table of layers: output shapes, parameters, multiply-adds. Example: chainrule describe lenet mnist"""
     from chainrule.job.build import build
     from chainrule.observe.layers import layers, table
     from chainrule.workflows.source import as_source
 
     asked = Options(net=described.net, target=described.target)
-    job = build(as_source(reading.data, asked, reading.data_dir), asked)
+    job = build(as_source(dataset.data, asked, dataset.data_dir), asked)
     rows = layers(job.net.module, job.data.input_shape)
     say(table(rows))
     if printing.as_json:

@@ -10,7 +10,7 @@ from chainrule.cli.output import show_ensemble
 from chainrule.cli.signals import Signals
 from chainrule.core.options import required
 from chainrule.job.options import Options
-from chainrule.workflows.options import Boosting, Joining, Reading
+from chainrule.workflows.options import Boosting, Dataset, Joining
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ def committee(members: Members, joining: Joining, folder: NewFolder, ending: End
 
 
 @command(without=("bootstrap",))
-def boost(boosting: Boosting, options: Options, reading: Reading, folder: NewFolder, ending: Ending, printing: Printing) -> None:
+def boost(boosting: Boosting, options: Options, dataset: Dataset, folder: NewFolder, ending: Ending, printing: Printing) -> None:
     """Train nets one after the other, each on what the others do badly. Example: chainrule boost digits --rounds 10 --net mlp:hidden=8"""
     from chainrule.workflows.boosting import boost
 
     with Signals() as signals:
-        boosted = boost(reading.data, rounds=boosting.rounds, by=boosting.by, shrinkage=boosting.shrinkage, **options.to_json(),
-                        data_dir=reading.data_dir, out=folder.out, stop=signals.stop)
+        boosted = boost(dataset.data, rounds=boosting.rounds, by=boosting.by, shrinkage=boosting.shrinkage, **options.to_json(),
+                        data_dir=dataset.data_dir, out=folder.out, stop=signals.stop)
     show_ensemble(boosted, ending.test, printing.as_json)

@@ -8,7 +8,7 @@ from pathlib import Path
 from chainrule.cli.options import Printing, command
 from chainrule.cli.output import print_json, say, to_stderr
 from chainrule.core.options import check, option, required, same
-from chainrule.workflows.options import Experiment, Reading
+from chainrule.workflows.options import Dataset, Experiment
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Named:
     name: str = required("Which experiment (chainrule list recipes).", positional=True)
     short: bool = option(False, "A form of seconds, to see that it works.")
     out: Path | None = option(None, "Where runs and pictures go; otherwise a new folder recipes/NAME-N.")
-    data_dir: Path | None = same(Reading, "data_dir")
+    data_dir: Path | None = same(Dataset, "data_dir")
 
 
 @command()

@@ -9,7 +9,7 @@ from chainrule.cli.output import show_sweep
 from chainrule.cli.signals import Signals
 from chainrule.core.options import required
 from chainrule.job.options import Options
-from chainrule.workflows.options import Reading
+from chainrule.workflows.options import Dataset
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Axes:
 
 
 @command()
-def sweep(axes: Axes, options: Options, reading: Reading, folder: NewFolder, ending: Ending, printing: Printing) -> None:
+def sweep(axes: Axes, options: Options, dataset: Dataset, folder: NewFolder, ending: Ending, printing: Printing) -> None:
     """Train a net for every combination of settings, side by side. Example: chainrule sweep digits --over rate=0.01,0.1 --over seed=0..4"""
     from chainrule.workflows.grid import read_over
     from chainrule.workflows.sweep import sweep
 
     with Signals() as signals:
-        swept = sweep(reading.data, over=read_over(axes.over), **options.to_json(), data_dir=reading.data_dir, out=folder.out,
+        swept = sweep(dataset.data, over=read_over(axes.over), **options.to_json(), data_dir=dataset.data_dir, out=folder.out,
                       stop=signals.stop)
     show_sweep(swept, ending.test, printing.as_json)

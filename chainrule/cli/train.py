@@ -10,7 +10,7 @@ from chainrule.cli.output import print_json, say, show_run, show_sweep
 from chainrule.cli.signals import Signals
 from chainrule.core.options import option, required
 from chainrule.job.options import Options
-from chainrule.workflows.options import Reading, Siblings
+from chainrule.workflows.options import Dataset, Siblings
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Unfinished:
 
 
 @command()
-def train(options: Options, siblings: Siblings, reading: Reading, folder: RunFolder, ending: Ending, printing: Printing) -> None:
+def train(options: Options, siblings: Siblings, dataset: Dataset, folder: RunFolder, ending: Ending, printing: Printing) -> None:
     """Read, split, train, validate and save a run. Example: chainrule train iris.csv --target species --test"""
     from chainrule.workflows.sweep import Sweep
     from chainrule.workflows.train import train
 
     with Signals() as signals:
-        trained = train(reading.data, members=siblings.members, **options.to_json(), data_dir=reading.data_dir, out=folder.out,
+        trained = train(dataset.data, members=siblings.members, **options.to_json(), data_dir=dataset.data_dir, out=folder.out,
                         stop=signals.stop)
     (show_sweep if isinstance(trained, Sweep) else show_run)(trained, ending.test, printing.as_json)
 

@@ -6,11 +6,12 @@ import codecs
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from chainrule.core.errors import InputError, suggest
-from chainrule.data.encode.columns import place
+from chainrule.core.options import option
+from chainrule.data.column_names import place
 
 KINDS = ("number", "word", "exact", "date", "out")
 ORDERS = ("dmy", "mdy", "ymd")
@@ -23,23 +24,21 @@ DECLARED = re.compile(rf"(.+?):({'|'.join((*KINDS, 'text'))})(?:,|$)")  # a name
 class Reading:
     """Options of `load` for tables: each None is decided from the file. Raises InputError for a value that is none of its kind."""
 
-    columns: str | None = field(default=None, metadata={
-        "help": "What columns are, e.g. name:number,zip:word,id:out. Kinds: number, word, exact (words by their very spelling), date, out "
-                "(no input)."})
-    missing: str | None = field(default=None, metadata={
-        "help": "Further marks of a missing value, separated by commas, e.g. -999,unknown. NA, n/a, null, ?, #N/A and empty always are."})
-    decimal: str | None = field(default=None, metadata={
-        "help": "What stands before the fraction of numbers: . or , (or point, comma). Left out, each column decides."})
-    separator: str | None = field(default=None, metadata={
-        "help": "What separates the values of a text file: one character, or comma, semicolon, tab, pipe, colon, space (any blanks)."})
-    encoding: str | None = field(default=None, metadata={
-        "help": "Encoding of a text file, e.g. utf-8, cp1252, utf-16, shift-jis. Left out: UTF-8, else Windows' Western (cp1252)."})
-    dates: str | None = field(default=None, metadata={
-        "help": "Order of day, month and year in dates of numbers: dmy, mdy or ymd. Left out, each column decides."})
-    header: str | None = field(default=None, metadata={
-        "help": "Whether the first line of a text file holds the names of the columns: yes or no. Left out, its values decide."})
-    drop_unlabelled: bool = field(default=False, metadata={
-        "help": "Leave out rows whose target is missing, instead of refusing them."})
+    columns: str | None = option(None, "What columns are, e.g. name:number,zip:word,id:out. Kinds: number, word, exact (words by their "
+                                       "very spelling), date, out (no input).", example="zip:word,id:out")
+    missing: str | None = option(None, "Further marks of a missing value, separated by commas. NA, n/a, null, ?, #N/A and empty always "
+                                       "are.", example="-999,unknown")
+    decimal: str | None = option(None, "What stands before the fraction of numbers: . or , (or point, comma). Left out, each column "
+                                       "decides.", example=",")
+    separator: str | None = option(None, "What separates the values of a text file: one character, or comma, semicolon, tab, pipe, colon, "
+                                         "space (any blanks).", example=";")
+    encoding: str | None = option(None, "Encoding of a text file, e.g. utf-8, cp1252, utf-16, shift-jis. Left out: UTF-8, else Windows' "
+                                        "Western (cp1252).", example="cp1252")
+    dates: str | None = option(None, "Order of day, month and year in dates of numbers: dmy, mdy or ymd. Left out, each column decides.",
+                               example="dmy")
+    header: str | None = option(None, "Whether the first line of a text file holds the names of the columns: yes or no. Left out, its "
+                                      "values decide.", example="no")
+    drop_unlabelled: bool = option(False, "Leave out rows whose target is missing, instead of refusing them.")
 
     def __post_init__(self) -> None:
         for name, most in (("decimal", DECIMALS), ("separator", SEPARATORS)):

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chainrule.core.errors import InputError
-from chainrule.core.options import check, option, read
+from chainrule.core.options import check, option, read, same
 from chainrule.data.fold import parse_fold
+from chainrule.data.reading import Reading
 
 CHOSEN = "Leave it out to have one chosen."
 SEED: dict[str, Any] = {"least": 0, "most": 2**63 - 1, "bounds": "must be a whole number of at least 0 and below 2**63"}
@@ -37,6 +38,14 @@ class Options:
     group: str | int | None = option(None, "A column whose groups are never divided between parts.", example="patient")
     time: str | int | None = option(None, "A column to split by: train on the past, test on the future.", example="date")
     weight: str | int | None = option(None, "A column that says how much each row counts in training.", example="weight")
+    columns: str | None = same(Reading, "columns")
+    missing: str | None = same(Reading, "missing")
+    decimal: str | None = same(Reading, "decimal")
+    separator: str | None = same(Reading, "separator")
+    encoding: str | None = same(Reading, "encoding")
+    dates: str | None = same(Reading, "dates")
+    header: str | None = same(Reading, "header")
+    drop_unlabelled: bool = same(Reading, "drop_unlabelled")
     classes: str | None = option(None, "Keep these classes only, e.g. 3,8.", example="3,8")
     fold: str | None = option(None, "Validate on one of k parts of what is not test, e.g. 1/5.", example="1/5")
     bootstrap: int | None = option(None, "Train on rows drawn with replacement, sample number N.", least=1, advice=CHOSEN)
@@ -59,9 +68,15 @@ class Options:
         """Itself, once every number is in its range. Raises InputError naming the option."""
         check(self)
         self._check_snapshots()
+        _ = self.reading
         if self.fold is not None:
             parse_fold(self.fold)
         return self
+
+    @property
+    def reading(self) -> Reading:
+        """How a table is to be read. Raises InputError for a value that is none of its kind."""
+        return Reading(**{one.name: getattr(self, one.name) for one in dataclasses.fields(Reading)})
 
     def _check_snapshots(self) -> None:
         if self.snapshots is None:

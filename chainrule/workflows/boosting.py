@@ -30,7 +30,7 @@ from chainrule.job.own import Own
 from chainrule.runs.folder import Folder
 from chainrule.workflows.boosting_data import residual_source, spread_over
 from chainrule.workflows.ensemble import ROUNDS, Committee, found
-from chainrule.workflows.options import Boosting, Reading
+from chainrule.workflows.options import Boosting, Dataset
 from chainrule.workflows.run import Run
 from chainrule.workflows.session import session_of
 from chainrule.workflows.source import as_source
@@ -39,7 +39,7 @@ from chainrule.workflows.train import train_source
 OF_THE_BASE = ("target", "split", "group", "time", "classes", "fold", "loss")   # rounds of gradient boosting are given their rows and loss
 
 
-def boost(data: Any = Reading.data, *, rounds: int = Boosting.rounds, by: str = Boosting.by, shrinkage: float = Boosting.shrinkage,
+def boost(data: Any = Dataset.data, *, rounds: int = Boosting.rounds, by: str = Boosting.by, shrinkage: float = Boosting.shrinkage,
           net: str | None = None, out: str | Path | None = None, progress: bool = True, sinks: Iterable[Sink] = (),
           stop: Stop | None = None, data_dir: str | Path | None = None, **options: Any) -> Committee:
     """A committee of at most so many nets, trained in turn by `samme` (samples weighted) or `gradient` (residuals fitted).

@@ -38,7 +38,7 @@ from chainrule.plots.audit import Distances, Joint, suspicions
 from chainrule.plots.evaluation import image_grid
 from chainrule.plots.figure import to_png
 from chainrule.runs.folder import Folder, test_set
-from chainrule.workflows.options import Reading
+from chainrule.workflows.options import Dataset
 from chainrule.workflows.session import session_of
 from chainrule.workflows.source import as_source, options_of, own_of
 
@@ -84,7 +84,7 @@ class Check:
         return "\n".join([*said, *[f"note: {line}" for line in self.notes], f"All rows: {self.path / CHECK}"])
 
 
-def check(data: Any = Reading.data, *, net: str | nn.Module | None = None, loss: LossLike = None, data_dir: str | Path | None = None,
+def check(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss: LossLike = None, data_dir: str | Path | None = None,
           out: str | Path | None = None, stop: Stop | None = None, **options: Any) -> Check:
     """Look for mislabelled rows, outliers, duplicates between parts, leaking, redundant and irrelevant columns; writes an `out` folder.
 

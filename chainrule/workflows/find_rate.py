@@ -32,7 +32,7 @@ from chainrule.job.rule_spec import make_rule
 from chainrule.plots import descent
 from chainrule.plots.figure import to_png
 from chainrule.runs.folder import Folder
-from chainrule.workflows.options import FEWEST_STEPS, RateRange, Reading
+from chainrule.workflows.options import FEWEST_STEPS, Dataset, RateRange
 from chainrule.workflows.session import session_of
 from chainrule.workflows.source import as_source, options_of, own_of
 
@@ -70,7 +70,7 @@ class Rates:
         return "\n".join([*said, f"Picture: {self.path}"] if self.path else said)
 
 
-def find_rate(data: Any = Reading.data, *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
+def find_rate(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
               data_dir: str | Path | None = None, out: str | Path | None = None, steps: int = RateRange.steps,
               lowest: float = RateRange.lowest, highest: float = RateRange.highest, **options: Any) -> Rates:
     """The rate to train with, by a range test on a copy; `options` are those of `train`. Writes a picture and `rates.json` into `out`.

@@ -11,7 +11,7 @@ FEWEST_STEPS = 20   # of a range test: of fewer no slope is to be seen
 
 
 @dataclass(frozen=True)
-class Reading:
+class Dataset:
     """Which data, and where named sets are kept."""
 
     data: str = option("digits", "A named set (chainrule list data), a file, or a folder of images by class.", positional=True)

@@ -19,7 +19,12 @@ from chainrule.job.own import Own
 
 def as_source(data: Any, options: Options, data_dir: str | Path | None = None) -> Source:
     if not isinstance(data, Source):
-        return load(data, target=options.target, data_dir=data_dir, group=options.group, time=options.time, weight=options.weight)
+        return load(data, target=options.target, data_dir=data_dir, group=options.group, time=options.time, weight=options.weight,
+                    reading=options.reading)
+    given = options.reading.to_json()
+    if any(data.origin.get("reading", {}).get(name) != value for name, value in given.items()):
+        raise InputError(f"expected data that is still to be read; got {data.name}, which is loaded already, and --{next(iter(given))}. "
+                         "Give that to cr.load(..., reading=...).")
     if options.weight is not None and data.origin.get("weight") != options.weight:
         raise InputError(f"expected data whose column '{options.weight}' is still to be taken out; got {data.name}, which is loaded "
                          f"already. Name it there: cr.load(..., weight='{options.weight}').")

@@ -37,7 +37,7 @@ from chainrule.runs.recorder import Recording, close, lay_down, tell
 from chainrule.sinks.sweep_progress import Tally
 from chainrule.tasks.task import Task
 from chainrule.workflows.grid import REPLICATES, Over, combinations
-from chainrule.workflows.options import Reading
+from chainrule.workflows.options import Dataset
 from chainrule.workflows.run import Run, run_of
 from chainrule.workflows.session import Session, session_of
 from chainrule.workflows.source import as_source, options_of, own_of
@@ -291,7 +291,7 @@ def _create(out: Path | None, data: str, net: str) -> Path:
     return Folder.create(out, data, net, "sweep").path
 
 
-def sweep(data: Any = Reading.data, *, over: Mapping[str, Sequence[Any] | str], net: str | nn.Module | None = None, loss: LossLike = None,
+def sweep(data: Any = Dataset.data, *, over: Mapping[str, Sequence[Any] | str], net: str | nn.Module | None = None, loss: LossLike = None,
           weights: Tensor | None = None, out: str | Path | None = None, progress: bool = True, sinks: Iterable[Sink] = (),
           stop: Stop | None = None, data_dir: str | Path | None = None, **options: Any) -> Sweep:
     """Train a net for every combination of the settings in `over`, side by side where that is faster; each is an ordinary run.

@@ -25,7 +25,7 @@ from chainrule.job.own import Own
 from chainrule.runs.folder import SWEEP, Folder
 from chainrule.runs.recorder import Recording, close, lay_down, started, tell, watching
 from chainrule.workflows.open import open_run
-from chainrule.workflows.options import Reading, Siblings
+from chainrule.workflows.options import Dataset, Siblings
 from chainrule.workflows.run import Run, run_of
 from chainrule.workflows.session import Session, session_of
 from chainrule.workflows.source import as_source, options_of, own_of
@@ -38,7 +38,7 @@ def train(data: Any = ..., *, members: None = None, **rest: Any) -> Run: ...
 def train(data: Any = ..., *, members: int, **rest: Any) -> Sweep: ...
 
 
-def train(data: Any = Reading.data, *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
+def train(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
           out: str | Path | None = None, progress: bool = True, sinks: Iterable[Sink] = (), stop: Stop | None = None,
           data_dir: str | Path | None = None, members: int | None = Siblings.members, **options: Any) -> Run | Sweep:
     """Train on `data`, save a run folder, return the run with its best weights.
@@ -111,7 +111,7 @@ def _again(run: Run, progress: bool) -> tuple[bool, float]:
     return all(torch.equal(a, b) for a, b in pairs), difference
 
 
-def events(data: Any = Reading.data, *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
+def events(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
            data_dir: str | Path | None = None, stop: Stop | None = None, **options: Any) -> Iterator[Event]:
     """The same training as a stream, with no folder; a module given as `net` holds the best weights when it ends."""
     asked, own, session = options_of(net, loss, options), own_of(net, loss, weights), session_of(data_dir=data_dir, stop=stop)

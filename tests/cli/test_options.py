@@ -39,7 +39,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), mi
 def value_of(name: str) -> st.SearchStrategy:
     """Values that an option may have, whatever its range: ranges are looked at later."""
     kind = main_kind(kinds(Options)[name])
-    return {int: st.integers(-2**70, 2**70), float: st.floats(allow_nan=False, allow_infinity=False), str: TEXT}[kind]
+    return {bool: st.booleans(), int: st.integers(-2**70, 2**70), float: st.floats(allow_nan=False, allow_infinity=False), str: TEXT}[kind]
 
 
 some = st.fixed_dictionaries({}, optional={name: value_of(name) for name in FIELDS})
@@ -89,8 +89,8 @@ def test_the_flags_of_a_command_are_the_fields_of_the_options(command):
 
 @pytest.mark.parametrize(("command", "record"), [
     ("boost", others.Boosting), ("committee", others.Joining), ("find-rate", others.RateRange), ("picture", others.Drawing),
-    ("predict", others.Sampling), ("recipe", others.Experiment), ("train", others.Siblings), ("train", others.Reading),
-    ("describe", others.Reading)])
+    ("predict", others.Sampling), ("recipe", others.Experiment), ("train", others.Siblings), ("train", others.Dataset),
+    ("describe", others.Dataset)])
 def test_the_flags_of_the_smaller_records_are_their_fields(command, record):
     parameters = {p.name: p for p in PARAMETERS[command]}
     for one in dataclasses.fields(record):
@@ -106,7 +106,7 @@ def test_the_defaults_of_python_are_those_of_the_records(function, record):
 
 def test_every_function_reads_the_same_data_by_default():
     for function in (cr.train, cr.events, cr.sweep, cr.boost, cr.check, cr.find_rate):
-        assert inspect.signature(function).parameters["data"].default == others.Reading().data
+        assert inspect.signature(function).parameters["data"].default == others.Dataset().data
 
 
 def test_no_two_options_of_a_command_share_a_flag():
@@ -135,6 +135,14 @@ def test_the_commands_of_the_table_are_those_of_the_command_line():
 # --- three ways, one result --------------------------------------------------------------------------------------------------------------
 
 
+def typed_words(name, value):
+    """An option as one types it: a yes is its flag alone, a no is nothing."""
+    spelled = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return [spelled] * value
+    return [f"{spelled}={value!r}" if isinstance(value, float) else f"{spelled}={value}"]
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=some)
 @example(values=dict.fromkeys(FIELDS, None) | {"seed": 0, "plan": "eager", "precision": "fp32", "device": "cpu"})
@@ -143,8 +151,7 @@ def test_command_line_file_and_python_give_the_same_options(values, asked, tmp_p
     """Derived thrice: words that typer reads, a table that tomllib reads, keywords; each must equal the dataclass built by hand."""
     values = {name: value for name, value in values.items() if value is not None}
     expected = Options(**values)
-    words = [f"--{name.replace('_', '-')}={value!r}" if isinstance(value, float) else f"--{name.replace('_', '-')}={value}"
-             for name, value in values.items()]
+    words = [word for name, value in values.items() for word in typed_words(name, value)]
     assert typed("train", "digits", *words, arguments=asked) == expected
     if all(not isinstance(value, int) or -2**63 <= value < 2**63 for value in values.values()):
         lines = [f"{name.replace('_', '-')} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items()]
@@ -157,9 +164,9 @@ def test_command_line_file_and_python_give_the_same_options(values, asked, tmp_p
 
 @pytest.mark.parametrize("command", TAKING_OPTIONS)
 def test_each_command_hands_every_option_on(command, asked):
-    values = {name: {int: at, float: at + 0.5, str: f"word{at}"}[main_kind(kinds(Options)[name])] for at, name in enumerate(FIELDS, 1)
-              if name not in TAKING_OPTIONS[command] and (command, name) != ("find-rate", "steps")}
-    words = [word for name, value in values.items() for word in (flag(FIELDS[name]), str(value))]
+    values = {name: {bool: True, int: at, float: at + 0.5, str: f"word{at}"}[main_kind(kinds(Options)[name])]
+              for at, name in enumerate(FIELDS, 1) if name not in TAKING_OPTIONS[command] and (command, name) != ("find-rate", "steps")}
+    words = [word for name, value in values.items() for word in (flag(FIELDS[name]), *([] if value is True else [str(value)]))]
     extra = ("--over", "seed=0..1") if command == "sweep" else ()
     assert typed(command, "digits", *extra, *words, arguments=asked) == Options(**values)
 

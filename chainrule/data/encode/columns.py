@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chainrule.core.errors import InputError, suggest
+from chainrule.core.errors import InputError
+from chainrule.data.column_names import place
 
 MANY, MISFITS = 10, 20  # categories that show what a column holds; one word in so many is out of place
 LARGEST = float(torch.finfo(torch.float32).max)  # what a network, in single precision, can read
@@ -76,18 +77,6 @@ class Table:
     def find(self, name: str | int, where: str, option: str) -> Column:
         """The column called `name`, or numbered so from 0. Raises InputError offering the nearest."""
         return self.columns[place(self.names, name, where, option)]
-
-
-def place(names: Sequence[str], name: str | int, where: str, option: str) -> int:
-    """Which of these columns is called `name`, or numbered so. Raises InputError offering the nearest."""
-    if name in names:
-        return names.index(str(name))
-    if isinstance(name, int) or name.lstrip("-").isdigit():
-        at = int(name)
-        if not -len(names) <= at < len(names):
-            raise InputError(f"{where} has {len(names)} columns; {option} {at} is not one of them. Count from 0, or give a name.")
-        return at
-    raise InputError(f"{where} has no column '{name}'. {suggest(name, names)} Name it with {option}.")
 
 
 def is_number(text: str) -> bool:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chainrule.data.encode.columns import Column, Kind, Table, place
+from chainrule.data.column_names import place
+from chainrule.data.encode.columns import Column, Kind, Table
 from chainrule.data.feed.prefetch import ahead
 from chainrule.data.storage.blocks import Blocks
 
