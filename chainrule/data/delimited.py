@@ -19,7 +19,6 @@ from chainrule.data.encode.columns import is_number
 from chainrule.data.reading import Reading
 
 # of text files, and what may separate values there
-# of text files, and what may separate values there
 SUFFIXES = {".csv": ",;\t|", ".tsv": "\t", ".tab": "\t", ".psv": "|", ".data": ",;\t| ", ".dat": ",;\t| "}
 MOST_COLUMNS = 100_000
 SAMPLE_LINES = 1000    # from which separator and names are told
@@ -338,6 +337,7 @@ def _values(line: bytes, dialect: Dialect) -> list[str]:
     text = line.decode("utf-8", "replace").rstrip("\r")
     if not dialect.quoted:
         return [v.strip() for v in text.split(dialect.separator)]
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     return [v.strip() for v in next(csv.reader(io.StringIO(text, newline=""), delimiter=dialect.separator), [""])]
 
 

@@ -56,7 +56,7 @@ def dense(surface, batch, structural=0.0):
 
     at = surface.start
     ends = outputs(at).detach()
-    curved = torch.func.hessian(lambda z: surface.objective.of_outputs(z.view(len(batch), -1), batch))(ends)
+    curved = torch.func.hessian(lambda z: surface.objective.loss_of(z.view(len(batch), -1), batch))(ends)
     j = torch.func.jacrev(outputs)(at)
     matrix = j.T @ curved @ j + surface.objective.l2 * torch.diag(surface.weights())
     if structural:
@@ -82,7 +82,7 @@ def test_a_product_is_that_of_forward_then_reverse_mode():
     v = torch.randn(len(surface.start), dtype=torch.double)
     run = lambda w: surface.at(w)(batch.x)
     ends, along = torch.func.jvp(run, (surface.start,), (v,))
-    _, bent = torch.func.jvp(torch.func.grad(lambda z: surface.objective.of_outputs(z, batch)), (ends,), (along,))
+    _, bent = torch.func.jvp(torch.func.grad(lambda z: surface.objective.loss_of(z, batch)), (ends,), (along,))
     twin = torch.func.vjp(run, surface.start)[1](bent)[0]
     torch.testing.assert_close(GaussNewton(surface, surface.start, batch)(v), twin, rtol=1e-11, atol=1e-13)
 
