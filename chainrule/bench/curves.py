@@ -82,7 +82,7 @@ def train(spec: str, seconds: float, x: Tensor, rows: tuple[int, ...], seed: int
     a line on what a step costs.
     """
     net, chosen = Net.of(autoencoder(seed).to(x.device)), optimizers.choose(spec)
-    rule: Rule = make_rule(rules.choose("backprop"), Supervised(pixels()), chosen, None, 0)
+    rule: Rule = make_rule(rules.choose("backprop"), Supervised(pixels()), chosen, None)
     state, begun, steps = rule.init(net), time.perf_counter(), 0
     random, order = torch.Generator().manual_seed(seed), torch.empty(0, dtype=torch.int64)
     evaluations = products = 0.0

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.batch import Batch
-from chainrule.core.descend import Schedule
+from chainrule.core.descend import PACE, Schedule, factor_at, unpaced
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss
 from chainrule.core.net import Net
@@ -138,9 +138,9 @@ class Solver(NamedTuple):
 class Solve:
     """The rule that lowers an objective by a solver. Raises InputError where these two do not fit."""
 
-    def __init__(self, objective: Objective, solver: Solver, *, schedule: Schedule | None = None, steps: int = 0,
+    def __init__(self, objective: Objective, solver: Solver, *, schedule: Schedule | None = None,
                  reads: Reads = "everything", tolerance: float = 1e-3):
-        self.objective, self.solver, self.schedule, self.steps = objective, solver, schedule, steps
+        self.objective, self.solver, self.schedule = objective, solver, schedule
         self.reads, self.tolerance = reads, tolerance
         self.target: Target = "any"
         if solver.fits is not None:
@@ -149,13 +149,10 @@ class Solve:
     def init(self, net: Net) -> Tree:
         state = {"solver": self.solver.init(net)}
         if self.schedule is not None:
-            state["step"] = torch.zeros((), device=net.device)
+            state[PACE] = unpaced(net)
         return state
 
     def step(self, net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
-        factor: float | Tensor = 1.0
-        if self.schedule is not None:
-            factor = self.schedule(state["step"] / max(self.steps, 1))
-            state["step"].add_(1)
+        factor: float | Tensor = 1.0 if self.schedule is None else factor_at(self.schedule, state[PACE], net)
         state["solver"], report = self.solver.step(net, state["solver"], batch, self.objective, factor)
         return net, state, report

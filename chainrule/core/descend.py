@@ -36,19 +36,40 @@ Penalty = Callable[[dict[str, Tensor]], Tensor]  # what parameters cost beside t
 Direction = Callable[..., tuple[dict[str, Tensor], Report]]
 
 
-Schedule = Callable[[Tensor], Tensor]  # share of the run done, in [0, 1] -> factor of the rate
+Schedule = Callable[[Tensor], Tensor]  # share of the stage done, in [0, 1] -> factor of the rate
 
 
-def restarted(schedule: Schedule, cycles: int) -> Schedule:
-    """A schedule gone through from its beginning in each of so many equal cycles of a run."""
+PACE = "pace"  # the entry of a rule's state that says where its stage stands
 
-    def factor(share: Tensor) -> Tensor:
-        within = share * cycles
-        for k in range(1, cycles):
-            within = torch.where(share >= k / cycles, share * cycles - k, within)
-        return schedule(within.clamp(min=0.0))
 
-    return factor
+def unpaced(net: Net) -> dict[str, Tensor]:
+    """Where a stage stands that has not begun, as a rule with a schedule keeps it: `done` of `whole`, and `each` step does so much.
+
+    The engine writes all three before every chunk (see `set_pace`), so that a rule reads its share and never counts it.
+    """
+    kind = torch.float32 if net.device.type == "mps" else torch.float64       # single precision cannot count beyond 2^24
+    return {name: torch.full((), value, dtype=kind, device=net.device) for name, value in (("done", 0.0), ("each", 0.0), ("whole", 1.0))}
+
+
+@torch.no_grad()
+def set_pace(state: Tree, pace: dict[str, float] | dict[str, Tensor]) -> None:
+    """In place, write `done`, `each` and `whole`, numbers or (members,), to every rule in this state that follows a schedule."""
+    for name, entry in state.items() if isinstance(state, dict) else ():
+        if name == PACE:
+            for part, t in entry.items():
+                value = pace[part]
+                t.copy_(value) if isinstance(value, Tensor) else t.fill_(value)
+        else:
+            set_pace(entry, pace)
+
+
+@torch.no_grad()
+def factor_at(schedule: Schedule, pace: dict[str, Tensor], net: Net) -> Tensor:
+    """The factor of the rate at this step, (), in double precision for such parameters, else in single; `pace` goes one step on."""
+    share = (pace["done"] / pace["whole"]).clamp(min=0.0, max=1.0)
+    pace["done"].add_(pace["each"])
+    some = next(iter(net.params.values()), share)
+    return schedule(share.to(torch.float64 if some.dtype in (torch.float64, torch.complex128) else torch.float32))
 
 
 class Descend:
@@ -59,17 +80,17 @@ class Descend:
     reported loss; it is given for optimizers that compare values, which get the sum.
     """
 
-    def __init__(self, direction: Direction, optimizer: Optimizer, *, schedule: Schedule | None = None, steps: int = 0,
+    def __init__(self, direction: Direction, optimizer: Optimizer, *, schedule: Schedule | None = None,
                  reads: Reads = "batch", target: Target = "any", tolerance: float = 1e-3, additive: bool = False,
                  constraint: Constraint | None = None, penalty: Penalty | None = None):
-        self.direction, self.optimizer, self.schedule, self.steps, self.constraint = direction, optimizer, schedule, steps, constraint
+        self.direction, self.optimizer, self.schedule, self.constraint = direction, optimizer, schedule, constraint
         self.penalty = penalty
         self.reads, self.target, self.tolerance, self.additive = reads, target, tolerance, additive
 
     def init(self, net: Net) -> Tree:
         state = {"optimizer": self.optimizer.init(net.params)}
         if self.schedule is not None:
-            state["step"] = torch.zeros((), device=net.device)
+            state[PACE] = unpaced(net)
         return state
 
     def step(self, net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
@@ -77,10 +98,7 @@ class Descend:
 
     def follow(self, net: Net, state: Tree, direction: dict[str, Tensor], report: Report) -> tuple[Net, Tree, Report]:
         """One move of the optimizer along `direction`."""
-        factor: float | Tensor = 1.0
-        if self.schedule is not None:
-            factor = self.schedule(state["step"] / max(self.steps, 1))
-            state["step"].add_(1)
+        factor: float | Tensor = 1.0 if self.schedule is None else factor_at(self.schedule, state[PACE], net)
         with torch.no_grad():
             value = report.get("loss")
             if value is not None and self.penalty is not None:
@@ -124,5 +142,5 @@ def _directed(rule: Descend, alter: Alter) -> Descend:
     def direction(net: Net, batch: Batch) -> tuple[dict[str, Tensor], Report]:
         return rule.direction(net, batch.with_inputs(alter(batch.x)))
 
-    return Descend(direction, rule.optimizer, schedule=rule.schedule, steps=rule.steps, reads=rule.reads, target=rule.target,
+    return Descend(direction, rule.optimizer, schedule=rule.schedule, reads=rule.reads, target=rule.target,
                    tolerance=rule.tolerance, additive=rule.additive, constraint=rule.constraint, penalty=rule.penalty)

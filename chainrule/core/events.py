@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 
@@ -109,6 +109,8 @@ class Finished(Event):
     best: dict[str, float]
     timing: dict[str, float]
     saved: bool = True
+    stage_steps: list[int] = field(default_factory=list)        # how many steps each stage took
+    shares: list[list[int]] = field(default_factory=list)       # of schedules by the clock: stage, step from which on, thousandths
 
 
 KINDS: dict[str, type[Event]] = {

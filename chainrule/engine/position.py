@@ -16,7 +16,8 @@ Validate = Callable[[Learner], dict[str, float]]
 class Position:
     """Where a run is: all that is not a tensor and must survive. `batch` is the next one of `epoch` in `stage`.
 
-    `plan` lists the plans it has run under, each `made`, its `stage` and the step `since` which it runs there.
+    `plan` lists the plans it has run under, each `made`, its `stage` and the step `since` which it runs there; `stage_steps` how many
+    steps the stages before took, `shares` those of schedules by the clock: stage, step from which on, thousandths.
     """
 
     stage: int = 0
@@ -33,6 +34,8 @@ class Position:
     best: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     plan: list[dict[str, Any]] = field(default_factory=list)
+    stage_steps: list[int] = field(default_factory=list)
+    shares: list[list[int]] = field(default_factory=list)
     finished: str = ""
 
 
@@ -54,3 +57,5 @@ class Settings:
     identity: str = ""                   # net and rule in words, under which measured plans are remembered
     memory: Memory = field(default_factory=Memory)
     snapshots: int = 0                   # into how many equal cycles a stage is cut, the weights at the end of each being kept
+    ends: tuple[int, ...] = ()           # of a run that is repeated: after how many steps each stage ended
+    shares: tuple[tuple[int, ...], ...] = ()  # and the shares of its schedules, where they went by the clock

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 from chainrule.core.batch import Batch
+from chainrule.core.descend import set_pace
 from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Progressed, Saved, Warned
 from chainrule.core.measure import HIGHER_IS_BETTER
 from chainrule.core.net import Net
@@ -19,6 +20,7 @@ from chainrule.core.stage import Stage, Stages
 from chainrule.core.tree import clone
 from chainrule.data.feed.shuffled import Feed
 from chainrule.engine.nonfinite import finite, locate
+from chainrule.engine.pace import Pace, as_recorded, by_clock, by_steps
 from chainrule.engine.plans.microbatch import out_of_memory
 from chainrule.engine.plans.plan import arrange
 from chainrule.engine.plans.planner import Choice
@@ -98,6 +100,7 @@ class Training:
         if restored and self.store:
             learner = self.store.state_into(learner, restored.tensors)
         self.net.module.train()
+        set_pace(learner.state, self._pace(stage, feed))
         plans = Plans(stage, feed, self.settings, position, self.net.device)
         with self.stop.ending_at_once():
             choice = plans.first(learner)
@@ -106,6 +109,7 @@ class Training:
         while not (self.ending or self._spent(stage, feed)):
             for chunk in feed.chunks(position.epoch, position.batch, choice.plan.chunk):
                 batches = self._within(stage, feed, chunk)
+                set_pace(learner.state, self._pace(stage, feed))
                 mark = partial(Mark.of, learner, position, self.randomness, self.best, self.kept)
                 if fault := plans.fault(learner, batches, choice, mark):
                     learner = self._return(view, fault.mark) if fault.mark else learner
@@ -189,6 +193,8 @@ class Training:
         position, patience, seconds = self.position, self.settings.patience, stage.budget.seconds
         if position.stage_step >= steps_of(stage, feed) or (seconds is not None and self._seconds() - position.stage_began >= seconds):
             return "budget"
+        if self.settings.ends and position.stage_step >= self.settings.ends[position.stage]:
+            return "budget"
         return "patience" if patience is not None and position.waited >= patience else ""
 
     def _within(self, stage: Stage, feed: Feed, chunk: Batch) -> Batch:
@@ -202,7 +208,21 @@ class Training:
         bounds = [end for end in self._cycles(stage, feed) if end > done][:1]
         if stage.budget.steps is not None:
             bounds.append(stage.budget.steps)
+        if self.settings.ends:
+            bounds.append(self.settings.ends[self.position.stage])
+        if (other := as_recorded(self.settings.shares, self.position.stage, done)[1]) is not None:
+            bounds.append(other)
         return min(bounds) - done if bounds else None
+
+    def _pace(self, stage: Stage, feed: Feed) -> Pace:
+        """How much of the stage, or of its cycle, is done: as recorded, by steps, by the clock where only that ends it, else nothing."""
+        position, steps, seconds = self.position, steps_of(stage, feed), stage.budget.seconds
+        if any(one[0] == position.stage for one in self.settings.shares):
+            return as_recorded(self.settings.shares, position.stage, position.stage_step)[0]
+        if steps < float("inf"):
+            return by_steps(position.stage_step, self._cycles(stage, feed) or [int(steps)])
+        part = (self._seconds() - position.stage_began) / seconds if seconds else 0.0
+        return by_clock(position.shares, position.stage, position.stage_step, part)
 
     def _cycles(self, stage: Stage, feed: Feed) -> list[int]:
         cycles = self.settings.snapshots
@@ -230,7 +250,7 @@ class Training:
         old = self.position
         now = self._seconds()
         self.position = Position(stage=old.stage + 1, step=old.step, at=old.at, seconds=now, stage_began=now, history=old.history,
-                                 plan=old.plan)
+                                 plan=old.plan, stage_steps=[*old.stage_steps, old.stage_step], shares=old.shares)
         self.best, self.ending = {}, ""
 
     def _progress(self, now: float, loss: float, speed: float, total: float) -> Progressed:
@@ -319,7 +339,8 @@ class Training:
         self.net.module.eval()
         return self._event(Finished, reason=self.ending, epochs=position.epoch, steps=position.step,
                            best_epoch=position.best.get("epoch", 0), best=position.best.get("measures", {}),
-                           timing={"training": self._seconds() - self.compiling, "compiling": self.compiling}, saved=not self.unsaved)
+                           timing={"training": self._seconds() - self.compiling, "compiling": self.compiling}, saved=not self.unsaved,
+                           stage_steps=[*position.stage_steps, position.stage_step], shares=position.shares)
 
     def _seconds(self) -> float:
         return self.before + time.perf_counter() - self.began

@@ -25,13 +25,14 @@ from chainrule.data.source import Data, Source, TargetKind
 from chainrule.data.splits import parse_split
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.plans.planner import check_asked
+from chainrule.engine.plans.timeline import steps_of
 from chainrule.engine.randomness import Aside
 from chainrule.job.defaults import choose_rule, choose_task, complete, target_kind
 from chainrule.job.device import pick_device
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
-from chainrule.job.rule_spec import lanes_of, make_rule, steps_in
+from chainrule.job.rule_spec import lanes_of, make_rule
 from chainrule.job.trained import Trained
 from chainrule.nets.init.initial import initialise
 from chainrule.tasks.task import Task, batch_of
@@ -94,12 +95,8 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
             start = inits.choose(init)
             initialise(module, start, _few(data) if start.entry.traits.reads_data else None)
     module.to(device=device, dtype=dtype)
-    steps, cycles = steps_in(choice.options, len(data.train)), choice.options.snapshots or 1
-    if steps < cycles:
-        raise InputError(f"--snapshots {cycles} needs at least a step for each; {choice.options.epochs} epochs have {steps}. Give more "
-                         "--epochs, or a smaller --batch.")
-    rule = make_rule(rule_chosen, task.criterion(the_loss), choice.optimizer, choice.schedule, steps, choice.constraint, cycles,
-                     lanes_of(data, choice.options))
+    rule = make_rule(rule_chosen, task.criterion(the_loss), choice.optimizer, choice.schedule, choice.constraint,
+                     cycles=choice.options.snapshots or 1, lanes=lanes_of(data, choice.options))
     name = str(choice.net) if choice.net else type(module).__name__
     wanted = inspect.signature(rule_chosen.entry.make).parameters
     spread = the_loss is not None and the_loss.one_hot and bool(task.classes) and kind == "class" and {"loss", "criterion"} & set(wanted)
@@ -108,6 +105,9 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
                   keeps_last=keeps_last or rule_chosen.entry.traits.best == "last",
                   one_hot=data.outputs if spread else 0,
                   augment=augmentation(options.augment, data.encoder.shape, data.name) if options.augment else None)
+    if (cycles := choice.options.snapshots) and (steps := int(steps_of(job.stages()[0][0], job.feed()))) < cycles:
+        raise InputError(f"--snapshots {cycles} needs at least a step for each; {choice.options.epochs} epochs have {steps}. Give more "
+                         "--epochs, or a smaller --batch.")
     _check_fit(job)
     if choice.options.stages:
         job.stages()

@@ -117,11 +117,11 @@ class UnderHead:
         return Net(chain, {**mine(net.params), **heads}, mine(net.buffers))
 
 
-def stages_of(net: Net, example: Tensor, outputs: int, budget: Budget, rule_for: Callable[[Budget], Rule],
+def stages_of(net: Net, example: Tensor, outputs: int, budget: Budget, rule_for: Callable[[], Rule],
               reading: Callable[[Rule], Rule], validate: Callable[[Net, Learner], dict[str, float]]) -> tuple[Stages, Validate]:
     """A stage for each hidden layer and one for the whole, each with an even share of the budget, and what measures in all of them.
 
-    `rule_for(budget)` makes the rule of a stage, `reading(rule)` lets it read stored inputs, `validate(net, learner)` measures a net.
+    `rule_for()` makes the rule of a stage, `reading(rule)` lets it read stored inputs, `validate(net, learner)` measures a net.
     A stage goes on from where the one before it ended; the best weights are those of the last. Raises InputError where the net is no
     chain of layers, has no hidden one, or the budget has less than one epoch or step for each.
     """
@@ -131,7 +131,7 @@ def stages_of(net: Net, example: Tensor, outputs: int, budget: Budget, rule_for:
     stages: Stages = []
     for at in range(count):
         part = share(budget, count, at)
-        rule = rule_for(part)
+        rule = rule_for()
         if at + 1 < count:
             unders.append(UnderHead(rule, net.module, layers, at, example, outputs if at + 2 < count else 0))
             rule = unders[-1]

@@ -13,7 +13,7 @@ import chainrule
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Criterion, Solve
 from chainrule.core.descend import Alter, prepared
-from chainrule.core.events import Event
+from chainrule.core.events import Event, Finished
 from chainrule.core.loss import Loss
 from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, constraints, optimizers, rules, schedules
@@ -30,7 +30,7 @@ from chainrule.engine.store import Store
 from chainrule.engine.train import Training
 from chainrule.job.greedy import stages_of
 from chainrule.job.options import Options
-from chainrule.job.rule_spec import lanes_of, make_rule, steps_in
+from chainrule.job.rule_spec import lanes_of, make_rule
 from chainrule.job.trained import Trained
 from chainrule.tasks.task import Task
 
@@ -86,12 +86,14 @@ class Job:
         return self.training(store, stop, at, made).run()
 
     def training(self, store: Store | None = None, stop: Stop | None = None, at: int = 0,
-                 made: list[dict[str, Any]] | None = None) -> Training:
-        """What the engine runs for this job."""
+                 made: list[dict[str, Any]] | None = None, again: Finished | None = None) -> Training:
+        """What the engine runs for this job; `again` is the end of a run that is to be repeated step by step."""
         options, feed = self.options, self.feed()
         settings = Settings(seed=options.seed, plan=options.plan, precision=options.precision, threads=options.threads,
                             patience=options.patience, monitor=self.monitor, save_every=options.save_every, made=made,
-                            identity=self.identity, memory=Memory(usual_folder()), snapshots=options.snapshots or 0)
+                            identity=self.identity, memory=Memory(usual_folder()), snapshots=options.snapshots or 0,
+                            ends=tuple(again.stage_steps) if again else (),
+                            shares=tuple(map(tuple, again.shares)) if again else ())
         stages, validate = self.stages()
         return Training(stages, self.net, lambda _: feed, validate, settings, store, stop or Stop(), at)
 
@@ -111,13 +113,13 @@ class Job:
         """What is lowered; None for rules that read no targets."""
         return self.task.criterion(self.loss)
 
-    def anew(self, budget: Budget) -> Rule:
-        """Its rule made anew for a budget of its own, over which a schedule runs."""
-        options = replace(self.options, epochs=budget.epochs, steps=budget.steps)
+    def anew(self) -> Rule:
+        """Its rule made anew."""
+        options = self.options
         schedule = schedules.choose(options.schedule) if options.schedule else None
         constraint = constraints.choose(options.constraint) if options.constraint else None
-        return make_rule(rules.choose(self.rule_name), self.criterion, optimizers.choose(str(options.optimizer)), schedule,
-                         steps_in(options, len(self.data.train)), constraint, lanes=lanes_of(self.data, options))
+        return make_rule(rules.choose(self.rule_name), self.criterion, optimizers.choose(str(options.optimizer)), schedule, constraint,
+                         lanes=lanes_of(self.data, options))
 
     def kind(self) -> tuple[tuple[Any, ...], dict[str, float]]:
         """What members of a stack must have in common, beside shapes; and the numbers in which they may differ, e.g. `optimizer.rate`."""
@@ -128,8 +130,7 @@ class Job:
             values = {f"{owner}.{name}": chosen.options.get(name, option.default) for name, option in chosen.entry.options.items()}
             numbers |= {name: value for name, value in values.items() if isinstance(value, float)}
             common += [chosen.entry.name, *((name, value) for name, value in values.items() if name not in numbers)]
-        steps = steps_in(options, len(self.data.train)) if options.schedule else 0
-        return (*common, options.loss, options.schedule, options.snapshots, options.constraint, steps, options.augment, options.plan,
+        return (*common, options.loss, options.schedule, options.snapshots, options.constraint, options.augment, options.plan,
                 options.precision, options.threads, self.one_hot, self.target, self.data.encoder.maximum,
                 self.data.train.weight is None), numbers
 
@@ -138,15 +139,14 @@ class Job:
         rule, optimizer = rules.choose(self.rule_name), optimizers.choose(str(self.options.optimizer))
         schedule = schedules.choose(self.options.schedule) if self.options.schedule else None
         constraint = constraints.choose(self.options.constraint) if self.options.constraint else None
-        steps = steps_in(self.options, len(self.data.train))
 
         def make(numbers: Mapping[str, Any]) -> Rule:
             def at(chosen: Chosen[Any], owner: str) -> Chosen[Any]:
                 own = {name.removeprefix(owner): value for name, value in numbers.items() if name.startswith(owner)}
                 return replace(chosen, options={**chosen.options, **own})
 
-            remade = make_rule(at(rule, "rule."), self.criterion, at(optimizer, "optimizer."), schedule, steps, constraint,
-                               self.options.snapshots or 1, lanes_of(self.data, self.options))
+            remade = make_rule(at(rule, "rule."), self.criterion, at(optimizer, "optimizer."), schedule, constraint,
+                               cycles=self.options.snapshots or 1, lanes=lanes_of(self.data, self.options))
             return self.reading(remade)
 
         return make

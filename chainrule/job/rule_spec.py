@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from chainrule.core.criterion import Criterion, OfOutputs, Solve, Solver
-from chainrule.core.descend import Descend, restarted
+from chainrule.core.descend import Descend
 from chainrule.core.errors import InputError
 from chainrule.core.registry import Chosen, rules
 from chainrule.core.rule import Rule
@@ -17,20 +17,18 @@ from chainrule.job.options import Options
 
 
 def make_rule(chosen: Chosen[RuleTraits], criterion: Criterion | None, optimizer: Chosen[OptimizerTraits],
-              schedule: Chosen[NoTraits] | None, steps: int,
-              constraint: Chosen[NoTraits] | None = None, cycles: int = 1, lanes: int = 1) -> Rule:
+              schedule: Chosen[NoTraits] | None, constraint: Chosen[NoTraits] | None = None, *, cycles: int = 1,
+              lanes: int = 1) -> Rule:
     """A rule from its name: a direction or an objective joined with an optimizer, or a whole rule given what its signature names.
 
-    The schedule is gone through in each of so many `cycles`; a rule that carries state has so many `lanes`.
-
-    Raises InputError where the optimizer, or the constraint, asks for what this rule does not offer.
+    `cycles` is how often a run begins the schedule anew; a rule that carries state has so many `lanes`. Raises InputError where the
+    optimizer, the constraint or the cycles ask for what this rule does not offer.
     """
     made = chosen.entry.make
     follower = optimizer.make()
-    rate = schedule.make() if schedule else None
     loss = criterion.loss if isinstance(criterion, OfOutputs) else None
-    supplied: dict[str, Any] = {"criterion": criterion, "loss": loss, "optimizer": follower, "steps_total": steps, "lanes": lanes,
-                                "schedule": restarted(rate, cycles) if rate and cycles > 1 else rate}
+    supplied: dict[str, Any] = {"criterion": criterion, "loss": loss, "optimizer": follower, "lanes": lanes,
+                                "schedule": schedule.make() if schedule else None}
     wanted = inspect.signature(made).parameters
     offers = chosen.entry.traits.objective
     takes = not chosen.entry.traits.whole or "optimizer" in wanted
@@ -41,7 +39,7 @@ def make_rule(chosen: Chosen[RuleTraits], criterion: Criterion | None, optimizer
                              f"direction. Use --rule {able}, or --optimizer sgd.")
         if constraint is not None:
             raise InputError(f"{optimizer.entry.name} chooses its own steps and cannot keep to {constraint}. Use --optimizer sgd or adam.")
-        return Solve(offers(criterion, **chosen.options), follower, schedule=supplied["schedule"], steps=steps,
+        return Solve(offers(criterion, **chosen.options), follower, schedule=supplied["schedule"],
                      reads=optimizer.entry.traits.reads, tolerance=chosen.entry.traits.tolerance)
     if constraint is not None and chosen.entry.traits.whole:
         raise InputError(f"{chosen.entry.name} moves the weights by itself and takes no --constraint. Leave it out, or use --rule "
@@ -56,16 +54,9 @@ def make_rule(chosen: Chosen[RuleTraits], criterion: Criterion | None, optimizer
     traits = chosen.entry.traits
     additive = traits.additive is not None and all(chosen.options.get(option) is None for option in traits.additive)
     penalty = traits.penalty(**chosen.options) if traits.penalty is not None and optimizer.entry.traits.compares else None
-    return Descend(direction, supplied["optimizer"], schedule=supplied["schedule"], steps=steps, reads=traits.reads,
+    return Descend(direction, supplied["optimizer"], schedule=supplied["schedule"], reads=traits.reads,
                    target=traits.target, tolerance=traits.tolerance, additive=additive,
                    constraint=constraint.make() if constraint else None, penalty=penalty)
-
-
-def steps_in(options: Options, n: int) -> int:
-    """How many steps a run takes at most, over which a schedule runs; an epoch's where only a deadline ends it."""
-    per_epoch = max(1, -(-n // (options.batch or 1)))
-    bounds = [bound for bound in (options.steps, per_epoch * (options.epochs or 0)) if bound]
-    return min(bounds, default=per_epoch)
 
 
 def lanes_of(data: Data, options: Options) -> int:

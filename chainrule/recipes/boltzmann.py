@@ -66,7 +66,7 @@ def _minus(a: Tree, b: Tree) -> Tree:
 
 def _direction(net: Net, data: Tensor, steps: int) -> Tree:
     """What one step of the rule at a rate of one takes off the parameters, averaged over many chains."""
-    rule = make_rule(rules.choose(f"divergence:steps={steps},cost=0"), None, optimizers.choose("sgd:rate=1"), None, 1)
+    rule = make_rule(rules.choose(f"divergence:steps={steps},cost=0"), None, optimizers.choose("sgd:rate=1"), None)
     after = net.clone()
     rule.step(after, rule.init(after), Batch(data.repeat(CHAINS, 1)))
     return {name: (p - after.params[name]).detach() for name, p in net.params.items()}

@@ -113,7 +113,7 @@ def _descend(spec: str, most: int) -> Descent | None:
     batch = Batch(torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1, DIMENSIONS, dtype=torch.float64))
     squared = Loss("squared", lambda outputs, y: 0.5 * (outputs - y).square().sum(1), identity, ("real",))
     try:
-        rule = make_rule(rules.choose("backprop"), Supervised(squared), optimizers.choose(spec), None, most)
+        rule = make_rule(rules.choose("backprop"), Supervised(squared), optimizers.choose(spec), None)
         state = rule.init(net)
     except InputError:
         return None

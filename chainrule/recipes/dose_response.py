@@ -38,7 +38,7 @@ def dose_response(setting: Setting) -> Outcome:
     x = (dose - middle).repeat(2)[:, None]                                    # (2 doses, 1): the dead, then the living
     batch = Batch(x, torch.arange(2).flip(0).repeat_interleave(len(dose)), torch.cat([killed, exposed - killed]))
     net = Net.of(_Odds())
-    rule = make_rule(rules.choose("backprop"), Supervised(losses.choose("cross-entropy").make()), optimizers.choose("newton"), None, STEPS)
+    rule = make_rule(rules.choose("backprop"), Supervised(losses.choose("cross-entropy").make()), optimizers.choose("newton"), None)
     state = rule.init(net)
     for _ in range(STEPS):
         net, state, report = rule.step(net, state, batch)

@@ -53,7 +53,7 @@ def _fitted(x: Tensor, y: Tensor, rule: str, optimizer: str, batch: int, steps: 
     nn.init.zeros_(module.weight)
     nn.init.zeros_(module.bias)
     net = Net.of(module)
-    learner = make_rule(rules.choose(rule), Supervised(losses.choose("squared").make()), optimizers.choose(optimizer), None, steps)
+    learner = make_rule(rules.choose(rule), Supervised(losses.choose("squared").make()), optimizers.choose(optimizer), None)
     state = learner.init(net)
     for step in range(steps):
         at = torch.arange(step * batch, (step + 1) * batch) % len(x)
@@ -73,7 +73,7 @@ def delta_rule(setting: Setting) -> Outcome:
         net = Net.of(module)
         batch = Batch(torch.tensor([inputs], dtype=torch.float64), torch.tensor([[target]], dtype=torch.float64))
         residual = float((net(batch.x) - batch.y).detach())
-        rule = make_rule(rules.choose("adaline"), None, optimizers.choose("sgd:rate=0.01"), None, 1)
+        rule = make_rule(rules.choose("adaline"), None, optimizers.choose("sgd:rate=0.01"), None)
         net, _, _ = rule.step(net, rule.init(net), batch)
         after = net.params["weight"].detach()[0]
         worst = max(worst, float((after - torch.tensor(published, dtype=torch.float64)).abs().max()))

@@ -60,7 +60,7 @@ def epochs(net: str, rule: str, loss: str, optimizer: str, batch: int, seed: int
     module = chosen.make((2,), 1)
     initialise(module, inits.choose("normal:1"))
     own = Net.of(module)
-    made = make_rule(rules.choose(rule), Supervised(losses.choose(loss).make()), optimizers.choose(optimizer), None, 1)
+    made = make_rule(rules.choose(rule), Supervised(losses.choose(loss).make()), optimizers.choose(optimizer), None)
     state = made.init(own)
     for epoch in range(1, most + 1):
         for picked in torch.randperm(4, generator=generator).split(batch):

@@ -30,11 +30,11 @@ class Adversarial:
     optimizer where it differs from the generator's.
     """
 
-    def __init__(self, optimizer: Optimizer, schedule: Schedule | None = None, steps_total: int = 0, *,
+    def __init__(self, optimizer: Optimizer, schedule: Schedule | None = None, *,
                  discriminator: Optimizer | None = None, objective: Literal["minimax", "non-saturating"] = "non-saturating"):
         self.objective = objective
-        self.generator = Descend(self._fool, optimizer, schedule=schedule, steps=steps_total)
-        self.discriminator = Descend(self._tell, discriminator or optimizer, schedule=schedule, steps=steps_total)
+        self.generator = Descend(self._fool, optimizer, schedule=schedule)
+        self.discriminator = Descend(self._tell, discriminator or optimizer, schedule=schedule)
 
     def init(self, net: Net) -> Tree:
         for name in ("generator", "discriminator"):

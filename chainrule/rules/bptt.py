@@ -28,7 +28,7 @@ class TruncatedBackprop:
     Mikolov & Bengio (2013), https://arxiv.org/abs/1211.5063. Raises InputError for a net without memory and for several costs.
     """
 
-    def __init__(self, criterion: Criterion, optimizer: Optimizer, schedule: Schedule | None = None, steps_total: int = 0,
+    def __init__(self, criterion: Criterion, optimizer: Optimizer, schedule: Schedule | None = None,
                  lanes: int = 1, *, window: int = 64, clip: float = 5.0):
         if not isinstance(criterion, OfOutputs):
             raise InputError("bptt lowers one loss of a net's outputs; this task has several costs. Use --rule backprop.")
@@ -36,7 +36,7 @@ class TruncatedBackprop:
             raise InputError(f"bptt expects a window of at least 1 step and a clip above 0; got window={window}, clip={clip}. "
                              "Write bptt:window=64,clip=5.")
         self.criterion, self.lanes, self.clip = criterion, lanes, clip
-        self.descend = Descend(self._follow, optimizer, schedule=schedule, steps=steps_total)
+        self.descend = Descend(self._follow, optimizer, schedule=schedule)
 
     @property
     def schedule(self) -> Schedule | None:

@@ -54,7 +54,7 @@ class Divergence:
     `chains` is how many persistent chains there are; `cost` is the penalty on the weights, whose momentum is the optimizer's.
     """
 
-    def __init__(self, optimizer: Optimizer, schedule: Schedule | None = None, steps_total: int = 0, *,
+    def __init__(self, optimizer: Optimizer, schedule: Schedule | None = None, *,
                  steps: int = 1, persistent: bool = False, chains: int = 100, cost: float = 0.0002):
         if steps < 1 or chains < 1:
             raise InputError(f"divergence needs at least one step and one chain; got steps={steps}, chains={chains}. "
@@ -64,7 +64,7 @@ class Divergence:
         def direction(net: Net, phases: tuple[Phase, Phase]) -> tuple[Tree, Report]:
             return contrast(net, phases, cost=cost)
 
-        self.descend = Descend(direction, optimizer, schedule=schedule, steps=steps_total)
+        self.descend = Descend(direction, optimizer, schedule=schedule)
 
     def init(self, net: Net) -> Tree:
         if set(net.params) != {"weight", "visible_bias", "hidden_bias"}:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
-from chainrule.core.descend import Schedule
+from chainrule.core.descend import Schedule, set_pace
 from chainrule.core.errors import InputError
 from chainrule.core.files import write_atomically
 from chainrule.core.options import check
@@ -100,12 +100,13 @@ def range_test(job: Job, *, steps: int = RateRange.steps, lowest: float = RateRa
     if not 0 < lowest < highest < math.inf:
         raise InputError(f"expected rates with 0 < lowest < highest; got {lowest:g} and {highest:g}.")
     chosen = optimizers.choose(str(job.options.optimizer))
-    rule = _rising(job, chosen, steps, lowest, highest)
+    rule = _rising(job, chosen, lowest, highest)
     rates, losses = [], []
     with Aside(job.options.seed, job.device):
         net, _ = copied(Learner(job.net, {}))
         net.module.train()
         state = rule.init(net)
+        set_pace(state, {"done": 0.0, "each": 1.0, "whole": steps - 1.0})
         for i, batch in enumerate(_batches(job, steps)):
             net, state, report = rule.step(net, state, batch)
             value = float(report["loss"])                                    # before this step moves
@@ -146,7 +147,7 @@ def smooth(values: list[float]) -> list[float]:
     return ((weight @ v) / weight.sum(1)).tolist()
 
 
-def _rising(job: Job, chosen: Chosen[OptimizerTraits], steps: int, lowest: float, highest: float) -> Rule:
+def _rising(job: Job, chosen: Chosen[OptimizerTraits], lowest: float, highest: float) -> Rule:
     """The job's rule with a schedule under which the rate rises."""
     rate = chosen.entry.options.get("rate")
     own = chosen.options.get("rate", rate.default) if rate else None
@@ -155,14 +156,14 @@ def _rising(job: Job, chosen: Chosen[OptimizerTraits], steps: int, lowest: float
         raise InputError(f"{chosen.entry.name} follows no rate that could be found. Use --optimizer with one of {able}.")
 
     def rising(share: Tensor) -> Tensor:
-        return lowest / own * (highest / lowest) ** (share * (steps / (steps - 1)))
+        return lowest / own * (highest / lowest) **share
 
     def range_of_rates() -> Schedule:
         return rising
 
     schedule = Chosen(Entry("range", range_of_rates, "", "", {}, NoTraits()), {})
     constraint = constraints.choose(job.options.constraint) if job.options.constraint else None
-    rule = make_rule(rules.choose(job.rule_name), job.criterion, chosen, schedule, steps, constraint)
+    rule = make_rule(rules.choose(job.rule_name), job.criterion, chosen, schedule, constraint)
     if getattr(rule, "schedule", None) is not rising:
         raise InputError(f"{job.rule_name} moves the weights by itself, at no rate that could be found. Use --rule backprop, or another "
                          "rule that gives a direction (chainrule list rules).")

@@ -118,7 +118,7 @@ def _descend(spec: str, ground: Ground, steps: int) -> Descent:
     net = Net.of(Point(ground))
     batch = Batch(torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1, 2, dtype=torch.float64))
     squared = Loss("squared", lambda outputs, y: 0.5 * (outputs - y).square().sum(1), identity, ("real",))
-    rule = make_rule(rules.choose("backprop"), Supervised(squared), optimizers.choose(spec), None, steps)
+    rule = make_rule(rules.choose("backprop"), Supervised(squared), optimizers.choose(spec), None)
     state = rule.init(net)
     path = [net.params["weight"].detach().clone()]
     for _ in range(steps):

@@ -96,10 +96,10 @@ def _again(run: Run, progress: bool) -> tuple[bool, float]:
     if ended is None or ended.reason not in ("budget", "patience"):
         raise InputError(f"{run.path} has not finished. Finish it with chainrule resume {run.path}, then repeat it.")
     again = run.fresh_job()
-    again.options = replace(again.options, seconds=None, steps=ended.steps if run.options.seconds else run.options.steps)
+    again.options = replace(again.options, seconds=None)
     sinks: list[Sink] = watching(progress, ())
     tell(started(again, "", at=0, resumed=False), sinks)
-    training = again.training(made=[{**one, "later": []} for one in run.record["plan"]], at=1)
+    training = again.training(made=[{**one, "later": []} for one in run.record["plan"]], at=1, again=ended)
     for event in training.run():
         tell(event, sinks)
     close(sinks)

@@ -10,6 +10,7 @@ from torch import Tensor
 from chainrule.core import registry
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Stepwise, Supervised
+from chainrule.core.descend import set_pace
 from chainrule.core.net import Net
 from chainrule.core.registry import losses
 from chainrule.core.rule import Learner, Rule
@@ -20,6 +21,7 @@ from chainrule.engine.plans.plan import fused
 from chainrule.job.rule_spec import make_rule
 
 STEPS, ROWS, TIMES, FEATURES, CLASSES = 4, 12, 5, 6, 3
+PACE = {"done": 5.0, "each": 1.0, "whole": 99.0}   # in the middle of a stage
 RULES = registry.rules.names()
 
 
@@ -44,11 +46,13 @@ def learner_and_batches(name: str, seed: int = 0) -> tuple[Rule, Learner, Batch]
         torch.nn.init.normal_(p, std=0.3) if p.dim() > 1 else None
     criterion = (Stepwise if carries else Supervised)(losses.choose(loss).make())
     rule = make_rule(registry.rules.choose(name), criterion, registry.optimizers.choose("adam:rate=0.01"),
-                     registry.schedules.choose("cosine"), 100, lanes=ROWS)
+                     registry.schedules.choose("cosine"), lanes=ROWS)
     bound = Net.of(module)
     fresh = torch.zeros(STEPS, ROWS, dtype=torch.bool)
     fresh[0] = fresh[2, :5] = True
-    return rule, Learner(bound, clone(rule.init(bound))), Batch(x, y, fresh=fresh if carries else None)
+    state = clone(rule.init(bound))
+    set_pace(state, PACE)
+    return rule, Learner(bound, state), Batch(x, y, fresh=fresh if carries else None)
 
 
 def run(rule: Rule, learner: Learner, batches: Batch, seed: int = 1) -> tuple[Learner, dict[str, Tensor]]:
@@ -110,6 +114,7 @@ def test_a_member_of_a_stack_learns_what_it_would_alone(name):
     stack = Net.stack(starts)
     together = Together(lambda numbers: rule, [{}] * len(alone), shared=True)
     state = together.init(stack)
+    set_pace(state, PACE)
     torch.manual_seed(1)
     for i in range(STEPS):
         stack, state, report = together.step(stack, state, batches[i])

@@ -6,6 +6,7 @@ from torch import nn
 
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Objective, Solve, Solver, Supervised
+from chainrule.core.descend import set_pace
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, optimizers, rules, schedules
@@ -49,15 +50,16 @@ def test_the_rule_gives_a_solver_the_objective_and_the_schedules_factor():
 
     net, batch = setting()
     rule = Solve(Objective(Supervised(losses.choose("cross-entropy").make())), Solver(lambda net: {"moves": torch.zeros(())}, step),
-                 schedule=schedules.choose("linear").make(), steps=4)
+                 schedule=schedules.choose("linear").make())
     state = rule.init(net)
+    set_pace(state, {"done": 0.0, "each": 1.0, "whole": 4.0})
     for _ in range(3):
         net, state, report = rule.step(net, state, batch)
     schedule = schedules.choose("linear").make()
     assert seen == [float(schedule(torch.tensor(share))) for share in (0.0, 0.25, 0.5)]
     assert len(set(seen)) == 3
     assert float(state["solver"]["moves"]) == 3
-    assert float(state["step"]) == 3
+    assert float(state["pace"]["done"]) == 3
     torch.testing.assert_close(report["loss"], rule.objective.value(net, batch).detach())
     assert rule.reads == "everything"
 
@@ -70,11 +72,11 @@ def test_penalties_below_zero_are_refused():
 
 def test_a_solver_joins_only_a_rule_that_has_an_objective_and_takes_no_clip():
     loss = losses.choose("cross-entropy").make()
-    made = make_rule(rules.choose("backprop:l2=0.5"), Supervised(loss), optimizers.choose("lbfgs"), None, 0)
+    made = make_rule(rules.choose("backprop:l2=0.5"), Supervised(loss), optimizers.choose("lbfgs"), None)
     assert isinstance(made, Solve)
     assert made.objective.l2 == 0.5
     assert made.reads == "everything"
     with pytest.raises(InputError, match="clip"):
-        make_rule(rules.choose("backprop:clip=1"), Supervised(loss), optimizers.choose("lbfgs"), None, 0)
+        make_rule(rules.choose("backprop:clip=1"), Supervised(loss), optimizers.choose("lbfgs"), None)
     with pytest.raises(InputError, match=r"lbfgs needs the loss itself.*--rule backprop"):
-        make_rule(rules.choose("perceptron"), Supervised(losses.choose("perceptron").make()), optimizers.choose("lbfgs"), None, 0)
+        make_rule(rules.choose("perceptron"), Supervised(losses.choose("perceptron").make()), optimizers.choose("lbfgs"), None)

@@ -17,7 +17,8 @@ VALUES = {int: NUMBERS, float: FLOATS, str: TEXT, bool: st.booleans(), int | Non
           dict[str, float]: st.dictionaries(TEXT, FLOATS, max_size=3),
           dict[str, typing.Any]: st.dictionaries(TEXT, NUMBERS | TEXT, max_size=3),
           list[dict[str, typing.Any]]: st.lists(st.dictionaries(TEXT, NUMBERS | TEXT, max_size=2), max_size=2),
-          list[dict[str, str]]: st.lists(st.dictionaries(TEXT, TEXT, max_size=2), max_size=2)}
+          list[dict[str, str]]: st.lists(st.dictionaries(TEXT, TEXT, max_size=2), max_size=2),
+          list[int]: st.lists(NUMBERS, max_size=3), list[list[int]]: st.lists(st.lists(NUMBERS, max_size=3), max_size=3)}
 
 
 def events():

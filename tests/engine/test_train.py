@@ -9,6 +9,7 @@ from tiny import Bare, chunk, dense, descend, part, running
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
+from chainrule.core.descend import set_pace
 from chainrule.core.errors import Interrupted
 from chainrule.core.events import Evaluated, Finished, Planned, Saved
 from chainrule.core.net import Net
@@ -27,9 +28,12 @@ def by_hand(net, rule, epochs, batch=7):
     """The loop on paper: rows in the feed's order, seven at a time; per epoch the mean over rows of the losses."""
     data, feed, state, means = part(), Feed(part(), Tensor.float, batch=batch, seed=3), rule.init(net), []
     torch.manual_seed(4)
+    done, whole = 0, epochs * -(-len(data) // batch) - 1
     for epoch in range(epochs):
         losses = []
         for rows in feed.order(epoch).split(batch):
+            set_pace(state, {"done": done / whole, "each": 0.0, "whole": 1.0})
+            done += 1
             net, state, report = rule.step(net, state, Batch(data.x[rows], data.y[rows]))
             losses += [float(report["loss"])] * len(rows)
         means.append(sum(losses) / len(losses))
@@ -242,7 +246,7 @@ def test_resuming_a_finished_run_only_puts_the_best_weights_back(tmp_path):
 
 
 def two_stages(epochs=(2, 3)):
-    rules = descend(), descend(schedule=True, steps=15)
+    rules = descend(), descend(schedule=True)
     return [Stage(rules[0], Budget(epochs=epochs[0]), view=lambda net: net, name="all"),
             Stage(OnlyLast(rules[1]), Budget(epochs=epochs[1]), view=part_of("3"), name="last")]
 

@@ -13,7 +13,7 @@ from made_members import member, run
 from tiny import dense, running
 
 from chainrule.core.criterion import Supervised
-from chainrule.core.descend import Descend, restarted
+from chainrule.core.descend import Descend, set_pace
 from chainrule.core.events import Saved, Warned
 from chainrule.core.net import Net
 from chainrule.engine.plans.plan import Plan
@@ -22,15 +22,15 @@ from chainrule.engine.store import Store
 from chainrule.engine.train import cycle_ends
 from chainrule.losses.classic import cross_entropy
 from chainrule.optim.first_order import sgd
-from chainrule.optim.schedules import cosine, linear
+from chainrule.optim.schedules import cosine
 from chainrule.rules.backprop import backprop
 
 STEPS, CYCLES = 20, 3       # five batches an epoch: cycles end within epochs
 
 
-def rule(steps=STEPS, cycles=CYCLES):
+def rule():
     direction = partial(backprop, criterion=Supervised(cross_entropy()))
-    return Descend(direction, sgd(rate=0.3, momentum=0.9), schedule=restarted(cosine(), cycles), steps=steps)
+    return Descend(direction, sgd(rate=0.3, momentum=0.9), schedule=cosine())
 
 
 def kept(training):
@@ -52,39 +52,35 @@ def test_cycles_are_equal_to_the_step_and_fill_the_run(steps, cycles):
 
 @pytest.mark.parametrize("steps", [STEPS, 21, 64])
 def test_the_schedule_begins_anew_where_the_weights_are_kept(steps):
-    """By the definition: within cycle k the share is that of a run of its own, `steps / cycles` long."""
-    factor = restarted(linear(), CYCLES)
-    begin = 0
-    for end in cycle_ends(steps, CYCLES):
-        rates = [float(factor(torch.tensor(step / steps, dtype=torch.float64))) for step in range(begin, end)]
-        k = cycle_ends(steps, CYCLES).index(end)
-        assert rates == pytest.approx([1 - (step * CYCLES / steps - k) for step in range(begin, end)], abs=1e-12)
-        assert rates[0] > 1 - CYCLES / steps
-        assert all(a > b for a, b in pairwise(rates))
-        begin = end
+    """By the definition: each cycle goes from share 0 at its first step to share 1 at its last, in equal strides."""
+    shares = []
 
+    def noted(share):
+        shares.append(float(share))
+        return torch.ones_like(share)
 
-def test_its_rates_are_those_of_torch():
-    """Oracle: torch's own warm restarts."""
-    steps, cycles = 60, 4
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.3)
-    theirs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=steps // cycles)
-    factor = restarted(cosine(), cycles)
-    for step in range(steps):
-        assert 0.3 * float(factor(torch.tensor(step / steps, dtype=torch.float64))) == pytest.approx(theirs.get_last_lr()[0], abs=1e-12)
-        optimizer.step()
-        theirs.step()
+    descent = rule()
+    descent.schedule = noted
+    list(running(dense(), descent, epochs=None, steps=steps, snapshots=CYCLES, under=Plan(threads=1, chunk=4)).run())
+    ends = cycle_ends(steps, CYCLES)
+    assert shares == pytest.approx([i / (end - begin - 1) for begin, end in pairwise([0, *ends]) for i in range(end - begin)], abs=1e-6)
 
 
 @pytest.mark.parametrize("plan", [Plan(threads=1), Plan(threads=1, chunk=4)])
-def test_a_snapshot_is_what_a_run_stopped_there_ends_with(plan):
+def test_a_snapshot_is_what_the_same_steps_by_hand_lead_to(plan):
     """Bit for bit, though cycles end within chunks, within epochs, and at the end."""
-    found = kept(running(dense(norm=True), rule(), epochs=None, steps=STEPS, snapshots=CYCLES, under=plan))
-    assert list(found) == [1, 2, 3]
-    for number, end in enumerate(cycle_ends(STEPS, CYCLES), 1):
-        stopped = running(dense(norm=True), rule(), epochs=None, steps=end, monitor=(), under=plan)
-        list(stopped.run())
-        assert same(found[number], stopped.net.tensors)
+    weights = kept(running(dense(norm=True), rule(), epochs=None, steps=STEPS, snapshots=CYCLES, under=plan))
+    assert list(weights) == [1, 2, 3]
+    torch.set_num_threads(1)
+    net, descent, feed = dense(norm=True), rule(), running(dense(), rule()).feed_for(0)
+    net.module.train()
+    state, ends = descent.init(net), [0, *cycle_ends(STEPS, CYCLES)]
+    for step in range(STEPS):
+        begin, end = next((b, e) for b, e in pairwise(ends) if step < e)
+        set_pace(state, {"done": (step - begin) / (end - begin - 1), "each": 0.0, "whole": 1.0})
+        net, state, _ = descent.step(net, state, next(feed.chunks(step // feed.batches, step % feed.batches, 1))[0])
+        if step + 1 in ends:
+            assert same(weights[ends.index(step + 1)], {name: t.detach() for name, t in net.tensors.items()})
 
 
 def test_a_program_in_c_keeps_the_same_snapshots():

@@ -35,7 +35,7 @@ def make_rule(optimizer=sgd, schedule=False, **own):
         n = {**given, **numbers}
         options = {"rate": n["rate"], "decay": n["decay"]} | ({"momentum": n["momentum"]} if optimizer is sgd else {})
         return Descend(partial(backprop, criterion=Supervised(cross_entropy()), l1=n["l1"], l2=n["l2"]), optimizer(**options),
-                       schedule=cosine() if schedule else None, steps=30)
+                       schedule=cosine() if schedule else None)
 
     return make, given
 

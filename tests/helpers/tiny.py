@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Supervised
-from chainrule.core.descend import Descend
+from chainrule.core.descend import Descend, set_pace
 from chainrule.core.errors import PlanRejected
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner, Reads, Rule, Target
@@ -33,6 +33,7 @@ from chainrule.optim.schedules import cosine
 from chainrule.rules.backprop import backprop
 
 BUILD = Plan.build
+PACE = {"done": 3.0, "each": 1.0, "whole": 99.0}   # in the middle of a stage, so that schedules have something to say
 
 
 def dense(dropout: float = 0.0, norm: bool = False) -> Net:
@@ -46,9 +47,9 @@ def convolutional() -> Net:
     return Net.of(nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 2)))
 
 
-def descend(rate: float = 0.1, momentum: float = 0.9, schedule: bool = False, steps: int = 100) -> Descend:
+def descend(rate: float = 0.1, momentum: float = 0.9, schedule: bool = False) -> Descend:
     direction = partial(backprop, criterion=Supervised(cross_entropy()))
-    return Descend(direction, sgd(rate=rate, momentum=momentum), schedule=cosine() if schedule else None, steps=steps)
+    return Descend(direction, sgd(rate=rate, momentum=momentum), schedule=cosine() if schedule else None)
 
 
 def least_squares(rate: float = 0.1) -> Descend:
@@ -80,7 +81,9 @@ def chunk(k: int = 5, rows: int = 7, shape: tuple[int, ...] = (3,)) -> Batch:
 
 
 def learner(net: Net, rule: Rule) -> Learner:
-    return Learner(net, rule.init(net))
+    state = rule.init(net)
+    set_pace(state, PACE)
+    return Learner(net, state)
 
 
 def through_a_checkpoint(folder: Path, one: Learner, fresh: Learner) -> Learner:

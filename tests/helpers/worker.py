@@ -109,9 +109,9 @@ def fresh_net() -> Net:
     return net
 
 
-def fresh_rule(epochs: int, watch: Callable[[list[int], Net], None] | None = None, rate: float = 0.1) -> Ordered:
+def fresh_rule(watch: Callable[[list[int], Net], None] | None = None, rate: float = 0.1) -> Ordered:
     direction = partial(backprop, criterion=Supervised(cross_entropy()))
-    return Ordered(Descend(direction, sgd(rate=rate, momentum=0.9), schedule=cosine(), steps=epochs * BATCHES), watch)
+    return Ordered(Descend(direction, sgd(rate=rate, momentum=0.9), schedule=cosine()), watch)
 
 
 def training(folder: Path, *, epochs: int = 3, chunk: int = 1, save_every: float = 0.0, patience: int | None = None,
@@ -127,7 +127,7 @@ def training(folder: Path, *, epochs: int = 3, chunk: int = 1, save_every: float
 
     made = [{"since": 0, "made": asdict(Plan(chunk=chunk, threads=1))}]
     settings = Settings(seed=5, save_every=save_every, patience=patience, made=made)
-    stages = [Stage(rule or fresh_rule(epochs, watch), Budget(epochs=epochs))]  # type: ignore[arg-type]
+    stages = [Stage(rule or fresh_rule(watch), Budget(epochs=epochs))]  # type: ignore[arg-type]
     return Training(stages, net, lambda _: feed, validate or loss, settings, Store(folder, RUN), stop or Stop(), 0)
 
 

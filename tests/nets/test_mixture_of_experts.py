@@ -67,7 +67,7 @@ def test_two_regimes_are_found_again():
     x, y = two_regimes()
     torch.manual_seed(0)
     net = Net.of(nets.choose("expert-values:experts=2,hidden=0").make((1,), 1))
-    rule = make_rule(rules.choose("competing"), Supervised(losses.choose("squared").make()), optimizers.choose("adam:rate=0.05"), None, 600)
+    rule = make_rule(rules.choose("competing"), Supervised(losses.choose("squared").make()), optimizers.choose("adam:rate=0.05"), None)
     state = rule.init(net)
     for _ in range(600):
         net, state, _ = rule.step(net, state, Batch(x, y))

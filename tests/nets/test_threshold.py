@@ -66,7 +66,7 @@ def test_xor_takes_two_layers_of_them():
 def test_a_rule_that_meets_a_fixed_unit_says_that_there_is_nothing_to_train(rule):
     net = Net.of(net_of("mcculloch-pitts", 2))
     assert net.count() == 0
-    whole = make_rule(rules.choose(rule), Supervised(losses.choose("squared").make()), optimizers.choose("sgd:rate=1"), None, 1)
+    whole = make_rule(rules.choose(rule), Supervised(losses.choose("squared").make()), optimizers.choose("sgd:rate=1"), None)
     with pytest.raises(InputError, match=rf"{rule} trains a single layer of weights; this McCullochPitts has nothing to train.*perceptron"):
         whole.step(net, whole.init(net), Batch(torch.ones(3, 2), torch.ones(3)))
 
@@ -95,7 +95,7 @@ def test_the_gradient_of_a_tangent_unit_is_the_error_times_its_slope_times_the_i
 @pytest.mark.parametrize("rule", ["perceptron", "adaline", "closedform"])
 def test_a_rule_for_flat_layers_refuses_the_tangent(rule):
     net = Net.of(nets.choose("tanh-unit").make((3,), 1))
-    whole = make_rule(rules.choose(rule), Supervised(losses.choose("squared").make()), optimizers.choose("sgd:rate=1"), None, 1)
+    whole = make_rule(rules.choose(rule), Supervised(losses.choose("squared").make()), optimizers.choose("sgd:rate=1"), None)
     with pytest.raises(InputError, match=rf"{rule} trains a single layer of weights; this Sequential has a Tanh behind it.*backprop"):
         whole.step(net, whole.init(net), Batch(torch.ones(3, 3), torch.ones(3)))
 
@@ -123,7 +123,7 @@ def test_association_units_have_their_connections_half_of_each_sign_and_never_le
     assert [name for name, _ in net.named_parameters()] == ["responses.weight", "responses.bias"]
     touched = (net.wiring != 0).sum(0)
     assert 0 <= int(touched.min()) <= int(touched.max()) <= 20  # 5 expected of each photocell
-    net_, rule = Net.of(net), make_rule(rules.choose("perceptron"), None, optimizers.choose("sgd:rate=1"), None, 1)
+    net_, rule = Net.of(net), make_rule(rules.choose("perceptron"), None, optimizers.choose("sgd:rate=1"), None)
     before = {name: b.clone() for name, b in net.named_buffers()}
     x, y = torch.randn(30, 784), torch.randint(3, (30,))
     rule.step(net_, rule.init(net_), Batch(x, y))
@@ -139,7 +139,7 @@ def test_its_responses_learn_as_a_perceptron_on_what_the_association_units_say()
     on = net.features(x)
     assert set(on.unique().tolist()) == {0.0, 1.0}
     for spec in ("perceptron", "adaline", "closedform"):
-        rule = make_rule(rules.choose(spec), Supervised(losses.choose("squared").make()), optimizers.choose("sgd:rate=1"), None, 1)
+        rule = make_rule(rules.choose(spec), Supervised(losses.choose("squared").make()), optimizers.choose("sgd:rate=1"), None)
         ours, theirs = Net.of(net), Net.of(plain)
         rule.step(ours, rule.init(ours), Batch(x, y))
         rule.step(theirs, rule.init(theirs), Batch(on, y))

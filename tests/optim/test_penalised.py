@@ -41,7 +41,7 @@ def batch(n=1):
 
 def rule_of(spec, penalties=f"l1={L1},l2={L2}", **more):
     chosen = rules.choose(f"backprop:{penalties}" if penalties else "backprop")
-    return make_rule(chosen, Supervised(losses.choose("squared").make()), optimizers.choose(spec), None, 0, **more)
+    return make_rule(chosen, Supervised(losses.choose("squared").make()), optimizers.choose(spec), None, **more)
 
 
 def taken(rule, steps=25, module=None, n=1):
@@ -142,7 +142,7 @@ def test_the_penalty_comes_along_wherever_the_rule_is_wrapped_split_or_stacked(s
         chosen = rules.choose("backprop:l1=0.1,l2=0.1")
         own = {name.removeprefix("rule."): value for name, value in numbers.items()}
         return make_rule(type(chosen)(chosen.entry, {**chosen.options, **own}), Supervised(losses.choose("squared").make()),
-                         optimizers.choose(spec), None, 0)
+                         optimizers.choose(spec), None)
 
     penalties = [(L1, L2), (0.0, 0.5), (0.1, 0.0)]
     together = Together(make, [{"rule.l1": l1, "rule.l2": l2} for l1, l2 in penalties], shared=True)

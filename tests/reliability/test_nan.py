@@ -25,7 +25,7 @@ class Sabotaged(Ordered):
     """The rule of the other tests, until step `at`, when `what` of it turns into NaN: a loss, one gradient or the optimizer's state."""
 
     def __init__(self, what: str, at: int):
-        super().__init__(fresh_rule(EPOCHS).inner)
+        super().__init__(fresh_rule().inner)
         self.what, self.at, self.now = what, at, False
         honest = self.inner.direction
         self.inner.direction = lambda net, batch: self.spoil(*honest(net, batch))
@@ -143,7 +143,7 @@ def test_a_layer_that_overflows_is_named_with_the_rows(tmp_path):
                 net.params["first.weight"].fill_(10.0)
             return super().init(net)
 
-    said, kept, _ = train(tmp_path / "run", data=Part(x, good.y, good.rows), rule=Large(fresh_rule(EPOCHS).inner))
+    said, kept, _ = train(tmp_path / "run", data=Part(x, good.y, good.rows), rule=Large(fresh_rule().inner))
     assert said.layer == "first"
     assert "rows 17 of the data" in said.evidence
     assert "its input is finite and its output is not" in said.evidence

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
-from chainrule.core.descend import Optimizer
+from chainrule.core.descend import Optimizer, set_pace
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.tree import clone
@@ -179,10 +179,11 @@ def test_a_generator_learns_one_dimension():
 def test_the_schedule_reaches_both_players():
     net = pair()
     before = clone(net.params)
-    rule = Adversarial(plain(1.0), schedule=lambda share: 0 * share, steps_total=10)
+    rule = Adversarial(plain(1.0), schedule=lambda share: 0 * share)
     state = rule.init(net)
+    set_pace(state, {"done": 4.0, "each": 1.0, "whole": 9.0})
     net, state, _ = rule.step(net, state, Batch(torch.randn(8, 3, dtype=torch.float64)))
-    assert state["generator"]["step"] == state["discriminator"]["step"] == 1
+    assert state["generator"]["pace"]["done"] == state["discriminator"]["pace"]["done"] == 5
     torch.testing.assert_close({k: p.detach() for k, p in net.params.items()}, before, rtol=0, atol=0)
 
 

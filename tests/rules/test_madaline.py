@@ -30,7 +30,7 @@ def made(spec: str, inputs: int = 2, outputs: int = 1, seed: int = 0, dtype: tor
 def epochs_to_learn(spec: str, rule_name: str, seed: int, most: int) -> int | None:
     """How many times XOR's corners are shown, one by one in random order, until all are right."""
     net = made(spec, seed=seed, dtype=torch.float32, init="lecun")
-    rule = make_rule(rules.choose(rule_name), None, optimizers.choose("sgd:rate=0.5"), None, 1)
+    rule = make_rule(rules.choose(rule_name), None, optimizers.choose("sgd:rate=0.5"), None)
     state = rule.init(net)
     for epoch in range(1, most + 1):
         for i in torch.randperm(4).tolist():
@@ -76,7 +76,7 @@ def test_rule_one_turns_the_fewest_units_and_of_those_the_least_sure(logic, seed
 
     sets = [s for size in range(6) for s in itertools.combinations(range(5), size) if right(s)]
     best = min(sets, key=lambda s: (len(s), sum(abs(sums[0, k].item()) for k in s)))
-    rule = make_rule(rules.choose("madaline-i"), None, optimizers.choose("sgd:rate=1"), None, 1)
+    rule = make_rule(rules.choose("madaline-i"), None, optimizers.choose("sgd:rate=1"), None)
     before = sums.clone()
     rule.step(net, rule.init(net), Batch(x, torch.tensor([wish], dtype=torch.float64)))
     [(_, after)] = net.call("walk", x)
@@ -180,7 +180,7 @@ def test_rule_three_errs_by_the_square_of_its_disturbance():
 ])
 def test_what_does_not_fit_is_refused(rule, spec, message):
     net = made(spec)
-    whole = make_rule(rules.choose(rule), Supervised(losses.choose("squared").make()), optimizers.choose("sgd:rate=1"), None, 1)
+    whole = make_rule(rules.choose(rule), Supervised(losses.choose("squared").make()), optimizers.choose("sgd:rate=1"), None)
     with pytest.raises(InputError, match=message):
         whole.step(net, whole.init(net), Batch(torch.randn(3, 2, dtype=torch.float64), torch.ones(3, dtype=torch.float64)))
 

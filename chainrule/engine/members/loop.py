@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from chainrule.core.descend import set_pace
 from chainrule.core.errors import PlanRejected
 from chainrule.core.events import Event, Planned, Warned
 from chainrule.core.net import Net
@@ -125,6 +126,7 @@ class Joint:
         if not self.live:
             return
         stop = self.seats[0].training.stop
+        self._set_pace()
         with stop.ending_at_once():
             self.choice = self._first(under)
         yield from self._planned()
@@ -181,6 +183,7 @@ class Joint:
 
     def _chunk(self, batches: Any) -> Told:
         """Advance, and note it with every member; one whose numbers are no longer finite is put back, diagnosed and ended."""
+        self._set_pace()
         net, before = self.learner.net, Learner(self.learner.net.clone(), clone(self.learner.state))
         with self.seats[0].training.randomness:                           # nothing is drawn: members that draw go alone
             given: Any = (lambda i: self.feed.of(batches, i)) if self.apart else batches
@@ -208,6 +211,12 @@ class Joint:
             if now - training.last_progress >= PROGRESS_SECONDS:
                 speed = self.steps / max(now - self.began, 1e-9)
                 yield seat.number, training._progress(now, float(losses[-1, i]), speed, steps_of(seat.stage, seat.feed))
+
+    def _set_pace(self) -> None:
+        """Give every seat the share of its own stage."""
+        paces = [seat.training._pace(seat.stage, seat.feed) for seat in self.seats]
+        together = {name: torch.tensor([pace[name] for pace in paces], dtype=torch.float64) for name in paces[0]}
+        set_pace(self.learner.state, paces[0] if self.alone else together)
 
     def _was(self, before: Learner, i: int, seat: Seat) -> Learner:
         """One member of a stacked learner, on the member's own module."""

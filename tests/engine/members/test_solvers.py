@@ -28,7 +28,7 @@ def member(name, seed, *, l2, batch=None, epochs=3, rows=30, dropout=0.0):
     loss = losses.choose("squared" if name.split(":")[0] in SQUARED else "cross-entropy").make()
 
     def make(numbers):
-        return make_rule(rules.choose(f"backprop:l2={numbers.get('rule.l2', l2)}"), Supervised(loss), optimizers.choose(name), None, 0)
+        return make_rule(rules.choose(f"backprop:l2={numbers.get('rule.l2', l2)}"), Supervised(loss), optimizers.choose(name), None)
 
     net = Net.of(module(seed, dropout=dropout))
     feed = Feed(part(rows), Tensor.float, batch=batch or rows, seed=seed, everything=batch is None)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from chainrule.core import registry
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Solver, Stepwise, Supervised
-from chainrule.core.descend import Descend
+from chainrule.core.descend import Descend, set_pace
 from chainrule.core.errors import InputError, PlanRejected
 from chainrule.core.net import Net
 from chainrule.core.registry import losses
@@ -69,9 +69,11 @@ def wanting(target, dtype=torch.float64):
 def learning(module, *, rule="backprop", loss="cross-entropy", optimizer="sgd:rate=0.1", schedule="constant", dtype=torch.float64):
     torch.manual_seed(2)
     made = make_rule(registry.rules.choose(rule), Supervised(losses.choose(loss).make()), registry.optimizers.choose(optimizer),
-                     registry.schedules.choose(schedule), 100)
+                     registry.schedules.choose(schedule))
     net = Net.of(module.to(dtype))
-    return made.step, Learner(net, clone(made.init(net)))
+    state = clone(made.init(net))
+    set_pace(state, {"done": 7.0, "each": 1.0, "whole": 99.0})
+    return made.step, Learner(net, state)
 
 
 def mlp(spec="mlp:hidden=5x4", outputs=CLASSES):
@@ -156,7 +158,7 @@ def test_rules_that_carry_state_from_window_to_window(name):
     batches = Batch(x, torch.randint(CLASSES, (STEPS, ROWS, times)), fresh=fresh)
     module = registry.nets.choose(f"{registry.rules.find(name).traits.nets[0]}:hidden=7").make((times, FEATURES), CLASSES)
     criterion = Stepwise(losses.choose("cross-entropy").make())
-    rule = make_rule(registry.rules.choose(name), criterion, registry.optimizers.choose("sgd:rate=0.1"), None, 100, lanes=ROWS)
+    rule = make_rule(registry.rules.choose(name), criterion, registry.optimizers.choose("sgd:rate=0.1"), None, lanes=ROWS)
     net = Net.of(module.double())
     same(rule.step, Learner(net, clone(rule.init(net))), batches)
 
@@ -175,7 +177,7 @@ def test_every_optimizer_and_schedule():
     side = Side(**{f"{spec} {schedule}": learning(mlp("mlp:hidden=5"), optimizer=spec, schedule=schedule) for spec in specs
                    for schedule in (["cosine"] if ":" in spec else ["constant"])},
                 **{name: learning(mlp("mlp:hidden=4"), schedule=name) for name in registry.schedules.names()})
-    same(side.step, side.learner, wanting("class"), tolerance=1e-8)  # a schedule counts and computes in single precision
+    same(side.step, side.learner, wanting("class"))
 
 
 def test_every_activation_and_loss():
@@ -288,7 +290,7 @@ def test_single_precision_and_threads_within_rounding(threads):
 @pytest.mark.parametrize(("spec", "optimizer"), [("mlp:hidden=5x4", "sgd:rate=0.1"), ("mlp:hidden=5,dropout=0.3", "adam")])
 def test_members_of_a_stack(spec, optimizer):
     rule = make_rule(registry.rules.choose("backprop"), Supervised(cross_entropy()), registry.optimizers.choose(optimizer),
-                     registry.schedules.choose("constant"), 9)
+                     registry.schedules.choose("constant"))
     nets = []
     for seed in range(3):
         torch.manual_seed(seed)

@@ -249,7 +249,7 @@ def test_a_budget_that_is_not_sure_is_told_to_the_planner():
 
 def test_clipping_makes_a_rule_one_that_cannot_be_split():
     for name, additive_ in (("backprop", True), ("backprop:l2=0.1", True), ("backprop:clip=1", False)):
-        assert make_rule(rules.choose(name), Supervised(squared()), optimizers.choose("sgd"), None, 1).additive is additive_
+        assert make_rule(rules.choose(name), Supervised(squared()), optimizers.choose("sgd"), None).additive is additive_
 
 
 def test_learners_are_left_alone_by_a_change_that_is_tried(quick):

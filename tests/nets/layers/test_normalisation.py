@@ -140,7 +140,7 @@ def shape_of(spec):
 def learning(spec, seed=0):
     torch.manual_seed(seed)
     rule = make_rule(registry.rules.choose("backprop"), Supervised(losses.choose("cross-entropy").make()),
-                     registry.optimizers.choose("sgd:rate=0.1,momentum=0.9"), None, 100)
+                     registry.optimizers.choose("sgd:rate=0.1,momentum=0.9"), None)
     net = Net.of(nets.choose(spec).make(shape_of(spec), CLASSES).double().train())
     return rule, Learner(net, clone(rule.init(net)))
 

@@ -167,7 +167,7 @@ def test_natural_gradient_trains_a_convolutional_net_from_samples_of_its_own_tar
     for spec in ("kfac:rate=0.1,momentum=0.9", "momentum:rate=0.1"):
         net = Net.of(nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 3)))
         net.load(Net.of(module))
-        rule = make_rule(rules.choose("backprop"), Supervised(losses.choose("cross-entropy").make()), optimizers.choose(spec), None, 0)
+        rule = make_rule(rules.choose("backprop"), Supervised(losses.choose("cross-entropy").make()), optimizers.choose(spec), None)
         state = rule.init(net)
         for _ in range(40):
             net, state, report = rule.step(net, state, batch)

@@ -10,6 +10,7 @@ from valley import Valley
 
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Objective, Solve, Solver, Supervised
+from chainrule.core.descend import set_pace
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, optimizers, rules, schedules
@@ -100,9 +101,11 @@ def classifier(name, seed=0, dropout=0.2):
     module = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Dropout(dropout), nn.Linear(5, 3))
     batches = Batch(torch.randn(4, 12, 6), torch.randint(3, (4, 12)))
     criterion = Supervised(losses.choose(LOOSE.get(name, "cross-entropy")).make())
-    rule = make_rule(rules.choose("backprop:l2=0.01"), criterion, optimizers.choose(name), schedules.choose("cosine"), 100)
+    rule = make_rule(rules.choose("backprop:l2=0.01"), criterion, optimizers.choose(name), schedules.choose("cosine"))
     net = Net.of(module)
-    return rule, Learner(net, rule.init(net)), batches
+    state = rule.init(net)
+    set_pace(state, {"done": 0.0, "each": 1.0, "whole": 99.0})
+    return rule, Learner(net, state), batches
 
 
 def advanced(name, batches=slice(0, 4), seed=1):
