@@ -106,6 +106,15 @@ class Objective:
         value, _ = mean_costs(self.criterion(net, batch), batch)
         return value + self.penalty(net.params) if self.l1 or self.l2 else value
 
+    def idle(self, net: Net, batch: Batch) -> frozenset[str]:
+        """The parameters that the criterion does not depend on; the net and the random numbers to come are left as they were."""
+        trial, cuda = net.clone(), [net.device] if net.device.type == "cuda" else []
+        with torch.random.fork_rng(cuda), torch.enable_grad():
+            params = {name: p.requires_grad_() for name, p in trial.params.items()}
+            value, _ = mean_costs(self.criterion(trial, batch), batch)
+            slopes = torch.autograd.grad(value, list(params.values()), allow_unused=True)
+        return frozenset(name for name, slope in zip(params, slopes, strict=True) if slope is None)
+
     def slope(self, net: Net, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The value and its gradient, shaped like the parameters."""
         value, _, slope = value_and_grad(lambda net, batch: (self.value(net, batch), {}), net, batch)
@@ -143,6 +152,7 @@ class Solve:
         self.objective, self.solver, self.schedule = objective, solver, schedule
         self.reads, self.tolerance = reads, tolerance
         self.target: Target = "any"
+        self.idle: frozenset[str] | None = None                 # what the criterion does not depend on, once a step has been seen
         if solver.fits is not None:
             solver.fits(objective)
 
@@ -154,5 +164,9 @@ class Solve:
 
     def step(self, net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
         factor: float | Tensor = 1.0 if self.schedule is None else factor_at(self.schedule, state[PACE], net)
+        if net.bound:
+            if self.idle is None:
+                self.idle = self.objective.idle(net, batch)
+            net.idle = self.idle
         state["solver"], report = self.solver.step(net, state["solver"], batch, self.objective, factor)
         return net, state, report

@@ -76,8 +76,9 @@ class Descend:
     """Most rules: a direction shaped like the parameters, and an optimizer that follows it downhill.
 
     `additive` says that the direction and the report of a batch are the means of those of its samples, so that a batch may be split.
-    After every move the `constraint`, where there is one, is put on the parameters. `penalty` is what the direction goes down beside the
-    reported loss; it is given for optimizers that compare values, which get the sum.
+    A parameter that the direction leaves out stays as it is. After every move the `constraint`, where there is one, is put on those that
+    moved. `penalty` is what the direction goes down beside the reported loss; it is given for optimizers that compare values, which get
+    the sum.
     """
 
     def __init__(self, direction: Direction, optimizer: Optimizer, *, schedule: Schedule | None = None,
@@ -99,13 +100,14 @@ class Descend:
     def follow(self, net: Net, state: Tree, direction: dict[str, Tensor], report: Report) -> tuple[Net, Tree, Report]:
         """One move of the optimizer along `direction`."""
         factor: float | Tensor = 1.0 if self.schedule is None else factor_at(self.schedule, state[PACE], net)
+        moved = net.params if len(direction) == len(net.params) else {name: net.params[name] for name in direction}
         with torch.no_grad():
             value = report.get("loss")
             if value is not None and self.penalty is not None:
-                value = value + self.penalty(net.params)
-            state["optimizer"] = self.optimizer.update(net.params, direction, state["optimizer"], factor, value)
+                value = value + self.penalty(moved)
+            state["optimizer"] = self.optimizer.update(moved, direction, state["optimizer"], factor, value)
             if self.constraint is not None:
-                self.constraint(net.params)
+                self.constraint(moved)
         return net, state, report
 
 

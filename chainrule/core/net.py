@@ -15,19 +15,31 @@ class Net:
 
     `bound` nets hold the module's own tensors, so a call is the module's call and costs nothing extra. Any other net
     (a stack, a member, the inside of a transformation) swaps its tensors in for the call. Families never see a Net.
+
+    `params` are those that are trained: a frozen parameter (requires_grad=False) is among the `buffers`, where no direction, decay,
+    penalty or constraint meets it. `idle` names those that the loss did not depend on when it was last differentiated; they have no
+    direction either.
     """
 
-    __slots__ = ("bound", "buffers", "caller", "module", "params")
+    __slots__ = ("bound", "buffers", "caller", "idle", "module", "params")
 
     def __init__(self, module: nn.Module, params: dict[str, Tensor], buffers: dict[str, Tensor], bound: bool = False,
-                 caller: Caller | None = None):
-        self.module, self.params, self.buffers, self.bound = module, params, buffers, bound
+                 caller: Caller | None = None, idle: frozenset[str] = frozenset()):
+        self.module, self.params, self.buffers, self.bound, self.idle = module, params, buffers, bound, idle
         self.caller = caller or Caller(module)
 
     @classmethod
     def of(cls, module: nn.Module) -> Net:
         """The net whose tensors are the module's own: training it trains the module."""
-        return cls(module, dict(module.named_parameters()), dict(module.named_buffers()), bound=True)
+        params = dict(module.named_parameters())
+        frozen = {name: p for name, p in params.items() if not p.requires_grad}
+        return cls(module, {name: p for name, p in params.items() if name not in frozen}, {**frozen, **dict(module.named_buffers())},
+                   bound=True)
+
+    @property
+    def frozen(self) -> list[str]:
+        """The parameters that nothing moves."""
+        return [name for name, _ in self.module.named_parameters() if name in self.buffers]
 
     def __call__(self, *inputs: Any) -> Any:
         if self.bound:
@@ -48,12 +60,12 @@ class Net:
 
     def at(self, params: dict[str, Tensor]) -> Net:
         """The same net at other parameters."""
-        return Net(self.module, params, self.buffers, caller=self.caller)
+        return Net(self.module, params, self.buffers, caller=self.caller, idle=self.idle)
 
     def clone(self) -> Net:
         """A net on the same module whose tensors are copies: what is done to it leaves the original alone."""
         params = {k: v.detach().clone() for k, v in self.params.items()}
-        return Net(self.module, params, {k: v.detach().clone() for k, v in self.buffers.items()}, caller=self.caller)
+        return Net(self.module, params, {k: v.detach().clone() for k, v in self.buffers.items()}, caller=self.caller, idle=self.idle)
 
     def load(self, other: Net) -> None:
         """Copy another net's tensors into this one's, in place."""
@@ -79,11 +91,12 @@ class Net:
         """One net whose tensors carry a leading member axis, for `vmap`."""
         nets = list(nets)
         params = {k: torch.stack([n.params[k].detach() for n in nets]) for k in nets[0].params}
-        return Net(nets[0].module, params, {k: torch.stack([n.buffers[k] for n in nets]) for k in nets[0].buffers})
+        return Net(nets[0].module, params, {k: torch.stack([n.buffers[k].detach() for n in nets]) for k in nets[0].buffers},
+                   idle=nets[0].idle)
 
     def member(self, i: int) -> Net:
         """The `i`-th net of a stack, as a view of the stacked tensors."""
-        return Net(self.module, {k: v[i] for k, v in self.params.items()}, {k: v[i] for k, v in self.buffers.items()})
+        return Net(self.module, {k: v[i] for k, v in self.params.items()}, {k: v[i] for k, v in self.buffers.items()}, idle=self.idle)
 
 
 class Caller(nn.Module):
@@ -109,12 +122,12 @@ class Caller(nn.Module):
 
 def _again(tensors: Iterable[Any], modules: Any) -> Net:
     params, buffers = tensors
-    return Net(modules[0], params, buffers, caller=modules[1])
+    return Net(modules[0], params, buffers, caller=modules[1], idle=modules[2])
 
 
 pytree.register_pytree_node(
     Net,
-    lambda net: ([net.params, net.buffers], (net.module, net.caller)),
+    lambda net: ([net.params, net.buffers], (net.module, net.caller, net.idle)),
     _again,
     serialized_type_name="chainrule.core.net.Net",
 )

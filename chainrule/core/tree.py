@@ -59,6 +59,8 @@ def add_(tree: dict[str, Tensor], other: dict[str, Tensor], factor: float | Tens
 def value_and_grad(f: Callable[..., tuple[Tensor, Any]], net: Net, *args: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
     """`f(net, *args) -> (scalar, aux)`, aux a tree of tensors (or `{}`), and the gradient of the scalar with respect to `net.params`.
 
+    A parameter that the scalar does not depend on has no gradient: it is left out, and noted as `idle` with a bound net.
+
     Eagerly, with the tensors bound in the module, this is plain autograd; where they are swapped (vmap, compile) it is
     `torch.func.grad`, which can be captured in one graph. `f` must take the net as an argument: closing over it would
     break batch normalisation under `vmap(grad)`.
@@ -69,14 +71,15 @@ def value_and_grad(f: Callable[..., tuple[Tensor, Any]], net: Net, *args: Any) -
         else:
             with torch.enable_grad():
                 value, aux = f(net, *args)
-        kept = {name: p for name, p in net.params.items() if p.requires_grad}
-        grads = dict(zip(kept, torch.autograd.grad(value, list(kept.values()), allow_unused=True), strict=True))
-        if len(grads) < len(net.params) or any(g is None for g in grads.values()):
-            grads = {name: torch.zeros_like(p) if grads.get(name) is None else grads[name] for name, p in net.params.items()}
+        slopes = torch.autograd.grad(value, list(net.params.values()), allow_unused=True)
+        grads = {name: slope for name, slope in zip(net.params, slopes, strict=True) if slope is not None}
+        if net.idle or len(grads) < len(net.params):
+            net.idle = frozenset(net.params.keys() - grads.keys())
         return value.detach(), aux, grads
 
     def at(params: dict[str, Tensor], net: Net, *args: Any) -> tuple[Tensor, Any]:
-        return f(net.at(params), *args)
+        return f(net.at({**net.params, **params}), *args)
 
-    grads_, (value, aux) = torch.func.grad_and_value(at, has_aux=True)(net.params, net, *args)
+    moving = {name: p for name, p in net.params.items() if name not in net.idle}
+    grads_, (value, aux) = torch.func.grad_and_value(at, has_aux=True)(moving, net, *args)
     return value, aux, grads_

@@ -95,6 +95,9 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
             start = inits.choose(init)
             initialise(module, start, _few(data) if start.entry.traits.reads_data else None)
     module.to(device=device, dtype=dtype)
+    if not Net.of(module).count() and any(True for _ in module.parameters()):
+        raise InputError(f"every parameter of {type(module).__name__} is frozen (requires_grad=False): there is nothing to train. "
+                         "Unfreeze some.")
     rule = make_rule(rule_chosen, task.criterion(the_loss), choice.optimizer, choice.schedule, choice.constraint,
                      cycles=choice.options.snapshots or 1, lanes=lanes_of(data, choice.options))
     name = str(choice.net) if choice.net else type(module).__name__

@@ -16,6 +16,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.rule import Report, rule
 from chainrule.core.tree import Tree
+from chainrule.rules.one_layer import refuse_frozen
 
 
 class Phase(NamedTuple):
@@ -67,6 +68,7 @@ class Divergence:
         self.descend = Descend(direction, optimizer, schedule=schedule)
 
     def init(self, net: Net) -> Tree:
+        refuse_frozen(net, "divergence")
         if set(net.params) != {"weight", "visible_bias", "hidden_bias"}:
             raise InputError(f"divergence trains a restricted Boltzmann machine; got {type(net.module).__name__}. "
                              "Use --net rbm, or another --rule.")

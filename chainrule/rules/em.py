@@ -17,6 +17,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.rule import Report, rule
 from chainrule.core.tree import Tree
+from chainrule.rules.one_layer import refuse_frozen
 
 ROWS_PER_SEED = 100  # seeds are sought among this many random rows for each
 
@@ -37,6 +38,7 @@ class Expectation:
         self.floor, self.start = floor, start
 
     def init(self, net: Net) -> Tree:
+        refuse_frozen(net, "expectation")
         if set(net.params) != {"log_weights", "means", "scale"}:
             raise InputError(f"expectation trains a mixture of Gaussians; got {type(net.module).__name__}. "
                              "Use --net mixture, or another --rule.")

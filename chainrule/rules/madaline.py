@@ -17,7 +17,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss
 from chainrule.core.net import Net
 from chainrule.core.rule import Report, rule
-from chainrule.rules.one_layer import signs
+from chainrule.rules.one_layer import refuse_frozen, signs
 
 SOURCE = "Widrow & Lehr (1990), https://doi.org/10.1109/5.58323"
 MOST_TRIALS = 5000  # sets of units whose reversal is tried for one sample
@@ -153,6 +153,7 @@ def _madaline(net: Net, name: str) -> Any:
     """The net's module. Raises InputError where it is no madaline."""
     if not hasattr(net.module, "walk") or not hasattr(net.module, "fire"):
         raise InputError(f"{name} trains a madaline; this is a {type(net.module).__name__}. Use --net madaline, or --rule backprop.")
+    refuse_frozen(net, name)
     return net.module
 
 

@@ -20,6 +20,7 @@ def only_layer(net: Net, rule: str) -> tuple[str, str | None]:
 
     Raises InputError, naming what fits, where the net has anything else to train, or bends what the layer gives.
     """
+    refuse_frozen(net, rule)
     names = list(net.params)
     kind = type(net.module).__name__
     if not names:
@@ -37,6 +38,13 @@ def only_layer(net: Net, rule: str) -> tuple[str, str | None]:
         what = f"a {' and a '.join(bends)} behind it"
     raise InputError(f"{rule} trains a single layer of weights; this {kind} has {what}. "
                      f"Use --rule backprop, or one of the nets {', '.join(SINGLE)}.")
+
+
+def refuse_frozen(net: Net, rule: str) -> None:
+    """Raises InputError where a parameter is frozen: these rules set a whole layer, and have no answer for a part of it."""
+    if net.frozen:
+        raise InputError(f"{rule} sets all weights of its net; {net.frozen[0]} of this {type(net.module).__name__} is frozen "
+                         "(requires_grad=False). Use --rule backprop, which leaves frozen weights alone, or unfreeze it.")
 
 
 def seen(net: Net, x: Tensor) -> Tensor:

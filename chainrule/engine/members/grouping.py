@@ -19,7 +19,7 @@ from chainrule.data.feed.shuffled import Feed
 from chainrule.engine.members.loop import Joint, Member, Seat, Told, starts
 from chainrule.engine.members.parallel import said, tried
 from chainrule.engine.members.stacked import Abreast, Together, disagreement, draws, shape_of, side_by_side, stack
-from chainrule.engine.plans.eager import Advance, copied, eager
+from chainrule.engine.plans.eager import Advance, copied, eager, unused
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan
 from chainrule.engine.plans.planner import WORTH_PLANNING_SECONDS, Choice, choose
 from chainrule.engine.plans.timeline import Plans, steps_of
@@ -149,7 +149,10 @@ def _probe(of: Member) -> Learner:
     training.net.module.train()
     trial = copied(Learner(training.net, {}))
     with Aside(training.settings.seed, training.net.device):
-        return Learner(trial.net, clone(training.stages[0].rule.init(trial.net)))
+        rule = training.stages[0].rule
+        probe = Learner(trial.net, clone(rule.init(trial.net)))
+        probe.net.idle = unused(rule, probe, _few(of, 1)[0])
+        return probe
 
 
 def _few(of: Member, batches: int) -> Batch:

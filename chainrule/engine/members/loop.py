@@ -20,7 +20,7 @@ from chainrule.core.tree import clone, leaves
 from chainrule.engine.members.parallel import Beside, said, tried
 from chainrule.engine.members.stacked import Abreast, Make, Together, member, stack
 from chainrule.engine.nonfinite import finite
-from chainrule.engine.plans.eager import eager
+from chainrule.engine.plans.eager import eager, unused
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan
 from chainrule.engine.plans.planner import Choice
 from chainrule.engine.plans.timeline import Plans, steps_of
@@ -65,6 +65,7 @@ class Seat:
         if restored and training.store:
             self.learner = training.store.state_into(self.learner, restored.tensors)
         training.net.module.train()
+        training.net.idle = unused(self.stage.rule, self.learner, next(self.feed.chunks(0, 0, 1))[0])
 
     def spent(self) -> str:
         return self.training._spent(self.stage, self.feed)
@@ -223,7 +224,7 @@ class Joint:
         if self.alone:
             return before
         net, own = before.net.member(i), seat.training.net
-        return Learner(Net(own.module, net.params, net.buffers, caller=own.caller).clone(), member(before.state["rule"], i))
+        return Learner(Net(own.module, net.params, net.buffers, caller=own.caller, idle=own.idle).clone(), member(before.state["rule"], i))
 
     def _tail(self, i: int, seat: Seat) -> Told:
         """A member's last batch by its own rule, where that batch is larger or smaller than the others'."""

@@ -75,7 +75,7 @@ def one(stacked: Learner, i: int) -> Learner:
     """The `i`-th member of a stack as a view of its tensors: what is written there is written in the stack."""
     net = stacked.net
     params, buffers = ({k: t[i] for k, t in tensors.items()} for tensors in (net.params, net.buffers))
-    return Learner(Net(net.module, params, buffers, caller=net.caller), pytree.tree_map(lambda t: t[i], stacked.state))
+    return Learner(Net(net.module, params, buffers, caller=net.caller, idle=net.idle), pytree.tree_map(lambda t: t[i], stacked.state))
 
 
 def _one_thread() -> None:

@@ -59,7 +59,7 @@ class Traced(NamedTuple):
 
 def tensors_of(learner: Learner) -> list[Tensor]:
     """Everything a step may write, in the order the programs know."""
-    return [*(p.detach() for p in learner.net.params.values()), *learner.net.buffers.values(), *leaves(learner.state)]
+    return [*(p.detach() for p in learner.net.params.values()), *(b.detach() for b in learner.net.buffers.values()), *leaves(learner.state)]
 
 
 def trace(step: Step, learner: Learner, batch: Batch) -> Traced:
@@ -82,7 +82,7 @@ def trace(step: Step, learner: Learner, batch: Batch) -> Traced:
         rest = iter(tensors[len(mine) :])
         given_batch = batch.map(lambda _: next(rest))
         into = (dict(params), dict(buffers), clone_structure(now))
-        after, now, report = step(Net(net.module, params, buffers, caller=net.caller), now, given_batch)
+        after, now, report = step(Net(net.module, params, buffers, caller=net.caller, idle=net.idle), now, given_batch)
         names[:] = list(report)
         return [*_ordered(into[0], after.params), *_ordered(into[1], after.buffers), *_ordered(into[2], now), *report.values()]
 

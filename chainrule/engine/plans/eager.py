@@ -9,8 +9,9 @@ import torch
 
 from chainrule.core.batch import Batch
 from chainrule.core.net import Net
-from chainrule.core.rule import Learner, Report
+from chainrule.core.rule import Learner, Report, Rule
 from chainrule.core.tree import Tree, clone
+from chainrule.engine.randomness import Aside
 
 Advance = Callable[[Learner, Batch], tuple[Learner, Report]]
 Step = Callable[[Net, Tree, Batch], tuple[Net, Tree, Report]]
@@ -53,4 +54,12 @@ def copied(learner: Learner) -> Learner:
     """A learner on a module of its own, to try things on."""
     net, state = learner
     module = copy.deepcopy(net.module)
-    return Learner(Net.of(module) if net.bound else Net(module, net.params, net.buffers).clone(), clone(state))
+    return Learner(Net.of(module) if net.bound else Net(module, net.params, net.buffers, idle=net.idle).clone(), clone(state))
+
+
+def unused(rule: Rule, learner: Learner, batch: Batch) -> frozenset[str]:
+    """The parameters that a step on such a batch (n, ...) has no gradient for, by taking one on a copy."""
+    trial = copied(learner)
+    with Aside(0, learner.net.device):
+        net, *_ = rule.step(trial.net, trial.state, batch)
+    return net.idle

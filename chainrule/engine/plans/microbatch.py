@@ -42,7 +42,8 @@ class Accumulated:
                 if not total:
                     total, report = scale(direction, share), scale(told, share)
                 else:
-                    add_(total, direction, share)
+                    add_(total, {name: d for name, d in direction.items() if name in total}, share)
+                    total |= {name: d * share for name, d in direction.items() if name not in total}
                     report = {name: value + share * told[name] for name, value in report.items()}
         return self.rule.follow(net, state, total, report)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError, suggest
@@ -15,7 +17,7 @@ from chainrule.core.rule import Learner, Report, Rule
 from chainrule.core.tree import Tree, leaves
 from chainrule.engine import native
 from chainrule.engine.plans.cuda_graph import recorded
-from chainrule.engine.plans.eager import Advance, Step, clone_structure, eager, settle, stacked_reports
+from chainrule.engine.plans.eager import Advance, Step, clone_structure, eager, settle, stacked_reports, unused
 from chainrule.engine.plans.microbatch import Accumulated
 
 FUSED_STEPS = 10
@@ -102,6 +104,8 @@ class Plan:
         if self.threads:
             torch.set_num_threads(self.threads)
         arrange(learner, self.channels_last)
+        if (self.native or self.compiled) and learner.net.bound:
+            learner.net.idle = unused(rule, learner, few[0])  # what is traced has every gradient, zeros where there is none
         if self.parts > 1:
             rule = Accumulated(rule, self.parts)
         step: Step = _bf16(rule.step, learner.net.device) if self.bf16 else rule.step
@@ -122,10 +126,11 @@ def fused(step: Step, like: Net, k: int, backend: str = "inductor") -> Advance:
     `backend` is torch.compile's; `aot_eager` captures and functionalises without generating code.
     """
 
-    module, caller = like.module, like.caller
+    module, caller, idle = like.module, like.caller, like.idle
 
-    def run(params: dict[str, Tensor], buffers: dict[str, Tensor], state: Tree, batches: Batch) -> Report:
-        net, now, reports = Net(module, dict(params), dict(buffers), caller=caller), clone_structure(state), []
+    def run(given: tuple[dict[str, Tensor], dict[str, Tensor], Tree], scalars: list[bool], batches: Batch) -> Report:
+        params, buffers, state = _dropped(given, iter(scalars))
+        net, now, reports = Net(module, dict(params), dict(buffers), caller=caller, idle=idle), clone_structure(state), []
         for i in range(k):
             net, now, report = step(net, now, batches[i])
             reports.append(report)
@@ -142,9 +147,20 @@ def fused(step: Step, like: Net, k: int, backend: str = "inductor") -> Advance:
     def advance(learner: Learner, batches: Batch) -> tuple[Learner, Report]:
         with torch.no_grad():
             params = {name: p.detach() for name, p in learner.net.params.items()}
-            return learner, compiled(params, learner.net.buffers, learner.state, batches)
+            every = (params, learner.net.buffers, learner.state)
+            scalars = [t.dim() == 0 for t in leaves(every)]
+            return learner, compiled(pytree.tree_map(lambda t: t.unsqueeze(0) if t.dim() == 0 else t, every), scalars, batches)
 
     return advance
+
+
+def _dropped(tree: Tree, scalars: Iterator[bool]) -> Tree:
+    """The tree with the axis taken off again that numbers () were lent: torch 2.13 loses what is written to one in double precision."""
+    if isinstance(tree, tuple):
+        return tuple(_dropped(part, scalars) for part in tree)
+    if isinstance(tree, dict):
+        return {name: _dropped(part, scalars) for name, part in tree.items()}
+    return tree.squeeze(0) if next(scalars) else tree
 
 
 def _grouped(together: Advance, alone: Advance, k: int) -> Advance:
@@ -196,6 +212,6 @@ def _laid_out(advance: Advance, channels_last: bool) -> Advance:
 def arrange(learner: Learner, channels_last: bool) -> None:
     """Put the 4-D tensors of a learner into channels-last order, or back into the ordinary one."""
     memory = torch.channels_last if channels_last else torch.contiguous_format
-    for t in leaves([learner.net.params, learner.state]):
+    for t in leaves([learner.net.tensors, learner.state]):
         if t.dim() == 4:
             t.data = t.data.contiguous(memory_format=memory)

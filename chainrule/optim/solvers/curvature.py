@@ -24,14 +24,9 @@ ONCE = ("is not implemented", "once_differentiable", "Double backwards")  # what
 ROWS_AT_ONCE = 64  # of a matrix of second derivatives or a Jacobian: each holds as much memory as one backward pass
 
 
-def trained(net: Net) -> dict[str, Tensor]:
-    """The parameters that a solver moves: those of a bound net that are not frozen."""
-    return {name: p for name, p in net.params.items() if p.requires_grad or not net.bound}
-
-
 def flat(net: Net) -> Tensor:
     """A copy of all trained parameters as one vector (p,)."""
-    return torch.cat([p.detach().reshape(-1) for p in trained(net).values()])
+    return torch.cat([p.detach().reshape(-1) for p in net.params.values()])
 
 
 class Surface:
@@ -43,7 +38,7 @@ class Surface:
 
     def __init__(self, net: Net, batch: Batch, objective: Objective):
         self.net, self.batch, self.objective = net, batch, objective
-        self.params = trained(net)
+        self.params = net.params
         self.start = flat(net)                                                                     # (p,)
         self.evaluations = 0
         self._seed = int(torch.randint(2**62, ()))
@@ -104,9 +99,10 @@ class Surface:
 
     @torch.no_grad()
     def move(self, where: Tensor) -> None:
-        """Write a vector (p,) into the net's parameters."""
-        for p, part in zip(self.params.values(), where.split([p.numel() for p in self.params.values()]), strict=True):
-            p.copy_(part.view(p.shape))
+        """Write a vector (p,) into the net's parameters, but for those that the objective does not depend on."""
+        for (name, p), part in zip(self.params.items(), where.split([p.numel() for p in self.params.values()]), strict=True):
+            if name not in self.net.idle:
+                p.copy_(part.view(p.shape))
 
     def kept(self, value: Tensor, reached: float, fall: float) -> tuple[float, bool]:
         """The share of the `fall` predicted from `value` that came, and whether less was predicted than rounding shows.

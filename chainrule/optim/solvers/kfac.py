@@ -23,7 +23,7 @@ from chainrule.core.net import Net
 from chainrule.core.registry import optimizers
 from chainrule.core.rule import Report
 from chainrule.core.tree import Tree
-from chainrule.optim.solvers.curvature import Surface, flat, trained, within
+from chainrule.optim.solvers.curvature import Surface, flat, within
 
 CALLS: tuple[Any, ...] = (F.linear, F.conv2d, torch.conv2d)
 
@@ -128,7 +128,7 @@ def kfac(*, rate: float = 0.1, momentum: float = 0.9, damping: float = 1e-2, dec
 def factored(net: Net) -> dict[str, Any]:
     """The layers, by path, whose Fisher block may be a Kronecker product: dense and plain convolutional ones, their weight and bias all
     that they have and trained. Whether it is shows when they are used."""
-    mine, found, again = trained(net), {}, set(net.caller.ties)
+    mine, found, again = net.params, {}, set(net.caller.ties)
     again |= set(net.caller.ties.values())
     for path, layer in net.module.named_modules():
         prefix = f"{path}." if path else ""

@@ -1,6 +1,7 @@
 """Execution plans: whichever way the steps are executed, they are the same steps."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from tiny import chunk, convolutional, dense, descend, learner, least_squares
 from torch import nn
 
 from chainrule.core.batch import Batch
+from chainrule.core.criterion import Supervised
+from chainrule.core.descend import Descend
 from chainrule.core.errors import InputError, PlanRejected
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner
@@ -16,6 +19,10 @@ from chainrule.core.tree import clone, leaves
 from chainrule.engine.plans.eager import copied, eager
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan, arrange, fused
 from chainrule.engine.plans.trial import BF16_TOLERANCE, disagreement
+from chainrule.losses.classic import cross_entropy
+from chainrule.optim.first_order import adam, sgd
+from chainrule.optim.schedules import cosine
+from chainrule.rules.backprop import backprop
 
 generates_code = pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() == "DEFAULT",
                                     reason="without AVX2 torch 2.13 generates code that its own headers do not compile")
@@ -241,3 +248,19 @@ def test_rules_are_left_as_they_were():
     before = copy.copy(rule.__dict__)
     after(Plan(bf16=True), dense(), rule, chunk(2))
     assert rule.__dict__ == before
+
+
+@pytest.mark.parametrize("optimizer", [adam(rate=0.1), sgd(rate=0.1, momentum=0.9, dampening=0.5)])
+def test_numbers_of_double_precision_that_a_program_counts_in_are_kept(optimizer):
+    """torch 2.13 loses what a compiled program writes to a double () on a processor; Adam counts its steps in one, a schedule its share."""
+    nets = [Net.of(nn.Sequential(nn.Linear(3, 6), nn.Tanh(), nn.Linear(6, 2)).double()) for _ in range(2)]
+    nets[1].load(nets[0])
+    rule, batches = Descend(partial(backprop, criterion=Supervised(cross_entropy())), optimizer, schedule=cosine()), chunk(6)
+    batches = batches.with_inputs(batches.x.double())
+    one, other = learner(nets[0], rule), learner(nets[1], rule)
+    for _ in range(2):
+        fused(rule.step, one.net, 6, backend="aot_eager")(one, batches)
+        eager(rule.step)(other, batches)
+    assert float(one.state["pace"]["done"]) == float(other.state["pace"]["done"]) == 3 + 12
+    for mine, theirs in zip(leaves([one.net.tensors, one.state]), leaves([other.net.tensors, other.state]), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
