@@ -52,7 +52,7 @@ def _perceptron(x: Tensor, y: Tensor, most: int = 100) -> tuple[int, int]:
     initialise(module, inits.choose("zeros"))
     net = Net.of(module)
     criterion = Supervised(losses.choose("perceptron").make())
-    rule = make_rule(rules.choose("perceptron"), criterion, optimizers.choose("sgd:rate=1"), None, most * len(x))
+    rule = make_rule(rules.choose("perceptron"), criterion, optimizers.choose("sgd:rate=1"), None)
     state = rule.init(net)
     wrong, epoch = len(x), 0
     while wrong and epoch < most:
