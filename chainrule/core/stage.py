@@ -24,8 +24,9 @@ class Budget:
 class Stage:
     """One entry of a training plan by stages: a view of the net, the rule that trains it, and for how long.
 
-    `view` picks what is trained (default: all); `inputs` maps the data to what that view reads, through the parts
-    already trained. Greedy layer-wise learning followed by fine-tuning is a list of these, not code in the loop.
+    `view` picks what is trained (default: all); `inputs` maps the data to what that view reads, through the parts already trained: the
+    engine computes that once, in evaluation mode, where the stage begins. Greedy layer-wise learning followed by fine-tuning is a list
+    of these, not code in the loop.
     """
 
     rule: Rule

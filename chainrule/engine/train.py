@@ -93,7 +93,7 @@ class Training:
 
     def _stage(self, stage: Stage, restored: Restored | None) -> Iterator[Event]:
         position = self.position
-        feed = self.feed_for(position.stage)
+        feed = self._feed(stage)
         view = stage.view(self.net) if stage.view else self.net
         with Aside(self.settings.seed, self.net.device) if restored else self.randomness:  # what is restored has drawn already
             learner = Learner(view, clone(stage.rule.init(view)))
@@ -165,6 +165,15 @@ class Training:
             if self.store and (self.ending or self._due(time.perf_counter())):
                 yield from self._save(learner)
         self.ending = self.ending or self._spent(stage, feed)
+
+    def _feed(self, stage: Stage) -> Feed:
+        """The batches of a stage: what its `inputs` make of them, computed once, in evaluation mode, of the parts already trained."""
+        feed = self.feed_for(self.position.stage)
+        if stage.inputs is None:
+            return feed
+        self.net.module.eval()
+        with Aside(self.settings.seed, self.net.device):
+            return feed.through(partial(stage.inputs, self.net))
 
     def _planned(self, learner: Learner, choice: Choice) -> Iterator[Event]:
         """Lay out the learner for a choice and, where it is not what was recorded anyway, tell of it."""

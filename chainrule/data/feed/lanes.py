@@ -9,7 +9,7 @@ from torch import Tensor
 
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
-from chainrule.data.feed.shuffled import Feed
+from chainrule.data.feed.shuffled import Feed, as_read
 from chainrule.data.source import Part
 
 
@@ -27,6 +27,9 @@ class Lanes(Feed):
                              "smaller window.")
         super().__init__(part, ready, batch=lanes, seed=seed, device=device)
         self.full, self.tail = len(part) // lanes, 0
+
+    def _of(self, part: Part) -> Lanes:
+        return Lanes(part, as_read, batch=self.batch, seed=self.seed, device=self.device)
 
     def order(self, epoch: int) -> Tensor:
         """The windows in the order an epoch reads them, (lanes * length,): the k-th of every lane, then the next of every lane."""

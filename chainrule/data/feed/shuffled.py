@@ -22,6 +22,7 @@ from chainrule.data.storage.packing import free_memory
 from chainrule.data.storage.stored import Streamed
 
 CHUNK_BYTES = 16 * 2**20
+ENCODED_ROWS = 1000      # that pass at once through the layers below a stage
 AHEAD_BYTES = 2**18      # of a chunk: below it, handing it from thread to thread costs more than gathering it
 WINDOW_BYTES = 16 * 2**20  # rows mixed in memory: one such window is in use, one waits, one is being read
 
@@ -70,6 +71,24 @@ class Feed:
 
     def _span(self, epoch: int, begin: int, end: int) -> Tensor:
         return self.order(epoch)[begin:end]
+
+    def through(self, encode: Callable[[Tensor], Tensor]) -> Feed:
+        """A feed of the same rows whose inputs are what `encode` makes of this one's: computed once, by blocks of rows, and in memory.
+
+        Raises InputError where they do not fit.
+        """
+        parts: list[Tensor] = []
+        with torch.no_grad():
+            for rows in self.x.split(ENCODED_ROWS):
+                parts.append(encode(self.ready(rows.to(self.device))))
+                if len(parts) == 1 and (size := parts[0].nbytes * len(self.part) // max(len(rows), 1)) > free_memory():
+                    raise InputError(f"what the next layer reads of {len(self.part):,} rows takes {size:,} bytes; {free_memory():,} are "
+                                     "free. Use fewer rows or a narrower layer, or train all layers at once.")
+        return self._of(replace(self.part, x=torch.cat(parts)))
+
+    def _of(self, part: Part) -> Feed:
+        """The feed like this one for a part whose inputs are as they are read."""
+        return Feed(part, as_read, batch=self.batch, seed=self.seed, device=self.device, everything=self.everything, one_hot=self.one_hot)
 
     def longest_chunk(self) -> int:
         """How many batches may be gathered at once within the memory set aside for a chunk.
@@ -197,6 +216,10 @@ class StreamedFeed(Feed):
         at = positions.to(self.device)
         y, weight, mask = (None if t is None else t.index_select(0, at) for t in (self.y, self.weight, self.mask))
         return self._as_read(Batch(self.ready(x.to(self.device)), y, weight, mask), k)
+
+
+def as_read(x: Tensor) -> Tensor:
+    return x
 
 
 def feed_of(part: Part, ready: Callable[[Tensor], Tensor], *, batch: int, seed: int = 0, device: torch.device | str = "cpu",

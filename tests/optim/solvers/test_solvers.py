@@ -149,6 +149,7 @@ def test_a_net_that_holds_its_own_tensors_moves_as_a_bound_one(name):
     apart = learner.net.clone()
     before = clone(learner.net.params)
     state = rule.init(apart)
+    set_pace(state, {"done": 0.0, "each": 1.0, "whole": 99.0})
     torch.manual_seed(1)
     for i in range(4):
         apart, state, _ = rule.step(apart, state, batches[i])
