@@ -138,6 +138,15 @@ def test_a_run_is_repeated_from_its_record_alone():
         cr.repeat(other.path, progress=False)
 
 
+def test_a_run_that_the_clock_ended_is_repeated_with_the_rates_the_clock_gave():
+    """A schedule over seconds: whatever the machine does the second time, the recorded shares give the same bits."""
+    run = train(epochs=None, seconds=0.4, schedule="linear", out="by-the-clock")
+    end = next(e for e in reversed(run.events) if isinstance(e, Finished))
+    assert end.stage_steps == [end.steps]
+    assert end.shares[0][:2] == [0, 0]
+    assert cr.repeat(run.path, progress=False) == (True, 0.0)
+
+
 def test_a_weighted_run_is_repeated_with_its_weights_and_refused_without():
     weights = torch.linspace(0.1, 2.0, 1797)
     run = train(weights=weights, out="weighted")
