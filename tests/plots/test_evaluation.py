@@ -15,6 +15,8 @@ from chainrule.evaluate.curves import operating_points
 from chainrule.plots import evaluation as plots
 from chainrule.plots.figure import to_png
 
+pytestmark = pytest.mark.usefixtures("full_size")
+
 
 def drawn(figure):
     """The picture as numbers."""
