@@ -128,7 +128,12 @@ class Registry(Generic[T]):
         return self._entries[name]
 
     def choose(self, spec: str) -> Chosen[T]:
-        """Read `name:key=value,key=value`; a lone value goes to the first option. Raises InputError naming the nearest."""
+        """Read `name:key=value,key=value`; a lone value goes to the first option. Raises InputError naming the nearest.
+
+        >>> from chainrule.core.registry import nets
+        >>> str(nets.choose("mlp:hidden=300x100,activation=tanh"))
+        'mlp:hidden=300x100,activation=tanh'
+        """
         name, _, rest = spec.strip().partition(":")
         entry = self.find(name.strip())
         given: dict[str, Any] = {}

@@ -7,7 +7,11 @@ import time
 
 
 def shown(value: float, per_cent: bool = False) -> str:
-    """A number with as many digits as a reader can use: four significant ones, shares in per cent with two decimals."""
+    """A number with as many digits as a reader can use: four significant ones, shares in per cent with two decimals.
+
+    >>> shown(0.0123456), shown(0.95, per_cent=True), shown(12345.678)
+    ('0.01235', '95.00', '12,346')
+    """
     if per_cent:
         return f"{100 * value:.2f}"
     if value == 0:
@@ -31,7 +35,11 @@ def now() -> str:
 
 
 def duration(seconds: float) -> str:
-    """`0.4 s`, `41 s`, `3 min 20 s`, `2 h 5 min`."""
+    """`0.4 s`, `41 s`, `3 min 20 s`, `2 h 5 min`.
+
+    >>> duration(0.42), duration(200), duration(7500)
+    ('0.4 s', '3 min 20 s', '2 h 5 min')
+    """
     if seconds < 9.95:
         return f"{max(seconds, 0):.1f} s"
     whole = round(seconds)

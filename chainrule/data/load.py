@@ -53,6 +53,13 @@ def load(what: Any = "digits", *, target: str | int | None = None, data_dir: str
     images stay on disk; left open, they do where they would fill more than a quarter of the free memory. `reading` says how the values
     of a table are written; what it leaves open is decided from them, and noted in the source. `say` is told of downloads and of
     packing. Raises InputError, CorruptFile.
+
+    >>> import chainrule as cr
+    >>> source = cr.load("digits")
+    >>> len(source), source.inputs.shape[1:], source.classes[:3]
+    (1797, torch.Size([1, 8, 8]), ('0', '1', '2'))
+    >>> cr.load(([[0.0], [1.0]], [5.5, 7.0])).targets.flatten().tolist()
+    [5.5, 7.0]
     """
     if isinstance(what, Source):
         return what

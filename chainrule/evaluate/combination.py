@@ -21,6 +21,12 @@ def combine(said: Tensor, by: str = "mean", weights: Sequence[float] | None = No
 
     `mean` is the mixture; `product` the geometric mean, its rows divided by their sums; `vote` the share of votes for each class. Values
     of regression have a mean alone. Raises InputError for another way, and where the weights do not fit.
+
+    >>> answers = torch.tensor([[[0.3, 0.2, 0.5]], [[0.1, 0.8, 0.1]]])
+    >>> [round(p, 3) for p in combine(answers)[0].tolist()]
+    [0.2, 0.5, 0.3]
+    >>> [round(p, 3) for p in combine(answers, "product")[0].tolist()]
+    [0.217, 0.502, 0.281]
     """
     if by not in WAYS:
         raise InputError(f"A committee answers by {', '.join(WAYS[:-1])} or {WAYS[-1]}; got '{by}'. {suggest(by, WAYS)}")

@@ -62,7 +62,12 @@ class OperatingPoints:
 
 
 def operating_points(scores: Tensor, y: Tensor) -> OperatingPoints:
-    """The points of scores (n,) for labels (n,) of 0 or 1 (or booleans), one for each distinct score."""
+    """The points of scores (n,) for labels (n,) of 0 or 1 (or booleans), one for each distinct score.
+
+    >>> points = operating_points(torch.tensor([0.9, 0.8, 0.3, 0.1]), torch.tensor([1, 0, 1, 0]))
+    >>> points.auc
+    0.75
+    """
     scores, positive = scores.detach().cpu().double().flatten(), y.detach().cpu().flatten() > 0
     if len(scores) != len(positive) or not bool(scores.isfinite().all()):
         raise InputError(f"A ROC curve needs one finite score for each case; got {len(scores)} scores for {len(positive)} cases. "

@@ -27,13 +27,23 @@ class Interval:
 
 
 def wilson(k: int, n: int, level: float = 0.95) -> Interval:
-    """The score interval of a share, from `k` successes in `n`: close to its level on average, never empty, never outside [0, 1]."""
+    """The score interval of a share, from `k` successes in `n`: close to its level on average, never empty, never outside [0, 1].
+
+    >>> ends = wilson(95, 100)
+    >>> round(ends.low, 4), round(ends.high, 4)
+    (0.8882, 0.9785)
+    """
     _check_count(k, n, level)
     return of_effective(k / n, n, _student(level, math.inf), level)
 
 
 def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
-    """The exact interval of a share, from `k` successes in `n`: covers at least at its level, whatever the true share."""
+    """The exact interval of a share, from `k` successes in `n`: covers at least at its level, whatever the true share.
+
+    >>> ends = clopper_pearson(0, 10)
+    >>> ends.low, round(ends.high, 4)
+    (0.0, 0.3085)
+    """
     from scipy.special import betaincinv
 
     _check_count(k, n, level)

@@ -29,6 +29,11 @@ def classification(probabilities: Tensor, y: Tensor, classes: Sequence[str], *, 
 
     Scores that are not probabilities are welcome: measures that need probabilities are then left out and `notes` says so.
     Raises InputError where a row is not finite, or shapes and classes do not belong together.
+
+    >>> shares = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> result = classification(shares, torch.tensor([0, 1, 1]), ("no", "yes"))
+    >>> result.errors, result.confusion
+    (1, [[1, 0], [1, 1]])
     """
     scores, y = probabilities.detach().cpu(), y.detach().cpu().flatten()
     _check_classes(scores, y, classes)
@@ -60,6 +65,10 @@ def regression(predictions: Tensor, y: Tensor, targets: Sequence[str] = (), *, l
 
     RMSE is the root of that mean squared error. With `targets` named, each has its own measures as well.
     Raises InputError where shapes differ or a row is not finite.
+
+    >>> result = regression(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [4.0]]), intervals=False)
+    >>> result.measures["mse"].value, result.measures["mae"].value
+    (2.0, 1.0)
     """
     p, t = predictions.detach().cpu().double(), y.detach().cpu().double()
     if len(p) != len(t) or p.numel() != t.numel() or len(t) == 0:

@@ -123,6 +123,9 @@ class Comparison:
 def mcnemar(a_only_wrong: int, b_only_wrong: int) -> float:
     """The two-sided p of the cases on which exactly one of two nets is wrong, if each were as likely to be that one: a
     fair coin thrown `a_only_wrong + b_only_wrong` times.
+
+    >>> round(mcnemar(1, 11), 4), round(mcnemar(15, 25), 3)
+    (0.0063, 0.154)
     """
     from scipy.special import bdtr
 
@@ -134,7 +137,11 @@ def mcnemar(a_only_wrong: int, b_only_wrong: int) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Probabilities corrected for their number, in the same order: the k-th smallest of m times m - k + 1, never falling."""
+    """Probabilities corrected for their number, in the same order: the k-th smallest of m times m - k + 1, never falling.
+
+    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
     order = sorted(range(len(p)), key=lambda i: p[i])
     corrected, floor = [0.0] * len(p), 0.0
     for rank, i in enumerate(order):

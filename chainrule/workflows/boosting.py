@@ -47,6 +47,11 @@ def boost(data: Any = Dataset.data, *, rounds: int = Boosting.rounds, by: str = 
     `options` are those of `train`, for every round. SAMME ends early where a net is no better than chance, or never wrong in training;
     gradient boosting takes, after each round, `shrinkage` times the step that lowers the training loss most, and ends where none
     does. After every round what there is is a whole committee. Raises InputError, and what `train` raises.
+
+    >>> import chainrule as cr
+    >>> boosted = cr.boost("wine", rounds=2, by="gradient", net="mlp:hidden=4", epochs=1, plan="eager", progress=False)
+    >>> 1 <= len(boosted) <= 2
+    True
     """
     boosting = read(Boosting, {"rounds": rounds, "by": by, "shrinkage": shrinkage})
     if net is not None and not isinstance(net, str):

@@ -35,6 +35,12 @@ def compare(*several: Answering | str | Path, out: str | Path | None = None) -> 
     training part, its inputs encoded as its net reads them and its rows weighted as the run weighted them (knn has no weights), and
     predict its test part, whose opening is logged. Raises InputError for fewer than two, for a name that is neither, and where no run
     says what the data are.
+
+    >>> import chainrule as cr
+    >>> run = cr.train("iris", net="softmax", epochs=5, plan="eager", progress=False)
+    >>> comparison = cr.compare(run, "knn")
+    >>> comparison.n, comparison.names[1], len(comparison.pairs)
+    (22, 'knn', 1)
     """
     named = [_named(one) if isinstance(one, str | Path) else one for one in several]
     runs = [one for one in named if not isinstance(one, str)]

@@ -281,6 +281,11 @@ def committee(*several: Member | Sweep | str | Path, by: str = Joining.by, out: 
     """A committee of runs, and of the runs of sweeps, or of the snapshots of one run, that answer by `mean`, `product` or `vote`.
 
     Its members must have been trained on one division of one data set, read in one way. Raises InputError that says which were not.
+
+    >>> import chainrule as cr
+    >>> several = cr.sweep("iris", over={"bootstrap": (1, 2, 3)}, net="mlp:hidden=4", epochs=1, plan="eager", progress=False)
+    >>> len(cr.committee(several, by="vote"))
+    3
     """
     check(read(Joining, {"by": by}))
     members = _members(several)

@@ -76,6 +76,11 @@ def find_rate(data: Any = Dataset.data, *, net: str | nn.Module | None = None, l
     """The rate to train with, by a range test on a copy; `options` are those of `train`. Writes a picture and `rates.json` into `out`.
 
     Raises InputError where the rule follows no rate.
+
+    >>> import chainrule as cr
+    >>> found = cr.find_rate("digits", net="mlp:hidden=8", steps=30, highest=1.0)
+    >>> found.suggested is None or 1e-8 < found.suggested < 1
+    True
     """
     asked, own, session = options_of(net, loss, options), own_of(net, loss, weights), session_of(out=out, data_dir=data_dir)
     span = read_options(RateRange, {"steps": steps, "lowest": lowest, "highest": highest})

@@ -299,6 +299,11 @@ def sweep(data: Any = Dataset.data, *, over: Mapping[str, Sequence[Any] | str], 
     `over={"optimizer.rate": (0.1, 0.3), "seed": range(5)}`: keys are options of `train`, options of its net, rule, optimizer or schedule
     (`net.hidden`, `l2`), `fold` (1 to k: k-fold validation) or `bootstrap`. The other arguments are those of `train`; `sinks` are given
     the events of all members. Raises InputError for a key or value that does not exist, Diverged where no member has stayed finite.
+
+    >>> import chainrule as cr
+    >>> runs = cr.sweep("iris", over={"seed": (0, 1)}, net="mlp:hidden=4", epochs=1, plan="eager", progress=False)
+    >>> len(runs)
+    2
     """
     asked, own = options_of(net, loss, options), own_of(net, loss, weights)
     session = session_of(out=out, data_dir=data_dir, progress=progress, sinks=sinks, stop=stop)

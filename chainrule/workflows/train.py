@@ -46,6 +46,11 @@ def train(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss:
     `net` is a name or any `torch.nn.Module`, `loss` a name or any function of (outputs, targets). `options` are those of
     `chainrule train` (see `Options`). With `members`, so many nets of consecutive seeds are trained, a sweep. Raises InputError for
     what does not fit, Diverged when the loss stops being finite (the best weights are kept), Interrupted when `stop` was requested.
+
+    >>> import chainrule as cr
+    >>> run = cr.train("iris", net="mlp:hidden=8", epochs=3, seed=0, plan="eager", progress=False)
+    >>> len(run.history), run.valid.n
+    (3, 23)
     """
     began = time.perf_counter()
     asked, own = options_of(net, loss, options), own_of(net, loss, weights)
@@ -71,6 +76,11 @@ def resume(path: str | Path | Run, *, progress: bool = True, sinks: Iterable[Sin
     """Go on with an interrupted run, to the same weights, bit for bit, that it would have had; or with all unfinished runs of a sweep.
 
     Returns the `Run`, or the `Sweep`.
+
+    >>> import chainrule as cr
+    >>> run = cr.train("iris", net="linear", epochs=2, plan="eager", progress=False)
+    >>> len(cr.resume(run.path, progress=False).history)
+    2
     """
     began, session = time.perf_counter(), session_of(progress=progress, sinks=sinks, stop=stop)
     if not isinstance(path, Run) and (Path(path) / SWEEP).exists():
@@ -85,6 +95,10 @@ def repeat(path: str | Path | Run, *, progress: bool = True) -> tuple[bool, floa
 
     Snapshots are compared as well. Of a committee, all members are run again. Raises InputError where a run did not end by itself:
     there is nothing to compare with yet.
+
+    >>> import chainrule as cr
+    >>> cr.repeat(cr.train("iris", net="mlp:hidden=4", epochs=2, plan="eager", progress=False), progress=False)
+    (True, 0.0)
     """
     found = [_again(run, progress) for run in (path if isinstance(path, Run) else open_run(path)).trainings]
     return all(same for same, _ in found), max(difference for _, difference in found)
@@ -113,7 +127,13 @@ def _again(run: Run, progress: bool) -> tuple[bool, float]:
 
 def events(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
            data_dir: str | Path | None = None, stop: Stop | None = None, **options: Any) -> Iterator[Event]:
-    """The same training as a stream, with no folder; a module given as `net` holds the best weights when it ends."""
+    """The same training as a stream, with no folder; a module given as `net` holds the best weights when it ends.
+
+    >>> import chainrule as cr
+    >>> kinds = [type(event).__name__ for event in cr.events("iris", net="linear", epochs=2, plan="eager")]
+    >>> kinds[0], kinds.count("Evaluated"), kinds[-1]
+    ('Started', 2, 'Finished')
+    """
     asked, own, session = options_of(net, loss, options), own_of(net, loss, weights), session_of(data_dir=data_dir, stop=stop)
     job = build(as_source(data, asked, session.data_dir), asked, own)
     yield started(job, "", at=0, resumed=False)

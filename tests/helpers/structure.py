@@ -181,9 +181,7 @@ def table() -> str:
 
 if __name__ == "__main__":
     print(table())
-    for path in files():
-        for wrong in [*wrong_arrows(path.read_text(), module_of(path), path.name == "__init__.py"),
-                      *hidden_imports(path.read_text(), module_of(path), path.name == "__init__.py")]:
-            print(f"{path.relative_to(ROOT)}: {wrong}")
-    for circle in circles(graph()):
-        print("circle:", ", ".join(circle))
+    faults = [f"{path.relative_to(ROOT)}: {wrong}" for path in files() for check in (wrong_arrows, hidden_imports)
+              for wrong in check(path.read_text(), module_of(path), path.name == "__init__.py")]
+    faults += [f"circle: {', '.join(circle)}" for circle in circles(graph())]
+    sys.exit("\n".join(faults) or 0)

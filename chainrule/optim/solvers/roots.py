@@ -32,6 +32,9 @@ def bisection(f: Function, low: float, high: float, *, tolerance: float = 1e-9, 
     """A zero of `f` between `low` and `high`, where its signs differ: halve, and keep the half over which the sign changes.
 
     Converged once the half is at most `tolerance` wide on either side. Raises InputError where the signs do not differ.
+
+    >>> round(float(bisection(lambda x: x * x - 2, 0.0, 2.0).x), 6)
+    1.414214
     """
     ends = torch.tensor([low, high], dtype=torch.float64)
     a, b = (float(f(end)) for end in ends)
@@ -57,6 +60,10 @@ def newton_raphson(f: Function, start: Tensor | float, *, minimise: bool = False
 
     Converged once the step's length is at most `tolerance`. Raises InputError where the derivative, or the Hessian, is singular: there
     is no step then; and for a zero of a function of several numbers, whose zeros are no points.
+
+    >>> found = newton_raphson(lambda x: x * x - 6 * x + 10, 0.0, minimise=True)
+    >>> float(found.x), found.value, found.converged
+    (3.0, 1.0, True)
     """
     x = torch.as_tensor(start, dtype=torch.float64)
     if not minimise and x.numel() != 1:
