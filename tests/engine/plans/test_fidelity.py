@@ -180,7 +180,7 @@ def test_a_plan_that_moves_frozen_weights_by_little_is_refused(monkeypatch):
         def wrong(one, batches):
             one, reports = eager(rule.step)(one, batches)
             with torch.no_grad():
-                one.net.params["0.weight"].add_(1e-6)
+                one.net.tensors["0.weight"].add_(1e-6)
             return one, reports
 
         return wrong if plan.channels_last else BUILD(plan, rule, one, few)
