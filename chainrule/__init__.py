@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = ["Committee", "Run", "Sweep", "boost", "check", "committee", "compare", "events", "find_rate",
            "load", "repeat", "resume", "sweep", "train"]
 

@@ -126,7 +126,7 @@ class Committee:
         """The data, read again. Raises InputError where it is gone, or is no longer what it was."""
         if self.record["how"] == "joined":
             return self.trainings[0].source
-        return source_again(self.path, self.record, self.options, self._own_data)
+        return source_again(self.path, self.record, self.options, self._own_data, "cr.Committee")
 
     @cached_property
     def base(self) -> Job:

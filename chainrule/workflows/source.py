@@ -31,16 +31,19 @@ def as_source(data: Any, options: Options, data_dir: str | Path | None = None) -
     return data
 
 
-def source_again(path: Path, record: dict[str, Any], options: Options, given: Any) -> Source:
-    """The data of a run, or of a committee, read again, or as `given`. Raises InputError where it is gone, or is no longer what it was."""
+def source_again(path: Path, record: dict[str, Any], options: Options, given: Any, opener: str = "cr.Run") -> Source:
+    """The data of a run, or of a committee, read again, or as `given`; `opener` is what opens the folder in Python.
+
+    Raises InputError where it is gone, or is no longer what it was.
+    """
     about = record["data"]
     origin = about["origin"]
     if origin["kind"] == "memory" and given is None:
-        raise InputError(f"{path} was trained on data in memory. Give it again: cr.Run(path, data=...).")
+        raise InputError(f"{path} was trained on data in memory. Give it again: {opener}(path, data=...).")
     what = origin["what"] if given is None else given
     if given is None and origin["kind"] in ("file", "folder") and not Path(what).exists():
         raise InputError(f"This needs the data that {path} was trained on, and {what} is not there any more. Put it back, or give it again "
-                         "in Python: cr.Run(path, data=...).")
+                         f"in Python: {opener}(path, data=...).")
     roles = {role: getattr(options, role) or origin.get(role) for role in ("target", "group", "time", "weight")}
     source: Source = what if hasattr(what, "fingerprint") else load(what, **roles, data_dir=origin.get("data_dir"),
                                                                     stream=bool(origin.get("streamed")),
