@@ -22,7 +22,7 @@ def run(folder, stop_at=None):
     stop, watch = stopping_at(stop_at)
 
     def validate(learner):
-        return {"loss": float(learner.state["inner"]["step"])}
+        return {"loss": float(learner.state["inner"]["pace"]["done"])}
 
     folder.mkdir(exist_ok=True)
     return list(training(folder, epochs=EPOCHS, patience=PATIENCE, save_every=1e9, stop=stop, watch=watch, validate=validate).run())
