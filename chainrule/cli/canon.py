@@ -95,6 +95,6 @@ def _record(path: Path, standings: Sequence[Standing], short: bool) -> None:
         head = standing.headline
         what = str(head.headline.get("what", head.check.what))
         rows[standing.row.name] = [standing.row.name, standing.row.system, what, number(head.published), number(head.ours),
-                                   ends(head.interval), standing.verdict, form]
+                                   ends(head.interval), standing.words, form]
     count = record(path, RECORDED, rows, "Measured last on: " + "; ".join(machine()))
     say(f"{len(rows)} of {count} rows recorded in {path}.")

@@ -41,7 +41,7 @@ def confident(outputs: Tensor, targets: Tensor) -> Tensor:
 @recipes("own-module", source=ASKED)
 def own_module(setting: Setting) -> Outcome:
     """A module and a loss of ten lines, trained on the digits by the same engine as every other net."""
-    run = chainrule.train("digits", net=Own(), loss=confident, epochs=10, plan="eager", out=setting.out / "run", progress=False)
+    run = chainrule.train("digits", net=Own(), loss=confident, epochs=10, plan="eager", threads=1, out=setting.out / "run", progress=False)
     result = run.test()
     right = result.n - (result.errors or 0)
     ends = wilson(right, result.n)
@@ -66,7 +66,8 @@ def plan_agreement(setting: Setting) -> Outcome:
 @recipes("resume-exact", source=ASKED)
 def resume_exact(setting: Setting) -> Outcome:
     """A run stopped in the middle and resumed, against one that was not: weights that differ in any bit."""
-    options: dict[str, Any] = {"net": "mlp:hidden=30,dropout=0.2", "optimizer": "adam", "epochs": 4, "plan": "eager", "progress": False}
+    options: dict[str, Any] = {"net": "mlp:hidden=30,dropout=0.2", "optimizer": "adam", "epochs": 4, "plan": "eager", "threads": 1,
+                               "progress": False}
     whole = chainrule.train("digits", **options, out=setting.out / "whole")
     stop = Stop()
 

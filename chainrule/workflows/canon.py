@@ -92,6 +92,13 @@ class Standing:
         return "not judged" if "not judged" in verdicts else "reached"
 
     @property
+    def words(self) -> str:
+        """The verdict, and where it is not of the whole row, of how many checks it holds: `in part, 2 of 3`."""
+        if self.verdict not in ("in part", "not judged"):
+            return self.verdict
+        return f"{self.verdict}, {sum(score.verdict == 'reached' for score in self.scores)} of {len(self.scores)} reached"
+
+    @property
     def headline(self) -> Score:
         """The score to show for the row: the first as grave as the row, else the first that ran, else the first."""
         ran = [score for score in self.scores if score.outcome]
