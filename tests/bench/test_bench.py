@@ -47,7 +47,7 @@ def test_results_are_kept_newest_first_under_their_own_heading(tmp_path):
 
 
 def test_the_results_page_has_a_place_for_every_work():
-    for name in ("overhead", "start", "memory", "published"):
+    for name in ("overhead", "start", "memory", "published", "defaults"):
         assert harness.RESULTS.read_text().count(f"<!-- bench {name} -->\n") == 1
 
 
