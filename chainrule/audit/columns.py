@@ -22,15 +22,15 @@ Groups = dict[str, list[int]]
 
 def groups_of(data: Data) -> tuple[list[str], Groups | None]:
     """What each encoded number is called, and the encoded numbers of each column; None where inputs are no columns."""
-    encoder = data.encoder
-    if encoder.features is not None:
+    inputs = data.encoder.inputs
+    if inputs.features is not None:
         groups = _of_table(data)
-        return list(encoder.feature_names), groups if len(groups) <= MOST_COLUMNS else None
-    if encoder.kind == "array" and len(encoder.shape) == 1:
-        names = [f"input {i}" for i in range(1, encoder.shape[0] + 1)]
+        return list(inputs.feature_names), groups if len(groups) <= MOST_COLUMNS else None
+    if inputs.kind == "array" and len(inputs.shape) == 1:
+        names = [f"input {i}" for i in range(1, inputs.shape[0] + 1)]
         return names, {name: [i] for i, name in enumerate(names)} if len(names) <= MOST_COLUMNS else None
-    if encoder.kind == "pixels" and len(encoder.shape) == 3:
-        c, h, w = encoder.shape
+    if inputs.kind == "pixels" and len(inputs.shape) == 3:
+        c, h, w = inputs.shape
         of = [f" of channel {k + 1}" if c > 1 else "" for k in range(c)]
         return [f"pixel {i + 1}, {j + 1}{channel}" for channel in of for i in range(h) for j in range(w)], None
     return [], None
@@ -38,7 +38,8 @@ def groups_of(data: Data) -> tuple[list[str], Groups | None]:
 
 def why_not(data: Data) -> str:
     """Why the columns are not asked one by one."""
-    if data.encoder.features is not None or (data.encoder.kind == "array" and len(data.encoder.shape) == 1):
+    inputs = data.encoder.inputs
+    if inputs.features is not None or (inputs.kind == "array" and len(inputs.shape) == 1):
         return f"there are more than {MOST_COLUMNS} columns; keep the likeliest of them."
     return "a single pixel or symbol is no column; a net reads them together."
 
@@ -48,9 +49,10 @@ def repeating(data: Data, x: Tensor, names: list[str]) -> list[Finding]:
     flat = x.flatten(1)
     if not names or flat.shape[1] > MOST_COMPARED or len(flat) < 3:
         return []
-    pictures, kept = data.encoder.features is None and len(data.encoder.shape) > 1, list(range(len(names)))
-    if data.encoder.features is not None:                                   # the last category of each follows from the others
-        last = {indices[len(c.categories) - 1] for c, indices in zip(data.encoder.features.columns, _of_table(data).values(), strict=True)
+    inputs = data.encoder.inputs
+    pictures, kept = inputs.features is None and len(inputs.shape) > 1, list(range(len(names)))
+    if inputs.features is not None:                                        # the last category of each follows from the others
+        last = {indices[len(c.categories) - 1] for c, indices in zip(inputs.features.columns, _of_table(data).values(), strict=True)
                 if c.kind == "categorical" and len(c.categories) > 1 and not c.indicator}
         kept = [i for i in kept if i not in last]
     found, n = redundant(flat[:, kept]), len(flat)
@@ -79,7 +81,7 @@ def repeating(data: Data, x: Tensor, names: list[str]) -> list[Finding]:
 def _of_table(data: Data) -> Groups:
     found: Groups = {}
     at = 0
-    for column in data.encoder.features.columns:
+    for column in data.encoder.inputs.features.columns:
         found[column.name] = list(range(at, at + len(column.outputs)))
         at += len(column.outputs)
     return found
@@ -133,7 +135,7 @@ def _leaks(folds: list[Job], data: Data, groups: Groups, found: dict[str, Import
         held.append(torch.arange(at, at + len(some)))
         at += len(some)
     every = torch.cat(rows)
-    x, y = data.encoder.inputs(data.source, every)[:], data.encoder.targets(data.source, every)
+    x, y = data.encoder.inputs.encode(data.source, every)[:], data.encoder.target.encode(data.source, every)
     classes = len(folds[0].task.classes)
     if classes:
         y = folds[0].task.truth(y)
@@ -171,7 +173,7 @@ def _skill_of_nets(folds: list[Job]) -> float:
             wrong += float((said.argmax(1) != truth).sum())
             without += float((truth != usual).sum())
         else:
-            unscale = job.data.encoder.unscale
+            unscale = job.data.encoder.target.unscale
             wrong += float((said - unscale(valid.y)).square().sum())
             without += float((unscale(train.y).mean(0) - unscale(valid.y)).square().sum())
     if not without:

@@ -20,7 +20,7 @@ def before(job: Job) -> list[str]:
     if chosen.entry.name != "closedform" or chosen.options.get("ridge", 0.0) or not isinstance(job.data.train.x, Tensor):
         return []
     x = seen(job.net, job.data.ready(job.data.train.x)).detach()
-    names = job.data.encoder.feature_names
+    names = job.data.encoder.inputs.feature_names
     told = singular(x, names if len(names) == x.shape[1] else [f"input {i + 1}" for i in range(x.shape[1])],
                     bias=only_layer(job.net, "closedform")[1] is not None)
     return [] if told is None else [told]

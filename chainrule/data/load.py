@@ -15,7 +15,7 @@ from chainrule.core.registry import datasets
 from chainrule.data import fingerprint
 from chainrule.data.encode import targets
 from chainrule.data.encode.columns import Table
-from chainrule.data.encode.encoder import Encoder
+from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.formats import Format
 from chainrule.data.readers import arrays, catalog, cifar, fasta, idx, images, svhn, tables, text
 from chainrule.data.readers.download import to_stderr
@@ -77,14 +77,18 @@ def load(what: Any = "digits", *, target: str | int | None = None, data_dir: str
     return Source(**{**vars(source), "origin": origin, "name": name or source.name})
 
 
-def load_inputs(what: Any, *, like: Encoder, data_dir: str | Path | None = None, say: Callable[[str], None] = to_stderr) -> Source:
-    """Rows for a net trained on what `like` encodes, read as that was; a target may be absent or have gaps, and is then None."""
+def load_inputs(what: Any, *, like: InputEncoder, target: str | None = None, data_dir: str | Path | None = None,
+                say: Callable[[str], None] = to_stderr) -> Source:
+    """Rows for a net trained on what `like` encodes, read as that was.
+
+    A column `target` may be absent or have gaps, and there are then no targets.
+    """
     reading, known = reading_of(like), known_of(like)
     if isinstance(what, (str, Path)) and what not in datasets.names():
         path = _existing(what)
         if like.kind == "table" and path.is_file() and suffix_of(path) in TABLES:
             origin = {"kind": "file", "what": str(path.absolute())}
-            return _table_file(path, origin, like.target_column, NO_ROLES, None, reading, say, known)
+            return _table_file(path, origin, target, NO_ROLES, None, reading, say, known)
         if like.kind == "symbols" and path.is_file() and suffix_of(path) in SYMBOLS:
             return _symbols(path, None, like)
         channels: Any = like.picture_shape[0] if like.picture_shape else None
@@ -95,24 +99,23 @@ def load_inputs(what: Any, *, like: Encoder, data_dir: str | Path | None = None,
                 return catalog.known_folder(path) or _folder(path, channels, None, say)
     elif like.kind == "table" and tables.is_frame(what):
         frame = tables.typed(what, FRAME, reading, known, wordy=False)
-        return _table(frame, FRAME, {"kind": "memory", "what": "frame"}, like.target_column, NO_ROLES, reading, lenient=True)
+        return _table(frame, FRAME, {"kind": "memory", "what": "frame"}, target, NO_ROLES, reading, lenient=True)
     return load(what, data_dir=data_dir, say=say)
 
 
-def reading_of(like: Encoder) -> Reading:
+def reading_of(like: InputEncoder) -> Reading:
     """The options that further rows of a table are read with."""
     return Reading.of_new_rows(like.reading)
 
 
-def known_of(like: Encoder) -> Known:
+def known_of(like: InputEncoder) -> Known:
     """What an encoder of a table tells of how further rows of its kind are to be read."""
     if like.kind != "table":
         return Known()
     kinds: dict[str, str] = {"numeric": "number", "date": "date", "categorical": "word", "ordered": "word"}
     own = {name: kind for name, kind in like.column_kinds.items() if name not in like.formats}
     formats = {**like.formats, **{name: Format("truth") for name, kind in own.items() if kind == "boolean"}}
-    targets = () if like.target_column is None else (like.target_column,)
-    return Known(formats, {name: kinds[kind] for name, kind in own.items() if kind in kinds}, targets, tuple(like.column_kinds))
+    return Known(formats, {name: kinds[kind] for name, kind in own.items() if kind in kinds}, like.apart, tuple(like.column_kinds))
 
 
 def describe_source(source: Source) -> dict[str, Any]:
@@ -164,7 +167,7 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
     raise InputError(f"{path} is of no kind that chainrule reads; expected {' '.join(READ)}, IDX, a folder of images, or a named set.")
 
 
-def _symbols(path: Path, target: str | int | None, like: Encoder | None = None) -> Source:
+def _symbols(path: Path, target: str | int | None, like: InputEncoder | None = None) -> Source:
     """A text, each symbol of which is to be named from those before it, or sequences, with classes where their headers say them.
 
     With `like`, rows to predict: a text in windows as that one encodes, without targets; sequences whose classes may have gaps.

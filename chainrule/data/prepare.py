@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
-from chainrule.data.encode.encoder import Encoder, gather, silent
+from chainrule.data.encode.encoder import Encoder
 from chainrule.data.encode.features import Range
+from chainrule.data.encode.input_encoder import silent
+from chainrule.data.encode.rows import gather
 from chainrule.data.encode.targets import as_codes, as_numbers
 from chainrule.data.encode.vocabulary import SHARES, Symbols
 from chainrule.data.readers import catalog
@@ -57,14 +59,15 @@ def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None
     maximum = catalog.traits(source).maximum
     encoder = Encoder.fit(source, parts.train, target=kind, range=range, flatten=flatten, bounded=bounded,
                           classes=names if kind in ("class", "sign", "steps") and not open_ended else (), maximum=maximum)
+    inputs, targets = encoder.inputs, encoder.target
     every = product(source.weights, None if weights is None else _weights(weights, source))
     weight = None if every is None else one_on_average(gather(every, parts.train), source.name)
 
     def part(at: Tensor, weight: Tensor | None = None) -> Part:
-        return Part(encoder.inputs(source, at, silent), encoder.targets(source, at), at, weight, encoder.mask(source, at))
+        return Part(inputs.encode(source, at, silent), targets.encode(source, at), at, weight, targets.mask(source, at))
 
-    return Data(source.name, source, encoder, kind, encoder.classes, encoder.input_shape, encoder.outputs,
-                part(parts.train, weight), part(parts.valid), Door(part(parts.test), open_log), encoder.ready)
+    return Data(source.name, source, encoder, kind, targets.classes, inputs.input_shape, targets.outputs,
+                part(parts.train, weight), part(parts.valid), Door(part(parts.test), open_log), inputs.ready)
 
 
 def _as_target(source: Source, target: str) -> tuple[Source, TargetKind]:

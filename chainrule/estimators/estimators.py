@@ -92,14 +92,14 @@ class _Network(BaseEstimator):
 
     def _read(self, X: Any, *, reset: bool) -> Any:
         """X as the encoder takes it: a table where the columns hold words or gaps, else numbers checked by scikit-learn."""
-        if tables.is_frame(X) and (_mixed(X) if reset else self.learned_.encoder.kind == "table"):
+        if tables.is_frame(X) and (_mixed(X) if reset else self.learned_.encoder.inputs.kind == "table"):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return tables.of_frame(X, "X")
         return arrays.of_inputs(validate_data(self, X, reset=reset, allow_nd=True), "X")
 
     def _read_both(self, X: Any, y: Any, reset: bool, **check: Any) -> tuple[Any, np.ndarray]:
         """X as above, and y checked against it."""
-        if tables.is_frame(X) and (_mixed(X) if reset else self.learned_.encoder.kind == "table"):
+        if tables.is_frame(X) and (_mixed(X) if reset else self.learned_.encoder.inputs.kind == "table"):
             table = self._read(X, reset=reset)
             y = check_array(y, ensure_2d=False, dtype="numeric" if check.get("y_numeric") else None, input_name="y")
             check_consistent_length(X, y)
@@ -302,7 +302,7 @@ class NetworkTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Uns
     def _after(self, learned: Learned) -> None:
         read = self._codes(learned)
         with torch.no_grad():
-            self._n_features_out = read(learned.ready(torch.zeros(1, *learned.encoder.input_shape))).shape[1]
+            self._n_features_out = read(learned.ready(torch.zeros(1, *learned.encoder.inputs.input_shape))).shape[1]
 
     @staticmethod
     def _codes(learned: Learned) -> Any:
@@ -330,7 +330,7 @@ class NetworkGenerator(_Unsupervised):
         if not callable(getattr(learned.module, "sample", None)):
             raise InputError(f"NetworkGenerator needs a net that can be sampled; {type(learned.module).__name__} has no method sample. "
                              "Use net='mixture', 'gan' or 'rbm'.")
-        if learned.encoder.features is not None:
+        if learned.encoder.inputs.features is not None:
             raise InputError("NetworkGenerator needs columns of numbers without gaps; X has words or missing values. Encode these columns, "
                              "or drop them.")
 

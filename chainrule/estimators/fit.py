@@ -24,8 +24,11 @@ from chainrule.core.rule import Learner, Report, Rule
 from chainrule.core.stage import Budget, Stage
 from chainrule.core.traits import NetTraits, RuleTraits
 from chainrule.core.tree import Tree
-from chainrule.data.encode.encoder import Encoder, gather
-from chainrule.data.encode.features import scaling
+from chainrule.data.encode.encoder import Encoder
+from chainrule.data.encode.features import Features, scaling
+from chainrule.data.encode.input_encoder import InputEncoder
+from chainrule.data.encode.rows import gather
+from chainrule.data.encode.target_encoder import TargetEncoder
 from chainrule.data.feed.shuffled import Feed
 from chainrule.data.source import Data, Door, Part, Source, TargetKind
 from chainrule.data.splits import split
@@ -142,14 +145,14 @@ class Learned:
     def outputs(self, inputs: Any, read: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """What the net, or another reading of it, gives for raw rows: float64 (n, outputs) on the CPU."""
         read = read or self.module
-        return torch.cat([read(self.ready(rows)).cpu().double() for rows in self.encoder.inputs(inputs).split(EVALUATION_ROWS)])
+        return torch.cat([read(self.ready(rows)).cpu().double() for rows in self.encoder.inputs.encode(inputs).split(EVALUATION_ROWS)])
 
     def raw(self, stored: Tensor) -> Tensor:
         """What a net reads, as rows in the units of the data: (n, ...) -> (n, *row). Features that were constant are so again."""
-        rows = stored.reshape(len(stored), *self.encoder.shape)
-        if self.encoder.scale is None:
-            return rows * self.encoder.maximum
-        centre, factor = self.encoder.scale
+        rows = stored.reshape(len(stored), *self.encoder.inputs.shape)
+        if self.encoder.inputs.scale is None:
+            return rows * self.encoder.inputs.maximum
+        centre, factor = self.encoder.inputs.scale
         unscaled: Tensor = torch.where(factor > 0, rows / factor, torch.zeros_like(rows)) + centre
         return unscaled
 
@@ -237,27 +240,26 @@ def encoder_of(source: Source, rows: Tensor, weight: Tensor | None, kind: Target
     spread: Any = rule.entry.traits.range
     classes = source.classes if kind in ("class", "sign") else ()
     bare = replace(source, targets=None, target_kind="none", classes=())
-    encoder = Encoder.fit(bare, rows, target="none", range=spread, flatten=rule.entry.traits.reads == "features")
+    inputs = InputEncoder.fit(bare, rows, range=spread, flatten=rule.entry.traits.reads == "features")
     share = torch.ones(len(rows), dtype=torch.float64) if weight is None else weight[rows].double()  # (rows,)
-    held: dict[str, Any] = {"target": kind, "classes": classes}
+    scale = None
     if kind == "real":
         mean, factor = _moments(gather(source.targets, rows), share)
-        held["y_scale"] = torch.stack([mean, torch.where(factor > 0, 1 / factor, torch.ones_like(factor))])  # (2, k)
+        scale = torch.stack([mean, torch.where(factor > 0, 1 / factor, torch.ones_like(factor))])  # (2, k)
     if weight is not None and spread == "standard":
-        if encoder.features is not None:
-            held["features"] = replace(encoder.features, scale=_column_scales(encoder, source, rows, share))
-        elif encoder.scale is not None:
+        if inputs.features is not None:
+            inputs = replace(inputs, features=replace(inputs.features, scale=_column_scales(inputs.features, source, rows, share)))
+        elif inputs.scale is not None:
             x = gather(source.inputs, rows).double()
             flat, each = (x, share) if x.dim() == 2 else (x.reshape(-1, 1), share.repeat_interleave(x[0].numel()))
-            held["scale"] = torch.stack(_moments(flat, each))  # (2, d)
-    return replace(encoder, **held)
+            inputs = replace(inputs, scale=torch.stack(_moments(flat, each)))  # (2, d)
+    return Encoder(inputs, TargetEncoder(kind, classes, scale=scale))
 
 
-def _column_scales(encoder: Encoder, source: Source, rows: Tensor, share: Tensor) -> Tensor:
+def _column_scales(features: Features, source: Source, rows: Tensor, share: Tensor) -> Tensor:
     """Centre, factor and stand-in for a missing value of each column (columns, 3), weighted."""
-    assert encoder.features is not None
-    scale = encoder.features.scale.clone()
-    for i, fitted in enumerate(encoder.features.columns):
+    scale = features.scale.clone()
+    for i, fitted in enumerate(features.columns):
         if fitted.kind == "numeric":
             values = source.inputs[fitted.name].values[rows]
             known = ~values.isnan()
@@ -280,12 +282,13 @@ def _data(source: Source, encoder: Encoder, train: Tensor, valid: Tensor, weight
     scaled = None if weight is None else (weight / weight[train].double().mean()).to(dtype)
 
     def part(at: Tensor) -> Part:
-        y = encoder.targets(source, at)
-        return Part(encoder.inputs(source, at), y.to(dtype) if y is not None and y.is_floating_point() else y, at,
+        y = encoder.target.encode(source, at)
+        return Part(encoder.inputs.encode(source, at), y.to(dtype) if y is not None and y.is_floating_point() else y, at,
                     None if scaled is None else scaled[at])
 
-    return Data(source.name, source, encoder, encoder.target, encoder.classes, encoder.input_shape, encoder.outputs, part(train),
-                part(valid), Door(part(train[:0])), lambda x: encoder.ready(x).to(dtype))
+    target = encoder.target
+    return Data(source.name, source, encoder, target.kind, target.classes, encoder.inputs.input_shape, target.outputs, part(train),
+                part(valid), Door(part(train[:0])), lambda x: encoder.inputs.ready(x).to(dtype))
 
 
 def _chosen(source: Source, options: Options, net: NetLike) -> tuple[Chosen[NetTraits] | None, Chosen[RuleTraits], TargetKind]:

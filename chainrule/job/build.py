@@ -107,7 +107,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     job = made_as(data.source, data, trained, rule, str(rule_chosen), choice.options, choice.said,
                   keeps_last=keeps_last or rule_chosen.entry.traits.best == "last",
                   one_hot=data.outputs if spread else 0,
-                  augment=augmentation(options.augment, data.encoder.shape, data.name) if options.augment else None)
+                  augment=augmentation(options.augment, data.encoder.inputs.shape, data.name) if options.augment else None)
     if (cycles := choice.options.snapshots) and (steps := int(steps_of(job.stages()[0][0], job.feed()))) < cycles:
         raise InputError(f"--snapshots {cycles} needs at least a step for each; {choice.options.epochs} epochs have {steps}. Give more "
                          "--epochs, or a smaller --batch.")

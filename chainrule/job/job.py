@@ -78,7 +78,7 @@ class Job:
     @property
     def target(self) -> TargetKind:
         """What its targets are encoded as."""
-        return self.trained.encoder.target
+        return self.trained.encoder.target.kind
 
     def events(self, store: Store | None = None, stop: Stop | None = None, at: int = 0,
                made: list[dict[str, Any]] | None = None) -> Iterator[Event]:
@@ -131,7 +131,7 @@ class Job:
             numbers |= {name: value for name, value in values.items() if isinstance(value, float)}
             common += [chosen.entry.name, *((name, value) for name, value in values.items() if name not in numbers)]
         return (*common, options.loss, options.schedule, options.snapshots, options.constraint, options.augment, options.plan,
-                options.precision, options.threads, self.one_hot, self.target, self.data.encoder.maximum,
+                options.precision, options.threads, self.one_hot, self.target, self.data.encoder.inputs.maximum,
                 self.data.train.weight is None), numbers
 
     def remaking(self) -> Callable[[Mapping[str, Any]], Rule]:

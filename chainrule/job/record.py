@@ -14,7 +14,7 @@ from chainrule.core.errors import CorruptFile, InputError
 from chainrule.data.encode.encoder import Encoder
 from chainrule.engine import checkpoint
 
-FORMAT = 2
+FORMAT = 3
 RECORD, ENCODER = "run.json", "encoder.safetensors"
 
 

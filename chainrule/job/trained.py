@@ -68,7 +68,7 @@ class Trained:
             module = copy.deepcopy(own.net)
         else:
             with Aside(options.seed, device):
-                module = nets.choose(record["net"]).make(encoder.input_shape, task.outputs)
+                module = nets.choose(record["net"]).make(encoder.inputs.input_shape, task.outputs)
         net = Net.of(module.to(device=device, dtype=torch.float32))
         warnings = Store(folder, record["run"]).load_best(net)
         module.eval()
@@ -85,7 +85,7 @@ class Trained:
 
     def ready(self, x: Tensor) -> Tensor:
         """Stored inputs (n, ...) as the net reads them."""
-        return self.encoder.ready(x).to(self.dtype)
+        return self.encoder.inputs.ready(x).to(self.dtype)
 
     @cached_property
     def inference(self) -> Inference:

@@ -58,7 +58,8 @@ def _encoder(source: Source, parts: Splits) -> tuple[dict[str, Tensor], dict[str
 def _differences(a: tuple[dict[str, Tensor], dict[str, Any]], b: tuple[dict[str, Tensor], dict[str, Any]]) -> int:
     """How many tensors and settings of two encoders differ."""
     tensors = sum(name not in b[0] or not torch.equal(tensor.nan_to_num(), b[0][name].nan_to_num()) for name, tensor in a[0].items())
-    count: int = tensors + sum(b[1].get(name) != value for name, value in a[1].items())
+    settings = sum(b[1][part].get(name) != value for part in ("inputs", "target") for name, value in a[1][part].items())
+    count: int = tensors + settings
     return count
 
 

@@ -30,7 +30,7 @@ class Recording:
         self.store = Store(path, self.record["run"])
         self.before = self.store.events_before()
         self.finished: Finished | None = None
-        self.notes = [] if self.before is not None else [*job.data.encoder.notes, *notes]
+        self.notes = [] if self.before is not None else [*job.data.encoder.inputs.notes, *notes]
         self.next_at = (self.before or 0) + 1 + len(self.notes)
         self.sinks: list[Sink] = [RunLog.resume(path / LOG, keep_before=self.before or 0), *sinks]
 

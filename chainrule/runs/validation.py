@@ -10,7 +10,6 @@ from torch import Tensor
 
 from chainrule.core.abilities import HasRegimes
 from chainrule.core.errors import CorruptFile
-from chainrule.data.encode.encoder import units_of
 from chainrule.data.source import Data, Part
 from chainrule.engine import checkpoint
 from chainrule.evaluate.mistakes import worst_rows
@@ -54,7 +53,7 @@ class Validation:
         """Of a net and the data it trained on. Raises InputError where it cannot be measured."""
         part = data.valid
         result = trained.measure(part)
-        pictures = trained.encoder.picture_shape is not None and bool(trained.task.classes) and part.y is not None
+        pictures = trained.encoder.inputs.picture_shape is not None and bool(trained.task.classes) and part.y is not None
         answers = trained.predictions(part if pictures else part.rows_at(0, _fitting(trained, part)))
         truth = None if part.y is None else trained.truth(part)
         mistakes = _mistakes(trained, part, answers, truth) if pictures and truth is not None else None
@@ -98,7 +97,7 @@ def _mistakes(trained: Trained, part: Part, answers: Tensor, truth: Tensor) -> M
     worst = torch.tensor(worst_rows(answers, truth), dtype=torch.int64)
     if not len(worst):
         return None
-    shape = trained.encoder.picture_shape
+    shape = trained.encoder.inputs.picture_shape
     assert shape is not None
     return Mistakes(as_pixels(trained.ready(part.x[worst]).reshape(-1, *shape)), answers[worst], truth[worst])
 
@@ -115,7 +114,7 @@ def _points(trained: Trained, data: Data) -> Tensor | None:
     """Training rows in the units of the data, spread over the whole part, for a net that says which expert is asked over 1 or 2 inputs."""
     if not isinstance(trained.net.module, HasRegimes) or data.input_shape not in ((1,), (2,)):
         return None
-    centre, factor = units_of(trained.encoder)
+    centre, factor = trained.encoder.inputs.units
     n = len(data.train)
     rows = torch.arange(n) if n <= MOST_POINTS else torch.linspace(0, n - 1, MOST_POINTS, dtype=torch.float64).long()
     points: Tensor = data.train.x[rows].double() / factor + centre

@@ -33,16 +33,16 @@ class Classification:
     loss: ClassVar[str] = "cross-entropy"
 
     def __init__(self, encoder: Encoder):
-        self.encoder = encoder
-        self.signed = encoder.target == "sign"
+        self.target = encoder.target
+        self.signed = self.target.kind == "sign"
 
     @property
     def outputs(self) -> int:
-        return 1 if self.signed else len(self.encoder.classes)
+        return 1 if self.signed else len(self.target.classes)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return self.encoder.classes
+        return self.target.classes
 
     @staticmethod
     def read(source: Source, window: int) -> Source:
@@ -68,7 +68,7 @@ class Classification:
         return numbers
 
     def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
-        return measures.classification(answer, truth, self.encoder.classes, seed=seed)
+        return measures.classification(answer, truth, self.target.classes, seed=seed)
 
     def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
         answer, truth = self.answer(self.raw(runner, part), loss), self.truth(part.y)
@@ -79,11 +79,11 @@ class Classification:
 
     def baseline(self, truth: Tensor, count: int) -> tuple[str, Tensor]:
         """The shares of the classes: it answers the most frequent one."""
-        frequency = torch.bincount(truth, minlength=len(self.encoder.classes)).double() / max(len(truth), 1)
-        return f"always {self.encoder.classes[int(frequency.argmax())]}", frequency.expand(count, -1)
+        frequency = torch.bincount(truth, minlength=len(self.target.classes)).double() / max(len(truth), 1)
+        return f"always {self.target.classes[int(frequency.argmax())]}", frequency.expand(count, -1)
 
     def names(self, count: int) -> tuple[str, ...]:
-        return numbered_names(self.encoder.classes, count)
+        return numbered_names(self.target.classes, count)
 
     def columns(self, answer: Tensor) -> Mapping[str, Any]:
         """The likeliest class, then the probability of each."""

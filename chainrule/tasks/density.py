@@ -33,7 +33,7 @@ class Density:
     loss: ClassVar[str | None] = None
 
     def __init__(self, encoder: Encoder):
-        self.encoder = encoder
+        self.target = encoder.target
 
     @property
     def outputs(self) -> int:

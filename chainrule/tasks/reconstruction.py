@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -60,14 +61,11 @@ class Reconstruction:
     loss: ClassVar[str | None] = "squared"
 
     def __init__(self, encoder: Encoder):
-        self.encoder = encoder
+        self.inputs, self.target = encoder.inputs, encoder.target
 
     @property
     def outputs(self) -> int:
-        size = 1
-        for width in self.encoder.input_shape:
-            size *= width
-        return size
+        return math.prod(self.inputs.input_shape)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -115,7 +113,7 @@ class Reconstruction:
         return "the mean row", truth.double().mean(0, keepdim=True).expand(count, -1)
 
     def names(self, count: int) -> tuple[str, ...]:
-        return numbered_names(self.encoder.feature_names, count)
+        return numbered_names(self.inputs.feature_names, count)
 
     def columns(self, answer: Tensor) -> Mapping[str, Any]:
         return {name: answer[:, i].numpy() for i, name in enumerate(self.names(answer.shape[1]))}

@@ -31,11 +31,11 @@ class Regression:
     loss: ClassVar[str] = "squared"
 
     def __init__(self, encoder: Encoder):
-        self.encoder = encoder
+        self.target = encoder.target
 
     @property
     def outputs(self) -> int:
-        return self.encoder.outputs
+        return self.target.outputs
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -58,14 +58,14 @@ class Regression:
 
     def answer(self, raw: Tensor, loss: Loss | None) -> Tensor:
         linked = raw if loss is None else loss.link(raw)
-        return self.encoder.unscale(linked.cpu())
+        return self.target.unscale(linked.cpu())
 
     def truth(self, y: Any) -> Tensor:
         """Targets (n, k) in their own units."""
-        return self.encoder.unscale(y)
+        return self.target.unscale(y)
 
     def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
-        return measures.regression(answer, truth, self.encoder.target_names)
+        return measures.regression(answer, truth, self.target.names)
 
     def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
         answer, truth = self.answer(self.raw(runner, part), loss), self.truth(part.y)
@@ -78,7 +78,7 @@ class Regression:
         return "the mean", truth.double().mean(0, keepdim=True).expand(count, -1).to(truth.dtype)
 
     def names(self, count: int) -> tuple[str, ...]:
-        return numbered_names(self.encoder.target_names, count)
+        return numbered_names(self.target.names, count)
 
     def columns(self, answer: Tensor) -> Mapping[str, Any]:
         return {name: answer[:, i].numpy() for i, name in enumerate(self.names(answer.shape[1]))}

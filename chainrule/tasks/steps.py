@@ -27,11 +27,11 @@ class StepTask:
     loss: ClassVar[str | None] = "cross-entropy"
 
     def __init__(self, encoder: Encoder):
-        self.encoder = encoder
+        self.target = encoder.target
 
     @property
     def outputs(self) -> int:
-        return len(self.encoder.classes)
+        return len(self.target.classes)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ class StepTask:
         return Cases(rows, test_set, squared_errors=-answer.gather(2, truth[..., None]).squeeze(2).clamp(min=1e-30).log().mean(1))
 
     def names(self, count: int) -> tuple[str, ...]:
-        return numbered_names(self.encoder.classes, count)
+        return numbered_names(self.target.classes, count)
 
     def columns(self, answer: Tensor) -> Mapping[str, Any]:
         """A row for each step: its sequence, its place in it, the likeliest class and how probable that is."""

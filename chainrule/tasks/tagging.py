@@ -59,5 +59,5 @@ class Tagging(StepTask):
 
     def baseline(self, truth: Tensor, count: int) -> tuple[str, Tensor]:
         frequency = torch.bincount(truth.reshape(-1), minlength=self.outputs).double()
-        name = self.encoder.classes[int(frequency.argmax())]
+        name = self.target.classes[int(frequency.argmax())]
         return f"always {name}", (frequency / frequency.sum()).expand(count, truth.shape[1], -1)

@@ -14,7 +14,7 @@ from chainrule.core.criterion import Criterion, OfOutputs, mean_costs
 from chainrule.core.loss import Loss
 from chainrule.core.net import Net
 from chainrule.core.registry import measures
-from chainrule.data.encode.encoder import Encoder
+from chainrule.data.encode.target_encoder import TargetEncoder
 from chainrule.data.source import Part, Source
 from chainrule.evaluate.measures import step_means
 from chainrule.evaluate.result import Result
@@ -36,7 +36,7 @@ class Runner(Protocol):
 
 
 class Task(Protocol):
-    """One kind of question. It is made with the encoder whose targets it asks for; `watch` decides which weights are best.
+    """One kind of question. It is made with the encoder of its data; `watch` decides which weights are best.
 
     Raw outputs are what the net gives, answers are what users read: probabilities, numbers in their units, strings.
     """
@@ -44,7 +44,7 @@ class Task(Protocol):
     name: ClassVar[str]
     watch: ClassVar[tuple[str, ...]]
     loss: ClassVar[str | None]  # the usual one
-    encoder: Encoder
+    target: TargetEncoder       # fitted on training rows
 
     @property
     def outputs(self) -> int:

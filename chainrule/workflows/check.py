@@ -168,7 +168,7 @@ class _Looking:
             found.skipped.append(f"outliers: {len(x)} rows outside the test part; at least {FEWEST_ROWS + 1} are needed.")
         else:
             found.findings += self.outlying(apart, rows)
-        found.notes += self.data.encoder.notes
+        found.notes += self.data.encoder.inputs.notes
         names, groups = groups_of(self.data)
         found.findings += repeating(self.data, x, names)
         few = self._too_few()
@@ -219,7 +219,7 @@ class _Looking:
         if len(rows) > most:
             drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(self.asked.seed))[:most].sort().values
             rows = rows[drawn]
-        return self.data.ready(self.data.encoder.inputs(self.source, rows)[:]), rows
+        return self.data.ready(self.data.encoder.inputs.encode(self.source, rows)[:]), rows
 
     @cached_property
     def unseen(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -279,7 +279,7 @@ class _Looking:
                   for r, g, s in zip(rows, suspects.given[:24], suspects.suggested[:24], strict=True)]
         images = self.source.inputs[rows]
         if images.dtype == torch.uint8:
-            images = images.float() / self.data.encoder.maximum
+            images = images.float() / self.data.encoder.inputs.maximum
         return to_png(image_grid(images, titles, columns=6))
 
     def outlying(self, apart: Outliers, rows: Tensor) -> list[Finding]:

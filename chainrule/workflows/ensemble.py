@@ -46,7 +46,7 @@ from chainrule.workflows.snapshot import Snapshot
 from chainrule.workflows.source import source_again
 from chainrule.workflows.sweep import Sweep
 
-FORMAT = 2
+FORMAT = 3
 ROUNDS, STANDING, KEPT_STANDING = "rounds.safetensors", "standing.json", "valid-standing.json"
 Member = Run | Snapshot
 
@@ -139,7 +139,7 @@ class Committee:
         record, several = self.record, [member.trained for member in self.members]
         encoder = read_encoder(self.path, record["run"])
         task = tasks.find(record["data"]["task"]).make(encoder)
-        signed, classes = encoder.target == "sign", bool(task.classes)
+        signed, classes = encoder.target.kind == "sign", bool(task.classes)
         loss = several[0].loss if signed else losses.choose("cross-entropy" if classes else "squared").make()
         device = several[0].device
         module = ensemble_net(record, several, classes, signed).to(device).eval()
@@ -163,7 +163,7 @@ class Committee:
         with torch.no_grad():
             blocks = [trained.net.call("each", trained.ready(rows.to(trained.device))).cpu() for rows in part.x.split(EVALUATION_ROWS)]
         answers = torch.cat(blocks, 1)
-        return answers if trained.task.classes else torch.stack([trained.encoder.unscale(one) for one in answers])
+        return answers if trained.task.classes else torch.stack([trained.encoder.target.unscale(one) for one in answers])
 
     @cached_property
     def validation(self) -> Validation:
@@ -204,7 +204,7 @@ class Committee:
         stored = self.folder.read_predictions()
         assert stored is not None
         rows, data = stored[0]["rows"], self.job.data
-        part = Part(data.encoder.inputs(data.source, rows), data.encoder.targets(data.source, rows), rows)
+        part = Part(data.encoder.inputs.encode(data.source, rows), data.encoder.target.encode(data.source, rows), rows)
         self.folder.write_json(STANDING, self.standing(part).to_dict())
         return result
 
@@ -352,6 +352,12 @@ def _place(path: Path, member: dict[str, Any]) -> Path:
     return folder / SNAPSHOT.format(member["snapshot"]) if "snapshot" in member else folder
 
 
+def _same_state(one: tuple[dict[str, Tensor], dict[str, Any]], other: tuple[dict[str, Tensor], dict[str, Any]]) -> bool:
+    """Whether two encoders read alike, whatever they noted."""
+    (mine, how), (theirs, their_how) = one, other
+    return {**how, "notes": 0} == {**their_how, "notes": 0} and all(torch.equal(mine[k], theirs[k]) for k in mine)
+
+
 def _agreeing(members: Sequence[Member]) -> None:
     """Raises InputError unless all members held out the same rows of the same data, and read and answer in the same way."""
     first, own = members[0], members[0].job.data
@@ -367,7 +373,7 @@ def _agreeing(members: Sequence[Member]) -> None:
         if (task, data.classes, run.job.target) != (first.job.task.name, own.classes, first.job.target):
             raise InputError(f"{where} answer differently: {task} of {', '.join(data.classes) or 'values'}. A committee needs one "
                              "target.")
-        (mine, how), (theirs, their_how) = own.encoder.to_state(), data.encoder.to_state()
-        if {**how, "notes": 0} != {**their_how, "notes": 0} or any(not torch.equal(mine[k], theirs[k]) for k in mine):
+        parts = ((own.encoder.inputs, data.encoder.inputs), (own.encoder.target, data.encoder.target))
+        if not all(_same_state(one.to_state(), other.to_state()) for one, other in parts):
             raise InputError(f"{where} read their inputs differently (scaled or flattened). Make a committee of runs whose rules read "
                              "alike.")

@@ -88,12 +88,12 @@ def _reading(trained: Trained) -> Read:
     """What makes a member's raw scores probabilities, or values; it holds none of its data, so that a panel can be copied."""
     assert trained.loss is not None
     link = trained.loss.link
-    return partial(probabilities, signed=trained.encoder.target == "sign", link=link) if trained.task.classes else link
+    return partial(probabilities, signed=trained.encoder.target.kind == "sign", link=link) if trained.task.classes else link
 
 
 def _scales(several: Sequence[Trained]) -> tuple[Tensor, Tensor]:
     """What undoes the standardising of each member's targets: a factor and what is added, each (members, outputs)."""
-    encoders = [one.encoder for one in several]
+    encoders = [one.encoder.target for one in several]
     zero = torch.zeros(1, encoders[0].outputs, dtype=torch.float64)
     shift = torch.stack([encoder.unscale(zero)[0] for encoder in encoders])
     return torch.stack([encoder.unscale(zero + 1)[0] for encoder in encoders]) - shift, shift

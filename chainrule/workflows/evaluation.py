@@ -61,14 +61,15 @@ def measured_on(trained: Trained, options: Options, what: Any) -> Result:
     encoder = trained.encoder
     if hasattr(what, "fingerprint"):
         source = what
-    elif encoder.kind == "table":
-        source = load_inputs(what, like=encoder)
+    elif encoder.inputs.kind == "table":
+        source = load_inputs(what, like=encoder.inputs, target=encoder.target.column)
         if source.targets is None:
-            raise InputError(f"{source.name} has no target '{encoder.target_column}', or not in every row; measuring needs one for each. "
+            raise InputError(f"{source.name} has no target '{encoder.target.column}', or not in every row; measuring needs one for each. "
                              "Add it, or use predict.")
     else:
         source = load(what, target=options.target, group=options.group, time=options.time)
-    return trained.measure(Part(encoder.inputs(source), encoder.targets(source), torch.arange(len(source)), mask=encoder.mask(source)))
+    return trained.measure(Part(encoder.inputs.encode(source), encoder.target.encode(source), torch.arange(len(source)),
+                                mask=encoder.target.mask(source)))
 
 
 def tested(folder: Folder) -> Result | None:

@@ -19,7 +19,6 @@ from chainrule.core.files import write_atomically
 from chainrule.core.net import Net
 from chainrule.core.registry import losses
 from chainrule.core.rule import Learner
-from chainrule.data.encode.encoder import units_of
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.randomness import Aside
 from chainrule.job.build import LossLike
@@ -52,7 +51,7 @@ MARGIN = 0.08
 def boundary(run: Run) -> Figure:
     """The regions of a classifier of two inputs, with the training points. Raises InputError for other runs."""
     job = run.job
-    data, encoder = job.data, job.data.encoder
+    data, inputs = job.data, job.data.encoder.inputs
     if not job.task.classes or data.input_shape != (2,) or data.train.y is None:
         raise InputError(f"a decision boundary is drawn for classes and two inputs; {run.name} has {job.task.name} from inputs of shape "
                          f"{data.input_shape}. Train on two columns, or use the kind surface.")
@@ -63,8 +62,8 @@ def boundary(run: Run) -> Figure:
     grid = torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).reshape(-1, 2)  # (up * across, 2)
     with _evaluating(job):
         said = job.task.answer(job.trained.inference.plainly(grid), job.loss).reshape(GRID, GRID, -1)
-    names = encoder.feature_names or ("first input", "second input")
-    centre, factor = units_of(encoder)
+    names = inputs.feature_names or ("first input", "second input")
+    centre, factor = inputs.units
     raw = points.double() / factor + centre
     return boundary_picture(across.double() / factor[0] + centre[0], up.double() / factor[1] + centre[1], said, raw, y, data.classes,
                                   labels=(names[0], names[1]))
@@ -73,7 +72,7 @@ def boundary(run: Run) -> Figure:
 def weights(run: Run) -> Figure:
     """The weights into each unit of the first layer as pictures, by class where that layer is the only one. Raises InputError."""
     trained = run.trained
-    shape = trained.encoder.picture_shape
+    shape = trained.encoder.inputs.picture_shape
     found = first_weights(trained.net.module, shape) if shape else None
     if found is None:
         raise InputError(f"weights are drawn as pictures where the inputs are pictures and the first layer reads them all; {run.name} has "

@@ -16,7 +16,7 @@ from torch import Tensor
 from chainrule.core.errors import Interrupted
 from chainrule.core.text import duration
 from chainrule.data.encode.columns import Table as Columns
-from chainrule.data.encode.encoder import silent
+from chainrule.data.encode.input_encoder import silent
 from chainrule.data.load import load_inputs
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.readers.table_stream import Rows, rowwise
@@ -39,7 +39,8 @@ def answers(trained: Trained, what: Any) -> tuple[Tensor, tuple[str, ...]]:
 
     Raises InputError where columns or shapes are not those of training.
     """
-    predictions = trained.predictions(trained.encoder.inputs(load_inputs(what, like=trained.encoder)))
+    inputs = trained.encoder.inputs
+    predictions = trained.predictions(inputs.encode(load_inputs(what, like=inputs)))
     return predictions, trained.columns(predictions.shape[1])
 
 
@@ -48,7 +49,8 @@ def uncertain_answers(trained: Trained, what: Any, samples: int) -> tuple[Tensor
 
     Raises InputError for a net without dropout.
     """
-    return Sampler(trained, samples)(trained.encoder.inputs(load_inputs(what, like=trained.encoder)))
+    inputs = trained.encoder.inputs
+    return Sampler(trained, samples)(inputs.encode(load_inputs(what, like=inputs)))
 
 
 def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = None, stream_bytes: int = STREAM_BYTES,
@@ -85,10 +87,10 @@ def further_columns(further: dict[str, Tensor], names: tuple[str, ...]) -> dict[
 
 def _encoded(trained: Trained, what: Any, stream_bytes: int) -> Iterator[tuple[Tensor, int]]:
     """Encoded rows in blocks that end where batches do, each with the number of rows to be expected in all."""
-    encoder = trained.encoder
+    encoder = trained.encoder.inputs
     rows = rowwise(what, encoder) if encoder.kind == "table" else None
     if rows is None or rows.nbytes < stream_bytes:
-        x = encoder.inputs(load_inputs(what, like=encoder))
+        x = encoder.encode(load_inputs(what, like=encoder))
         for block in x.split(_block(trained, x)):
             yield block, len(x)
         return
@@ -106,7 +108,7 @@ def _encoded(trained: Trained, what: Any, stream_bytes: int) -> Iterator[tuple[T
         for name, (count, row, word) in encoder.features.unseen(table).items():
             before = strangers.get(name, (0, rows.before + row, word))
             strangers[name] = (before[0] + count, *before[1:])
-        inputs: Tensor = encoder.inputs(Source(rows.name, table, None, "none", {}, ""), say=silent)
+        inputs: Tensor = encoder.encode(Source(rows.name, table, None, "none", {}, ""), say=silent)
         return inputs
 
     yield from _aligned(trained, rows, encode)

@@ -16,7 +16,6 @@ from chainrule.core.abilities import HasRegimes
 from chainrule.core.errors import InputError
 from chainrule.core.events import Event
 from chainrule.core.registry import pictures
-from chainrule.data.encode.encoder import units_of
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.standing import Standing
 from chainrule.job.trained import Trained
@@ -32,17 +31,17 @@ def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[E
                      validation: Validation, tested: Result | None) -> Path:
     """One self-contained HTML file about a run, from its folder alone."""
     facts = Facts.of_log(events)
-    encoder, module = trained.encoder, trained.net.module
+    inputs, module = trained.encoder.inputs, trained.net.module
     return write(out, dataclasses.replace(
         facts,
         run=str(path),
-        layers=[dataclasses.asdict(row) for row in layers(module, encoder.input_shape)],
+        layers=[dataclasses.asdict(row) for row in layers(module, inputs.input_shape)],
         timings=timings or facts.timings,
         valid=validation.result.to_dict(),
         test=tested.to_dict() if tested else None,
-        warnings=[*facts.warnings, *encoder.notes],
+        warnings=[*facts.warnings, *inputs.notes],
         mistakes=mistakes(trained, validation),
-        weights=first_layer(module, encoder.picture_shape) if encoder.picture_shape else [],
+        weights=first_layer(module, inputs.picture_shape) if inputs.picture_shape else [],
         pictures=regimes_of(trained, validation),
         versions=versions(),
     ))
@@ -93,13 +92,13 @@ def regimes_of(trained: Trained, validation: Validation) -> list[Picture]:
     module, points = trained.net.module, validation.points
     if points is None or not isinstance(module, HasRegimes):
         return []
-    centre, factor = units_of(trained.encoder)
+    centre, factor = trained.encoder.inputs.units
 
     def asked(at: Tensor) -> Tensor:
         stored = ((at - centre) * factor).float().to(trained.device)
         return module.regimes(trained.ready(stored))
 
-    return [expert_regimes(asked, points, trained.encoder.feature_names)]
+    return [expert_regimes(asked, points, trained.encoder.inputs.feature_names)]
 
 
 def versions() -> dict[str, str]:

@@ -42,15 +42,15 @@ def test_a_date_is_read_as_time_and_turns_that_vary_and_gaps_are_marked():
     days = [datetime.date(2020, 1, 6) + datetime.timedelta(7 * i) for i in range(60)]  # Mondays of more than a year
     frame = pl.DataFrame({"day": [None if i % 10 == 9 else d for i, d in enumerate(days)], "y": np.arange(60) % 2})
     data = prepare(load(frame))
-    assert data.encoder.feature_names == ("day", "day: sine of the month", "day: cosine of the month", "day is missing")
+    assert data.encoder.inputs.feature_names == ("day", "day: sine of the month", "day: cosine of the month", "day is missing")
     row = int(data.train.rows[0])
     angle = 2 * np.pi * (days[row].month - 1) / 12
     np.testing.assert_allclose(data.train.x[0, 1:3], [np.sin(angle), np.cos(angle)], atol=1e-6)
-    gap = data.encoder.inputs(pl.DataFrame({"day": [None]}, schema={"day": pl.Date}))
+    gap = data.encoder.inputs.encode(pl.DataFrame({"day": [None]}, schema={"day": pl.Date}))
     assert gap[0].tolist() == pytest.approx([0, 0, 0, 1], abs=1e-6)
     first = min(int(r) for r in data.train.rows)
     unit = prepare(load(frame), range="unit")
-    assert float(unit.encoder.inputs(frame[first : first + 1])[0, 0]) == 0, "the time is counted from the first"
+    assert float(unit.encoder.inputs.encode(frame[first : first + 1])[0, 0]) == 0, "the time is counted from the first"
 
 
 def test_dates_in_a_stored_table_are_those_in_memory(tmp_path, monkeypatch):
@@ -59,9 +59,9 @@ def test_dates_in_a_stored_table_are_those_in_memory(tmp_path, monkeypatch):
                           "ref": [2**60 + i // 30 for i in range(300)], "y": np.arange(300) % 2})
     frame.write_parquet(tmp_path / "t.parquet")
     whole, disk = (prepare(load(tmp_path / "t.parquet", stream=stream, say=lambda _: None)) for stream in (False, True))
-    assert whole.encoder.features.columns == disk.encoder.features.columns
-    assert [c.kind for c in whole.encoder.features.columns] == ["date", "categorical"]
-    assert whole.encoder.features.columns[0].parts == ("month", "weekday", "hour")
+    assert whole.encoder.inputs.features.columns == disk.encoder.inputs.features.columns
+    assert [c.kind for c in whole.encoder.inputs.features.columns] == ["date", "categorical"]
+    assert whole.encoder.inputs.features.columns[0].parts == ("month", "weekday", "hour")
     torch.testing.assert_close(disk.train.x[:], whole.train.x, rtol=1e-6, atol=1e-6)
 
 
@@ -94,9 +94,9 @@ def test_categories_past_the_256th_are_learned_as_well_as_by_one_hot():
 def test_where_memory_allows_fewer_inputs_rare_categories_share_some(monkeypatch):
     monkeypatch.setattr(features, "ONE_HOT_BYTES", 0)
     data = prepare(load(grouped(400, 30)))
-    fitted = data.encoder.features.columns[0]
+    fitted = data.encoder.inputs.features.columns[0]
     assert (len(fitted.categories), len(fitted.rare), fitted.shared, len(fitted.outputs)) == (128, 272, 128, 256)
-    assert "400 categories: the 128 most frequent have an input each, each of the others 2 of 128" in data.encoder.notes[0]
+    assert "400 categories: the 128 most frequent have an input each, each of the others 2 of 128" in data.encoder.inputs.notes[0]
     sums = data.train.x.sum(1)
     own = np.isin(data.source.inputs["shop"].values[data.train.rows],
                   [data.source.inputs["shop"].categories.index(c) for c in fitted.categories])
@@ -105,7 +105,7 @@ def test_where_memory_allows_fewer_inputs_rare_categories_share_some(monkeypatch
     assert len(codes) > 260, "few rare words share both of their inputs"
     first_only = data.train.x[:, :128]
     assert accuracy(data) > 0.75 > first_only.sum(1).mean(), "the rare ones are most rows and are told apart"
-    strange = data.encoder.inputs(pl.DataFrame({"shop": ["nowhere"]}), say=lambda _: None)
+    strange = data.encoder.inputs.encode(pl.DataFrame({"shop": ["nowhere"]}), say=lambda _: None)
     assert float(strange.sum()) == 0
 
 

@@ -48,7 +48,7 @@ def test_a_messy_file_is_read_rightly(tmp_path, case):
     data = prepare(source)
     assert bool(data.train.x.isfinite().all())
     if case.note:
-        assert any(case.note in note for note in data.encoder.notes), data.encoder.notes
+        assert any(case.note in note for note in data.encoder.inputs.notes), data.encoder.inputs.notes
     else:
         assert source.notes == ()
 
@@ -68,12 +68,12 @@ def test_new_rows_are_read_as_those_of_training_were(tmp_path, case):
     source = read(tmp_path, case)
     encoder = prepare(source).encoder
     tensors, meta = encoder.to_state()
-    back = Encoder.from_state(tensors, json.loads(json.dumps(meta)))
-    assert back.formats == encoder.formats
-    want = encoder.inputs(source)
+    back = Encoder.from_state(tensors, json.loads(json.dumps(meta))).inputs
+    assert back.formats == encoder.inputs.formats
+    want = encoder.inputs.encode(source)
     said = []
     again = load_inputs(tmp_path / case.name, like=back)
-    assert torch.equal(back.inputs(again, say=said.append), want)
+    assert torch.equal(back.encode(again, say=said.append), want)
     assert not [s for s in said if "did not read" in s]
     if case.name.lower().endswith((".csv", ".tsv")) and "quoted" not in case.name and "utf-16" not in case.name:
         text = case.content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").splitlines()
@@ -81,7 +81,7 @@ def test_new_rows_are_read_as_those_of_training_were(tmp_path, case):
         few.write_bytes(b"\n".join(text[:8]) + b"\n")
         short = load_inputs(few, like=back)
         assert 0 < len(short) <= 8
-        assert torch.equal(encoder.inputs(short, say=lambda _: None), want[: len(short)])
+        assert torch.equal(encoder.inputs.encode(short, say=lambda _: None), want[: len(short)])
 
 
 def test_numbers_of_training_are_not_read_otherwise_in_new_rows(tmp_path):
@@ -91,25 +91,25 @@ def test_numbers_of_training_are_not_read_otherwise_in_new_rows(tmp_path):
     source = load(tmp_path / "t.csv")
     (tmp_path / "n.csv").write_text("a;y\n1,234;0\n5,678;1\n")
     encoder = prepare(source).encoder
-    assert load_inputs(tmp_path / "n.csv", like=encoder).inputs["a"].values.tolist() == [1.234, 5.678]
+    assert load_inputs(tmp_path / "n.csv", like=encoder.inputs).inputs["a"].values.tolist() == [1.234, 5.678]
     frame = pl.DataFrame({"a": ["1,234", "5,678"]})
-    assert torch.equal(encoder.inputs(frame), encoder.inputs(load_inputs(tmp_path / "n.csv", like=encoder)))
+    assert torch.equal(encoder.inputs.encode(frame), encoder.inputs.encode(load_inputs(tmp_path / "n.csv", like=encoder.inputs)))
     (tmp_path / "w.csv").write_text("a;y\n1,234;0\n1,234.5;1\n")
     with pytest.raises(InputError, match=r"row 2, column 'a': expected a number with ',' before the fraction as in training; got "
                                          r"'1,234\.5'"):
-        load_inputs(tmp_path / "w.csv", like=encoder)
+        load_inputs(tmp_path / "w.csv", like=encoder.inputs)
 
 
 def test_unseen_words_are_counted_and_told_and_another_case_is_no_other_word(tmp_path):
     frame = pl.DataFrame({"town": ["Ulm", "Rom", "Bonn"] * 20, "x": np.arange(60) / 7, "y": ["u", "v"] * 30})
     encoder, said = prepare(load(frame)).encoder, []
     new = pl.DataFrame({"town": ["ULM", "Oslo", None, "Bern", "Rom"], "x": [1.0] * 5})
-    out = encoder.inputs(new, say=said.append)
+    out = encoder.inputs.encode(new, say=said.append)
     assert said == ["the data: 2 of 5 rows have a word in 'town' that training never saw, first 'Oslo' in row 2; none of the known ones "
                     "stands "
                     "for it."]
     assert out[:, :3].sum(1).tolist() == [1, 0, 0, 0, 1]
-    assert torch.equal(out[0, :3], encoder.inputs(pl.DataFrame({"town": ["Ulm"], "x": [1.0]}))[0, :3])
+    assert torch.equal(out[0, :3], encoder.inputs.encode(pl.DataFrame({"town": ["Ulm"], "x": [1.0]}))[0, :3])
 
 
 def test_reading_comes_back_from_json_and_refuses_what_is_none():

@@ -141,4 +141,4 @@ def test_a_class_that_training_never_saw_is_named_when_scoring_new_data():
     data = prepare(load("iris"))
     strange = replace(load("iris"), classes=("setosa", "versicolor", "virginca"))
     with pytest.raises(InputError, match=r"row 101: the class 'virginca' was never seen in training.*Did you mean virginica"):
-        data.encoder.targets(strange)
+        data.encoder.target.encode(strange)

@@ -47,7 +47,7 @@ def final(data, net="mlp:hidden=6", kind="class", steps=60, **options):
     """The tensors after so many steps on all rows at once, in double precision."""
     usual = {"optimizer": "momentum:rate=0.3", "plan": "eager", "threads": 1, "epochs": steps, "batch": len(data.train)}
     options = Options(**usual | options)
-    data = replace(data, ready=lambda x: data.encoder.ready(x).double())
+    data = replace(data, ready=lambda x: data.encoder.inputs.ready(x).double())
     task = tasks.find("regression" if kind == "real" else "classification")
     rule = rules.choose(options.rule or "backprop")
     job = assemble(data, options, nets.choose(net), rule, kind, task, dtype=torch.float64, keeps_last=True)
@@ -112,7 +112,7 @@ def test_only_training_rows_are_weighted_and_the_column_is_no_input():
     data = build(cr.load(table, target="y", weight="w"), Options(epochs=1)).data
     w = torch.from_numpy(table["w"].to_numpy(dtype=float))[data.train.rows]
     torch.testing.assert_close(data.train.weight, (w / w.mean()).float())
-    assert data.encoder.feature_names == ("a", "b")
+    assert data.encoder.inputs.feature_names == ("a", "b")
     assert data.valid.weight is None
     assert data.door.open("look").weight is None
     assert cr.load(table, target="y", weight="w").fingerprint != cr.load(table.drop(columns="w"), target="y").fingerprint
@@ -140,7 +140,7 @@ def test_a_batch_brings_the_weights_of_its_own_rows(monkeypatch, stream):
     table.to_parquet("t.parquet")
     job = build(cr.load("t.parquet", target="y", weight="w", stream=stream), Options(epochs=1, batch=16))
     assert isinstance(job.data.train.x, Streamed) == stream
-    centre, factor, _ = job.data.encoder.features.scale[0]
+    centre, factor, _ = job.data.encoder.inputs.features.scale[0]
     seen = 0
     for chunk in job.feed().chunks(1, 0, 3):
         a = chunk.x[..., 0].double() / factor + centre

@@ -55,7 +55,7 @@ def test_a_folder_alone_answers_as_the_job_that_trained_it(tmp_path, options):
 def test_measures_are_those_of_predictions_counted_by_hand(tmp_path):
     run = train(tmp_path / "run", epochs=20)
     opened, valid = Trained.open(run.path), run.job.data.valid
-    x = opened.encoder.ready(valid.x)
+    x = opened.encoder.inputs.ready(valid.x)
     with torch.no_grad():
         scores = run.net(x)
     right = scores.argmax(1) == valid.y

@@ -185,15 +185,15 @@ def test_two_tested_runs_are_compared_without_their_data(tmp_path, monkeypatch, 
 
 
 def test_a_folder_of_the_old_layout_is_refused_by_its_version(tmp_path, monkeypatch, capsys):
-    """Format 1 kept nothing of the validation part."""
+    """Format 2 had one encoder for inputs and targets."""
     commands, _, run = of_table(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert run_command([*commands[0]]) == 0
     record = (run / "run.json").read_text()
-    assert '"format": 2' in record
-    (run / "run.json").write_text(record.replace('"format": 2', '"format": 1'))
+    assert '"format": 3' in record
+    (run / "run.json").write_text(record.replace('"format": 3', '"format": 2'))
     for verb in ("predict", "report"):
         capsys.readouterr()
         assert run_command([verb, "run", *(["new.csv"] if verb == "predict" else [])]) == 2
-        assert capsys.readouterr().err == (f"run/run.json was written by chainrule {cr.__version__} (format 1); this is {cr.__version__} "
-                                           "(format 2). Use the version that wrote it, or train again.\n")
+        assert capsys.readouterr().err == (f"run/run.json was written by chainrule {cr.__version__} (format 2); this is {cr.__version__} "
+                                           "(format 3). Use the version that wrote it, or train again.\n")

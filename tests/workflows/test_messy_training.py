@@ -36,10 +36,10 @@ def run(tmp_path_factory):
 def test_a_decimal_comma_is_learned_from(run):
     """As words the column would be left out, and half of the rows would be guessed wrong."""
     assert run.valid.accuracy > 0.9
-    assert run.job.data.encoder.feature_names == ("size", "day", "day: sine of the month", "day: cosine of the month", "day: sine of the "
-                                                                                                                       "weekday",
-                                                  "day: cosine of the weekday", "town=Rom", "town=Ulm")
-    notes = " ".join(run.job.data.encoder.notes)
+    inputs = run.job.data.encoder.inputs
+    assert inputs.feature_names == ("size", "day", "day: sine of the month", "day: cosine of the month", "day: sine of the weekday",
+                                    "day: cosine of the weekday", "town=Rom", "town=Ulm")
+    notes = " ".join(inputs.notes)
     for part in ("'size' is read as numbers", "'day' is read as dates with the day first", "'town' spells one word in several ways",
                  "The column without a name", "'price' is left out"):
         assert part in notes
@@ -49,11 +49,11 @@ def test_a_run_opened_again_reads_new_rows_as_in_training(run, tmp_path):
     """Alone, the new file would be read otherwise: its sizes as thousands, its days with the month first."""
     opened = cr.Run(run.path)
     (tmp_path / "n.csv").write_text("y,town,day,size\nbig,ulm,03.04.2019,\"1,234\"\nsmall,ROM,05.06.2019,\"-2,345\"\n")
-    x = opened.job.data.encoder.inputs(load_inputs(tmp_path / "n.csv", like=opened.job.data.encoder))
-    names = opened.job.data.encoder.feature_names
-    centre, factor, _ = opened.job.data.encoder.features.scale[0].tolist()
+    x = opened.job.data.encoder.inputs.encode(load_inputs(tmp_path / "n.csv", like=opened.job.data.encoder.inputs))
+    names = opened.job.data.encoder.inputs.feature_names
+    centre, factor, _ = opened.job.data.encoder.inputs.features.scale[0].tolist()
     np.testing.assert_allclose(x[:, 0], (np.array([1.234, -2.345]) - centre) * factor, rtol=1e-5)
-    centre, factor, _ = opened.job.data.encoder.features.scale[1].tolist()
+    centre, factor, _ = opened.job.data.encoder.inputs.features.scale[1].tolist()
     days = np.array(["2019-04-03", "2019-06-05"], "datetime64[D]").astype(float)
     np.testing.assert_allclose(x[:, 1], (days - centre) * factor, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(x[:, names.index("day: sine of the month")], np.sin(2 * np.pi * np.array([3, 5]) / 12), atol=1e-6)

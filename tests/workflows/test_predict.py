@@ -57,6 +57,18 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(predict, "most_rows", lambda row_bytes: 256)
 
 
+def test_rows_to_predict_may_hold_anything_in_the_target_column(run):
+    """Only inputs are asked for: dates, and several labels in a row, would be refused as targets."""
+    given = rows(30, seed=1)
+    expected, names = run.predict(given.drop("label"))
+    for column in ([f"2026-01-{1 + i % 28:02}" for i in range(30)], ["a|b", "b|c", "a|c"] * 10):
+        found, again = run.predict(given.with_columns(label=pl.Series(column, dtype=pl.String)))
+        assert torch.equal(found, expected)
+        assert again == names
+    found, _ = run.predict(given.with_columns(label=pl.Series([None] * 29 + ["2026-01-01"]).str.to_date()))
+    assert torch.equal(found, expected)
+
+
 def test_a_file_in_pieces_has_the_columns_of_the_file_at_once(tmp_path):
     held = rows(300)
     held.write_csv(tmp_path / "a.csv")
@@ -65,7 +77,7 @@ def test_a_file_in_pieces_has_the_columns_of_the_file_at_once(tmp_path):
     held.write_parquet(tmp_path / "d.parquet")
     for path in tmp_path.iterdir():
         whole = read_file(path).table
-        found = table_stream.rowwise(path, prepare(load(path, target="label")).encoder, 700)
+        found = table_stream.rowwise(path, prepare(load(path, target="label")).encoder.inputs, 700)
         assert found is not None
         pieces = list(found.tables())
         assert len(pieces) > (10 if path.suffix != ".parquet" else 0)

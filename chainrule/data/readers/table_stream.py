@@ -12,7 +12,7 @@ from chainrule.core.errors import InputError
 from chainrule.data import delimited
 from chainrule.data.delimited import Dialect
 from chainrule.data.encode.columns import Table
-from chainrule.data.encode.encoder import Encoder
+from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.formats import Format
 from chainrule.data.load import known_of, reading_of
 from chainrule.data.readers.gzipped import Packed, stem_of, suffix_of
@@ -30,7 +30,7 @@ class Rows:
 
     wordy = True  # whether all values are words, which have no types of their own
 
-    def __init__(self, path: Path, piece_bytes: int, like: Encoder):
+    def __init__(self, path: Path, piece_bytes: int, like: InputEncoder):
         self.path, self.piece_bytes = path, piece_bytes
         self.name, self.reading, self.known = stem_of(path), reading_of(like), known_of(like)
         self.expected = self.before = 0
@@ -66,7 +66,7 @@ class Rows:
             raise type(error)(message) from None
 
 
-def rowwise(what: Any, like: Encoder, piece_bytes: int = PIECE_BYTES) -> Rows | None:
+def rowwise(what: Any, like: InputEncoder, piece_bytes: int = PIECE_BYTES) -> Rows | None:
     """The rows of a text or Parquet file, the text packed or not, for a network trained on `like`; None for anything else."""
     path = Path(what).expanduser() if isinstance(what, str | Path) else None
     if path is None or not path.is_file():

@@ -23,7 +23,7 @@ def test_a_table_is_encoded_as_scikit_learn_would(span):
     data = prepare(load(frame), range=span, seed=1)
     train = frame.iloc[data.train.rows.numpy()]
     scaler = StandardScaler if span == "standard" else MinMaxScaler
-    names = list(data.encoder.feature_names)
+    names = list(data.encoder.inputs.feature_names)
     for part in (data.train, data.valid, data.door.open("test")):
         here = frame.iloc[part.rows.numpy()]
         for name in ("age", "income"):
@@ -44,8 +44,8 @@ def test_a_table_is_encoded_as_scikit_learn_would(span):
         np.testing.assert_allclose(part.x[:, [names.index("size")]], want_rank, atol=1e-6)
         y = StandardScaler().fit(train[["y"]]).transform(here[["y"]])
         np.testing.assert_allclose(part.y, y, atol=1e-6)
-        np.testing.assert_allclose(data.encoder.unscale(part.y)[:, 0], here["y"], rtol=1e-5)
-    assert any("'income' is missing in" in note for note in data.encoder.notes)
+        np.testing.assert_allclose(data.encoder.target.unscale(part.y)[:, 0], here["y"], rtol=1e-5)
+    assert any("'income' is missing in" in note for note in data.encoder.inputs.notes)
 
 
 def test_large_offsets_keep_their_precision():
@@ -83,7 +83,7 @@ def test_pixels_stay_bytes_until_ready():
         np.testing.assert_allclose(ready[:, 0], x[data.train.rows] / np.float32(divisor), rtol=1e-6)
     flat = prepare(load((x, np.arange(60) % 3)), flatten=True)
     assert (flat.input_shape, flat.train.x.shape[1:], flat.train.x.dtype) == ((36,), (36,), torch.uint8)
-    assert prepare(load("digits")).encoder.maximum == 16
+    assert prepare(load("digits")).encoder.inputs.maximum == 16
 
 
 def test_few_valued_bytes_are_features_and_not_pixels():
@@ -107,13 +107,13 @@ def test_an_encoder_comes_back_from_tensors_and_json_exactly(name, tmp_path):
     tensors, meta = encoder.to_state()
     save_file(tensors, tmp_path / "e.safetensors")
     back = Encoder.from_state(load_file(tmp_path / "e.safetensors"), json.loads(json.dumps(meta)))
-    assert torch.equal(back.inputs(source), encoder.inputs(source))
-    assert torch.equal(back.ready(back.inputs(source)), encoder.ready(encoder.inputs(source)))
-    assert torch.equal(back.targets(source), encoder.targets(source))
-    assert torch.equal(back.unscale(back.targets(source)), encoder.unscale(encoder.targets(source)))
+    assert torch.equal(back.inputs.encode(source), encoder.inputs.encode(source))
+    assert torch.equal(back.inputs.ready(back.inputs.encode(source)), encoder.inputs.ready(encoder.inputs.encode(source)))
+    assert torch.equal(back.target.encode(source), encoder.target.encode(source))
+    assert torch.equal(back.target.unscale(back.target.encode(source)), encoder.target.unscale(encoder.target.encode(source)))
     assert back.to_state()[1] == meta
-    assert (back.classes, back.target_names, back.input_shape, back.outputs) == (
-        encoder.classes, encoder.target_names, encoder.input_shape, encoder.outputs)
+    assert (back.target.classes, back.target.names, back.inputs.input_shape, back.target.outputs) == (
+        encoder.target.classes, encoder.target.names, encoder.inputs.input_shape, encoder.target.outputs)
     with pytest.raises(InputError, match="format 99"):
         Encoder.from_state(tensors, {**meta, "format": 99})
 
@@ -121,17 +121,17 @@ def test_an_encoder_comes_back_from_tensors_and_json_exactly(name, tmp_path):
 def test_targets_of_each_kind():
     frame = pd.DataFrame({"x": np.arange(30.0), "y": ["b", "a"] * 15})
     source = load(frame)
-    assert prepare(source).encoder.targets(source).tolist() == [1, 0] * 15
+    assert prepare(source).encoder.target.encode(source).tolist() == [1, 0] * 15
     signs = prepare(source, target="sign")
-    assert signs.encoder.targets(source).tolist() == [1.0, -1.0] * 15
+    assert signs.encoder.target.encode(source).tolist() == [1.0, -1.0] * 15
     assert (signs.outputs, signs.target_kind, signs.classes) == (1, "sign", ("a", "b"))
     turned = prepare(source, target="sign", classes=["b", "a"])
-    assert turned.encoder.targets(source).tolist() == [-1.0, 1.0] * 15
+    assert turned.encoder.target.encode(source).tolist() == [-1.0, 1.0] * 15
     none = prepare(source, target="none")
     assert (none.train.y, none.outputs, none.target_kind) == (None, 0, "none")
     digits = load("digits")
     real = prepare(digits, target="real")
-    values = real.encoder.unscale(real.train.y)[:, 0]
+    values = real.encoder.target.unscale(real.train.y)[:, 0]
     np.testing.assert_allclose(values, digits.targets[real.train.rows], atol=1e-5)
     numbers = load((np.ones((30, 1)) * np.arange(30)[:, None], np.array([3.0, 7, 30] * 10)[:30] + 0.5))
     assert prepare(numbers, target="class").classes == ("3.5", "7.5", "30.5")
@@ -141,36 +141,36 @@ def test_new_data_that_do_not_fit_are_refused_in_one_sentence():
     frame = people()
     encoder = prepare(load(frame)).encoder
     with pytest.raises(InputError, match=r"lacks 1 of the 6 columns that training read: 'income'\. Is it there as incomes\?"):
-        encoder.inputs(frame.rename(columns={"income": "incomes"}))
+        encoder.inputs.encode(frame.rename(columns={"income": "incomes"}))
     with pytest.raises(InputError, match="row 2, column 'age': expected a number as in training; got 'old'"):
-        encoder.inputs(frame.head(3).assign(age=[None, "old", "young"]))
+        encoder.inputs.encode(frame.head(3).assign(age=[None, "old", "young"]))
     with pytest.raises(InputError, match="column 'size' holds 'xl'; training knew s, m, l"):
-        encoder.inputs(frame.head(2).assign(size=["xl", "s"]))
+        encoder.inputs.encode(frame.head(2).assign(size=["xl", "s"]))
     with pytest.raises(InputError, match="expected a table with the columns age, income"):
-        encoder.inputs(np.ones((3, 6)))
+        encoder.inputs.encode(np.ones((3, 6)))
     pixels = prepare(sources()["pixels"]).encoder
     with pytest.raises(InputError, match=r"rows of shape \(1, 6, 6\); the network was trained on \(1, 5, 5\)"):
-        pixels.inputs(np.zeros((2, 6, 6), np.uint8))
+        pixels.inputs.encode(np.zeros((2, 6, 6), np.uint8))
     with pytest.raises(InputError, match="trained on pixels of uint8"):
-        pixels.inputs(np.zeros((2, 1, 5, 5)))
+        pixels.inputs.encode(np.zeros((2, 1, 5, 5)))
     with pytest.raises(InputError, match="is a table"):
-        pixels.inputs(load("iris"))
+        pixels.inputs.encode(load("iris"))
 
 
 def test_columns_that_training_did_not_read_are_told_of_and_passed_over():
     frame, said = people(), []
     encoder = prepare(load(frame)).encoder
-    assert torch.equal(encoder.inputs(frame.assign(id=range(len(frame))), say=said.append), encoder.inputs(frame))
+    assert torch.equal(encoder.inputs.encode(frame.assign(id=range(len(frame))), say=said.append), encoder.inputs.encode(frame))
     assert said == ["the data has the column 'id' that training did not read; passed over."]
 
 
 def test_unseen_categories_are_none_of_the_known_ones_and_numbers_may_stand_for_words():
     frame = pl.DataFrame({"code": ["1", "2", "x"] * 20, "y": [0, 1, 0] * 20})
     encoder = prepare(load(frame)).encoder
-    assert encoder.feature_names == ("code=1", "code=2", "code=x")
-    new = encoder.inputs(pl.DataFrame({"code": ["x", "new", None, "2"]}))
+    assert encoder.inputs.feature_names == ("code=1", "code=2", "code=x")
+    new = encoder.inputs.encode(pl.DataFrame({"code": ["x", "new", None, "2"]}))
     assert new.sum(1).tolist() == [1, 0, 0, 1]
-    assert torch.equal(encoder.inputs(pl.DataFrame({"code": [2, 1]})), encoder.inputs(pl.DataFrame({"code": ["2", "1"]})))
+    assert torch.equal(encoder.inputs.encode(pl.DataFrame({"code": [2, 1]})), encoder.inputs.encode(pl.DataFrame({"code": ["2", "1"]})))
 
 
 def test_free_text_and_names_of_rows_are_left_out_and_hundreds_of_categories_have_an_input_each():
@@ -179,12 +179,12 @@ def test_free_text_and_names_of_rows_are_left_out_and_hundreds_of_categories_hav
     frame = pl.DataFrame({"id": [f"p{i}" for i in range(n)], "zip": [f"z{int(v)}" for v in rng.exponential(80, n)], "x": rng.normal(size=n),
                           "y": rng.normal(size=n)})
     encoder = prepare(load(frame)).encoder
-    assert not any(name.startswith("id") for name in encoder.feature_names)
+    assert not any(name.startswith("id") for name in encoder.inputs.feature_names)
     train = {str(v) for v in frame["zip"].gather(prepare(load(frame)).train.rows.numpy())}
-    assert 256 < len(train) == sum(name.startswith("zip=") for name in encoder.feature_names)
-    assert [note.split("'")[1] for note in encoder.notes] == ["id"]
+    assert 256 < len(train) == sum(name.startswith("zip=") for name in encoder.inputs.feature_names)
+    assert [note.split("'")[1] for note in encoder.inputs.notes] == ["id"]
     few = pl.DataFrame({"name": [f"car {i}" for i in range(30)], "x": rng.normal(size=30), "y": rng.normal(size=30)})
-    assert prepare(load(few)).encoder.feature_names == ("x",)
+    assert prepare(load(few)).encoder.inputs.feature_names == ("x",)
     with pytest.raises(InputError, match="no input column is left"):
         prepare(load(frame.select("id", "y")))
 
@@ -196,4 +196,4 @@ def test_bounded_targets_lie_between_minus_one_and_one():
     assert float(y.min()) == pytest.approx(-1)
     assert float(y.max()) == pytest.approx(1)
     given = data.source.targets[data.train.rows].reshape(-1, 1).double()
-    torch.testing.assert_close(data.encoder.unscale(y).double(), given, rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(data.encoder.target.unscale(y).double(), given, rtol=1e-5, atol=1e-3)

@@ -99,19 +99,19 @@ def test_the_encoder_knows_the_training_letters_and_takes_shorter_and_longer_fil
     pairs = [(f"r{i} label={'ab'[i % 2]}", "AC" * (1 + i % 3)) for i in range(12)] + [("last label=a", "TTTT")]
     source = load(write(tmp_path / "a.fa", *pairs))
     data = prepare(source, split={"train": 0.6, "valid": 0.2, "test": 0.2}, rows=torch.arange(12))
-    vocabulary = data.encoder.vocabulary
+    vocabulary = data.encoder.inputs.vocabulary
     assert vocabulary.symbols == ("A", "C")
     assert data.input_shape == (6, 2)
-    everything = data.encoder.inputs(source)
+    everything = data.encoder.inputs.encode(source)
     assert [vocabulary.decode(row) for row in everything[:12]] == [s for _, s in pairs[:12]]
     assert data.ready(everything)[-1].sum() == 0
-    again = Encoder.from_state(*data.encoder.to_state())
+    again = Encoder.from_state(*data.encoder.to_state()).inputs
     short = load_inputs(write(tmp_path / "s.fa", ("x", "CA"), ("y label=b", "A")), like=again)
     assert short.targets is None
-    assert [vocabulary.decode(row) for row in again.inputs(short)] == ["CA", "A"]
-    assert again.inputs(short).shape == (2, 6)
+    assert [vocabulary.decode(row) for row in again.encode(short)] == ["CA", "A"]
+    assert again.encode(short).shape == (2, 6)
     with pytest.raises(InputError, match=r"sequence 2: 7 symbols; the network was trained on at most 6"):
-        again.inputs(load(write(tmp_path / "l.fa", ("x", "CA"), ("y", "ACACACA"))))
+        again.encode(load(write(tmp_path / "l.fa", ("x", "CA"), ("y", "ACACACA"))))
 
 
 def test_a_net_tells_classes_of_sequences_apart(tmp_path):

@@ -192,7 +192,7 @@ def test_folders_called_train_and_test_are_parts(tmp_path):
 def test_a_folder_that_only_bears_a_sets_name_has_none_of_its_ways(tmp_path):
     picture_folder(tmp_path / "digits", ((6, 5),) * 20)
     data = prepare(load(tmp_path / "digits"))
-    assert data.encoder.maximum == 255
+    assert data.encoder.inputs.maximum == 255
     made = idx_folder(tmp_path / "mnist", train=60)
     source = load(tmp_path / "mnist")
     assert source.origin["set"] is None

@@ -193,7 +193,7 @@ def test_what_was_guessed_of_a_table_is_said(tmp_path):
     source = load(write(tmp_path, "\n".join(["a,y", *numbers])), target="y", say=told.append)
     assert source.notes == ("'a': 'oops' in row 5 is no number; read as missing. --columns a:word reads all as words.",)
     assert source.inputs["a"].missing.nonzero().tolist() == [[4]]
-    assert prepare(source).encoder.notes[0] == source.notes[0]
+    assert prepare(source).encoder.inputs.notes[0] == source.notes[0]
     source = load(write(tmp_path, "\n".join(["a,y", *(f"{word},{i % 2}" for i, word in enumerate([*"123456789", "few", "many", "none"]))])),
          target="y", say=told.append)
     assert source.inputs["a"].kind == "categorical"
@@ -262,11 +262,11 @@ def test_prediction_reads_a_file_with_or_without_its_target(tmp_path):
     source = load(write(tmp_path, "a,b,y\n" + rows))
     encoder = prepare(source).encoder
     bare = "b,a\n" + "".join(f"{'u' if i % 3 else 'v'},{i}\n" for i in range(40))
-    without = load_inputs(write(tmp_path, bare, "new.csv"), like=encoder)
+    without = load_inputs(write(tmp_path, bare, "new.csv"), like=encoder.inputs)
     assert without.targets is None
-    assert torch.equal(encoder.inputs(without), encoder.inputs(source))
-    with_it = load_inputs(write(tmp_path, "a,b,y\n3,u,1\n4,v,0\n", "two.csv"), like=encoder)
-    assert encoder.targets(with_it).tolist() == [1, 0]
-    gaps = load_inputs(write(tmp_path, "a,b,y\n3,u,\n4,v,0\n", "gaps.csv"), like=encoder)
+    assert torch.equal(encoder.inputs.encode(without), encoder.inputs.encode(source))
+    with_it = load_inputs(write(tmp_path, "a,b,y\n3,u,1\n4,v,0\n", "two.csv"), like=encoder.inputs, target="y")
+    assert encoder.target.encode(with_it).tolist() == [1, 0]
+    gaps = load_inputs(write(tmp_path, "a,b,y\n3,u,\n4,v,0\n", "gaps.csv"), like=encoder.inputs, target="y")
     assert gaps.targets is None
-    assert torch.equal(encoder.inputs(pd.DataFrame({"a": [3], "b": ["u"], "y": [1]})), encoder.inputs(with_it)[:1])
+    assert torch.equal(encoder.inputs.encode(pd.DataFrame({"a": [3], "b": ["u"], "y": [1]})), encoder.inputs.encode(with_it)[:1])

@@ -88,7 +88,7 @@ def test_the_past_trains_and_the_future_tests():
 def test_a_net_reads_one_hot_rows_that_decode_to_the_text(flatten):
     x = "To be, or not to be: that is the question." * 5
     data = prepare(text.source(x, "x"), flatten=flatten)
-    stored, vocabulary = data.train.x, data.encoder.vocabulary
+    stored, vocabulary = data.train.x, data.encoder.inputs.vocabulary
     assert stored.dtype == torch.uint8
     hot = data.ready(stored)
     assert tuple(hot.shape[1:]) == data.input_shape
@@ -111,7 +111,7 @@ def test_test_text_never_changes_the_vocabulary(other):
     plain = prepare(text.source(past + "a" * 30, "x"), split={"train": 0.7, "valid": 0.15, "test": 0.15})
     changed = prepare(text.source(past + other, "x"), split={"train": 0.7, "valid": 0.15, "test": 0.15})
     assert len(plain.train) + 8 < len(past)
-    assert changed.encoder.vocabulary == plain.encoder.vocabulary
+    assert changed.encoder.inputs.vocabulary == plain.encoder.inputs.vocabulary
     assert changed.classes == plain.classes
     assert torch.equal(changed.train.x, plain.train.x)
     assert torch.equal(changed.train.y, plain.train.y)
@@ -123,11 +123,11 @@ def test_the_vocabulary_is_that_of_the_training_rows_and_strange_targets_are_the
     assert data.classes == ("a", "b", UNKNOWN)
     test = data.door.open("test")
     assert [data.classes[c] for c in test.y] == [UNKNOWN if c == "Z" else c for c in x[-len(test):]]
-    assert bool((test.x[-1] == data.encoder.vocabulary.unknown).all())
+    assert bool((test.x[-1] == data.encoder.inputs.vocabulary.unknown).all())
     last = text.source("ab" * 10 + "c", "x", context=2)
     rows = torch.arange(len(last))
-    assert Encoder.fit(last, rows, target="class").classes == ("a", "b", "c", UNKNOWN)
-    assert Encoder.fit(last, rows[:-1], target="class").classes == ("a", "b", UNKNOWN)
+    assert Encoder.fit(last, rows, target="class").target.classes == ("a", "b", "c", UNKNOWN)
+    assert Encoder.fit(last, rows[:-1], target="class").target.classes == ("a", "b", UNKNOWN)
 
 
 @pytest.mark.parametrize("unit", ["characters", "words"])
@@ -136,8 +136,8 @@ def test_the_encoder_survives_tensors_and_json(unit):
     tensors, meta = data.encoder.to_state()
     again = Encoder.from_state(tensors, json.loads(json.dumps(meta)))
     assert again == data.encoder
-    assert torch.equal(again.inputs(data.source, data.train.rows), data.train.x)
-    assert torch.equal(again.ready(data.train.x), data.ready(data.train.x))
+    assert torch.equal(again.inputs.encode(data.source, data.train.rows), data.train.x)
+    assert torch.equal(again.inputs.ready(data.train.x), data.ready(data.train.x))
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -171,11 +171,11 @@ def test_bad_files_are_refused_in_a_sentence(tmp_path, raw, says):
 def test_what_does_not_fit_a_text_or_is_one_is_refused(tmp_path):
     data = prepare(text.source("abc" * 30, "x"))
     with pytest.raises(InputError, match="context of 5 symbols; the network was trained on 8"):
-        data.encoder.inputs(text.source("abc" * 30, "y", context=5))
+        data.encoder.inputs.encode(text.source("abc" * 30, "y", context=5))
     with pytest.raises(InputError, match="expected text"):
-        data.encoder.inputs(torch.zeros(3, 8))
+        data.encoder.inputs.encode(torch.zeros(3, 8))
     with pytest.raises(InputError, match="is text or sequences"):
-        prepare(load("digits")).encoder.inputs(data.source)
+        prepare(load("digits")).encoder.inputs.encode(data.source)
     with pytest.raises(InputError, match="constant"):
         prepare(text.source("a" * 90, "x"))
     with pytest.raises(InputError, match="context of at least 1"):
@@ -208,7 +208,7 @@ def test_a_small_text_is_learned_saved_and_continued(tmp_path):
         assert names == ("a", "b", "c", "d", UNKNOWN)
         assert said.shape == (15 - 8 + 1, 5)
         assert "".join(names[c] for c in said.argmax(1)[:6]) == new.read_text()[8:14]
-    assert load_inputs(new, like=run.job.trained.encoder).targets is None
+    assert load_inputs(new, like=run.job.trained.encoder.inputs).targets is None
     assert re.fullmatch("[abcd]+", run.source.inputs[0])
     assert cr.Run(tmp_path / "run").source.fingerprint == run.source.fingerprint
     with pytest.raises(InputError, match="data in memory"):

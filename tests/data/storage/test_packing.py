@@ -275,7 +275,7 @@ def test_packed_images_are_those_in_memory(tmp_path, colour):
     assert stored.given.keys() == whole.given.keys()
     assert torch.equal(stored.given["test"], whole.given["test"])
     a, b = prepare(whole), prepare(stored)
-    assert a.encoder.maximum == b.encoder.maximum
+    assert a.encoder.inputs.maximum == b.encoder.inputs.maximum
     assert torch.equal(a.train.x, b.train.x[:])
     assert torch.equal(a.valid.x[[3, 1]], b.valid.x[[3, 1]])
 
@@ -364,7 +364,7 @@ def test_rows_to_predict_stream_too(tmp_path, monkeypatch):
     path = written(tmp_path)
     data = prepare(load(path, stream=True, say=print))
     monkeypatch.setattr(packing, "free_memory", lambda: 1000)
-    rows = load_inputs(path, like=data.encoder, say=print)
+    rows = load_inputs(path, like=data.encoder.inputs, say=print)
     assert isinstance(rows.inputs, StoredTable)
-    frame = load_inputs(everything(), like=data.encoder)
-    torch.testing.assert_close(data.encoder.inputs(rows)[:], data.encoder.inputs(frame))
+    frame = load_inputs(everything(), like=data.encoder.inputs)
+    torch.testing.assert_close(data.encoder.inputs.encode(rows)[:], data.encoder.inputs.encode(frame))

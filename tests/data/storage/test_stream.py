@@ -69,10 +69,10 @@ def samples(chunks):
 @pytest.mark.parametrize("given", [{}, {"range": "unit"}, {"limit": 50}, {"target": "none"}])
 def test_a_streamed_part_is_the_part_in_memory(tmp_path, given):
     whole, disk = both(table(tmp_path), **given)
-    torch.testing.assert_close(disk.encoder.features.scale, whole.encoder.features.scale, rtol=1e-12, atol=1e-12)
-    assert disk.encoder.features.columns == whole.encoder.features.columns
-    assert disk.encoder.notes == whole.encoder.notes
-    assert disk.encoder.input_shape == whole.encoder.input_shape
+    torch.testing.assert_close(disk.encoder.inputs.features.scale, whole.encoder.inputs.features.scale, rtol=1e-12, atol=1e-12)
+    assert disk.encoder.inputs.features.columns == whole.encoder.inputs.features.columns
+    assert disk.encoder.inputs.notes == whole.encoder.inputs.notes
+    assert disk.encoder.inputs.input_shape == whole.encoder.inputs.input_shape
     for a, b in ((whole.train, disk.train), (whole.valid, disk.valid), (whole.door.open("a"), disk.door.open("a"))):
         assert torch.equal(a.rows, b.rows)
         assert (len(a), a.x.shape, a.x.dtype) == (len(b), b.x.shape, b.x.dtype)
@@ -99,8 +99,8 @@ def test_nothing_of_the_test_and_validation_rows_reaches_the_encoder(tmp_path):
 
     other = prepare(load(table(tmp_path, change=change), stream=True, say=print))
     assert torch.equal(other.train.rows, first.train.rows)
-    assert torch.equal(other.encoder.features.scale, first.encoder.features.scale)
-    assert other.encoder.features.columns == first.encoder.features.columns
+    assert torch.equal(other.encoder.inputs.features.scale, first.encoder.inputs.features.scale)
+    assert other.encoder.inputs.features.columns == first.encoder.inputs.features.columns
     assert torch.equal(other.train.x[:], first.train.x[:])
     assert not torch.equal(other.valid.x[:], first.valid.x[:])
 

@@ -1,0 +1,223 @@
+"""Inputs from raw rows to what a net reads: fitted on the training rows alone, and used again on any new file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import InputError
+from chainrule.data import formats
+from chainrule.data.encode.columns import Table
+from chainrule.data.encode.features import Features, Moments, Range
+from chainrule.data.encode.rows import gather
+from chainrule.data.encode.vocabulary import Symbols, Vocabulary, one_hot, widened
+from chainrule.data.formats import Format
+from chainrule.data.readers import arrays, tables
+from chainrule.data.readers.download import to_stderr
+from chainrule.data.reading import Reading
+from chainrule.data.source import Source
+from chainrule.data.storage.stored import StoredArray, StoredTable, Streamed
+
+MOST_FACTOR = 1e30  # of a scale in single precision: numbers near 1e-42 have a factor that it cannot hold
+WIDE = 64  # uint8 rows at least this wide are pixels
+Kind = Literal["table", "pixels", "array", "symbols"]
+
+
+@dataclass(frozen=True)
+class InputEncoder:
+    """What turns rows into stored tensors (`encode`), and stored tensors into what a net reads (`ready`).
+
+    `shape` is a row as the source has it; `scale` (2, ...) holds centre and factor of arrays; rows of symbols are `windows` of one text, or
+    sequences that may be shorter. `apart` names columns that are not inputs: target, group, time, and those left out. `notes` says in
+    sentences what was read how, filled in or left out. `formats`, `reading` and `column_kinds` say how the words of a table's columns
+    are read, of new rows too.
+    """
+
+    kind: Kind
+    shape: tuple[int, ...]
+    range: Range = "standard"
+    flatten: bool = False
+    maximum: float = 1.0
+    features: Features | None = None
+    scale: Tensor | None = None
+    vocabulary: Vocabulary | None = None
+    windows: bool = False
+    apart: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    formats: Mapping[str, Format] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    column_kinds: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def fit(cls, source: Source, rows: Tensor, *, range: Range = "standard", flatten: bool = False,
+            maximum: float | None = None) -> InputEncoder:
+        """Learn from `rows` of the source and from nothing else. `maximum` is the largest value a pixel can have, where known."""
+        notes: list[str] = []
+        left_out: set[str] = set()
+        shape: tuple[int, ...]
+        kind: Kind = "array"
+        features, scale, vocabulary, windows = None, None, None, False
+        if isinstance(source.inputs, Table | StoredTable):
+            features, remarks = Features.fit(source.inputs, rows, range)
+            notes = [*source.notes, *remarks]
+            kind, shape = "table", (len(features.names),)
+            left_out = {c.name for c in source.inputs.columns} - {c.name for c in features.columns}
+            left_out |= {name for name, form in source.formats.items() if form.kind == "out"}
+        elif isinstance(source.inputs, Symbols):
+            windows = source.inputs.next_symbol
+            follows = windows and source.target_kind in ("class", "steps")
+            vocabulary = Vocabulary.of_rows(source.inputs, rows, source.targets if follows else None)
+            kind, shape = "symbols", source.inputs.shape[1:]
+        else:
+            x = source.inputs
+            shape = tuple(x.shape[1:])
+            if x.dtype == torch.uint8 and (len(shape) > 1 or shape[0] >= WIDE or maximum):
+                kind, maximum = "pixels", maximum or _maximum(x, rows)
+            else:
+                pieces = x.pieces(rows) if isinstance(x, StoredArray) else [gather(x, rows)]
+                scale = torch.stack(_moments(pieces).scaling(range))  # (2, d), or (2, 1) for one scale over all
+        roles = [str(source.origin[r]) for r in ("target", "group", "time", "weight") if source.origin.get(r) is not None]
+        return cls(kind, shape, range, flatten, float(maximum or 1), features, scale, vocabulary, windows, (*roles, *sorted(left_out)),
+                   tuple(notes), dict(source.formats), dict(source.origin.get("reading", {})), _kinds(source))
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """A row as a net reads it, without the sample axis."""
+        shape = self.shape if self.vocabulary is None else (*self.shape, len(self.vocabulary))
+        return (math.prod(shape),) if self.flatten else shape
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int] | None:
+        """The shape (channels, height, width) of rows that are pictures; None for other rows."""
+        shape = self.shape
+        return (shape[0], shape[1], shape[2]) if len(shape) == 3 and shape[0] in (1, 3) else None
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What each encoded number of a table is; empty for images and arrays."""
+        return self.features.names if self.features else ()
+
+    def encode(self, rows_of: Any, rows: Tensor | None = None, say: Callable[[str], None] = to_stderr) -> Any:
+        """Rows as they are stored, (n, ...): uint8 pixels, codes of symbols, else scaled float32. Takes a Source, its inputs, a frame.
+
+        A Tensor, or Streamed where the rows stay on disk. Raises InputError in one sentence where columns or shape are not those
+        of training; tells `say` of columns passed over.
+        """
+        where = rows_of.name if isinstance(rows_of, Source) else "the data"
+        held = rows_of.inputs if isinstance(rows_of, Source) else rows_of
+        if self.features is not None:
+            if tables.is_frame(held):
+                known = tables.Known(self.formats, lenient=self.apart, names=tuple(c.name for c in self.features.columns))
+                held = tables.typed(held, where, Reading.of_new_rows(self.reading), known, wordy=False).table
+            if not isinstance(held, Table | StoredTable):
+                raise InputError(f"{where}: expected a table with the columns {', '.join(c.name for c in self.features.columns[:10])}; "
+                                 "got an array.")
+            features = self.features
+            features.check(held, where, self.apart, say)
+            if isinstance(held, Table):
+                for sentence in self.strangers(features.unseen(held, rows) if say is not silent else {}, where, len(held)):
+                    say(sentence)
+                return features.encode(held, rows, where)
+            return Streamed(held.only(c.name for c in features.columns), rows, lambda table: features.encode(table, None, where))
+        if self.vocabulary is not None:
+            if not isinstance(held, Symbols):
+                raise InputError(f"{where}: expected text or sequences of symbols; got rows of numbers. Give a .txt or FASTA file.")
+            if held.shape[1:] != self.shape and (held.next_symbol or self.windows):
+                raise InputError(f"{where} has a context of {held.shape[1]} symbols; the network was trained on {self.shape[0]}. Read it "
+                                 "with that context.")
+            return widened(self.vocabulary.recode(held, rows), self.shape[0], self.vocabulary.padding, where)
+        if isinstance(held, Symbols):
+            raise InputError(f"{where} is text or sequences of symbols; the network was trained on rows of shape {self.shape}. Give such "
+                             "rows.")
+        if isinstance(held, Table | StoredTable):
+            raise InputError(f"{where} is a table; the network was trained on rows of shape {self.shape}. Give an array or images.")
+        x = held if isinstance(rows_of, Source) or isinstance(held, StoredArray) else arrays.of_inputs(held, where)
+        if tuple(x.shape[1:]) != self.shape:
+            raise InputError(f"{where} has rows of shape {tuple(x.shape[1:])}; the network was trained on {self.shape}. Bring them to "
+                             "that shape.")
+        if self.kind == "pixels" and x.dtype != torch.uint8:
+            raise InputError(f"{where} holds {x.dtype}; the network was trained on pixels of uint8 from 0 to {self.maximum:g}. Convert "
+                             "them.")
+        return Streamed(x, rows, self._scaled) if isinstance(x, StoredArray) else self._scaled(gather(x, rows))
+
+    def strangers(self, unseen: Mapping[str, tuple[int, int, str]], where: str, n: int) -> list[str]:
+        """What is said of words that training never saw, by column: how many rows of `n` have one, the first such row and its word."""
+        return [f"{where}: {count:,} of {n:,} rows have a word in '{name}' that training never saw, first '{word}' in row {row + 1}; "
+                f"none of "
+                "the known ones stands for it." for name, (count, row, word) in unseen.items()]
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        """Rows of an array or of images as they are stored."""
+        if self.kind != "pixels":
+            assert self.scale is not None
+            single = x.is_floating_point() and bool(self.scale[1].abs().max() < MOST_FACTOR)
+            work = x if single else x.double()
+            centre, factor = self.scale.to(work.dtype)
+            x = (work - centre).mul_(factor).float()
+        return x.flatten(1) if self.flatten else x
+
+    def ready(self, x: Tensor) -> Tensor:
+        """Stored inputs as a net reads them: float32, pixels in [0, 1], symbols one-hot, on whatever device they are."""
+        if self.vocabulary is not None:
+            hot = one_hot(x, len(self.vocabulary))                   # (n, t, symbols)
+            return hot.flatten(1) if self.flatten else hot
+        return x.to(torch.float32) / self.maximum if self.kind == "pixels" else x.to(torch.float32)
+
+    @property
+    def units(self) -> tuple[Tensor, Tensor]:
+        """Centre and factor (d,) by which the columns of rows (n, d) were scaled; 0 and 1 where they are not one number a column."""
+        if self.features is not None and all(len(c.outputs) == 1 for c in self.features.columns):
+            centre, factor = self.features.scale[:, 0], self.features.scale[:, 1]
+        elif self.scale is not None:
+            centre, factor = self.scale[0], self.scale[1]
+        else:
+            size = self.input_shape[0]
+            return torch.zeros(size, dtype=torch.float64), torch.ones(size, dtype=torch.float64)
+        return centre.double(), torch.where(factor == 0, 1.0, factor.double())
+
+    def to_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors for safetensors and a JSON-able rest, from which `from_state` makes an equal encoder."""
+        tensors = {"columns": self.features.scale if self.features else None, "scale": self.scale}
+        meta: dict[str, Any] = {
+            "kind": self.kind, "shape": list(self.shape), "range": self.range, "flatten": self.flatten, "maximum": self.maximum,
+            "windows": self.windows, "apart": list(self.apart), "notes": list(self.notes), "formats": formats.to_json(self.formats),
+            "reading": dict(self.reading), "column_kinds": dict(self.column_kinds),
+            "columns": self.features.to_json() if self.features else None}
+        if self.vocabulary is not None:
+            meta |= {"symbols": list(self.vocabulary.symbols), "unit": self.vocabulary.unit}
+        return {name: tensor.contiguous() for name, tensor in tensors.items() if tensor is not None}, meta
+
+    @classmethod
+    def from_state(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> InputEncoder:
+        features = Features.from_json(meta["columns"], tensors["columns"]) if meta["columns"] is not None else None
+        vocabulary = Vocabulary(tuple(meta["symbols"]), meta["unit"]) if meta["kind"] == "symbols" else None
+        return cls(meta["kind"], tuple(meta["shape"]), meta["range"], meta["flatten"], meta["maximum"], features, tensors.get("scale"),
+                   vocabulary, meta["windows"], tuple(meta["apart"]), tuple(meta["notes"]),
+                   {name: Format.from_json(stored) for name, stored in meta["formats"].items()}, meta["reading"], meta["column_kinds"])
+
+
+def _kinds(source: Source) -> dict[str, str]:
+    """The kind of each input column of a table, by name; empty for other rows."""
+    return {c.name: c.kind for c in source.inputs.columns} if isinstance(source.inputs, Table | StoredTable) else {}
+
+
+def silent(_: str) -> None:
+    """For whoever has nobody to tell."""
+
+
+def _moments(pieces: Iterable[Tensor]) -> Moments:
+    """Over rows of features (n, d), for each of these; over all numbers of rows of more axes, (1,)."""
+    rows = (x if x.is_floating_point() else x.double() for x in pieces)
+    return reduce(Moments.with_, (Moments.of(x if x.dim() == 2 else x.reshape(-1, 1)) for x in rows))
+
+
+def _maximum(x: Tensor, rows: Tensor) -> float:
+    """The largest value a pixel can have: 255, unless the training rows stay in the lower half; then their own largest."""
+    most = max(int(x[part].max()) for part in rows.split(8192))
+    return 255.0 if most > 127 else float(max(most, 1))

@@ -1,0 +1,136 @@
+"""Targets from what the source has to what a loss compares, and back: fitted on the training rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import InputError, suggest
+from chainrule.data.encode.columns import Table
+from chainrule.data.encode.features import Moments
+from chainrule.data.encode.rows import gather
+from chainrule.data.encode.targets import as_codes, as_numbers
+from chainrule.data.encode.vocabulary import Symbols
+from chainrule.data.formats import folded
+from chainrule.data.source import Source, TargetKind
+from chainrule.data.storage.stored import StoredTable
+
+
+@dataclass(frozen=True)
+class TargetEncoder:
+    """What turns targets into tensors (`encode`) and numbers back into the units of the data (`unscale`).
+
+    `kind` is what they are encoded as. `scale` (2, k) holds mean and sd of real targets, whose columns are called `names`. Where targets
+    are the symbols of a text, classes are `open`: the last of them stands for all that training never saw. `column` is the column of a
+    table that held them.
+    """
+
+    kind: TargetKind
+    classes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    scale: Tensor | None = None
+    column: str | None = None
+    open: bool = False
+
+    @classmethod
+    def fit(cls, source: Source, rows: Tensor, kind: TargetKind, *, classes: Sequence[str] = (), open: bool = False,
+            bounded: bool = False) -> TargetEncoder:
+        """Learn from `rows` of the source and from nothing else.
+
+        `bounded` scales numbers to [-1, 1], the extremes of these rows, for nets whose outputs lie there. Raises InputError for constant
+        numbers.
+        """
+        scale = _scaling(source, rows, bounded) if kind == "real" else None
+        return cls(kind, tuple(classes), _names(source, scale), scale, _column_of_targets(source), open)
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a net must give: classes, target columns, one for a sign; 0 without targets."""
+        if self.kind == "real":
+            assert self.scale is not None
+            return self.scale.shape[1]
+        return {"class": len(self.classes), "steps": len(self.classes), "sign": 1, "none": 0}[self.kind]
+
+    def encode(self, source: Source, rows: Tensor | None = None) -> Tensor | None:
+        """Encoded targets: class int64 (n,), real standardised float32 (n, k), sign -1 or +1 float32 (n,), steps int64 (n, t), else None.
+
+        Raises InputError naming a class that training never saw.
+        """
+        if self.kind == "none" or source.targets is None:
+            return None
+        if self.kind == "real":
+            assert self.scale is not None
+            y = gather(as_numbers(source.target_kind, source.targets, source.classes, source.name), rows)
+            if y.shape[1] != self.scale.shape[1]:
+                raise InputError(f"{source.name} has {y.shape[1]} target columns; the network was trained on {self.scale.shape[1]}.")
+            return ((y - self.scale[0]) / self.scale[1]).float()
+        codes, names = as_codes(source.target_kind, source.targets, source.classes, source.name)
+        alike = {} if self.open else {folded(c): i for i, c in reversed(list(enumerate(self.classes)))}
+        place = {**{c: alike[folded(c)] for c in names if folded(c) in alike}, **{c: i for i, c in enumerate(self.classes)}}
+        unseen = len(self.classes) - 1 if self.open else -1
+        picked = gather(codes, rows).long()
+        y = torch.tensor([place.get(c, unseen) for c in names])[picked]
+        if bool((y < 0).any()):
+            first = (y < 0).nonzero()[0]
+            row = int(first[0]) if rows is None else int(rows[first[0]])
+            name = names[int(picked[tuple(first)])]
+            raise InputError(f"{source.name}, row {row + 1}: the class '{name}' was never seen in training, which knew "
+                             f"{', '.join(self.classes[:10])}. "
+                             f"{suggest(name, self.classes)}")
+        return y.float().mul_(2).sub_(1) if self.kind == "sign" else y
+
+    def mask(self, source: Source, rows: Tensor | None = None) -> Tensor | None:
+        """Which steps exist (n, t) where sequences differ in length; None where all steps do, or where targets are not asked at steps."""
+        if self.kind != "steps" or not isinstance(source.inputs, Symbols):
+            return None
+        mask = gather(source.inputs.mask, rows)
+        return None if bool(mask.all()) else mask
+
+    def unscale(self, y: Tensor) -> Tensor:
+        """Standardised real targets or predictions (n, k) in the units of the data."""
+        if self.scale is None:
+            return y
+        mean, sd = self.scale.to(y.device)
+        numbers: Tensor = (y.double() * sd + mean).to(torch.float64 if y.dtype == torch.float64 else torch.float32)
+        return numbers
+
+    def to_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors for safetensors and a JSON-able rest, from which `from_state` makes an equal encoder."""
+        meta = {"kind": self.kind, "classes": list(self.classes), "names": list(self.names), "column": self.column, "open": self.open}
+        return {} if self.scale is None else {"scale": self.scale.contiguous()}, meta
+
+    @classmethod
+    def from_state(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> TargetEncoder:
+        return cls(meta["kind"], tuple(meta["classes"]), tuple(meta["names"]), tensors.get("scale"), meta["column"], meta["open"])
+
+
+def _scaling(source: Source, rows: Tensor, bounded: bool) -> Tensor:
+    """Centre and extent (2, k) of numbers: mean and standard deviation, or the middle and half the range."""
+    y = as_numbers(source.target_kind, source.targets, source.classes, source.name)[rows]  # (n, k)
+    centre, factor = Moments.of(y).scaling("standard")
+    if bool((factor == 0).any()):
+        raise InputError(f"{source.name}: the target is constant ({y[0].tolist()[0]:.6g}) in all {len(y)} training rows; there "
+                         "is nothing to learn. Pick another with --target.")
+    if bounded:
+        low, extent = Moments.of(y).scaling("unit")
+        return torch.stack([low + 0.5 / extent, 0.5 / extent])
+    return torch.stack([centre, 1 / factor])
+
+
+def _column_of_targets(source: Source) -> str | None:
+    """The column of a table that holds the targets; None where they came apart, or there are none."""
+    name = source.origin.get("target")
+    return name if isinstance(name, str) and isinstance(source.inputs, Table | StoredTable) else None
+
+
+def _names(source: Source, scale: Tensor | None) -> tuple[str, ...]:
+    """What real targets are called, (k,); empty for others."""
+    if scale is None:
+        return ()
+    if scale.shape[1] > 1:
+        return tuple(f"target_{i + 1}" for i in range(scale.shape[1]))
+    return (str(source.origin.get("target") or "target"),)
