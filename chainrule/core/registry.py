@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pkgutil
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -26,6 +28,7 @@ from chainrule.core.traits import (
 )
 
 REQUIRED = inspect.Parameter.empty
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 T = TypeVar("T")
 M = TypeVar("M", bound=Callable[..., Any])  # what is registered, of which nothing is forgotten
 
@@ -79,8 +82,24 @@ class Chosen(Generic[T]):
         return self.entry.name + ":" + ",".join(f"{k}={_write(v)}" for k, v in self.options.items())
 
 
+@functools.cache
+def sources(package: str) -> dict[str, str]:
+    """The text of every module of a package and of the packages in it, by name, read without importing them; empty where there is none."""
+    inside = importlib.import_module(package)
+    texts = {}
+    for module in pkgutil.walk_packages(getattr(inside, "__path__", []), f"{package}."):
+        spec = module.module_finder.find_spec(module.name, None)
+        loader: Any = spec.loader if spec else None
+        texts[module.name] = (loader.get_source(module.name) if loader else None) or ""
+    return texts
+
+
 class Registry(Generic[T]):
-    """The names of one kind of thing, discovered by importing every module of `package` once, on first use."""
+    """The names of one kind of thing, registered by the modules of `package`.
+
+    Who asks for a name imports the file that registers it, found by its text; who asks for all, or for a name that no file's text
+    registers in the usual words, imports every module.
+    """
 
     def __init__(self, noun: str, package: str, traits: type[T]):
         self.noun = noun
@@ -98,6 +117,8 @@ class Registry(Generic[T]):
 
         def register(make: M) -> M:
             title = name or make.__name__.replace("_", "-")
+            if not NAME.fullmatch(title):
+                raise ValueError(f"a {self.noun} is called by small letters, digits and hyphens; got '{title}'")
             if title in self._entries and self._entries[title].make.__module__ != make.__module__:
                 raise ValueError(f"two {self.noun}s are called {title}: {self._entries[title].make.__module__} and {make.__module__}")
             summary = (inspect.getdoc(make) or "").split("\n")[0]
@@ -109,10 +130,25 @@ class Registry(Generic[T]):
     def discover(self) -> None:
         if self._discovered:
             return
-        self._discovered = True
-        package = importlib.import_module(self.package)
-        for module in pkgutil.walk_packages(getattr(package, "__path__", []), f"{self.package}."):
-            importlib.import_module(module.name)
+        for module in sources(self.package):
+            importlib.import_module(module)
+        self._discovered = True  # only now: another thread that asks meanwhile waits for the same imports
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is such a name."""
+        if name in self._entries:
+            return True
+        if not (isinstance(name, str) and NAME.fullmatch(name)):
+            return False
+        if not self._discovered:
+            registers = re.compile(rf'^@\w+\("{name}"|^(?:def|class) {name.replace("-", "_")}\b', re.MULTILINE)
+            for module, text in sources(self.package).items():
+                if registers.search(text):
+                    importlib.import_module(module)
+                    if name in self._entries:
+                        return True
+        self.discover()
+        return name in self._entries
 
     def names(self) -> list[str]:
         self.discover()
@@ -122,8 +158,7 @@ class Registry(Generic[T]):
         return [self._entries[name] for name in self.names()]
 
     def find(self, name: str) -> Entry[T]:
-        self.discover()
-        if name not in self._entries:
+        if name not in self:
             raise InputError(f"There is no {self.noun} called '{name}'. {suggest(name, self._entries)}")
         return self._entries[name]
 

@@ -84,7 +84,7 @@ def load_inputs(what: Any, *, like: InputEncoder, target: str | None = None, dat
     A column `target` may be absent or have gaps, and there are then no targets.
     """
     reading, known = reading_of(like), known_of(like)
-    if isinstance(what, (str, Path)) and what not in datasets.names():
+    if isinstance(what, (str, Path)) and what not in datasets:
         path = _existing(what)
         if like.kind == "table" and path.is_file() and suffix_of(path) in TABLES:
             origin = {"kind": "file", "what": str(path.absolute())}
@@ -126,7 +126,7 @@ def describe_source(source: Source) -> dict[str, Any]:
 
 def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | None, roles: Roles, stream: bool | None,
              reading: Reading, say: Callable[[str], None]) -> Source:
-    if isinstance(what, str) and what in datasets.names():
+    if isinstance(what, str) and what in datasets:
         if target is not None or any(role is not None for role in roles):
             raise InputError(f"{what} has its own target and no further columns; --target, --group, --time and --weight are for tables. "
                              "Leave them out.")

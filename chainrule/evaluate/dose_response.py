@@ -14,6 +14,7 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.evaluate.intervals import Interval
+from chainrule.evaluate.quantiles import student
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def coefficients(x: Tensor, slopes: Tensor, intercept: Tensor | float, names: Se
     if len(names) != len(values) - 1:
         raise InputError(f"coefficients expects a name for each of {len(values) - 1} inputs; got {len(names)}.")
     errors = logistic_covariance(x, slopes, intercept, weight).diagonal().sqrt().tolist()
-    z = _quantile(level)
+    z = student(level, math.inf)
     return [Coefficient(name, v, e, v / e, math.erfc(abs(v / e) / math.sqrt(2)), Interval(v - z * e, v + z * e, level))
             for name, v, e in zip([*names, "intercept"], values, errors, strict=True)]
 
@@ -80,13 +81,5 @@ def effective_dose(slope: float, intercept: float, covariance: Tensor, *, share:
     value = (math.log(share / (1 - share)) - intercept) / slope
     tilt = torch.tensor([-value / slope, -1 / slope], dtype=torch.float64)             # d value / d (slope, intercept)
     error = float((tilt @ covariance.double() @ tilt).sqrt())
-    z = _quantile(level)
+    z = student(level, math.inf)
     return Dose(share, value, error, Interval(value - z * error, value + z * error, level))
-
-
-def _quantile(level: float) -> float:
-    from scipy.special import ndtri
-
-    if not 0 < level < 1:
-        raise InputError(f"An interval needs a level between 0 and 1; got {level}. Write level=0.95.")
-    return float(ndtri(0.5 + level / 2))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
+from chainrule.evaluate.quantiles import student
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def wilson(k: int, n: int, level: float = 0.95) -> Interval:
     (0.8882, 0.9785)
     """
     _check_count(k, n, level)
-    return of_effective(k / n, n, _student(level, math.inf), level)
+    return of_effective(k / n, n, student(level, math.inf), level)
 
 
 def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
@@ -61,7 +62,7 @@ def of_mean(values: Tensor, level: float = 0.95) -> Interval:
     n, values = len(values), values.double()
     if n < 1:
         raise InputError("An interval of a mean needs at least one value; got none. Give more test cases.")
-    mean, t = float(values.mean()), _student(level, n - 1)
+    mean, t = float(values.mean()), student(level, n - 1)
     around = values - mean
     second = float(around.square().mean())
     if n == 1 or second == 0:
@@ -79,8 +80,8 @@ def of_area(value: float, influence: Tensor, fewest: float, level: float = 0.95)
     n = len(influence)
     error = float(influence.double().square().mean().sqrt()) / math.sqrt(max(n - 1, 1))
     if error < 1e-9 or not 0 < value < 1:
-        return of_effective(value, fewest, _student(level, math.inf), level)
-    half, logit = _student(level, n - 1) * error / (value * (1 - value)), math.log(value / (1 - value))
+        return of_effective(value, fewest, student(level, math.inf), level)
+    half, logit = student(level, n - 1) * error / (value * (1 - value)), math.log(value / (1 - value))
     low, high = (0.5 * (1 + math.tanh(x / 2)) for x in (logit - half, logit + half))
     return Interval(low, high, level)
 
@@ -89,7 +90,7 @@ def of_log(value: float, influence: Tensor, level: float = 0.95) -> Interval:
     """The interval of a positive number from each case's influence on its logarithm (n,), by Student's t; without width at 0."""
     n = len(influence)
     error = float(influence.double().square().mean().sqrt()) / math.sqrt(max(n - 1, 1))
-    half = _student(level, n - 1) * error if n > 1 else 0.0
+    half = student(level, n - 1) * error if n > 1 else 0.0
     return Interval(value * math.exp(-half), value * math.exp(min(half, 700.0)), level)
 
 
@@ -101,9 +102,9 @@ def of_combined(value: float, variances: Tensor, freedom: Tensor, fewest: float,
     """
     variance = float(variances.sum())
     if not 0 < value < 1 or variance == 0:
-        return of_effective(value, fewest, _student(level, math.inf), level)
+        return of_effective(value, fewest, student(level, math.inf), level)
     degrees = variance**2 / float((variances.square() / freedom.clamp(min=1)).sum())
-    return of_effective(value, value * (1 - value) / variance, _student(level, degrees), level)
+    return of_effective(value, value * (1 - value) / variance, student(level, degrees), level)
 
 
 def of_effective(value: float, n: float, z: float, level: float) -> Interval:
@@ -131,14 +132,6 @@ def influences(statistics: Callable[[Tensor], Tensor], n: int) -> tuple[Tensor, 
 def _unskewed(x: float, a: float) -> float:
     """Where Hall's transformation t + a t^2 / 3 + a^2 t^3 / 27 + a / 6 takes the value x; `a` is the skewness over root n."""
     return x if abs(a) < 1e-9 else 3 / a * (math.copysign(abs(1 + a * (x - a / 6)) ** (1 / 3), 1 + a * (x - a / 6)) - 1)
-
-
-def _student(level: float, freedom: float) -> float:
-    from scipy.special import ndtri, stdtrit
-
-    if not 0 < level < 1:
-        raise InputError(f"An interval's level lies between 0 and 1; got {level}. Write 0.95 for 95 %.")
-    return float(ndtri(0.5 + level / 2) if math.isinf(freedom) else stdtrit(max(freedom, 1), 0.5 + level / 2))
 
 
 def _check_count(k: int, n: int, level: float) -> None:

@@ -1,6 +1,11 @@
 """Names with options: what a user writes is read by the signature, and what does not fit is answered with what would."""
 
+import importlib.util
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -130,3 +135,65 @@ def test_names_are_sought_in_the_package_that_registers_them(kind):
     own = getattr(registry, kind)
     assert own.entries()
     assert {entry.name for entry in own.entries() if not entry.make.__module__.startswith(own.package + ".")} == set()
+
+
+@pytest.fixture
+def animals(tmp_path, monkeypatch):
+    """A registry over a package of three files, one of which must not be imported; its name."""
+    package = tmp_path / "animals_of_a_test"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    usual = "from chainrule.core import registry\nanimals = registry.animals_of_a_test\n"
+    (package / "felines.py").write_text(usual + '@animals("big-cat", source="")\ndef feline():\n    """A cat."""\n')
+    (package / "wolf.py").write_text(usual + '@animals(\n    source="")\ndef grey_wolf():\n    """A wolf, not a \\"big-cat\\"."""\n')
+    (package / "birds.py").write_text(usual + 'for name in ("owl", "jay"):\n    animals(name)(lambda: None)\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = Registry("animal", package.name, registry.NoTraits)
+    monkeypatch.setattr(registry, package.name, own, raising=False)
+    yield own
+    registry.sources.cache_clear()
+    for module in [name for name in sys.modules if name.partition(".")[0] == package.name]:
+        del sys.modules[module]
+
+
+def loaded_of(own):
+    return {name.rpartition(".")[2] for name in sys.modules if name.startswith(f"{own.package}.")}
+
+
+def test_who_asks_for_a_name_imports_the_file_that_registers_it_alone(animals):
+    assert animals.find("big-cat").summary == "A cat."
+    assert loaded_of(animals) == {"felines"}
+    assert animals.find("grey-wolf").name == "grey-wolf"
+    assert loaded_of(animals) == {"felines", "wolf"}
+    assert "table.csv" not in animals
+    assert loaded_of(animals) == {"felines", "wolf"}, "no file can register such a name"
+
+
+def test_a_name_that_no_text_shows_is_sought_in_every_file(animals):
+    assert animals.find("jay").name == "jay"
+    assert animals.names() == ["big-cat", "grey-wolf", "jay", "owl"]
+    with pytest.raises(InputError, match=r"no animal called 'big-cut'.*big-cat"):
+        animals.find("big-cut")
+
+
+def test_threads_that_ask_at_once_all_see_every_name(animals):
+    birds = Path(importlib.util.find_spec(f"{animals.package}.birds").origin)
+    birds.write_text("import time\ntime.sleep(0.05)\n" + birds.read_text())
+    with ThreadPoolExecutor(4) as pool:
+        seen = list(pool.map(lambda _: animals.names(), range(4)))
+    assert seen == [["big-cat", "grey-wolf", "jay", "owl"]] * 4
+
+
+def test_a_name_is_small_letters_digits_and_hyphens():
+    with pytest.raises(ValueError, match=r"small letters, digits and hyphens; got 'cube\.3'"):
+        shapes("cube.3")(lambda: None)
+
+
+def test_a_first_step_imports_only_what_it_trains():
+    """Of families, rules and optimizers only those asked for: everything else costs time to start."""
+    code = "import sys, chainrule; list(chainrule.events('digits', steps=1, plan='eager')); print(*sys.modules)"
+    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    assert {"chainrule.nets.feedforward", "chainrule.rules.backprop"} <= loaded
+    others = {"chainrule.nets.lenet", "chainrule.nets.rbm", "chainrule.rules.adversarial", "chainrule.rules.irls", "chainrule.optim.muon",
+              "chainrule.optim.adaptive", "chainrule.optim.solvers.kfac", "scipy"}
+    assert not others & loaded

@@ -50,10 +50,11 @@ def fold(traced: Traced) -> Folded:
             raise PlanRejected(f"the step draws from a generator of its own ({node.target}), which native does not keep")
     constants: dict[fx.Node, Tensor] = {}
     seen: dict[Any, fx.Node] = {}
+    drawn = set(draws)
     for node in list(graph.nodes):
         if node.op == "get_attr":
             constants[node] = traced.attributes[node.target]
-        if node.op != "call_function" or node in draws:
+        if node.op != "call_function" or node in drawn:
             continue
         value = _value(node, constants)
         if value is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from dataclasses import replace
+from itertools import pairwise
 
 from chainrule.engine.native.loops import Kernel, Loop, Product, Store, tidy
 from chainrule.engine.native.terms import Buffer, Linear, Term, axis, cast, rewritten
@@ -22,8 +23,9 @@ def arranged(kernels: list[Kernel], finals: list[tuple[Buffer, Buffer]]) -> list
     """The kernels in an order in which new values overwrite old ones only when nobody reads those any more; fused where possible."""
     kernels = [tidy(k) if isinstance(k, Loop) else k for k in kernels]
     copies: list[Kernel] = []
+    dependence = Dependence(kernels)
     for home, buffer in finals:
-        if not _settled_in(kernels, home, buffer):
+        if not dependence.settle(home, buffer):
             index = [axis(i) for i in range(len(home.shape))]
             final = Buffer("temporary", home.dtype, home.shape, home.strides)
             final.home = home
@@ -44,24 +46,6 @@ def _begun(kernel: Kernel) -> list[Kernel]:
     return [kernel]
 
 
-def _settled_in(kernels: list[Kernel], home: Buffer, buffer: Buffer) -> bool:
-    """Let `buffer` live in the memory of `home` if every reader of the old value can come before the new one is written."""
-    if buffer.home is not None:
-        return False
-    writers = [k for k in kernels if buffer in k.writes]
-    readers = [k for k in kernels if home in k.reads]
-    if any(home in k.writes for k in kernels) or (len(writers) > 1 and readers):
-        return False
-    for k in readers:
-        if k in writers and not _reads_where_it_writes(k, home, buffer):
-            return False
-    after = _after(kernels, writers)
-    if any(id(k) in after and not any(k is w for w in writers) for k in readers):
-        return False
-    buffer.home = home
-    return True
-
-
 def _reads_where_it_writes(kernel: Kernel, home: Buffer, buffer: Buffer) -> bool:
     if isinstance(kernel, Product):
         inputs = [m for m in (kernel.a, kernel.b, kernel.bias) if m is not None]
@@ -72,58 +56,100 @@ def _reads_where_it_writes(kernel: Kernel, home: Buffer, buffer: Buffer) -> bool
     return len(places) == 1 and all(t.args[1] in places for t in kernel.loads if t.args[0] is home)
 
 
-def _edges(kernels: list[Kernel]) -> dict[int, set[int]]:
-    """Which kernels must follow which: readers the writers, writers of one buffer each other, those of a new value readers of the old."""
-    edges: dict[int, set[int]] = defaultdict(set)
-    writers: dict[Buffer, list[int]] = defaultdict(list)
-    readers: dict[Buffer, list[int]] = defaultdict(list)
-    for i, k in enumerate(kernels):
-        for b in k.writes:
-            for j in writers[b]:
-                edges[j].add(i)
-            writers[b].append(i)
-        for b in k.reads:
-            readers[b].append(i)
-    for b, who in readers.items():
-        for i in who:
-            for j in writers[b]:
-                if j != i and (j < i or b not in kernels[i].writes):
-                    edges[j].add(i)
-    for b, who in list(writers.items()):
-        if b.home is not None:
-            for i in readers[b.home]:
-                for j in who:
-                    if i != j:
-                        edges[i].add(j)
-    return edges
+class Dependence:
+    """Which kernels must follow which, read from them once: readers the writers, and writers of one buffer each other.
 
+    What settling a buffer adds is kept up to date with an order that every arrow points along: Pearce & Kelly (2007),
+    https://doi.org/10.1145/1187436.1210590. So each question is answered from the few kernels between the two that it is about.
+    `visits` counts those.
+    """
 
-def _after(kernels: list[Kernel], start: list[Kernel]) -> set[int]:
-    """The ids of all kernels that must come after any of `start`."""
-    edges = _edges(kernels)
-    stack = [i for i, k in enumerate(kernels) if any(k is s for s in start)]
-    seen = set(stack)
-    while stack:
-        for j in edges[stack.pop()]:
-            if j not in seen:
-                seen.add(j)
-                stack.append(j)
-    return {id(kernels[i]) for i in seen}
+    def __init__(self, kernels: list[Kernel]):
+        self.kernels = kernels
+        self.into: list[set[int]] = [set() for _ in kernels]   # by kernel: those that follow it
+        self.out: list[set[int]] = [set() for _ in kernels]    # and those that it follows
+        self.writers: dict[Buffer, list[int]] = defaultdict(list)
+        self.readers: dict[Buffer, list[int]] = defaultdict(list)
+        self.place = list(range(len(kernels)))
+        self.visits = 0
+        for i, k in enumerate(kernels):
+            for b in k.writes:
+                self.writers[b].append(i)
+            for b in k.reads:
+                self.readers[b].append(i)
+        for who in self.writers.values():
+            for j, i in pairwise(who):
+                self._arrow(j, i)
+        for b, who in list(self.readers.items()):
+            for i in who:
+                for j in self.writers.get(b, ()):
+                    if j < i or (j > i and b not in kernels[i].writes):
+                        self._arrow(j, i)
+        for b, who in list(self.writers.items()):
+            if b.home is not None:
+                for i in self.readers.get(b.home, ()):
+                    for j in who:
+                        self._arrow(i, j)
+
+    def settle(self, home: Buffer, buffer: Buffer) -> bool:
+        """Let `buffer` live in the memory of `home` if every reader of the old value can come before the new one is written."""
+        if buffer.home is not None:
+            return False
+        writers, readers = self.writers.get(buffer, []), self.readers.get(home, [])
+        if self.writers.get(home) or (len(writers) > 1 and readers):
+            return False
+        if any(i in writers and not _reads_where_it_writes(self.kernels[i], home, buffer) for i in readers):
+            return False
+        before = [i for i in readers if i not in writers]
+        if before and writers and self._follow(writers, before):
+            return False
+        buffer.home = home
+        for i in before:
+            for j in writers:
+                self._arrow(i, j)
+        return True
+
+    def _follow(self, first: list[int], then: list[int]) -> bool:
+        """Whether any of `then` must come after any of `first`."""
+        return not self._reached(first, self.into, max(self.place[i] for i in then), 1).isdisjoint(then)
+
+    def _reached(self, start: list[int], arrows: list[set[int]], until: int, sign: int) -> set[int]:
+        """All that arrows lead to, as far as the place `until`."""
+        stack = [i for i in start if sign * self.place[i] <= sign * until]
+        seen = set(stack)
+        while stack:
+            self.visits += 1
+            for j in arrows[stack.pop()]:
+                if j not in seen and sign * self.place[j] <= sign * until:
+                    seen.add(j)
+                    stack.append(j)
+        return seen
+
+    def _arrow(self, i: int, j: int) -> None:
+        """Kernel j follows kernel i, which nothing forbids; where it stood before it, those between change places."""
+        if i == j or j in self.into[i]:
+            return
+        self.into[i].add(j)
+        self.out[j].add(i)
+        if self.place[i] < self.place[j]:
+            return
+        later = sorted(self._reached([j], self.into, self.place[i], 1), key=self.place.__getitem__)
+        earlier = sorted(self._reached([i], self.out, self.place[j], -1), key=self.place.__getitem__)
+        free = sorted(self.place[k] for k in (*earlier, *later))
+        for k, at in zip((*earlier, *later), free, strict=True):
+            self.place[k] = at
 
 
 def _sorted(kernels: list[Kernel]) -> list[Kernel]:
-    edges = _edges(kernels)
-    waits = [0] * len(kernels)
-    for into in edges.values():
-        for j in into:
-            waits[j] += 1
+    edges = Dependence(kernels)
+    waits = [len(before) for before in edges.out]
     ready = [i for i, n in enumerate(waits) if not n]
     heapq.heapify(ready)
     order = []
     while ready:
         i = heapq.heappop(ready)
         order.append(kernels[i])
-        for j in edges[i]:
+        for j in edges.into[i]:
             waits[j] -= 1
             if not waits[j]:
                 heapq.heappush(ready, j)
@@ -232,12 +258,15 @@ def arena(kernels: list[Kernel], align: int) -> tuple[dict[Buffer, int], int]:
             if b.kind == "temporary" and b.home is None:
                 first.setdefault(b, i)
                 last[b] = i
+    begun: dict[int, list[Buffer]] = defaultdict(list)
+    for b, i in first.items():
+        begun[i].append(b)
     places: dict[Buffer, int] = {}
     living: list[tuple[int, int, Buffer]] = []  # (begin, end, whose)
     size = 0
     for i in range(len(kernels)):
         living = [(begin, end, b) for begin, end, b in living if last[b] >= i]
-        for b in sorted((b for b in first if first[b] == i), key=lambda b: -b.extent):
+        for b in sorted(begun[i], key=lambda b: -b.extent):
             need = -(-b.extent * b.dtype.itemsize // align) * align
             at = 0
             for begin, end, _ in sorted(living, key=lambda s: s[0]):

@@ -94,7 +94,7 @@ def updated(low: Lowering, node: Any) -> View | None:
         if any(low.uses(n) != 1 or n in low.destined for n in chain) or source.meta["val"].dtype != home.dtype:
             continue
         kernel = low.products.pop(source)
-        low.kernels = [k for k in low.kernels if k is not kernel]
+        low.kernels.remove(kernel)  # kernels are equal to themselves alone
         buffer = low.temporary(home.dtype, home.shape, home.strides)
         alpha = const(moved_sign * product[1], home.dtype)
         for scalar in product[2]:
