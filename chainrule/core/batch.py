@@ -56,6 +56,10 @@ class Batch:
         """The same batch with other targets."""
         return Batch(self.x, y, self.weight, self.mask, self.fresh)
 
+    def unweighted(self) -> Batch:
+        """The same batch, every sample counting alike."""
+        return Batch(self.x, self.y, None, self.mask, self.fresh)
+
     def rows(self, begin: int, end: int) -> Batch:
         """The samples (of a chunk: the batches) from `begin` up to `end`."""
         return self.map(lambda t: t[begin:end])
@@ -82,6 +86,12 @@ class Batch:
         """The share (n,) that each sample has in a mean over samples, in the inputs' precision."""
         ones = self.x.new_ones(len(self.x), dtype=self.x.dtype if self.x.is_floating_point() else torch.get_default_dtype())
         return self.weighted(ones) / len(self.x)
+
+    def shares_of(self, costs: Tensor) -> Tensor:
+        """What each of these costs, of samples (n,) or of steps (n, t), is multiplied by in their mean; zero where no step is."""
+        if self.mask is None or costs.dim() < 2:
+            return self.weighted(torch.ones_like(costs)) / costs.numel()
+        return torch.where(self.mask, self.weighted(torch.ones_like(costs)), 0.0) / self.mask.sum().clamp(min=1)
 
     def mean(self, costs: Tensor) -> Tensor:
         """The mean over the batch of costs of samples (n,) or of steps (n, t): weighted, and over the steps that exist. A scalar."""

@@ -155,20 +155,31 @@ def _shorter(surface: Surface, move: Tensor, reached: float, value: float, slope
 
 
 def _squares(surface: Surface, batch: Batch) -> Tensor:
-    """The mean over samples of each parameter's squared slope (p,): the diagonal of the empirical Fisher matrix."""
-    def each(where: Tensor, x: Tensor, y: Tensor | None) -> Tensor:
-        return surface.objective.of_outputs.costs(surface.at(where)(x[None]), Batch(x[None], None if y is None else y[None])).sum()
+    """The mean over samples of each parameter's squared slope (p,): the diagonal of the empirical Fisher matrix.
 
-    def one_by_one(where: Tensor, x: Tensor, y: Tensor | None) -> Tensor:
+    A sample's own slope is that of its part of the mean loss, times how many samples there are; the steps of a sequence are one sample.
+    """
+    criterion, bare = surface.objective.of_outputs, batch.unweighted()
+
+    def each(where: Tensor, row: Batch, shares: Tensor) -> Tensor:
+        one = row.map(lambda t: t[None])
+        costs = criterion.costs(surface.at(where)(one.x), one)[0]                                   # () or (t,)
+        return torch.where(shares > 0, shares * costs, 0.0).sum()
+
+    def one_by_one(where: Tensor, rows: Batch, shares: Tensor) -> Tensor:
         where = where.detach().requires_grad_()
-        return torch.stack([torch.autograd.grad(each(where, x[i], None if y is None else y[i]), where)[0] for i in range(len(x))])
+        return torch.stack([torch.autograd.grad(each(where, rows[i], shares[i]), where)[0] for i in range(len(rows))])
 
-    vectorised = torch.func.vmap(torch.func.grad(each), (None, 0, None if batch.y is None else 0), randomness="same")
+    vectorised = torch.func.vmap(torch.func.grad(each), (None, 0, 0), randomness="same")
     slopes = one_by_one if surface.recurrent else vectorised  # torch's recurrent layers write where vmap cannot follow
+    with surface.still(), torch.no_grad():
+        few = bare.rows(0, SAMPLES_AT_ONCE)
+        costs = criterion.costs(surface.at(surface.start)(few.x), few)                              # (few,) or (few, t)
+    shares = len(batch) * bare.shares_of(costs.new_zeros(len(batch), *costs.shape[1:]))             # (n,) or (n, t)
     total = torch.zeros_like(surface.start)
     for begin in range(0, len(batch), SAMPLES_AT_ONCE):
-        few = batch.rows(begin, begin + SAMPLES_AT_ONCE)
+        few = bare.rows(begin, begin + SAMPLES_AT_ONCE)
         with surface.still():
-            squares = slopes(surface.start, few.x, few.y).square()                                  # (few, p)
-        total += few.weighted(squares).sum(0)
+            squares = slopes(surface.start, few, shares[begin : begin + SAMPLES_AT_ONCE]).square()  # (few, p)
+        total += batch.rows(begin, begin + SAMPLES_AT_ONCE).weighted(squares).sum(0)
     return total / len(batch)

@@ -159,39 +159,45 @@ def _passes(surface: Surface, layers: dict[str, Any], sampled: bool) -> tuple[Te
         if objective.l1 or objective.l2:
             value = value + objective.penalty(net.params)
         targets = drawn(outputs, objective.of_outputs.loss.name) if sampled else batch.y
-        each = objective.of_outputs.costs(outputs, batch.with_targets(targets))
-        slopes = torch.autograd.grad(each.sum(), ends, retain_graph=True, materialize_grads=True) if ends else ()
+        costs = objective.of_outputs.costs(outputs, batch.with_targets(targets))                    # (n,) or (n, t)
+        share = batch.shares_of(costs.detach())
+        total = torch.where(share > 0, costs, 0.0).sum()
+        slopes = torch.autograd.grad(total, ends, retain_graph=True, materialize_grads=True) if ends else ()
         (gradient,) = torch.autograd.grad(value, where)
-    seen = {name: factors(layers[name], reads, slope, batch.weight) for (name, (reads, _)), slope in zip(once.items(), slopes, strict=True)}
+    seen = {name: factors(layers[name], reads, slope, share) for (name, (reads, _)), slope in zip(once.items(), slopes, strict=True)}
     return value.detach(), gradient, seen
 
 
 def drawn(outputs: Tensor, loss: str) -> Tensor:
-    """Targets as the net itself would have them: classes by their probability, or its outputs with normal errors of unit size."""
+    """Targets as the net itself would have them: classes by their probability, or its outputs (n, ...) with normal errors of unit size."""
     if loss == "squared":
         return (outputs + torch.randn_like(outputs)).detach()
-    return torch.multinomial(outputs.detach().softmax(-1), 1).squeeze(1)
+    chances = outputs.detach().softmax(-1)                                                          # (n, classes) or (n, t, classes)
+    return torch.multinomial(chances.flatten(0, -2), 1).reshape(chances.shape[:-1])
 
 
-def factors(layer: Any, reads: Tensor, slopes: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def factors(layer: Any, reads: Tensor, slopes: Tensor, share: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The second moments of what a layer reads, with a 1 for its bias, and of the slopes in what it puts out.
 
-    Inputs (n, ..., reads) or (n, channels, height, width), and slopes of each sample's own loss, shaped as the outputs. Over places the
-    inputs' products are summed and the slopes' are averaged. A sample of `weight` w (n,) counts w times; the inputs' mean is one over the
-    weights' sum and that of the slopes over n, as in the mean loss, so that their product is that loss's Fisher block.
+    Inputs (n, ..., reads) or (n, channels, height, width), and slopes of each sample's own loss, shaped as the outputs. `share` is what
+    the loss of a sample (n,), or of a step (n, t), is multiplied by in the mean loss, 1 / n where it is left out: the inputs' mean is
+    taken with it, and the slopes' sum, so that their product is the mean loss's Fisher block. Steps are rows of their own where the layer
+    reads them one by one. Over other places the inputs' products are summed and the slopes' are averaged.
     """
-    n = len(reads)
+    n = len(reads) if share is None else len(share)
     if isinstance(layer, nn.Conv2d):
         patches = F.unfold(reads, layer.kernel_size, layer.dilation, layer.padding, layer.stride)  # type: ignore[arg-type]
         reads, slopes = patches.transpose(1, 2), slopes.flatten(2).transpose(1, 2)
     reads, slopes = reads.reshape(-1, reads.shape[-1]), slopes.reshape(-1, slopes.shape[-1])        # (n places, reads), (n places, out)
     if layer.bias is not None:
         reads = torch.cat([reads, torch.ones_like(reads[:, :1])], 1)
-    if weight is None:
-        return reads.T @ reads / n, slopes.T @ slopes / len(slopes)
-    each = weight.to(reads.dtype).repeat_interleave(len(reads) // n)[:, None]                       # (n places, 1)
-    total = weight.sum().clamp_min(torch.finfo(reads.dtype).tiny)
-    return (each * reads).T @ reads / total, (each * slopes).T @ slopes / len(slopes)
+    if share is None:
+        share = reads.new_full((n,), 1 / n)
+    each = share.flatten() if len(reads) == share.numel() else share.reshape(n, -1).amax(1)         # the steps of a sample weigh alike
+    places = len(reads) // len(each)
+    total = each.sum().clamp_min(torch.finfo(reads.dtype).tiny)
+    each = each.to(reads.dtype).repeat_interleave(places)[:, None]                                  # (n places, 1)
+    return (each * reads).T @ reads / total, (each * slopes).T @ slopes / places
 
 
 def inverted(inputs: Tensor, outputs: Tensor, damping: float) -> tuple[Tensor, Tensor]:

@@ -108,15 +108,20 @@ def _only_squares(name: str, objective: Objective) -> None:
 
 
 def residuals(name: str, surface: Surface, where: Tensor) -> Tensor:
-    """A vector (m,), half of whose squared length is the objective: weighted differences to the targets, and weights under l2."""
+    """A vector (m,), half of whose squared length is the objective: weighted differences to the targets, and weights under l2.
+
+    The differences of a step that does not exist are zero, whatever the outputs there.
+    """
     objective, batch = surface.objective, surface.batch
     outputs = surface.at(where)(batch.x)                                                            # (n, ...)
     if outputs.numel() * len(where) > MOST:
         raise InputError(f"{name} solves with the whole Jacobian, of at most {MOST:,} numbers; {outputs.numel():,} outputs by "
                          f"{len(where):,} parameters are more. Use --optimizer hessian-free or lbfgs, or give a smaller --batch.")
     assert batch.y is not None
-    root = batch.shares().to(outputs.dtype).sqrt()                                                  # (n,)
-    left: Tensor = (root[:, None] * (outputs - one_hot_like(batch.y, outputs)).flatten(1)).flatten()
+    share = batch.shares_of(objective.of_outputs.costs(outputs.detach(), batch))                    # (n,) or (n, t)
+    share = share.reshape(*share.shape, *[1] * (outputs.dim() - share.dim()))
+    apart = share.sqrt() * (outputs - one_hot_like(batch.y, outputs))                               # (n, ...)
+    left = torch.where(share > 0, apart, 0.0).flatten()
     if objective.l2:
         left = torch.cat([left, math.sqrt(objective.l2) * surface.weights() * where])
     return left

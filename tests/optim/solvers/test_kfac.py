@@ -209,10 +209,10 @@ def test_a_sample_of_weight_two_counts_twice_and_one_of_none_not_at_all(conv):
     reads = torch.randn(4, 2, 3, 4).double() if conv else torch.randn(4, 4).double()
     slopes = torch.randn_like(layer(reads))
     some = kfac.factors(layer, reads[:2], slopes[:2])
-    weighted = kfac.factors(layer, reads, slopes, torch.tensor([2.0, 2, 0, 0]))
+    weighted = kfac.factors(layer, reads, slopes, torch.tensor([2.0, 2, 0, 0]) / 4)
     torch.testing.assert_close(weighted, some, rtol=1e-12, atol=1e-14)
     repeated = kfac.factors(layer, reads[[0, 1, 1, 2, 3, 3, 3]], slopes[[0, 1, 1, 2, 3, 3, 3]])
-    weighted = kfac.factors(layer, reads, slopes, torch.tensor([1.0, 2, 1, 3]))
+    weighted = kfac.factors(layer, reads, slopes, torch.tensor([1.0, 2, 1, 3]) / 4)
     torch.testing.assert_close((weighted[0], weighted[1] * 4 / 7), repeated, rtol=1e-12, atol=1e-14)
 
 
