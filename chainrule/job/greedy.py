@@ -20,7 +20,7 @@ from chainrule.core.stage import Budget, Stage, Stages
 from chainrule.core.tree import Tree
 from chainrule.engine.position import Validate
 from chainrule.engine.randomness import Aside
-from chainrule.nets.layers.activation import Dense
+from chainrule.nets.layers.dense import Dense
 
 HEAD = "head"
 WIDE = (nn.Linear, nn.Conv1d, nn.Conv2d)   # a layer begins with one of these and goes on to the next

@@ -11,8 +11,8 @@ from torch import nn
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
-from chainrule.nets.layers import activation as blocks
-from chainrule.nets.layers.activation import Dense, check_dropout
+from chainrule.nets.layers.activation import check_dropout, make_activation, widening
+from chainrule.nets.layers.dense import Dense
 from chainrule.nets.layers.normalisation import Norm, normalisation
 
 
@@ -49,15 +49,15 @@ def mlp(inputs: tuple[int, ...], outputs: int, *, hidden: tuple[int, ...] = (100
         layers["input_dropout"] = nn.Dropout(input_dropout)
     below = inputs
     for i, (units, share) in enumerate(zip(hidden, shares, strict=True), 1):
-        wide = units * blocks.widening(activation)
+        wide = units * widening(activation)
         layers[f"hidden{i}"] = Dense(below, wide)
         if norm != "none":
             layers[f"norm{i}"] = normalisation("mlp", norm, wide, groups)
-        layers[f"{activation}{i}"] = blocks.activation(activation)
+        layers[f"{activation}{i}"] = make_activation(activation)
         if share:
             layers[f"dropout{i}"] = nn.Dropout(share)
         below = (units,)
-    layers["output"] = Dense(below, outputs * blocks.widening(output))
+    layers["output"] = Dense(below, outputs * widening(output))
     if output != "identity":
-        layers[f"{output}_out"] = blocks.activation(output)
+        layers[f"{output}_out"] = make_activation(output)
     return nn.Sequential(layers)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
-from chainrule.nets.layers import activation as blocks
-from chainrule.nets.layers.activation import Dense, check_dropout
+from chainrule.nets.layers.activation import check_dropout, make_activation, widening
+from chainrule.nets.layers.dense import Dense
 from chainrule.nets.layers.normalisation import MapNorm, normalisation
 
 
@@ -45,22 +45,22 @@ class LeNet(nn.Module):
                              f"at least {least} x {least}; got {sides[0]} x {sides[1]}. Use fewer filters, a smaller kernel, or --net mlp.")
 
         stages: OrderedDict[str, nn.Module] = OrderedDict()
-        widening = blocks.widening(activation)
+        wider = widening(activation)
         if input_dropout:
             stages["input_dropout"] = nn.Dropout(input_dropout)
         for i, (count, share) in enumerate(zip(filters, shares, strict=True), 1):
-            stages[f"conv{i}"] = nn.Conv2d(channels, count * widening, kernel, padding=pad)
+            stages[f"conv{i}"] = nn.Conv2d(channels, count * wider, kernel, padding=pad)
             if norm != "none":
-                stages[f"norm{i}"] = normalisation("lenet", norm, count * widening, groups, maps=True)
-            stages[f"{activation}{i}"] = blocks.activation(activation)
+                stages[f"norm{i}"] = normalisation("lenet", norm, count * wider, groups, maps=True)
+            stages[f"{activation}{i}"] = make_activation(activation)
             stages[f"pool{i}"] = nn.MaxPool2d(2) if pooling == "max" else nn.AvgPool2d(2)
             if share:
                 stages[f"dropout{i}"] = nn.Dropout(share)
             channels = count
         self.features = nn.Sequential(stages)
-        self.hidden = Dense((channels, *sides_left), hidden * widening)
-        self.norm = normalisation("lenet", "none" if norm == "local" else norm, hidden * widening, groups)
-        self.activation = blocks.activation(activation)
+        self.hidden = Dense((channels, *sides_left), hidden * wider)
+        self.norm = normalisation("lenet", "none" if norm == "local" else norm, hidden * wider, groups)
+        self.activation = make_activation(activation)
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.output = nn.Linear(hidden, outputs)
 

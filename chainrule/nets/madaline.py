@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
-from chainrule.nets.layers.activation import Dense
+from chainrule.nets.layers.dense import Dense
 
 QUOTA: dict[str, Callable[[int], int]] = {"or": lambda k: 1, "and": lambda k: k, "majority": lambda k: k // 2 + 1}
 

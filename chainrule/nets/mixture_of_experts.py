@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from chainrule.core.errors import InputError
 from chainrule.core.loss import one_hot_like
 from chainrule.core.registry import nets
-from chainrule.nets.layers import activation as blocks
-from chainrule.nets.layers.activation import Dense
+from chainrule.nets.layers.activation import make_activation, widening
+from chainrule.nets.layers.dense import Dense
 
 SOURCE = "Jacobs, Jordan, Nowlan & Hinton (1991), https://doi.org/10.1162/neco.1991.3.1.79"
 NARROWEST = 0.01    # of a target's standard deviation: an expert that hits one target exactly would otherwise gain without bound
@@ -103,4 +103,4 @@ def _small(inputs: tuple[int, ...], outputs: int, hidden: int, activation: str) 
     """A hidden layer and an output layer, or the output layer alone: (n, ...) -> (n, outputs)."""
     if hidden == 0:
         return Dense(inputs, outputs)
-    return nn.Sequential(Dense(inputs, hidden), blocks.activation(activation), nn.Linear(hidden, outputs))
+    return nn.Sequential(Dense(inputs, hidden * widening(activation)), make_activation(activation), nn.Linear(hidden, outputs))

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
-from chainrule.nets.layers.activation import Dense
+from chainrule.nets.layers.dense import Dense
 
 SIDE = 20  # of the Mark I's square of photocells
 

@@ -14,7 +14,7 @@ from chainrule.core.batch import Batch
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, nets, recipes
 from chainrule.core.tree import value_and_grad
-from chainrule.nets.layers.activation import ACTIVATIONS, activation
+from chainrule.nets.layers.activation import ACTIVATIONS, make_activation
 from chainrule.recipes.outcome import Figure, Outcome, Setting
 
 STEP = 1e-6          # of the central differences, whose error is of its square
@@ -43,7 +43,7 @@ def _away_from_corners(shape: tuple[int, ...]) -> Tensor:
 def activation_slopes(setting: Setting) -> Outcome:
     """The derivative of every activation against differences; what jumps has none, and is left out."""
     x = _away_from_corners((4, 6))
-    apart = {name: slope_error(activation(name), x) for name in sorted(ACTIVATIONS) if name not in JUMPS}
+    apart = {name: slope_error(make_activation(name), x) for name in sorted(ACTIVATIONS) if name not in JUMPS}
     return Outcome([Figure("greatest relative error of a slope", max(apart.values()), published=1e-6, goal="at most", source=SOURCE)],
                    [["activation", "error"], *([name, f"{value:.1e}"] for name, value in apart.items())])
 

@@ -10,6 +10,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import Entry, inits, losses, nets, tasks
 from chainrule.nets.init.initial import initialise
+from chainrule.nets.layers.activation import ACTIVATIONS
 
 SHAPES = [(5,), (16,), (3, 7), (1, 8, 8), (1, 28, 28), (3, 32, 32)]
 FAMILIES = nets.entries()
@@ -133,6 +134,13 @@ def test_every_choice_of_every_option_builds_and_runs(entry):
             break
         else:
             pytest.fail(f"{entry.name}:{name}={value} fits none of {SHAPES}")
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("entry", [e for e in FAMILIES if "activation" in e.options], ids=lambda e: e.name)
+def test_every_activation_stands_between_its_layers(entry, activation):
+    shape = readable(entry)[0]
+    assert built(entry, shape, activation=activation).eval()(torch.rand(2, *shape)).shape[0] == 2
 
 
 @pytest.mark.parametrize("entry", FAMILIES, ids=lambda e: e.name)

@@ -6,7 +6,7 @@ from chainrule.cli.main import run_command
 from chainrule.core import registry
 from chainrule.core.errors import InputError
 from chainrule.core.registry import REQUIRED, optimizers
-from chainrule.nets.layers.activation import ACTIVATIONS, activation
+from chainrule.nets.layers.activation import ACTIVATIONS, make_activation
 
 ROWS = {
     "B1": ("rules", "closedform adaline backprop search"),
@@ -40,7 +40,7 @@ def test_the_activations_of_the_canon_are_names():
     wanted = ["step", "sign", "identity", "sigmoid", "tanh", "relu", "leaky", "elu", "softplus", "softmax", "maxout"]
     assert set(wanted) <= set(ACTIVATIONS)
     with pytest.raises(InputError, match="Did you mean relu"):
-        activation("rleu")
+        make_activation("rleu")
 
 
 def test_step_halves_as_the_row_says():

@@ -1,4 +1,4 @@
-"""Parts that families share: activations by name, and a linear layer that reads inputs of any shape.
+"""Activations by name, and how much wider some make the layer before them.
 
 McCulloch & Pitts (1943), https://doi.org/10.1007/BF02478259 (step); LeCun et al. (1998), https://doi.org/10.1007/3-540-49430-8_2 (scaled
 tanh); Collobert (2004), PhD thesis, Paris 6 (hard-tanh); Glorot, Bordes & Bengio (2011), PMLR 15:315 (relu); Goodfellow et al. (2013),
@@ -8,7 +8,6 @@ https://arxiv.org/abs/1706.02515 (selu).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from torch import Tensor, nn
@@ -81,7 +80,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def activation(name: str) -> nn.Module:
+def make_activation(name: str) -> nn.Module:
     """The activation called `name`, elementwise (softmax: over the last axis; maxout: see `widening`).
 
     Raises InputError naming the nearest.
@@ -94,16 +93,6 @@ def activation(name: str) -> nn.Module:
 def widening(name: str) -> int:
     """How many times as many units an activation reads as it gives: a layer before it is made so much wider."""
     return Maxout().pieces if name == "maxout" else 1
-
-
-class Dense(nn.Linear):
-    """A linear layer that flattens what it reads: (n, ...) -> (n, outputs)."""
-
-    def __init__(self, inputs: tuple[int, ...], outputs: int):
-        super().__init__(math.prod(inputs), outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.flatten(1))
 
 
 def check_dropout(family: str, dropout: float) -> None:

@@ -1,11 +1,23 @@
-"""Stacks of dense layers, as encoders and decoders are made of."""
+"""Dense layers that read inputs of any shape, and stacks of them, as encoders and decoders are made of."""
 
 from __future__ import annotations
 
-from torch import nn
+import math
+
+from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
-from chainrule.nets.layers.activation import Dense, activation
+from chainrule.nets.layers.activation import make_activation, widening
+
+
+class Dense(nn.Linear):
+    """A linear layer that flattens what it reads: (n, ...) -> (n, outputs)."""
+
+    def __init__(self, inputs: tuple[int, ...], outputs: int):
+        super().__init__(math.prod(inputs), outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(1))
 
 
 def stack(inputs: int, widths: tuple[int, ...], outputs: int, nonlinearity: str) -> nn.Sequential:
@@ -13,7 +25,7 @@ def stack(inputs: int, widths: tuple[int, ...], outputs: int, nonlinearity: str)
     layers: list[nn.Module] = []
     below = inputs
     for width in widths:
-        layers += [Dense((below,), width), activation(nonlinearity)]
+        layers += [Dense((below,), width * widening(nonlinearity)), make_activation(nonlinearity)]
         below = width
     return nn.Sequential(*layers, Dense((below,), outputs))
 

@@ -10,7 +10,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.registry import inits, nets
 from chainrule.nets.feedforward import mlp
 from chainrule.nets.init.initial import followers, initialise
-from chainrule.nets.layers.activation import activation
+from chainrule.nets.layers.activation import make_activation
 
 FAN_IN, FAN_OUT = 600, 400
 SPREADS = {
@@ -134,7 +134,7 @@ def test_one_seed_one_start():
 def test_the_table_goes_by_the_activation_of_each_layer(unit, variance):
     """Also behind a normalisation; the output layer, which has no activation, is xavier's."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(600, 400), nn.BatchNorm1d(400), activation(unit), nn.Dropout(0.1), nn.Linear(400, 600))
+    net = nn.Sequential(nn.Linear(600, 400), nn.BatchNorm1d(400), make_activation(unit), nn.Dropout(0.1), nn.Linear(400, 600))
     initialise(net.requires_grad_(False), inits.choose("table"))
     assert float(net[0].weight.var()) == pytest.approx(variance, rel=0.02)
     assert float(net[4].weight.var()) == pytest.approx(2 / 1000, rel=0.02)
@@ -164,7 +164,7 @@ def test_a_random_walk_neither_rises_nor_falls_on_average(unit, units, within):
     Without the correction it would be about -1/20 for 20 linear units and -5/2/60 for 60 rectified ones.
     """
     torch.manual_seed(0)
-    net, logs = nn.Sequential(nn.Linear(units, units), activation(unit)), []
+    net, logs = nn.Sequential(nn.Linear(units, units), make_activation(unit)), []
     for _ in range(4000):
         initialise(net, inits.choose("random-walk"))
         above = torch.randn(units)
