@@ -11,7 +11,11 @@ def shown(value: float, per_cent: bool = False) -> str:
 
     >>> shown(0.0123456), shown(0.95, per_cent=True), shown(12345.678)
     ('0.01235', '95.00', '12,346')
+
+    What is no number, or infinite, is written as such: `nan`, `inf`.
     """
+    if not math.isfinite(value):
+        return str(float(value))
     if per_cent:
         return f"{100 * value:.2f}"
     if value == 0:

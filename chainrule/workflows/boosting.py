@@ -19,6 +19,7 @@ from torch import Tensor
 from chainrule.core.errors import ChainruleError, InputError
 from chainrule.core.events import Sink
 from chainrule.core.options import check, read
+from chainrule.data.encode.features import Moments
 from chainrule.data.source import Part, Source
 from chainrule.engine import checkpoint
 from chainrule.engine.stop import Stop
@@ -46,7 +47,7 @@ def boost(data: Any = Dataset.data, *, rounds: int = Boosting.rounds, by: str = 
 
     `options` are those of `train`, for every round. SAMME ends early where a net is no better than chance, or never wrong in training;
     gradient boosting takes, after each round, `shrinkage` times the step that lowers the training loss most, and ends where none
-    does. After every round what there is is a whole committee. Raises InputError, and what `train` raises.
+    does, or where nothing is left to fit. After every round what there is is a whole committee. Raises InputError, and what `train` raises.
 
     >>> import chainrule as cr
     >>> boosted = cr.boost("wine", rounds=2, by="gradient", net="mlp:hidden=4", epochs=1, plan="eager", progress=False)
@@ -181,7 +182,9 @@ class Gradient:
             return "no step along it lowers the loss; it is left out, and boosting ends", False
         self.outputs = [o + step * move for o, move in zip(self.outputs, moves, strict=True)]
         self.steps, self.kept = [*self.steps, step], [*self.kept, targets]
-        return f"step {step:.3f}", True
+        left = Moments.of(negative_gradient(self.outputs[0], self.y[0]))
+        self.over = bool((left.high == left.low).any())                             # a constant cannot be standardised, nor fitted better
+        return f"step {step:.3f}" + (", and nothing is left to fit" if self.over else ""), True
 
     @property
     def record(self) -> dict[str, Any]:

@@ -127,6 +127,17 @@ def test_gradient_boosting_lowers_the_training_loss_every_round_and_is_restored(
     assert cr.repeat(again.members[-1], progress=False) == (True, 0.0)
 
 
+def test_gradient_boosting_ends_where_nothing_is_left_to_fit(tmp_path, capsys):
+    """A line through two points leaves a residual of zero, sooner or later; the rounds so far are the committee."""
+    (tmp_path / "t.csv").write_text("x,y\n" + "\n".join(f"{i % 2},{5.5 * (i % 2) + 1.25}" for i in range(40)))
+    made = cr.boost(tmp_path / "t.csv", target="y", rounds=8, by="gradient", shrinkage=1.0, net="linear", rule="closedform", plan="eager",
+                    out=tmp_path / "g")
+    assert 1 <= len(made) < 8
+    assert "nothing is left to fit" in capsys.readouterr().err
+    part = made.base.data.train
+    torch.testing.assert_close(made.job.trained.predictions(part), part.y, atol=1e-6, rtol=0)
+
+
 def test_numbers_are_averaged_in_their_own_units(tmp_path):
     sweep = cr.sweep("diabetes", over={"bootstrap": (1, 2, 3)}, **{**WEAK, "epochs": 3}, out=tmp_path / "s")
     made = cr.committee(sweep, out=tmp_path / "c")

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
-from chainrule.data.feed.shuffled import Feed, as_read
+from chainrule.core.loss import identity
+from chainrule.data.feed.shuffled import Feed
 from chainrule.data.source import Part
 
 
@@ -29,7 +30,7 @@ class Lanes(Feed):
         self.full, self.tail = len(part) // lanes, 0
 
     def _of(self, part: Part) -> Lanes:
-        return Lanes(part, as_read, batch=self.batch, seed=self.seed, device=self.device)
+        return Lanes(part, identity, batch=self.batch, seed=self.seed, device=self.device)
 
     def order(self, epoch: int) -> Tensor:
         """The windows in the order an epoch reads them, (lanes * length,): the k-th of every lane, then the next of every lane."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
+from chainrule.core.loss import identity
 from chainrule.data.feed.prefetch import ahead, cores
 from chainrule.data.source import Part
 from chainrule.data.storage.packing import free_memory
@@ -88,7 +89,7 @@ class Feed:
 
     def _of(self, part: Part) -> Feed:
         """The feed like this one for a part whose inputs are as they are read."""
-        return Feed(part, as_read, batch=self.batch, seed=self.seed, device=self.device, everything=self.everything, one_hot=self.one_hot)
+        return Feed(part, identity, batch=self.batch, seed=self.seed, device=self.device, everything=self.everything, one_hot=self.one_hot)
 
     def longest_chunk(self) -> int:
         """How many batches may be gathered at once within the memory set aside for a chunk.
@@ -216,10 +217,6 @@ class StreamedFeed(Feed):
         at = positions.to(self.device)
         y, weight, mask = (None if t is None else t.index_select(0, at) for t in (self.y, self.weight, self.mask))
         return self._as_read(Batch(self.ready(x.to(self.device)), y, weight, mask), k)
-
-
-def as_read(x: Tensor) -> Tensor:
-    return x
 
 
 def feed_of(part: Part, ready: Callable[[Tensor], Tensor], *, batch: int, seed: int = 0, device: torch.device | str = "cpu",

@@ -18,7 +18,7 @@ Function = Callable[[Tensor], Tensor]  # of a row of numbers (d,), or a lone one
 
 
 @dataclass(frozen=True)
-class Found:
+class Solution:
     """Where it ended, the value there, how many steps it took, whether it got within the tolerance, and every point on the way."""
 
     x: Tensor
@@ -28,7 +28,7 @@ class Found:
     path: Tensor
 
 
-def bisection(f: Function, low: float, high: float, *, tolerance: float = 1e-9, most: int = 200) -> Found:
+def bisection(f: Function, low: float, high: float, *, tolerance: float = 1e-9, most: int = 200) -> Solution:
     """A zero of `f` between `low` and `high`, where its signs differ: halve, and keep the half over which the sign changes.
 
     Converged once the half is at most `tolerance` wide on either side. Raises InputError where the signs do not differ.
@@ -43,7 +43,7 @@ def bisection(f: Function, low: float, high: float, *, tolerance: float = 1e-9, 
                          f"f({high}) = {b:.6g}. Choose ends on either side of a zero; x^2 - 6x + 10 has none.")
     if a == 0 or b == 0:
         at = ends[0 if a == 0 else 1]
-        return Found(at, 0.0, 0, True, at[None])
+        return Solution(at, 0.0, 0, True, at[None])
     path = []
     for _ in range(most):
         middle = ends.mean()
@@ -52,17 +52,17 @@ def bisection(f: Function, low: float, high: float, *, tolerance: float = 1e-9, 
         if value == 0 or float(ends[1] - ends[0]) / 2 <= tolerance:
             break
         ends[0 if value * a > 0 else 1] = middle
-    return Found(middle, value, len(path), value == 0 or float(ends[1] - ends[0]) / 2 <= tolerance, torch.stack(path))
+    return Solution(middle, value, len(path), value == 0 or float(ends[1] - ends[0]) / 2 <= tolerance, torch.stack(path))
 
 
-def newton_raphson(f: Function, start: Tensor | float, *, minimise: bool = False, tolerance: float = 1e-9, most: int = 100) -> Found:
+def newton_raphson(f: Function, start: Tensor | float, *, minimise: bool = False, tolerance: float = 1e-9, most: int = 100) -> Solution:
     """A zero of `f` from `start`, by steps f / f'; with `minimise`, a zero of its gradient by the exact Hessian.
 
     Converged once the step's length is at most `tolerance`. Raises InputError where the derivative, or the Hessian, is singular: there
     is no step then; and for a zero of a function of several numbers, whose zeros are no points.
 
-    >>> found = newton_raphson(lambda x: x * x - 6 * x + 10, 0.0, minimise=True)
-    >>> float(found.x), found.value, found.converged
+    >>> lowest = newton_raphson(lambda x: x * x - 6 * x + 10, 0.0, minimise=True)
+    >>> float(lowest.x), lowest.value, lowest.converged
     (3.0, 1.0, True)
     """
     x = torch.as_tensor(start, dtype=torch.float64)
@@ -83,10 +83,10 @@ def newton_raphson(f: Function, start: Tensor | float, *, minimise: bool = False
         x = x - solved.reshape(x.shape)
         path.append(x)
         converged = float(solved.norm()) <= tolerance
-    return Found(x, float(f(x)), len(path) - 1, converged, torch.stack(path))
+    return Solution(x, float(f(x)), len(path) - 1, converged, torch.stack(path))
 
 
-def gradient_descent(f: Function, start: Tensor | float, *, rate: float = 0.1, tolerance: float = 1e-9, most: int = 10_000) -> Found:
+def gradient_descent(f: Function, start: Tensor | float, *, rate: float = 0.1, tolerance: float = 1e-9, most: int = 10_000) -> Solution:
     """A minimum of `f` from `start`, by steps of `rate` times the gradient.
 
     Converged once the gradient's length is at most `tolerance`; a rate too large for the function ends, not converged, where numbers do.
@@ -100,4 +100,4 @@ def gradient_descent(f: Function, start: Tensor | float, *, rate: float = 0.1, t
         x = x - rate * slope
         path.append(x)
         slope = torch.func.grad(f)(x)
-    return Found(x, float(f(x)), len(path) - 1, float(slope.norm()) <= tolerance, torch.stack(path))
+    return Solution(x, float(f(x)), len(path) - 1, float(slope.norm()) <= tolerance, torch.stack(path))
