@@ -147,7 +147,7 @@ def test_a_planted_arrow_is_found(module, source):
 
 @pytest.mark.parametrize(("module", "source"), [
     ("chainrule.core.net", "import torch, json\nfrom chainrule.core.errors import InputError"),
-    ("chainrule.nets.lenet", "from chainrule.nets.layers.activation import Dense\nfrom .layers import activation"),
+    ("chainrule.nets.lenet", "from chainrule.nets.layers.dense import Dense\nfrom .layers import activation"),
     ("chainrule.engine.train", "from chainrule import __version__\nfrom chainrule.data.feed.shuffled import Feed\nfrom .plans import plan"),
     ("chainrule.engine.train", "from ..core import net"),
     ("chainrule.report.page", "from chainrule.core.events import Event\nfrom chainrule.evaluate.result import shown\nimport numpy"),

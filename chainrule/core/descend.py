@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from chainrule.core import registry
 from chainrule.core.batch import Batch
 from chainrule.core.net import Net
 from chainrule.core.rule import Report, Rule
@@ -72,21 +73,16 @@ def factor_at(schedule: Schedule, pace: dict[str, Tensor], net: Net) -> Tensor:
     return schedule(share.to(torch.float64 if some.dtype in (torch.float64, torch.complex128) else torch.float32))
 
 
-class Descend:
-    """Most rules: a direction shaped like the parameters, and an optimizer that follows it downhill.
+class Descent:
+    """What moves parameters down a direction: an optimizer, with the schedule of its rate and the constraint they keep to.
 
-    `additive` says that the direction and the report of a batch are the means of those of its samples, so that a batch may be split.
-    A parameter that the direction leaves out stays as it is. After every move the `constraint`, where there is one, is put on those that
-    moved. `penalty` is what the direction goes down beside the reported loss; it is given for optimizers that compare values, which get
-    the sum.
+    Most rules have one; a rule with parts has one for each, named as its parameter (`discriminator: Descent`), which is how a user
+    reaches its optimizer. A parameter that the direction leaves out stays as it is. After every move the constraint, where there is one,
+    is put on those that moved.
     """
 
-    def __init__(self, direction: Direction, optimizer: Optimizer, *, schedule: Schedule | None = None,
-                 reads: Reads = "batch", target: Target = "any", tolerance: float = 1e-3, additive: bool = False,
-                 constraint: Constraint | None = None, penalty: Penalty | None = None):
-        self.direction, self.optimizer, self.schedule, self.constraint = direction, optimizer, schedule, constraint
-        self.penalty = penalty
-        self.reads, self.target, self.tolerance, self.additive = reads, target, tolerance, additive
+    def __init__(self, optimizer: Optimizer, schedule: Schedule | None = None, constraint: Constraint | None = None):
+        self.optimizer, self.schedule, self.constraint = optimizer, schedule, constraint
 
     def init(self, net: Net) -> Tree:
         state = {"optimizer": self.optimizer.init(net.params)}
@@ -94,21 +90,53 @@ class Descend:
             state[PACE] = unpaced(net)
         return state
 
+    def follow(self, net: Net, state: Tree, direction: dict[str, Tensor], loss: Tensor | None = None) -> Tree:
+        """The state after one move along `direction`, in place; `loss` is the value at the parameters, for optimizers that compare it."""
+        factor: float | Tensor = 1.0 if self.schedule is None else factor_at(self.schedule, state[PACE], net)
+        if not direction:
+            return state
+        moved = net.params if len(direction) == len(net.params) else {name: net.params[name] for name in direction}
+        with torch.no_grad():
+            state["optimizer"] = self.optimizer.update(moved, direction, state["optimizer"], factor, loss)
+            if self.constraint is not None:
+                self.constraint(moved)
+        return state
+
+
+registry.NESTED[Descent] = registry.optimizers
+
+
+class Descend:
+    """Most rules: a direction shaped like the parameters, and an optimizer that follows it downhill.
+
+    `additive` says that the direction and the report of a batch are the means of those of its samples, so that a batch may be split.
+    `penalty` is what the direction goes down beside the reported loss; it is given for optimizers that compare values, which get the sum.
+    """
+
+    def __init__(self, direction: Direction, optimizer: Optimizer, *, schedule: Schedule | None = None,
+                 reads: Reads = "batch", target: Target = "any", tolerance: float = 1e-3, additive: bool = False,
+                 constraint: Constraint | None = None, penalty: Penalty | None = None):
+        self.direction, self.penalty = direction, penalty
+        self.descent = Descent(optimizer, schedule, constraint)
+        self.reads, self.target, self.tolerance, self.additive = reads, target, tolerance, additive
+
+    @property
+    def schedule(self) -> Schedule | None:
+        return self.descent.schedule
+
+    def init(self, net: Net) -> Tree:
+        return self.descent.init(net)
+
     def step(self, net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
         return self.follow(net, state, *self.direction(net, batch))
 
     def follow(self, net: Net, state: Tree, direction: dict[str, Tensor], report: Report) -> tuple[Net, Tree, Report]:
         """One move of the optimizer along `direction`."""
-        factor: float | Tensor = 1.0 if self.schedule is None else factor_at(self.schedule, state[PACE], net)
-        moved = net.params if len(direction) == len(net.params) else {name: net.params[name] for name in direction}
-        with torch.no_grad():
-            value = report.get("loss")
-            if value is not None and self.penalty is not None:
-                value = value + self.penalty(moved)
-            state["optimizer"] = self.optimizer.update(moved, direction, state["optimizer"], factor, value)
-            if self.constraint is not None:
-                self.constraint(moved)
-        return net, state, report
+        value = report.get("loss")
+        if value is not None and self.penalty is not None:
+            with torch.no_grad():
+                value = value + self.penalty({name: net.params[name] for name in direction})
+        return net, self.descent.follow(net, state, direction, value), report
 
 
 Alter = Callable[[Tensor], Tensor]
@@ -144,5 +172,6 @@ def _directed(rule: Descend, alter: Alter) -> Descend:
     def direction(net: Net, batch: Batch) -> tuple[dict[str, Tensor], Report]:
         return rule.direction(net, batch.with_inputs(alter(batch.x)))
 
-    return Descend(direction, rule.optimizer, schedule=rule.schedule, reads=rule.reads, target=rule.target,
-                   tolerance=rule.tolerance, additive=rule.additive, constraint=rule.constraint, penalty=rule.penalty)
+    descent = rule.descent
+    return Descend(direction, descent.optimizer, schedule=descent.schedule, reads=rule.reads, target=rule.target,
+                   tolerance=rule.tolerance, additive=rule.additive, constraint=descent.constraint, penalty=rule.penalty)

@@ -62,6 +62,12 @@ class Net:
         """The same net at other parameters."""
         return Net(self.module, params, self.buffers, caller=self.caller, idle=self.idle)
 
+    def only(self, prefix: str) -> Net:
+        """The same net, in the same tensors, of which the parameters under `prefix` alone are trained; the others are like frozen ones."""
+        own = {name: p for name, p in self.params.items() if name.startswith(prefix + ".")}
+        others = {name: p for name, p in self.params.items() if name not in own}
+        return Net(self.module, own, {**others, **self.buffers}, bound=self.bound, caller=self.caller, idle=self.idle & own.keys())
+
     def clone(self) -> Net:
         """A net on the same module whose tensors are copies: what is done to it leaves the original alone."""
         params = {k: v.detach().clone() for k, v in self.params.items()}

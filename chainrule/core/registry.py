@@ -45,8 +45,26 @@ class Option:
     def kind_name(self) -> str:
         return _kind_name(self.kind)
 
+    @property
+    def nested(self) -> Registry[Any] | None:
+        """Whose names its values are, each with options of its own; None for plain values."""
+        return NESTED.get(self.kind)
+
+    def _choose(self, text: str, owner: str) -> Chosen[Any]:
+        registry = NESTED[self.kind]
+        bare = text[1:-1] if text.startswith("(") and text.endswith(")") else text
+        if not bare.strip():
+            raise InputError(f"{owner} expects {self.name} to be the name of an {registry.noun}; got '{text}'. "
+                             f"Write {owner}:{self.name}={_example(self)}.")
+        try:
+            return registry.choose(bare)
+        except InputError as error:
+            raise InputError(f"In {owner}:{self.name}={text}: {error}") from None
+
     def read(self, text: str, owner: str) -> Any:
         """The typed value of `text`; `300x100` is a list. Raises InputError where it does not fit."""
+        if self.nested is not None:
+            return self._choose(text, owner)
         try:
             return _read(text, self.kind)
         except ValueError:
@@ -75,6 +93,24 @@ class Chosen(Generic[T]):
 
     def make(self, *supplied: Any, **context: Any) -> Any:
         return self.entry.make(*supplied, **context, **self.options)
+
+    def values(self) -> dict[str, Any]:
+        """Every option with its value, given or by default; those of a nested choice as `option.name`, beside its own name."""
+        flat: dict[str, Any] = {}
+        for name, option in self.entry.options.items():
+            value = self.options.get(name, option.default)
+            flat[name] = value.entry.name if isinstance(value, Chosen) else value
+            if isinstance(value, Chosen):
+                flat |= {f"{name}.{inner}": one for inner, one in value.values().items()}
+        return flat
+
+    def at(self, values: Mapping[str, Any]) -> Chosen[T]:
+        """The same with other values, under the names of `values()`."""
+        options = dict(self.options)
+        for path, value in values.items():
+            name, _, inner = path.partition(".")
+            options[name] = options[name].at({inner: value}) if inner else value
+        return Chosen(self.entry, options)
 
     def __str__(self) -> str:
         if not self.options:
@@ -165,6 +201,9 @@ class Registry(Generic[T]):
     def choose(self, spec: str) -> Chosen[T]:
         """Read `name:key=value,key=value`; a lone value goes to the first option. Raises InputError naming the nearest.
 
+        A value that is itself a name with options, as the optimizer of a rule's part, is `name:key=value`, and stands in parentheses
+        where it has a comma: `adversarial:discriminator=(adam:rate=0.001,beta1=0.5),generator=sgd`. An empty list is `none`.
+
         >>> from chainrule.core.registry import nets
         >>> str(nets.choose("mlp:hidden=300x100,activation=tanh"))
         'mlp:hidden=300x100,activation=tanh'
@@ -172,7 +211,7 @@ class Registry(Generic[T]):
         name, _, rest = spec.strip().partition(":")
         entry = self.find(name.strip())
         given: dict[str, Any] = {}
-        for at, part in enumerate(p for p in rest.split(",") if p.strip()):
+        for at, part in enumerate(p for p in split(rest) if p.strip()):
             key, equals, text = part.partition("=")
             if not equals:
                 if at or not entry.options:
@@ -186,11 +225,34 @@ class Registry(Generic[T]):
                 raise InputError(f"{self.noun} {entry.name} is given {key} twice in '{spec.strip()}'. Leave one of them out; a list is "
                                  "joined by x, as in 300x100.")
             given[key] = entry.options[key].read(text.strip(), entry.name)
-        missing = [k for k, o in entry.options.items() if o.default is REQUIRED and k not in given]
+        missing = [k for k, o in entry.options.items() if o.default is REQUIRED and k not in given and o.nested is None]
         if missing:
             example = _example(entry.options[missing[0]])
             raise InputError(f"{self.noun} {entry.name} needs {missing[0]}: write {entry.name}:{missing[0]}={example}.")
         return Chosen(entry, given)
+
+
+NESTED: dict[Any, Registry[Any]] = {}  # types whose values a user names, with options, and whose names those are
+
+
+def split(text: str, sign: str = ",") -> list[str]:
+    """The text between signs that stand in no parentheses. Raises InputError for parentheses that do not match.
+
+    >>> split("a=(b:c=1,d=2),e=3")
+    ['a=(b:c=1,d=2)', 'e=3']
+    """
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if depth < 0:
+            break
+        if letter == sign and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    if depth:
+        raise InputError(f"The parentheses in '{text}' do not match. Write e.g. discriminator=(adam:rate=0.001,beta1=0.5).")
+    return parts
 
 
 def options_of(make: Callable[..., Any]) -> dict[str, Option]:
@@ -215,6 +277,8 @@ def _strip_none(kind: Any) -> tuple[Any, bool]:
 
 def _writable(kind: Any) -> bool:
     kind, _ = _strip_none(kind)
+    if kind in NESTED:
+        return True
     if typing.get_origin(kind) is tuple:
         return _writable(typing.get_args(kind)[0])
     return kind in (int, float, bool, str) or typing.get_origin(kind) is typing.Literal
@@ -225,6 +289,8 @@ def _read(text: str, kind: Any) -> Any:
     if optional and text.lower() in ("none", "off"):
         return None
     if typing.get_origin(kind) is tuple:
+        if text.lower() in ("", "none"):
+            return ()
         item = typing.get_args(kind)[0]
         return tuple(_read(part, item) for part in text.split("x"))
     if typing.get_origin(kind) is typing.Literal:
@@ -242,7 +308,9 @@ def _read(text: str, kind: Any) -> Any:
 
 def _kind_name(kind: Any) -> str:
     kind, optional = _strip_none(kind)
-    if typing.get_origin(kind) is tuple:
+    if kind in NESTED:
+        name = f"an {NESTED[kind].noun}"
+    elif typing.get_origin(kind) is tuple:
         name = f"a list of {_kind_name(typing.get_args(kind)[0]).split(' ', 1)[-1]}s joined by x"
     elif typing.get_origin(kind) is typing.Literal:
         name = "one of " + ", ".join(typing.get_args(kind))
@@ -255,6 +323,8 @@ def _example(option: Option) -> str:
     if option.default is not REQUIRED and option.default is not None:
         return _write(option.default)
     kind, _ = _strip_none(option.kind)
+    if kind in NESTED:
+        return NESTED[kind].names()[0]
     if typing.get_origin(kind) is tuple:
         return "300x100"
     if typing.get_origin(kind) is typing.Literal:
@@ -264,10 +334,11 @@ def _example(option: Option) -> str:
 
 def _write(value: Any) -> str:
     if isinstance(value, tuple):
-        return "x".join(map(_write, value))
+        return "x".join(map(_write, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "none" if value is None else str(value)
+    text = "none" if value is None else str(value)
+    return f"({text})" if isinstance(value, Chosen) and "," in text else text
 
 
 nets = Registry("net", "chainrule.nets", NetTraits)

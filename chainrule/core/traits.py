@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Reads = Literal["batch", "features", "everything"]
@@ -41,7 +41,8 @@ class RuleTraits:
     `objective(criterion, **options)` what a solver lowers in its place. `range="unit"` asks for inputs in [0, 1]. `nets` are the families
     it can train, the first being its default; `optimizer`, `epochs`, `batch` and `loss` are its defaults; `several` is the target kind
     for more than two classes; `best="last"` keeps the last weights, where the loss says nothing of progress. A rule that `carries` keeps
-    state from batch to batch, and reads sequences in lanes.
+    state from batch to batch, and reads sequences in lanes. `parts` has the default optimizers of those of its parts whose default is
+    not `optimizer`; `constraint` is what its parameters keep to where the user names nothing.
     """
 
     reads: Reads = "batch"
@@ -60,6 +61,8 @@ class RuleTraits:
     several: Target | None = None
     best: Literal["best", "last"] = "best"
     carries: bool = False
+    parts: Mapping[str, str] = field(default_factory=dict)
+    constraint: str | None = None
 
 
 @dataclass(frozen=True)

@@ -83,3 +83,16 @@ def value_and_grad(f: Callable[..., tuple[Tensor, Any]], net: Net, *args: Any) -
     moving = {name: p for name, p in net.params.items() if name not in net.idle}
     grads_, (value, aux) = torch.func.grad_and_value(at, has_aux=True)(moving, net, *args)
     return value, aux, grads_
+
+
+def value_and_grad_of(part: str, f: Callable[..., tuple[Tensor, Any]], net: Net, *args: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
+    """As `value_and_grad`, with the gradient with respect to the parameters under `part` alone; `{}` where all of them are frozen."""
+    side = net.only(part)
+    if not side.params:
+        with torch.no_grad():
+            value, aux = f(side, *args)
+        return value, aux, {}
+    value, aux, slope = value_and_grad(f, side, *args)
+    if net.bound:
+        net.idle = (net.idle - side.params.keys()) | side.idle
+    return value, aux, slope

@@ -79,6 +79,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     device = pick_device(options.device)
     task: Task = task_chosen.make(data.encoder)
     choice = complete(options, net_chosen, rule_chosen, task, data, module is not None, callable(loss))
+    rule_chosen = choice.rule
     the_loss = custom(loss, bool(task.classes)) if callable(loss) else choice.loss.make() if choice.loss else None
     if the_loss is not None and not task_chosen.traits.targetless and kind.replace("steps", "class") not in the_loss.targets:
         raise InputError(f"loss {the_loss.name} reads {' or '.join(the_loss.targets)} targets; {data.name} gives {kind} ones. "

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from chainrule.core.errors import InputError
-from chainrule.core.registry import Chosen, Entry, constraints, losses, nets, optimizers, rules, schedules, tasks
+from chainrule.core.registry import Chosen, Entry, losses, nets, optimizers, rules, schedules, tasks
 from chainrule.core.traits import NetTraits, NoTraits, OptimizerTraits, RuleTraits, TaskTraits
 from chainrule.data.source import Data, Source, TargetKind
+from chainrule.job.by_part import ByPart
 from chainrule.job.options import Options
+from chainrule.job.rule_spec import constraint_of, schedule_of, with_parts
 from chainrule.tasks.task import Task
 
 AIM_STEPS = 4000                 # epochs are chosen so that a run takes about this many steps, within bounds
@@ -28,8 +30,8 @@ class Choice:
     rule: Chosen[RuleTraits]
     loss: Chosen[NoTraits] | None
     optimizer: Chosen[OptimizerTraits]
-    schedule: Chosen[NoTraits] | None
-    constraint: Chosen[NoTraits] | None
+    schedule: ByPart[NoTraits] | None
+    constraint: ByPart[NoTraits] | None
     options: Options
     said: list[str]
 
@@ -88,17 +90,21 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
         said.append(f"optimizer {optimizer}")
     if options.loss is None and loss is not None:
         said.append(f"loss {loss}")
-    schedule = schedules.choose(options.schedule) if options.schedule else None
+    schedule = schedule_of(options)
     if options.snapshots:
-        if schedule is not None and "cycles" in schedule.entry.options:
-            raise InputError(f"--snapshots begins the schedule anew in each cycle, and {schedule.entry.name} has cycles of its own. "
+        cyclic = [one.entry.name for _, one in schedule.chosen if "cycles" in one.entry.options] if schedule is not None else []
+        if cyclic:
+            raise InputError(f"--snapshots begins the schedule anew in each cycle, and {cyclic[0]} has cycles of its own. "
                              "Use --schedule cosine, or leave it out.")
         if schedule is None:
-            schedule = schedules.choose("cosine")
+            schedule = ByPart.read(schedules, "cosine")
             said.append("schedule cosine, begun anew for each snapshot")
-    constraint = constraints.choose(options.constraint) if options.constraint else None
+    constraint = constraint_of(replace(options, constraint=options.constraint or rule.entry.traits.constraint))
+    if options.optimizer is None:
+        rule = with_parts(rule)
     filled = replace(options, net=str(net) if net else options.net, rule=str(rule), loss=str(loss) if loss else options.loss,
-                     schedule=str(schedule) if schedule else None, optimizer=str(optimizer), epochs=epochs, batch=batch, patience=patience)
+                     schedule=str(schedule) if schedule else None, constraint=str(constraint) if constraint else None,
+                     optimizer=str(optimizer), epochs=epochs, batch=batch, patience=patience)
     return Choice(net, rule, loss, optimizer, schedule, constraint, filled.checked(), said)
 
 

@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import chainrule
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Criterion, Solve
 from chainrule.core.descend import Alter, prepared
 from chainrule.core.events import Event, Finished
-from chainrule.core.loss import Loss
+from chainrule.core.loss import Loss, identity
 from chainrule.core.net import Net
-from chainrule.core.registry import Chosen, constraints, optimizers, rules, schedules
+from chainrule.core.registry import Chosen, optimizers, rules
 from chainrule.core.rule import Learner, Rule
 from chainrule.core.stage import Budget, Stage, Stages
 from chainrule.data.feed.lanes import Lanes
@@ -30,7 +29,7 @@ from chainrule.engine.store import Store
 from chainrule.engine.train import Training
 from chainrule.job.greedy import stages_of
 from chainrule.job.options import Options
-from chainrule.job.rule_spec import lanes_of, make_rule
+from chainrule.job.rule_spec import constraint_of, lanes_of, make_rule, schedule_of
 from chainrule.job.trained import Trained
 from chainrule.tasks.task import Task
 
@@ -116,10 +115,8 @@ class Job:
     def anew(self) -> Rule:
         """Its rule made anew."""
         options = self.options
-        schedule = schedules.choose(options.schedule) if options.schedule else None
-        constraint = constraints.choose(options.constraint) if options.constraint else None
-        return make_rule(rules.choose(self.rule_name), self.criterion, optimizers.choose(str(options.optimizer)), schedule, constraint,
-                         lanes=lanes_of(self.data, options))
+        return make_rule(rules.choose(self.rule_name), self.criterion, optimizers.choose(str(options.optimizer)), schedule_of(options),
+                         constraint_of(options), lanes=lanes_of(self.data, options))
 
     def kind(self) -> tuple[tuple[Any, ...], dict[str, float]]:
         """What members of a stack must have in common, beside shapes; and the numbers in which they may differ, e.g. `optimizer.rate`."""
@@ -127,7 +124,7 @@ class Job:
         common: list[Any] = []
         numbers: dict[str, float] = {}
         for owner, chosen in (("rule", rules.choose(self.rule_name)), ("optimizer", optimizers.choose(str(options.optimizer)))):
-            values = {f"{owner}.{name}": chosen.options.get(name, option.default) for name, option in chosen.entry.options.items()}
+            values = {f"{owner}.{name}": value for name, value in chosen.values().items()}
             numbers |= {name: value for name, value in values.items() if isinstance(value, float)}
             common += [chosen.entry.name, *((name, value) for name, value in values.items() if name not in numbers)]
         return (*common, options.loss, options.schedule, options.snapshots, options.constraint, options.augment, options.plan,
@@ -137,13 +134,11 @@ class Job:
     def remaking(self) -> Callable[[Mapping[str, Any]], Rule]:
         """A function that makes its rule anew with some of its `numbers` replaced."""
         rule, optimizer = rules.choose(self.rule_name), optimizers.choose(str(self.options.optimizer))
-        schedule = schedules.choose(self.options.schedule) if self.options.schedule else None
-        constraint = constraints.choose(self.options.constraint) if self.options.constraint else None
+        schedule, constraint = schedule_of(self.options), constraint_of(self.options)
 
         def make(numbers: Mapping[str, Any]) -> Rule:
             def at(chosen: Chosen[Any], owner: str) -> Chosen[Any]:
-                own = {name.removeprefix(owner): value for name, value in numbers.items() if name.startswith(owner)}
-                return replace(chosen, options={**chosen.options, **own})
+                return chosen.at({name.removeprefix(owner): value for name, value in numbers.items() if name.startswith(owner)})
 
             remade = make_rule(at(rule, "rule."), self.criterion, at(optimizer, "optimizer."), schedule, constraint,
                                cycles=self.options.snapshots or 1, lanes=lanes_of(self.data, self.options))
@@ -158,8 +153,8 @@ class Job:
     def feed(self) -> Feed:
         """The training part in batches, inputs as they are stored, targets as this job's rule and loss read them."""
         if rules.choose(self.rule_name).entry.traits.carries:
-            return Lanes(self.data.train, as_stored, batch=self.options.batch or 1, seed=self.options.seed, device=self.device)
-        return feed_of(self.data.train, as_stored, batch=self.options.batch or 1, seed=self.options.seed, device=self.device,
+            return Lanes(self.data.train, identity, batch=self.options.batch or 1, seed=self.options.seed, device=self.device)
+        return feed_of(self.data.train, identity, batch=self.options.batch or 1, seed=self.options.seed, device=self.device,
                        everything=self.whole, one_hot=self.one_hot)
 
     @property
@@ -192,7 +187,3 @@ class Job:
             *_, report = self.rule.step(*copied(learner), Batch(self.data.ready(rows), None))
             return {"loss": float(report["loss"])}
         return self.task.validate(self.trained.inference, part, criterion, self.loss)
-
-
-def as_stored(x: Tensor) -> Tensor:
-    return x

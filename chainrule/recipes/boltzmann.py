@@ -46,7 +46,7 @@ def contrastive_divergence(setting: Setting) -> Outcome:
     with torch.no_grad():
         share = net.call("log_prob", v).exp()
         even = torch.full((len(data),), 1 / len(data), dtype=torch.float64)
-        at_the_model, _ = contrast(net, (Phase(data, net.call("hidden", data), even), Phase(v, net.call("hidden", v), share)))
+        at_the_model = contrast(net, Phase(data, net.call("hidden", data), even), Phase(v, net.call("hidden", v), share))
     apart = max(float((at_the_model[name] - g).abs().max()) for name, g in exact.items())
     one, thirty = (_direction(net, data, steps) for steps in (1, 30))
     off = {steps: float(norm(_minus(made, exact)) / norm(exact)) for steps, made in ((1, one), (30, thirty))}

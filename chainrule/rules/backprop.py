@@ -13,7 +13,8 @@ from chainrule.core.descend import Penalty
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.rule import Report, rule
-from chainrule.core.tree import norm, scale, value_and_grad
+from chainrule.core.tree import value_and_grad
+from chainrule.rules.clipping import clipped
 
 
 def objective(criterion: Criterion, *, l1: float = 0.0, l2: float = 0.0, clip: float | None = None) -> Objective:
@@ -46,7 +47,7 @@ def backprop(net: Net, batch: Batch, *, criterion: Criterion, l1: float = 0.0, l
     if _asked(l1, l2):
         slope = _penalised(slope, net.params, l1, l2)
     if clip is not None:
-        slope = _clipped(slope, clip)
+        slope = clipped("backprop", slope, clip)
     return slope, report
 
 
@@ -60,13 +61,3 @@ def _penalised(slope: dict[str, Tensor], params: dict[str, Tensor], l1: float, l
     if any(not isinstance(penalty, Tensor) and penalty < 0 for penalty in (l1, l2)):
         raise InputError(f"backprop expects the penalties l1 and l2 to be at least 0; got l1={l1}, l2={l2}.")
     return {k: g if params[k].dim() < 2 else g + l2 * params[k] + l1 * params[k].sign() for k, g in slope.items()}
-
-
-@torch.no_grad()
-def _clipped(slope: dict[str, Tensor], clip: float) -> dict[str, Tensor]:
-    if not isinstance(clip, Tensor) and not clip > 0:
-        raise InputError(f"backprop expects clip, the greatest length of the gradient, to be above 0; got {clip}. "
-                         "Write e.g. backprop:clip=1.")
-    length = norm(slope)
-    clipped: dict[str, Tensor] = scale(slope, torch.where(length > clip, clip / length, torch.ones_like(length)))
-    return clipped

@@ -12,11 +12,12 @@ from torch.utils import _pytree as pytree
 from chainrule.core.abilities import Recurrent
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Criterion, OfOutputs, mean_costs
-from chainrule.core.descend import Descend, Optimizer, Schedule
+from chainrule.core.descend import Descent, Schedule
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.rule import Report, rule
-from chainrule.core.tree import Tree, norm, scale, value_and_grad
+from chainrule.core.tree import Tree, clone, value_and_grad
+from chainrule.rules.clipping import check_clip, clipped
 
 
 @rule("bptt", source="Williams & Peng (1990), https://doi.org/10.1162/neco.1990.2.4.490", nets=("rnn",), optimizer="adam:rate=0.002",
@@ -24,44 +25,36 @@ from chainrule.core.tree import Tree, norm, scale, value_and_grad
 class TruncatedBackprop:
     """The gradient within windows of `window` steps, from the state that the window before left, in as many lanes as a batch has rows.
 
-    Where a sequence begins (`fresh`), the state is the net's initial one. A gradient longer than `clip` is shortened to it: Pascanu,
-    Mikolov & Bengio (2013), https://arxiv.org/abs/1211.5063. Raises InputError for a net without memory and for several costs.
+    Where a sequence begins (`fresh`), the state is the net's initial one. A gradient longer than `clip` is shortened to it, as in
+    `backprop`. Raises InputError for a net without memory and for several costs.
     """
 
-    def __init__(self, criterion: Criterion, optimizer: Optimizer, schedule: Schedule | None = None,
-                 lanes: int = 1, *, window: int = 64, clip: float = 5.0):
+    def __init__(self, criterion: Criterion, descent: Descent, lanes: int = 1, *, window: int = 64, clip: float = 5.0):
         if not isinstance(criterion, OfOutputs):
             raise InputError("bptt lowers one loss of a net's outputs; this task has several costs. Use --rule backprop.")
-        if window < 1 or not clip > 0:
-            raise InputError(f"bptt expects a window of at least 1 step and a clip above 0; got window={window}, clip={clip}. "
-                             "Write bptt:window=64,clip=5.")
-        self.criterion, self.lanes, self.clip = criterion, lanes, clip
-        self.descend = Descend(self._follow, optimizer, schedule=schedule)
+        if window < 1:
+            raise InputError(f"bptt expects a window of at least 1 step; got {window}. Write bptt:window=64.")
+        check_clip("bptt", clip)
+        self.criterion, self.descent, self.lanes, self.clip = criterion, descent, lanes, clip
 
     @property
     def schedule(self) -> Schedule | None:
-        return self.descend.schedule
+        return self.descent.schedule
 
     def init(self, net: Net) -> Tree:
         if not isinstance(net.module, Recurrent):
             raise InputError(f"bptt trains nets with memory; {type(net.module).__name__} has none. Use --net rnn, or --rule backprop.")
-        return {"descend": self.descend.init(net), "carried": detached(net.call("initial", self.lanes))}
+        return {"descend": self.descent.init(net), "carried": clone(net.call("initial", self.lanes))}
 
     def step(self, net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
         def objective(net: Net, batch: Batch, carried: Tree) -> tuple[Tensor, tuple[Report, Tree]]:
             outputs, after = net.call("unroll", batch.x, restarted(net, batch, carried))
             total, report = mean_costs({"loss": self.criterion.costs(outputs, batch)}, batch)
-            return total, ({name: cost.detach() for name, cost in report.items()}, detached(after))
+            return total, ({name: cost.detach() for name, cost in report.items()}, clone(after))
 
         _, (report, carried), slope = value_and_grad(objective, net, batch, state["carried"])
-        with torch.no_grad():
-            length = norm(slope)
-            slope = scale(slope, torch.where(length > self.clip, self.clip / length, torch.ones_like(length)))
-        net, descend, _ = self.descend.follow(net, state["descend"], slope, report)
-        return net, {"descend": descend, "carried": carried}, report
-
-    def _follow(self, net: Net, batch: Batch) -> tuple[dict[str, Tensor], Report]:
-        raise NotImplementedError("the direction is followed in `step`, which carries the state")
+        moved = self.descent.follow(net, state["descend"], clipped("bptt", slope, self.clip), report["loss"])
+        return net, {"descend": moved, "carried": carried}, report
 
 
 def restarted(net: Net, batch: Batch, carried: Tree) -> Tree:
@@ -71,7 +64,3 @@ def restarted(net: Net, batch: Batch, carried: Tree) -> Tree:
     fresh = batch.fresh
     initial = net.call("initial", len(batch.x))
     return pytree.tree_map(lambda new, old: torch.where(fresh.reshape(-1, *([1] * (old.dim() - 1))), new, old), initial, carried)
-
-
-def detached(tree: Tree) -> Tree:
-    return pytree.tree_map(lambda t: t.detach().clone(), tree)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.batch import Batch
-from chainrule.core.descend import Descend, Optimizer, Schedule
+from chainrule.core.descend import Descent
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.rule import Report, rule
@@ -27,16 +27,15 @@ class Phase(NamedTuple):
     share: Tensor
 
 
-def contrast(net: Net, phases: tuple[Phase, Phase], *, cost: float = 0.0) -> tuple[Tree, Report]:
+def contrast(net: Net, data: Phase, model: Phase, *, cost: float = 0.0) -> dict[str, Tensor]:
     """The slope of the free energy at the data less that at the model's states, plus `cost` times the weights."""
-    data, model = phases
     weight = torch.addmm(net.params["weight"], (model.hidden * model.share[:, None]).T, model.visible, beta=cost)  # (hidden, visible)
     weight = torch.addmm(weight, (data.hidden * data.share[:, None]).T, data.visible, alpha=-1)
     return {
         "weight": weight,
         "visible_bias": model.share @ model.visible - data.share @ data.visible,
         "hidden_bias": model.share @ model.hidden - data.share @ data.hidden,
-    }, {}
+    }
 
 
 def gibbs(net: Net, v: Tensor, steps: int) -> Tensor:
@@ -55,24 +54,18 @@ class Divergence:
     `chains` is how many persistent chains there are; `cost` is the penalty on the weights, whose momentum is the optimizer's.
     """
 
-    def __init__(self, optimizer: Optimizer, schedule: Schedule | None = None, *,
-                 steps: int = 1, persistent: bool = False, chains: int = 100, cost: float = 0.0002):
+    def __init__(self, descent: Descent, *, steps: int = 1, persistent: bool = False, chains: int = 100, cost: float = 0.0002):
         if steps < 1 or chains < 1:
             raise InputError(f"divergence needs at least one step and one chain; got steps={steps}, chains={chains}. "
                              "Write divergence:steps=1.")
-        self.steps, self.persistent, self.chains = steps, persistent, chains
-
-        def direction(net: Net, phases: tuple[Phase, Phase]) -> tuple[Tree, Report]:
-            return contrast(net, phases, cost=cost)
-
-        self.descend = Descend(direction, optimizer, schedule=schedule)
+        self.descent, self.steps, self.persistent, self.chains, self.cost = descent, steps, persistent, chains, cost
 
     def init(self, net: Net) -> Tree:
         refuse_frozen(net, "divergence")
         if set(net.params) != {"weight", "visible_bias", "hidden_bias"}:
             raise InputError(f"divergence trains a restricted Boltzmann machine; got {type(net.module).__name__}. "
                              "Use --net rbm, or another --rule.")
-        state = self.descend.init(net)
+        state = self.descent.init(net)
         if self.persistent:
             with torch.no_grad():
                 mean = net.call("visible", torch.zeros_like(net.params["hidden_bias"])[None])  # (1, visible)
@@ -92,6 +85,6 @@ class Divergence:
         else:
             model = gibbs(net, net.call("draw_visible", rebuilt), self.steps - 1)
             model_share = share
-        phases = Phase(v, p, share), Phase(model, net.call("hidden", model), model_share)
-        net, state, _ = self.descend.step(net, state, phases)  # type: ignore[arg-type]  # the direction reads phases, not a batch
-        return net, state, {"loss": batch.mean((rebuilt - v).square().sum(1))}
+        slope = contrast(net, Phase(v, p, share), Phase(model, net.call("hidden", model), model_share), cost=self.cost)
+        loss = batch.mean((rebuilt - v).square().sum(1))
+        return net, self.descent.follow(net, state, slope), {"loss": loss}

@@ -21,14 +21,15 @@ from chainrule.core.errors import InputError
 from chainrule.core.files import write_atomically
 from chainrule.core.options import check
 from chainrule.core.options import read as read_options
-from chainrule.core.registry import Chosen, Entry, constraints, optimizers, rules
+from chainrule.core.registry import Chosen, Entry, optimizers, rules
 from chainrule.core.rule import Learner, Rule
 from chainrule.core.traits import NoTraits, OptimizerTraits
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.randomness import Aside
 from chainrule.job.build import LossLike, build
+from chainrule.job.by_part import ByPart
 from chainrule.job.job import Job
-from chainrule.job.rule_spec import make_rule
+from chainrule.job.rule_spec import constraint_of, make_rule
 from chainrule.plots import descent
 from chainrule.plots.figure import to_png
 from chainrule.runs.folder import Folder
@@ -166,9 +167,8 @@ def _rising(job: Job, chosen: Chosen[OptimizerTraits], lowest: float, highest: f
     def range_of_rates() -> Schedule:
         return rising
 
-    schedule = Chosen(Entry("range", range_of_rates, "", "", {}, NoTraits()), {})
-    constraint = constraints.choose(job.options.constraint) if job.options.constraint else None
-    rule = make_rule(rules.choose(job.rule_name), job.criterion, chosen, schedule, constraint)
+    schedule = ByPart.of_all(Chosen(Entry("range", range_of_rates, "", "", {}, NoTraits()), {}))
+    rule = make_rule(rules.choose(job.rule_name), job.criterion, chosen, schedule, constraint_of(job.options))
     if getattr(rule, "schedule", None) is not rising:
         raise InputError(f"{job.rule_name} moves the weights by itself, at no rate that could be found. Use --rule backprop, or another "
                          "rule that gives a direction (chainrule list rules).")

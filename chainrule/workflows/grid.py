@@ -11,7 +11,7 @@ from typing import Any
 
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.options import kinds, main_kind
-from chainrule.core.registry import Chosen, Registry, inits, losses, nets, optimizers, rules, schedules
+from chainrule.core.registry import Chosen, Registry, inits, losses, nets, optimizers, rules, schedules, split
 from chainrule.data.fold import parse_fold
 from chainrule.job.options import Options
 
@@ -120,7 +120,7 @@ def _named(owner: str, spec: str) -> bool:
 def _values(key: str, values: Sequence[Any] | str) -> tuple[str, ...]:
     """The values as text; `0..4` are whole numbers from 0 to 4."""
     if isinstance(values, str):
-        parts = [p.strip() for p in values.split(",") if p.strip()]
+        parts = [p.strip() for p in split(values) if p.strip()]
         spread: list[str] = []
         for part in parts:
             low, dots, high = part.partition("..")

@@ -11,6 +11,7 @@ from chainrule.core import registry
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Stepwise, Supervised
 from chainrule.core.descend import set_pace
+from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import losses
 from chainrule.core.rule import Learner, Rule
@@ -18,16 +19,26 @@ from chainrule.core.tree import clone, leaves
 from chainrule.engine.members.stacked import Together
 from chainrule.engine.plans.eager import eager
 from chainrule.engine.plans.plan import fused
-from chainrule.job.rule_spec import make_rule
+from chainrule.job.by_part import ByPart
+from chainrule.job.rule_spec import make_rule, parts_of
 
 STEPS, ROWS, TIMES, FEATURES, CLASSES = 4, 12, 5, 6, 3
 PACE = {"done": 5.0, "each": 1.0, "whole": 99.0}   # in the middle of a stage
-RULES = registry.rules.names()
+PARTED = {name: parts for name in registry.rules.names() if (parts := parts_of(registry.rules.find(name)))}
+
+
+def apart(name: str, parts: list[str]) -> str:
+    """A rule with parts, each with an optimizer of its own."""
+    rest = ",".join(f"{part}=momentum:rate=0.05" for part in parts[1:])
+    return f"{name}:{parts[0]}=(adamw:rate=0.01,decay=0.1),{rest}"
+
+
+RULES = registry.rules.names() + [apart(name, parts) for name, parts in PARTED.items()]
 
 
 def learner_and_batches(name: str, seed: int = 0) -> tuple[Rule, Learner, Batch]:
     """The rule on the family it names first (else an mlp), and four batches of the targets it reads."""
-    entry = registry.rules.find(name)
+    entry = registry.rules.choose(name).entry
     target = entry.traits.target
     torch.manual_seed(seed)
     carries = entry.traits.carries
@@ -46,7 +57,7 @@ def learner_and_batches(name: str, seed: int = 0) -> tuple[Rule, Learner, Batch]
         torch.nn.init.normal_(p, std=0.3) if p.dim() > 1 else None
     criterion = (Stepwise if carries else Supervised)(losses.choose(loss).make())
     rule = make_rule(registry.rules.choose(name), criterion, registry.optimizers.choose("adam:rate=0.01"),
-                     registry.schedules.choose("cosine"), lanes=ROWS)
+                     ByPart.read(registry.schedules, "cosine"), lanes=ROWS)
     bound = Net.of(module)
     fresh = torch.zeros(STEPS, ROWS, dtype=torch.bool)
     fresh[0] = fresh[2, :5] = True
@@ -108,7 +119,8 @@ def test_it_resumes_bit_for_bit_from_what_a_checkpoint_holds(name, tmp_path):
 def test_a_member_of_a_stack_learns_what_it_would_alone(name):
     """Members draw different random numbers, so rules that draw are compared on a stack of one, which draws what it would alone."""
     rule, _, batches = learner_and_batches(name)
-    draws = registry.rules.find(name).traits.target == "none" or not registry.rules.find(name).traits.nets
+    traits = registry.rules.choose(name).entry.traits
+    draws = traits.target == "none" or not traits.nets
     alone = [learner_and_batches(name, seed) for seed in ((0,) if draws else (0, 1, 2))]
     starts = [a[1].net.clone() for a in alone]
     stack = Net.stack(starts)
@@ -145,3 +157,31 @@ def _fused_agrees(name: str, backend: str, steps: int) -> None:
     after, expected = run(own_rule, own_learner, batches)
     torch.testing.assert_close(report["loss"], expected["loss"], rtol=1e-3, atol=1e-4)
     assert_near(together.net, after.net, start, rule.tolerance)
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name.partition(":")[0] in PARTED])
+def test_every_part_has_a_state_of_its_own_that_knows_its_share_of_the_stage(name):
+    rule, learner, batches = learner_and_batches(name)
+    after, _ = run(rule, learner, batches)
+    for part in PARTED[name.partition(":")[0]]:
+        assert float(after.state[part]["pace"]["done"]) == PACE["done"] + STEPS
+        assert any(k.startswith(part) for k in after.net.params)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_what_is_frozen_stays_where_it_was(name):
+    """The first parameter of the net; rules that cannot leave one alone say so."""
+    rule, learner, batches = learner_and_batches(name)
+    module = learner.net.module
+    first, p = next(iter(module.named_parameters()))
+    p.requires_grad_(False)
+    net = Net.of(module)
+    before = p.detach().clone()
+    try:
+        state = clone(rule.init(net))
+        set_pace(state, PACE)
+        after, _ = run(rule, Learner(net, state), batches)
+    except InputError as refusal:
+        assert str(refusal).endswith(".")
+        return
+    assert torch.equal(after.net.tensors[first], before)

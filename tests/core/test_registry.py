@@ -56,6 +56,8 @@ def test_a_name_alone_takes_the_defaults():
     ("box:sides=5x6x7", ((5, 6, 7), 1.0, False, "red", None, 1)),
     ("box:8", ((8,), 1.0, False, "red", None, 1)),
     ("box:8x9,scale=1e-3,turned=yes", ((8, 9), 1e-3, True, "red", None, 1)),
+    ("box:sides=none", ((), 1.0, False, "red", None, 1)),
+    ("box:sides=,count=2", ((), 1.0, False, "red", None, 2)),
     (" box : colour = blue , label = big one ", ((3, 4), 1.0, False, "blue", "big one", 1)),
     ("box:label=none,turned=off,count=7", ((3, 4), 1.0, False, "red", None, 7)),
 ])
@@ -84,7 +86,7 @@ def test_what_does_not_fit_is_answered_with_what_would(spec, message):
 
 
 SPECS = st.fixed_dictionaries({}, optional={
-    "sides": st.lists(st.integers(-9, 999), min_size=1, max_size=4).map(tuple), "scale": st.floats(allow_nan=False, allow_infinity=False),
+    "sides": st.lists(st.integers(-9, 999), max_size=4).map(tuple), "scale": st.floats(allow_nan=False, allow_infinity=False),
     "turned": st.booleans(), "colour": st.sampled_from(["red", "blue"]), "label": st.none() | st.sampled_from(["a", "b c"]),
     "count": st.integers()})
 

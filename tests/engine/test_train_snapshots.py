@@ -60,7 +60,7 @@ def test_the_schedule_begins_anew_where_the_weights_are_kept(steps):
         return torch.ones_like(share)
 
     descent = rule()
-    descent.schedule = noted
+    descent.descent.schedule = noted
     list(running(dense(), descent, epochs=None, steps=steps, snapshots=CYCLES, under=Plan(threads=1, chunk=4)).run())
     ends = cycle_ends(steps, CYCLES)
     assert shares == pytest.approx([i / (end - begin - 1) for begin, end in pairwise([0, *ends]) for i in range(end - begin)], abs=1e-6)

@@ -10,6 +10,7 @@ from chainrule.core.criterion import Supervised
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner
+from chainrule.job.by_part import ByPart
 from chainrule.job.rule_spec import make_rule
 
 
@@ -17,7 +18,7 @@ def after(constraint, rate=5.0, steps=3, net=None):
     torch.manual_seed(0)
     net = net or Net.of(nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3)))
     rule = make_rule(registry.rules.choose("backprop"), Supervised(registry.losses.choose("cross-entropy").make()),
-                     registry.optimizers.choose(f"sgd:rate={rate}"), None, registry.constraints.choose(constraint))
+                     registry.optimizers.choose(f"sgd:rate={rate}"), None, ByPart.read(registry.constraints, constraint))
     learner = Learner(net, rule.init(net))
     for _ in range(steps):
         learner = Learner(*rule.step(*learner, Batch(torch.randn(20, 6), torch.randint(3, (20,))))[:2])
@@ -52,4 +53,4 @@ def test_a_length_of_zero_and_a_rule_that_moves_by_itself_are_refused():
         registry.constraints.choose("max-norm:0").make()
     with pytest.raises(InputError, match="--constraint"):
         make_rule(registry.rules.choose("closedform"), None, registry.optimizers.choose("sgd"), None,
-                  registry.constraints.choose("max-norm"))
+                  ByPart.read(registry.constraints, "max-norm"))

@@ -15,6 +15,7 @@ from chainrule.core.rule import Learner
 from chainrule.core.tree import clone, leaves
 from chainrule.engine.members.stacked import Together, stack
 from chainrule.engine.plans.microbatch import Accumulated
+from chainrule.job.by_part import ByPart
 from chainrule.job.rule_spec import make_rule
 
 WEIGHTS, L1, L2 = [4.0, -3.0, 0.5], 0.3, 2.0
@@ -136,7 +137,7 @@ def test_the_penalty_comes_along_wherever_the_rule_is_wrapped_split_or_stacked(s
     straight, _ = taken(rule_of(spec))
     torch.testing.assert_close(taken(prepared(rule_of(spec), lambda x: x + 1))[0], straight)
     torch.testing.assert_close(taken(Accumulated(rule_of(spec), 2), n=4)[0], straight, rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(taken(rule_of(spec, constraint=constraints.choose("max-norm:100")))[0], straight)
+    torch.testing.assert_close(taken(rule_of(spec, constraint=ByPart.read(constraints, "max-norm:100")))[0], straight)
 
     def make(numbers):
         chosen = rules.choose("backprop:l1=0.1,l2=0.1")

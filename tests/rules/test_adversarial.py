@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
-from chainrule.core.descend import Optimizer, set_pace
+from chainrule.core.descend import Descent, Optimizer, Schedule, set_pace
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.tree import clone
@@ -42,6 +42,11 @@ def adam(rate: float) -> Optimizer:
     return Optimizer(init, update)
 
 
+def game(generator: Optimizer, discriminator: Optimizer | None = None, schedule: Schedule | None = None, **options) -> Adversarial:
+    """The rule with these optimizers; the generator's for both where one is given."""
+    return Adversarial(generator=Descent(generator, schedule), discriminator=Descent(discriminator or generator, schedule), **options)
+
+
 class Table(nn.Module):
     """A discriminator free at each of four points, and a generator that visits them with fixed odds, whatever the noise."""
 
@@ -72,7 +77,7 @@ def visits(odds: Tensor) -> Tensor:
 def test_at_the_best_discriminator_the_value_is_the_divergence_and_nothing_moves():
     """Proposition 1 and theorem 1: D* = p / (p + q), and there the value is -log 4 + 2 JSD(p, q)."""
     net = Net.of(Table((P / Q).log(), visits(Q)))
-    rule = Adversarial(plain(1.0))
+    rule = game(plain(1.0))
     best = net.params["discriminator.logits"].detach().clone()
     net, _, report = rule.step(net, rule.init(net), Batch(visits(P)[:, None]))
     middle = (P + Q) / 2
@@ -83,7 +88,7 @@ def test_at_the_best_discriminator_the_value_is_the_divergence_and_nothing_moves
 
 def test_the_discriminator_finds_its_closed_form():
     net = Net.of(Table(torch.zeros(4, dtype=torch.float64), visits(Q)))
-    rule = Adversarial(plain(0.0), discriminator=plain(5.0))
+    rule = game(plain(0.0), discriminator=plain(5.0))
     state = rule.init(net)
     for _ in range(400):
         net, state, _ = rule.step(net, state, Batch(visits(P)[:, None]))
@@ -102,7 +107,7 @@ def test_a_step_is_algorithm_one(objective, bound):
     net = pair() if bound else pair().clone()
     twin, x = pair().module, torch.randn(8, 3, dtype=torch.float64)
     weight = torch.rand(8, dtype=torch.float64) + 0.5
-    rule = Adversarial(plain(0.5), discriminator=plain(0.3), objective=objective)
+    rule = game(plain(0.5), discriminator=plain(0.3), objective=objective)
     torch.manual_seed(4)
     after, state, report = rule.step(net, rule.init(net), Batch(x, weight=weight))
 
@@ -132,7 +137,7 @@ def test_each_half_moves_its_own_part_alone():
         net = pair()
         before = clone(net.params)
         rates = {"generator": 0.1, "discriminator": 0.1, still: 0.0}
-        rule = Adversarial(plain(rates["generator"]), discriminator=plain(rates["discriminator"]))
+        rule = game(plain(rates["generator"]), discriminator=plain(rates["discriminator"]))
         net, _, _ = rule.step(net, rule.init(net), Batch(torch.randn(8, 3, dtype=torch.float64)))
         moved = {k.split(".")[0] for k in before if not torch.equal(before[k], net.params[k])}
         assert moved == {moving}
@@ -144,7 +149,7 @@ def test_both_objectives_have_the_same_fixed_points():
 
     def moves(net: Net, objective: str) -> dict[str, Tensor]:
         after = net.clone()
-        rule = Adversarial(plain(1.0), discriminator=plain(0.0), objective=objective)
+        rule = game(plain(1.0), discriminator=plain(0.0), objective=objective)
         torch.manual_seed(5)
         rule.step(after, rule.init(after), Batch(torch.zeros(1, 3, dtype=torch.float64)))
         return {k: (net.params[k] - after.params[k]).detach() for k in net.params if k.startswith("generator")}
@@ -166,7 +171,7 @@ def test_a_generator_learns_one_dimension():
     """Data N(3, 0.5); an untrained generator gives about N(0, 0.2)."""
     torch.manual_seed(0)
     net = Net.of(GAN((1,), 0, noise=4, hidden=(32,)))
-    rule = Adversarial(adam(2e-3))
+    rule = game(adam(2e-3))
     state = rule.init(net)
     assert abs(net.module.sample(2000).mean().item()) < 1
     for _ in range(1500):
@@ -179,7 +184,7 @@ def test_a_generator_learns_one_dimension():
 def test_the_schedule_reaches_both_players():
     net = pair()
     before = clone(net.params)
-    rule = Adversarial(plain(1.0), schedule=lambda share: 0 * share)
+    rule = game(plain(1.0), schedule=lambda share: 0 * share)
     state = rule.init(net)
     set_pace(state, {"done": 4.0, "each": 1.0, "whole": 9.0})
     net, state, _ = rule.step(net, state, Batch(torch.randn(8, 3, dtype=torch.float64)))
@@ -189,4 +194,4 @@ def test_the_schedule_reaches_both_players():
 
 def test_a_net_without_two_players_is_refused():
     with pytest.raises(InputError, match=r"Linear has no generator.*--net gan"):
-        Adversarial(plain(0.1)).init(Net.of(nn.Linear(3, 1)))
+        game(plain(0.1)).init(Net.of(nn.Linear(3, 1)))

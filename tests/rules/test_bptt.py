@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import Stepwise, Supervised
+from chainrule.core.criterion import Stepwise
+from chainrule.core.descend import Descent
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, optimizers
@@ -42,7 +43,7 @@ def elman(seed=0):
 
 def rule_of(lanes=N, **options):
     criterion = Stepwise(losses.choose("cross-entropy").make())
-    return TruncatedBackprop(criterion, optimizers.choose("sgd:rate=0.1").make(), lanes=lanes, **options)
+    return TruncatedBackprop(criterion, Descent(optimizers.choose("sgd:rate=0.1").make()), lanes=lanes, **options)
 
 
 def rows(steps=T, seed=1):
@@ -191,7 +192,19 @@ def test_what_it_cannot_train_is_refused():
     with pytest.raises(InputError, match="trains nets with memory; Linear has none"):
         rule_of().init(Net.of(nn.Linear(2, 2)))
     with pytest.raises(InputError, match="lowers one loss"):
-        TruncatedBackprop(lambda net, batch: {"a": batch.x, "b": batch.x}, optimizers.choose("sgd").make())
+        TruncatedBackprop(lambda net, batch: {"a": batch.x, "b": batch.x}, Descent(optimizers.choose("sgd").make()))
     with pytest.raises(InputError, match="window of at least 1"):
         rule_of(window=0)
-    assert Supervised(losses.choose("squared").make()).loss.name == "squared"
+    with pytest.raises(InputError, match=r"bptt expects clip.*got 0.0.*bptt:clip=1"):
+        rule_of(clip=0.0)
+
+
+def test_members_of_a_stack_have_clips_of_their_own():
+    batches, clips = chunk(), (0.05, 1e9)
+    alone = [learned(batches, copy.deepcopy(elman(seed)), clip=clip)[1] for seed, clip in enumerate(clips)]
+    together = Together(lambda numbers: rule_of(clip=numbers.get("clip", 1.0)), [{"clip": clip} for clip in clips], shared=True)
+    learners = [Learner(Net.of(elman(seed)), clone(rule_of().init(Net.of(elman(seed))))) for seed in range(2)]
+    joint, _ = eager(together.step)(stack(learners, together), batches)
+    for i, one in enumerate(alone):
+        for name, p in one.net.params.items():
+            torch.testing.assert_close(joint.net.params[name][i].detach(), p.detach(), rtol=1e-9, atol=1e-11)

@@ -23,6 +23,7 @@ from chainrule.core.tree import clone, leaves
 from chainrule.engine import native
 from chainrule.engine.native import compiling
 from chainrule.engine.plans.eager import copied, eager
+from chainrule.job.by_part import ByPart
 from chainrule.job.rule_spec import make_rule
 from chainrule.losses.classic import cross_entropy, squared
 from chainrule.nets.layers.activation import ACTIVATIONS
@@ -66,10 +67,11 @@ def wanting(target, dtype=torch.float64):
     return Batch(x, y)
 
 
-def learning(module, *, rule="backprop", loss="cross-entropy", optimizer="sgd:rate=0.1", schedule="constant", dtype=torch.float64):
+def learning(module, *, rule="backprop", loss="cross-entropy", optimizer="sgd:rate=0.1", schedule="constant", constraint=None,
+             dtype=torch.float64):
     torch.manual_seed(2)
     made = make_rule(registry.rules.choose(rule), Supervised(losses.choose(loss).make()), registry.optimizers.choose(optimizer),
-                     registry.schedules.choose(schedule))
+                     ByPart.read(registry.schedules, schedule), ByPart.read(registry.constraints, constraint) if constraint else None)
     net = Net.of(module.to(dtype))
     state = clone(made.init(net))
     set_pace(state, {"done": 7.0, "each": 1.0, "whole": 99.0})
@@ -146,6 +148,13 @@ def test_every_rule(name):
     outputs, loss = (1, "perceptron") if traits.target == "sign" else (CLASSES, "cross-entropy")
     module = mlp((traits.nets or ("mlp:hidden=5,dropout=0.2",))[0], outputs)
     same(*learning(module, rule=name, loss=loss, optimizer="adam:rate=0.01", schedule="cosine"), wanting(traits.target))
+
+
+def test_parts_with_optimizers_schedules_and_constraints_of_their_own():
+    rule = "adversarial:generator=(adamw:rate=0.01,decay=0.1),discriminator=momentum:rate=0.05"
+    step, learner = learning(mlp("gan:hidden=5"), rule=rule, schedule="cosine+discriminator=linear",
+                             constraint="discriminator=max-norm:0.4")
+    same(step, learner, wanting("none"))
 
 
 @pytest.mark.parametrize("name", CARRYING)
@@ -290,7 +299,7 @@ def test_single_precision_and_threads_within_rounding(threads):
 @pytest.mark.parametrize(("spec", "optimizer"), [("mlp:hidden=5x4", "sgd:rate=0.1"), ("mlp:hidden=5,dropout=0.3", "adam")])
 def test_members_of_a_stack(spec, optimizer):
     rule = make_rule(registry.rules.choose("backprop"), Supervised(cross_entropy()), registry.optimizers.choose(optimizer),
-                     registry.schedules.choose("constant"))
+                     ByPart.read(registry.schedules, "constant"))
     nets = []
     for seed in range(3):
         torch.manual_seed(seed)

@@ -17,6 +17,7 @@ from chainrule.core.registry import losses, optimizers, rules, schedules
 from chainrule.core.rule import Learner
 from chainrule.core.tree import clone, leaves
 from chainrule.engine.plans.eager import eager
+from chainrule.job.by_part import ByPart
 from chainrule.job.rule_spec import make_rule
 from chainrule.optim.solvers.curvature import Surface, flat, within
 
@@ -101,7 +102,7 @@ def classifier(name, seed=0, dropout=0.2):
     module = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Dropout(dropout), nn.Linear(5, 3))
     batches = Batch(torch.randn(4, 12, 6), torch.randint(3, (4, 12)))
     criterion = Supervised(losses.choose(LOOSE.get(name, "cross-entropy")).make())
-    rule = make_rule(rules.choose("backprop:l2=0.01"), criterion, optimizers.choose(name), schedules.choose("cosine"))
+    rule = make_rule(rules.choose("backprop:l2=0.01"), criterion, optimizers.choose(name), ByPart.read(schedules, "cosine"))
     net = Net.of(module)
     state = rule.init(net)
     set_pace(state, {"done": 0.0, "each": 1.0, "whole": 99.0})

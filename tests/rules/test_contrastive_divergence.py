@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
-from chainrule.core.descend import Optimizer
+from chainrule.core.descend import Descent, Optimizer
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.tree import clone, dot, norm
@@ -70,9 +70,9 @@ def phase(net: Net, v: Tensor, share: Tensor) -> Phase:
 def test_the_phases_at_the_models_own_distribution_are_the_exact_gradient():
     net, v = machine(), table(4)
     model = phase(net, v, net.call("log_prob", v).detach().exp())
-    made, _ = contrast(net, (phase(net, DATA, torch.full((5,), 0.2, dtype=torch.float64)), model))
+    made = contrast(net, phase(net, DATA, torch.full((5,), 0.2, dtype=torch.float64)), model)
     torch.testing.assert_close(made, exact(net, DATA))
-    costly, _ = contrast(net, (model, model), cost=0.1)
+    costly = contrast(net, model, model, cost=0.1)
     torch.testing.assert_close(costly["weight"], 0.1 * net.params["weight"])
 
 
@@ -87,11 +87,11 @@ def test_its_expectation_is_the_chain_enumerated(steps):
     with torch.no_grad():
         transition = odds(net.call("hidden", v), h) @ odds(net.call("visible", h), v)               # (16, 16)
         begin = torch.stack([(state == DATA).all(1).double().mean() for state in v])                # (16,)
-        expected, _ = contrast(net, (phase(net, v, begin), phase(net, v, begin @ transition.matrix_power(steps))))
+        expected = contrast(net, phase(net, v, begin), phase(net, v, begin @ transition.matrix_power(steps)))
     torch.manual_seed(0)
-    drawn = direction(Divergence(plain(1.0), steps=steps, cost=0.0), net, Batch(DATA.repeat(8000, 1)))
+    drawn = direction(Divergence(Descent(plain(1.0)), steps=steps, cost=0.0), net, Batch(DATA.repeat(8000, 1)))
     torch.testing.assert_close(drawn, expected, rtol=0, atol=0.011)                                 # 4 standard errors of 40,000 draws
-    wrong, _ = contrast(net, (phase(net, v, begin), phase(net, v, begin @ transition.matrix_power(3 - steps))))
+    wrong = contrast(net, phase(net, v, begin), phase(net, v, begin @ transition.matrix_power(3 - steps)))
     assert norm({k: wrong[k] - expected[k] for k in wrong}).item() > 0.05                           # so the test can tell k=1 from k=2
 
 
@@ -101,7 +101,7 @@ def test_more_steps_come_nearer_the_exact_gradient():
 
     def off(**options) -> tuple[float, float]:
         torch.manual_seed(0)
-        made = direction(Divergence(plain(1.0), cost=0.0, **options), net, Batch(DATA.repeat(4000, 1)))
+        made = direction(Divergence(Descent(plain(1.0)), cost=0.0, **options), net, Batch(DATA.repeat(4000, 1)))
         apart = norm({k: made[k] - truth[k] for k in truth}) / norm(truth)
         return apart.item(), (dot(made, truth) / norm(made) / norm(truth)).item()
 
@@ -118,7 +118,7 @@ def test_it_is_the_gradient_of_the_free_energy_difference(units, weight):
     """Second derivation: autograd of F(data) - F(chain) at the very states that the rule drew."""
     net, batch = machine(units), Batch(DATA, weight=weight)
     torch.manual_seed(7)
-    made = direction(Divergence(plain(1.0), steps=3, cost=0.0), net, batch)
+    made = direction(Divergence(Descent(plain(1.0)), steps=3, cost=0.0), net, batch)
     torch.manual_seed(7)
     v = DATA
     with torch.no_grad():
@@ -131,7 +131,7 @@ def test_it_is_the_gradient_of_the_free_energy_difference(units, weight):
 
 def test_the_loss_is_the_squared_error_of_the_first_reconstruction():
     net = machine()
-    rule = Divergence(plain(0.0), steps=2)
+    rule = Divergence(Descent(plain(0.0)), steps=2)
     torch.manual_seed(2)
     _, _, report = rule.step(net, rule.init(net), Batch(DATA))
     torch.manual_seed(2)
@@ -146,7 +146,7 @@ def test_training_reaches_the_entropy_of_the_data(options):
     torch.manual_seed(0)
     x = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]], dtype=torch.float64).repeat(100, 1)
     net = Net.of(RBM((4,), 0, hidden=3).double())
-    rule = Divergence(plain(0.2), cost=0.0, **options)
+    rule = Divergence(Descent(plain(0.2)), cost=0.0, **options)
     state = rule.init(net)
     before = net.call("log_prob", x).mean().item()
     for _ in range(1500):
@@ -164,7 +164,7 @@ def test_persistent_chains_go_on_from_where_they_were():
         net.params["weight"].fill_(20)
         net.params["hidden_bias"].fill_(-40)
         net.params["visible_bias"].fill_(-30)
-    rule = Divergence(plain(0.0), persistent=True, chains=7, steps=2)
+    rule = Divergence(Descent(plain(0.0)), persistent=True, chains=7, steps=2)
     state = rule.init(net)
     assert state["chains"].shape == (7, 4)
     wells = torch.tensor([1, 0, 0, 1, 1, 0, 1], dtype=torch.float64)[:, None].expand(7, 4)
@@ -176,6 +176,6 @@ def test_persistent_chains_go_on_from_where_they_were():
 
 def test_wrong_use_is_said():
     with pytest.raises(InputError, match="steps=0"):
-        Divergence(plain(0.1), steps=0)
+        Divergence(Descent(plain(0.1)), steps=0)
     with pytest.raises(InputError, match=r"restricted Boltzmann machine; got Linear.*--net rbm"):
-        Divergence(plain(0.1)).init(Net.of(nn.Linear(3, 2)))
+        Divergence(Descent(plain(0.1))).init(Net.of(nn.Linear(3, 2)))
