@@ -8,7 +8,7 @@ from torch import Tensor
 from chainrule.audit.finding import Finding
 from chainrule.audit.redundancy import Importance, importances, permutation_importance, redundant, skill_alone
 from chainrule.core.errors import InputError
-from chainrule.data.source import Data
+from chainrule.data.source import Data, Part
 from chainrule.job.job import Job
 
 MOST_COLUMNS = 200        # asked one by one
@@ -138,7 +138,7 @@ def _leaks(folds: list[Job], data: Data, groups: Groups, found: dict[str, Import
     x, y = data.encoder.inputs.encode(data.source, every)[:], data.encoder.target.encode(data.source, every)
     classes = len(folds[0].task.classes)
     if classes:
-        y = folds[0].task.truth(y)
+        y = folds[0].trained.truth(Part(x, y, every))
     skills = dict(zip(groups, skill_alone(x, y, held, list(groups.values()), classes=classes), strict=True))
     together = _skill_of_nets(folds)
     order = sorted(skills, key=lambda name: -skills[name])
@@ -169,7 +169,7 @@ def _skill_of_nets(folds: list[Job]) -> float:
         assert valid.y is not None
         said = job.trained.predictions(valid)
         if job.task.classes:
-            truth, usual = job.task.truth(valid.y).cpu(), job.task.truth(train.y).cpu().mode().values
+            truth, usual = job.trained.truth(valid).cpu(), job.trained.truth(train).cpu().mode().values
             wrong += float((said.argmax(1) != truth).sum())
             without += float((truth != usual).sum())
         else:

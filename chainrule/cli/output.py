@@ -36,7 +36,8 @@ def show_run(run: Any, test: bool, as_json: bool) -> None:
         say(str(run.test()))
     else:
         best = ", ".join(f"{k} {v:.4g}" for k, v in summary["best"].items() if k != "epoch")
-        say(f"{run.path}: {best} on {summary['valid'].get('n', 0)} validation samples")
+        beside = run.valid.beside
+        say(f"{run.path}: {best} on {summary['valid'].get('n', 0)} validation samples{'; ' if beside else ''}{beside}")
     notes = after(run.job)
     for sentence in notes:
         say(sentence)

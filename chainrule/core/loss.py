@@ -15,9 +15,9 @@ from chainrule.core.errors import InputError
 class Loss:
     """`each(outputs, targets) -> (n,)`, and `link(outputs)`: class probabilities (n, classes) or predictions (n, k).
 
-    `targets` says which targets it reads: `class` (n,) whole numbers, `real` (n, k), `sign` (n,) in {-1, +1}, or `pairs`: class numbers
-    of samples that it compares with each other, their outputs being places and no scores. With `one_hot` it would rather have classes
-    as rows (n, classes), made for many batches at once, than make them each time.
+    `targets` says which targets it reads: `class` (n,) whole numbers, `real` (n, k), `share` (n, k) from 0 to 1, `sign` (n,) in
+    {-1, +1}, or `pairs`: class numbers of samples that it compares with each other, their outputs being places and no scores. With
+    `one_hot` it would rather have classes as rows (n, classes), made for many batches at once, than make them each time.
     """
 
     name: str

@@ -1,13 +1,35 @@
-"""What a measure is: its name, which way is better, and how it is shown."""
+"""What a measure is, by its name: which way is better, and how it is shown; the traits of its registration say so, and nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-HIGHER_IS_BETTER = ("accuracy", "r2")    # every other measure is better when lower
+from chainrule.core.registry import measures
+from chainrule.core.traits import MeasureTraits
 
-SHARES = ("accuracy", "top_", "macro_", "precision", "recall", "f1")  # printed in per cent
+UNKNOWN = MeasureTraits()  # of losses and costs, which are no registered measures: better when lower
+
+
+def traits_of(name: str) -> MeasureTraits:
+    """What is registered of a measure, `macro_f1` as `macro-f1`; that of one class or one target, `recall[Cat]`, is as the whole one."""
+    entry = measures.get(name.partition("[")[0].replace("_", "-"))
+    return UNKNOWN if entry is None else entry.traits
+
+
+def higher_is_better(name: str) -> bool:
+    """Whether a greater value is the better one."""
+    return traits_of(name).better == "higher"
+
+
+def is_share(name: str) -> bool:
+    """Whether it is a share, which is printed in per cent."""
+    return traits_of(name).unit == "share"
+
+
+def headline(measures: Mapping[str, Any]) -> str | None:
+    """The one of a test's measures to remember: the root mean squared error where there is one, else the first."""
+    return next((name for name in ("rmse", *measures) if name in measures), None)
 
 
 def main_measure(measures: Mapping[str, Any]) -> str | None:

@@ -193,6 +193,10 @@ class Registry(Generic[T]):
     def entries(self) -> list[Entry[T]]:
         return [self._entries[name] for name in self.names()]
 
+    def get(self, name: str) -> Entry[T] | None:
+        """The entry of that name, None where there is none."""
+        return self._entries[name] if name in self else None
+
     def find(self, name: str) -> Entry[T]:
         if name not in self:
             raise InputError(f"There is no {self.noun} called '{name}'. {suggest(name, self._entries)}")

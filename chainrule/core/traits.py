@@ -84,7 +84,10 @@ class TaskTraits:
 
 @dataclass(frozen=True)
 class MeasureTraits:
-    """Which `task` is measured, which way is `better`, and in which `unit`: `share` is printed in per cent."""
+    """Which `task` is measured, which way is `better`, and in which `unit`: `share` is printed in per cent.
+
+    Without a `task` it is no function of each case: tasks reckon it together with others, and its name is registered for what it is.
+    """
 
     task: str = ""
     better: Literal["higher", "lower"] = "lower"

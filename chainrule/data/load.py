@@ -179,8 +179,8 @@ def _symbols(path: Path, target: str | int | None, like: InputEncoder | None = N
         return fasta.source(path, suffix_of(path), origin=origin, name=name, targets=target is None, lenient=like is not None)
     held = text.read(path)
     if like is not None and like.vocabulary is not None:
-        unit = like.vocabulary.unit
-        return text.source(held, str(path), name=name, origin=origin, context=like.shape[0], unit=unit, targets=False)
+        unit, context = like.vocabulary.unit, 1 if like.stride == like.shape[0] else like.shape[0]
+        return text.source(held, str(path), name=name, origin=origin, context=context, unit=unit, targets=False)
     return text.source(held, str(path), name=name, origin=origin, targets=target is None)
 
 

@@ -13,7 +13,7 @@ import torch
 from chainrule.core.batch import Batch
 from chainrule.core.descend import set_pace
 from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Progressed, Saved, Warned
-from chainrule.core.measure import HIGHER_IS_BETTER
+from chainrule.core.measure import higher_is_better
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner
 from chainrule.core.stage import Stage, Stages
@@ -274,7 +274,7 @@ class Training:
         with torch.no_grad(), Aside(self.settings.seed, self.net.device):
             valid = self.validate(learner)
         self.net.module.train()
-        score = [valid[name] if name in HIGHER_IS_BETTER else -valid[name] for name in self.settings.monitor if name in valid]
+        score = [valid[name] if higher_is_better(name) else -valid[name] for name in self.settings.monitor if name in valid]
         better = all(s == s for s in score) and (not position.best or not score or score > position.best["score"])
         if better:
             position.best = {"epoch": position.epoch, "step": position.step, "score": score, "measures": valid}

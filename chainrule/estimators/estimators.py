@@ -24,6 +24,7 @@ from sklearn.utils.validation import (
 )
 from torch import Tensor
 
+from chainrule.core.abilities import Samples
 from chainrule.core.errors import InputError
 from chainrule.data.readers import arrays, tables
 from chainrule.data.source import Source, TargetKind
@@ -323,11 +324,12 @@ class NetworkGenerator(_Unsupervised):
         check_is_fitted(self)
         learned = self.learned_
         with Aside(int(check_random_state(random_state).randint(SEEDS)), next(learned.module.parameters()).device):
-            drawn = learned.module.sample(n_samples).cpu().double()  # type: ignore[operator]
+            assert isinstance(learned.module, Samples)
+            drawn = learned.module.sample(n_samples).cpu().double()
         return learned.raw(drawn).numpy()
 
     def _after(self, learned: Learned) -> None:
-        if not callable(getattr(learned.module, "sample", None)):
+        if not isinstance(learned.module, Samples):
             raise InputError(f"NetworkGenerator needs a net that can be sampled; {type(learned.module).__name__} has no method sample. "
                              "Use net='mixture', 'gan' or 'rbm'.")
         if learned.encoder.inputs.features is not None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
+from chainrule.core.measure import is_share
 from chainrule.evaluate.calibration import ece, ece_interval
 from chainrule.evaluate.intervals import Interval, influences, of_area, of_combined, of_log, of_mean, wilson
 from chainrule.evaluate.result import Measure, Result
@@ -96,7 +97,8 @@ def regression(predictions: Tensor, y: Tensor, targets: Sequence[str] = (), *, l
     return Result("regression", n, None, None, None, None, (), measures, opened, level, tuple(notes), tuple(map(str, targets)))
 
 
-def density(scores: Tensor, *, name: str = "log_likelihood", level: float = 0.95, intervals: bool = True, opened: int = 0) -> Result:
+def density(scores: Tensor, *, name: str = "log_likelihood", task: str = "density", level: float = 0.95, intervals: bool = True,
+            opened: int = 0) -> Result:
     """The mean of a per-case score (n,): a log likelihood in nats, a reconstruction error; `name` says which."""
     scores = scores.detach().cpu().double().flatten()                    # (n,)
     if len(scores) == 0:
@@ -105,7 +107,7 @@ def density(scores: Tensor, *, name: str = "log_likelihood", level: float = 0.95
     measures = {name: _mean(scores, level, -math.inf)}
     notes = _pointlike(measures)
     measures = measures if intervals else _without(measures)
-    return Result("density", len(scores), None, None, None, None, (), measures, opened, level, tuple(notes))
+    return Result(task, len(scores), None, None, None, None, (), measures, opened, level, tuple(notes))
 
 
 def step_means(task: str, shares: dict[str, Tensor], *, weights: Tensor | None = None, derived: Derived | None = None,
@@ -121,11 +123,15 @@ def step_means(task: str, shares: dict[str, Tensor], *, weights: Tensor | None =
     for name, each in shares.items():
         values = each.detach().cpu().double()
         _check_finite(values[:, None], "measures")
+        ends = (0.0, 1.0) if is_share(name) else (-math.inf, math.inf)
+        if weights is None and is_share(name) and bool(((values == 0) | (values == 1)).all()):
+            measures[name] = _share(int(values.sum()), n, level)
+            continue
         if weights is not None:                                          # a ratio of means: its value, and each sequence's influence on it
             counts = weights.double().cpu()
             value = (counts * values).sum() / counts.sum()
             values = value + counts * (values - value) / counts.mean()
-        measures[name] = _mean(values, level, -math.inf)
+        measures[name] = _mean(values, level, *ends)
     for name, (of, grow) in (derived or {}).items():
         m = measures[of]
         low, high = (None if end is None else grow(end) for end in (m.low, m.high))

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.core.measure import SHARES
+from chainrule.core.measure import headline, is_share
 from chainrule.core.text import shown, table
 from chainrule.evaluate.intervals import Interval
 
@@ -25,12 +25,29 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """What the best constant answer scores on the same cases: its name, `always versicolor`, and its measures."""
+
+    name: str
+    measures: dict[str, Measure]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name, **{name: dataclasses.asdict(m) for name, m in self.measures.items()}}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Baseline:
+        """The baseline that `to_dict` described."""
+        return cls(record["name"], {name: Measure(**m) for name, m in record.items() if name != "name"})
+
+
+@dataclass(frozen=True)
 class Result:
     """Measures of one net on one part of the data.
 
     `errors`, `accuracy`, its `interval` and `confusion` (rows true, columns predicted) are None except for classification.
     Measures of one class or one target are named `recall[Cat]`. `opened` is how often this test set has been looked at,
-    0 for a part that is not a test set. `notes` says which measures are undefined here, and why.
+    0 for a part that is not a test set. `notes` says which measures are undefined here, and why. `baseline` stands beside the measures
+    where there is a constant answer to compare with.
     """
 
     task: str
@@ -45,6 +62,7 @@ class Result:
     level: float = 0.95
     notes: tuple[str, ...] = ()
     targets: tuple[str, ...] = field(default=())
+    baseline: Baseline | None = None
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -59,7 +77,7 @@ class Result:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self), "counts": self.counts}
+        return {**dataclasses.asdict(self), "counts": self.counts, "baseline": self.baseline.to_dict() if self.baseline else None}
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), allow_nan=False)
@@ -72,26 +90,50 @@ class Result:
         record = {k: tuple(v) if k in ("classes", "notes", "targets") else v for k, v in record.items() if k in known}
         record["interval"] = None if record["interval"] is None else Interval(**record["interval"])
         record["measures"] = {name: Measure(**m) for name, m in record["measures"].items()}
+        record["baseline"] = Baseline.from_dict(record["baseline"]) if record.get("baseline") else None
         return cls(**record)
 
+    @staticmethod
+    def baseline_in(record: dict[str, Any] | None) -> dict[str, Any] | None:
+        """The constant answer of a stored result, without its intervals: its name, and each measure as a number."""
+        found = None if record is None else record.get("baseline")
+        return None if found is None else {name: m if name == "name" else m["value"] for name, m in found.items()}
+
     def __str__(self) -> str:
-        return "\n".join(_headline(self) + _overall(self) + _by_class(self) + _by_target(self) + [f"  {n}" for n in self.notes])
+        tables = _headline(self) + _overall(self) + _by_class(self) + _by_target(self)
+        return "\n".join([*tables, *(f"  {n}" for n in self.notes), *([self.beside] if self.beside else [])])
+
+    @property
+    def beside(self) -> str:
+        """The headline of the constant answer in words, with its interval; nothing where there is none."""
+        name = headline(self.measures)
+        if self.baseline is None or name is None or name not in self.baseline.measures:
+            return ""
+        number, low, high = _number(name, self.baseline.measures[name])
+        return f"{self.baseline.name}: {name.replace('_', ' ')} {number}" + (f" ({low} {high})" if low else "")
 
 
 def _headline(r: Result) -> list[str]:
     plural = "" if r.errors == 1 else "s"
     kind = f", {len(r.classes)} classes, {r.errors:,} error{plural}" if r.errors is not None else ""
     opened = f"; test set opened {'once' if r.opened == 1 else f'{r.opened} times'}" if r.opened else ""
-    return [f"{r.n:,} cases{kind} ({100 * r.level:g} % intervals{opened})"]
+    beside = "; last, the same of a constant answer" if r.baseline else ""
+    return [f"{r.n:,} cases{kind} ({100 * r.level:g} % intervals{opened}){beside}"]
 
 
 def _overall(r: Result) -> list[str]:
     rows = []
     for name, m in r.measures.items():
         if not name.endswith("]"):
-            share = name.startswith(SHARES)
-            rows.append([name.replace("_", " "), shown(m.value, share) + (" %" if share else ""), *_ends(m, share), m.method])
+            beside = [] if r.baseline is None else _number(name, r.baseline.measures.get(name))
+            rows.append([name.replace("_", " "), *_number(name, m), m.method, *beside])
     return table(rows, left=(0, 4)) if rows else []
+
+
+def _number(name: str, m: Measure | None) -> list[str]:
+    """A measure and the ends of its interval, three cells; empty ones where there is none."""
+    share = is_share(name)
+    return ["", "", ""] if m is None else [shown(m.value, share) + (" %" if share else ""), *_ends(m, share)]
 
 
 def _ends(m: Measure, share: bool) -> list[str]:

@@ -24,6 +24,7 @@ from chainrule.core.text import shown, table
 from chainrule.evaluate.intervals import Interval, wilson
 
 SETS, LEAST_SETS = 9999, 999    # of signs, drawn for a test of many cases, and at the least for very many
+ERRORS, SQUARED = "errors", "mean squared error"
 TESTS = {True: "exact McNemar", False: "paired sign flips"}     # where errors are counted, and where they are measured
 ENUMERATED = 14                 # cases of which all sets of signs are gone through
 MOST_NUMBERS = 10**9            # signs drawn in all; beyond it there are fewer sets
@@ -32,7 +33,7 @@ BATCH_NUMBERS = 2**22           # of them in memory at once
 
 @dataclass(frozen=True)
 class Cases:
-    """What one net did on each test case: `right` (n,) booleans, or `squared_errors` (n,) for regression.
+    """What one net did on each test case: `right` (n,) booleans, or `costs` (n,), which are better when lower and whose mean is `measure`.
 
     `rows` (n,) are row numbers in the source whose content has `fingerprint`: two nets can be compared only on the same.
     """
@@ -40,12 +41,13 @@ class Cases:
     rows: Tensor
     fingerprint: str
     right: Tensor | None = None
-    squared_errors: Tensor | None = None
+    costs: Tensor | None = None
+    measure: str = SQUARED
 
 
 @dataclass(frozen=True)
 class Difference:
-    """`a` less `b`: of shares of errors, or of mean squared errors; negative where `a` is better."""
+    """`a` less `b`: of shares of errors, or of mean costs; negative where `a` is better."""
 
     value: float
     low: float
@@ -55,7 +57,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two nets on the same cases. The four counts are None for regression; `p_corrected` is Holm's over all pairs."""
+    """Two nets on the same cases. The four counts are None where costs are compared; `p_corrected` is Holm's over all pairs."""
 
     a: str
     b: str
@@ -71,7 +73,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All pairs of `names`; `scores` are their errors (counts) or mean squared errors on the `n` common cases."""
+    """All pairs of `names`; `scores` are their errors (counts) or mean costs on the `n` common cases."""
 
     names: tuple[str, ...]
     n: int
@@ -89,7 +91,7 @@ class Comparison:
     @property
     def counted(self) -> bool:
         """Whether the scores are counts of errors."""
-        return self.measure == "errors"
+        return self.measure == ERRORS
 
     def shares(self) -> list[Interval]:
         """The interval of each net's share of errors, where errors are counted."""
@@ -221,9 +223,10 @@ def _turned_means(d: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 def compare(names: Sequence[str], cases: Sequence[Cases], *, level: float = 0.95, seed: int = 0, with_first: bool = False) -> Comparison:
     """Every pair of nets (`with_first`: of the first and each other), tested on the cases they share, with a sentence of verdict.
 
-    Raises InputError where the nets were not tested on the same cases, or some classify and others do not.
+    Raises InputError where the nets were not tested on the same cases, or not by one measure.
     """
-    outcomes, counted = _aligned(list(names), list(cases))
+    outcomes, measure = _aligned(list(names), list(cases))
+    counted = measure == ERRORS
     n = outcomes.shape[1]
     raw: list[tuple[int, int, tuple[int, int, int, int] | None, Difference, float]] = []
     for i, j in ((0, j) for j in range(1, len(names))) if with_first else combinations(range(len(names)), 2):
@@ -242,10 +245,10 @@ def compare(names: Sequence[str], cases: Sequence[Cases], *, level: float = 0.95
     pairs = []
     for (i, j, found, difference, p), p_corrected in zip(raw, corrected, strict=True):
         only_a, only_b, both_wrong, both_right = found or (None, None, None, None)
-        verdict = _verdict(names[i], names[j], scores[i], scores[j], n, p_corrected, 1 - level, counted, test)
+        verdict = _verdict(names[i], names[j], scores[i], scores[j], n, p_corrected, 1 - level, measure, test)
         verdict += _apart(difference, p, p_corrected, 1 - level, len(raw))
         pairs.append(Pair(names[i], names[j], only_a, only_b, both_wrong, both_right, difference, p, p_corrected, verdict))
-    return Comparison(tuple(names), n, "errors" if counted else "mse", tuple(scores), test, tuple(pairs))
+    return Comparison(tuple(names), n, measure, tuple(scores), test, tuple(pairs))
 
 
 def probability(p: float) -> str:
@@ -253,13 +256,13 @@ def probability(p: float) -> str:
     return "1" if p >= 0.9995 else f"{p:.2g}" if p < 0.1 else f"{p:.3f}"
 
 
-def _verdict(a: str, b: str, score_a: float, score_b: float, n: int, p: float, alpha: float, counted: bool, test: str) -> str:
+def _verdict(a: str, b: str, score_a: float, score_b: float, n: int, p: float, alpha: float, measure: str, test: str) -> str:
     better, worse, least, most = (a, b, score_a, score_b) if score_a <= score_b else (b, a, score_b, score_a)
-    what = f"{least:,.0f} against {most:,.0f} errors" if counted else f"a mean squared error of {shown(least)} against {shown(most)}"
+    what = f"{least:,.0f} against {most:,.0f} errors" if measure == ERRORS else f"a {measure} of {shown(least)} against {shown(most)}"
     evidence = f"on the same {n:,} cases, p = {probability(p)} ({test})."
     if p < alpha:
         return f"{better} is better than {worse}: {what} {evidence}"
-    return f"No difference is shown: {better} has {what} {'of' if counted else 'for'} {worse} {evidence}"
+    return f"No difference is shown: {better} has {what} {'of' if measure == ERRORS else 'for'} {worse} {evidence}"
 
 
 def _apart(difference: Difference, p: float, p_corrected: float, alpha: float, pairs: int) -> str:
@@ -276,19 +279,20 @@ def _apart(difference: Difference, p: float, p_corrected: float, alpha: float, p
     return f" The interval, which is approximate, {holds} zero, but only just; the exact test decides."
 
 
-def _aligned(names: list[str], cases: list[Cases]) -> tuple[Tensor, bool]:
-    """Outcomes (nets, n) in the order of row numbers: 1 for wrong, or squared errors; and whether they are counts."""
+def _aligned(names: list[str], cases: list[Cases]) -> tuple[Tensor, str]:
+    """Outcomes (nets, n) in the order of row numbers: 1 for wrong, or costs; and what their sum, or their mean, is called."""
     if len(names) != len(cases) or len(names) < 2:
         raise InputError(f"A comparison needs a name for each of at least two nets; got {len(names)} names and {len(cases)} sets of cases. "
                          "Name two runs.")
-    kinds = {c.right is not None for c in cases}
-    if len(kinds) > 1:
-        raise InputError(f"A comparison needs nets of one task; {', '.join(names)} mix classification and regression. "
+    measures = {ERRORS if c.right is not None else c.measure for c in cases}
+    if len(measures) > 1:
+        raise InputError(f"A comparison needs nets of one task; {', '.join(names)} mix {' and '.join(sorted(measures))}. "
                          "Compare runs with the same target.")
-    counted = kinds.pop()
+    measure = measures.pop()
+    counted = measure == ERRORS
     outcomes, first = [], None
     for name, c in zip(names, cases, strict=True):
-        values = c.right if counted else c.squared_errors
+        values = c.right if counted else c.costs
         if values is None or len(values) != len(c.rows) or len(values) == 0:
             raise InputError(f"{name} needs one outcome for each of its {len(c.rows)} test cases; got "
                              f"{'none' if values is None else len(values)}. Test the run again.")
@@ -301,7 +305,7 @@ def _aligned(names: list[str], cases: list[Cases]) -> tuple[Tensor, bool]:
                              "test both on one set with chainrule test RUN --on DATA.")
         values = values.detach().cpu()[order].double()
         outcomes.append(1 - values if counted else values)
-    return torch.stack(outcomes), counted
+    return torch.stack(outcomes), measure
 
 
 def unique(names: Sequence[str]) -> list[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
-from chainrule.core.loss import custom
+from chainrule.core.loss import Loss, custom
 from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, Entry, inits, nets, rules
 from chainrule.core.rule import Learner
@@ -19,6 +19,7 @@ from chainrule.core.traits import NetTraits, RuleTraits, TaskTraits
 from chainrule.core.tree import clone
 from chainrule.data.augment import augmentation
 from chainrule.data.class_weights import weighted
+from chainrule.data.encode.vocabulary import Symbols
 from chainrule.data.prepare import prepare
 from chainrule.data.resample import bootstrapped, folded
 from chainrule.data.source import Data, Source, TargetKind
@@ -45,6 +46,7 @@ WINDOW = 64  # steps of a long sequence in a row, where its rule names no number
 
 
 INIT_ROWS = 256
+ROWS = 4096    # looked at in a block
 
 
 def build(source: Source, options: Options, own: Own = NOTHING) -> Job:
@@ -57,6 +59,13 @@ def build(source: Source, options: Options, own: Own = NOTHING) -> Job:
     classes = [c.strip() for c in options.classes.split(",")] if options.classes else None
     kind = target_kind(rule_chosen, source, len(classes) if classes else len(source.classes))
     traits = rule_chosen.entry.traits
+    general = traits.target == "none" or "criterion" in inspect.signature(rule_chosen.entry.make).parameters
+    if source.target_kind == "steps" and not (general and traits.target in ("any", "steps", "none")):
+        raise InputError(f"{rule_chosen.entry.name} reads one target a sample; {source.name} has one for every step of its sequences. Use "
+                         "--rule backprop.")
+    if traits.carries and not (isinstance(source.inputs, Symbols) and source.inputs.of_text):
+        raise InputError(f"{rule_chosen.entry.name} carries its state along one text, and the rows of {source.name} do not go on from one "
+                         "another. Use --rule backprop, or give a .txt file.")
     if traits.target == "any" and source.target_kind == "none" and not task.traits.targetless:
         raise InputError(f"{rule_chosen.entry.name} needs targets; {source.name} has none. Name a column with --target, or use --net rbm.")
     encoded = partial(prepare, source, seed=options.division, range=traits.range, target=kind, flatten=traits.reads == "features",
@@ -80,10 +89,9 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     task: Task = task_chosen.make(data.encoder)
     choice = complete(options, net_chosen, rule_chosen, task, data, module is not None, callable(loss))
     rule_chosen = choice.rule
-    the_loss = custom(loss, bool(task.classes)) if callable(loss) else choice.loss.make() if choice.loss else None
-    if the_loss is not None and not task_chosen.traits.targetless and kind.replace("steps", "class") not in the_loss.targets:
-        raise InputError(f"loss {the_loss.name} reads {' or '.join(the_loss.targets)} targets; {data.name} gives {kind} ones. "
-                         f"Use --loss {'squared' if kind == 'real' else 'cross-entropy' if kind == 'class' else 'hinge'}.")
+    the_loss = custom(loss, task.probabilistic) if callable(loss) else choice.loss.make() if choice.loss else None
+    if the_loss is not None:
+        check_loss(the_loss, data, "rows" if task_chosen.traits.targetless else kind)
     init = options.init
     with Aside(options.seed, device):
         if module is None:
@@ -104,7 +112,8 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     name = str(choice.net) if choice.net else type(module).__name__
     wanted = inspect.signature(rule_chosen.entry.make).parameters
     spread = the_loss is not None and the_loss.one_hot and bool(task.classes) and kind == "class" and {"loss", "criterion"} & set(wanted)
-    trained = Trained(Net.of(module), name, data.encoder, task, the_loss, device, choice.options.precision, choice.options.seed, dtype)
+    trained = Trained(Net.of(module), name, data.encoder, task, the_loss, device, choice.options.precision, choice.options.seed, dtype,
+                      constant=task.constant(Net.of(module), data.train, data.ready) if len(data.train) else None)
     job = made_as(data.source, data, trained, rule, str(rule_chosen), choice.options, choice.said,
                   keeps_last=keeps_last or rule_chosen.entry.traits.best == "last",
                   one_hot=data.outputs if spread else 0,
@@ -112,10 +121,30 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     if (cycles := choice.options.snapshots) and (steps := int(steps_of(job.stages()[0][0], job.feed()))) < cycles:
         raise InputError(f"--snapshots {cycles} needs at least a step for each; {choice.options.epochs} epochs have {steps}. Give more "
                          "--epochs, or a smaller --batch.")
+    if rule_chosen.entry.traits.carries:
+        job.feed()    # says where rows do not follow one another
     _check_fit(job)
     if choice.options.stages:
         job.stages()
     return job
+
+
+def check_loss(loss: Loss, data: Data, kind: TargetKind | Literal["rows"]) -> None:
+    """Raises InputError for a loss that does not read targets of a kind; `rows` are the inputs themselves, as a net reads them."""
+    reads = "real" if kind == "rows" else "class" if kind == "steps" else kind
+    if reads in loss.targets:
+        return
+    usual = f"Use --loss {'squared' if reads == 'real' else 'cross-entropy' if reads == 'class' else 'hinge'}."
+    if loss.targets != ("share",) or reads != "real":
+        of = "the rows themselves, which are real" if kind == "rows" else f"{kind} ones"
+        raise InputError(f"loss {loss.name} reads {' or '.join(loss.targets)} targets; {data.name} gives {of}. {usual}")
+    if kind != "rows":
+        raise InputError(f"loss {loss.name} reads targets from 0 to 1; those of {data.name} are scaled to their mean and spread. {usual}")
+    ends = [data.ready(rows).aminmax() for rows in data.train.x.split(ROWS)]
+    low, high = min(float(e.min) for e in ends), max(float(e.max) for e in ends)
+    if low < 0 or high > 1:
+        raise InputError(f"loss {loss.name} reads targets from 0 to 1; the rows of {data.name} go from {low:.4g} to {high:.4g} as a net "
+                         f"reads them. {usual}")
 
 
 def _few(data: Data) -> Tensor:
@@ -139,7 +168,7 @@ def _check_fit(job: Job) -> None:
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         shape = tuple(job.data.ready(few).shape[1:])
         reason = str(error).splitlines()[0]
-        raise InputError(f"{job.net_name} does not fit {job.data.name}: inputs of shape {shape}, {job.data.outputs} outputs wanted "
+        raise InputError(f"{job.net_name} does not fit {job.data.name}: inputs of shape {shape}, {job.task.outputs} outputs wanted "
                          f"({reason}). Check --net and --loss against the data.") from None
 
 

@@ -40,17 +40,14 @@ def choose_rule(options: Options, own_module: bool,
                 task: TaskTraits | None = None) -> tuple[Chosen[NetTraits] | None, Chosen[RuleTraits]]:
     """Net and rule where at least one is named, each picking the other, or the task both. Net None: choose it from the data."""
     net = None if own_module or options.net is None else nets.choose(options.net)
-    if task is not None and options.rule is None and not own_module:
-        net = nets.choose(task.net) if net is None and task.net is not None else net
-        if net is not None and task.rule is not None:
-            return net, rules.choose(task.rule)
-    if options.rule is not None:
-        rule = rules.choose(options.rule)
-        fits = rule.entry.traits.nets
-        if net is None and not own_module and fits:
-            net = nets.choose(fits[0])
-        return net, rule
-    return net, rules.choose((net and net.entry.traits.rule) or "backprop")
+    rule = None if options.rule is None else rules.choose(options.rule)
+    usual, fits = task.net if task is not None else None, rule.entry.traits.nets if rule is not None else ()
+    if net is None and not own_module and (usual or fits):
+        net = nets.choose(usual if usual is not None and (not fits or usual in fits) else fits[0])
+    if rule is None:
+        asked = task.rule if task is not None and net is not None else None
+        rule = rules.choose(asked or (net and net.entry.traits.rule) or "backprop")
+    return net, rule
 
 
 def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleTraits], task: Task, data: Data, own_module: bool,

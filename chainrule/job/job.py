@@ -153,7 +153,8 @@ class Job:
     def feed(self) -> Feed:
         """The training part in batches, inputs as they are stored, targets as this job's rule and loss read them."""
         if rules.choose(self.rule_name).entry.traits.carries:
-            return Lanes(self.data.train, identity, batch=self.options.batch or 1, seed=self.options.seed, device=self.device)
+            return Lanes(self.data.train, identity, lanes=lanes_of(self.data, self.options), seed=self.options.seed,
+                         device=self.device)
         return feed_of(self.data.train, identity, batch=self.options.batch or 1, seed=self.options.seed, device=self.device,
                        everything=self.whole, one_hot=self.one_hot)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import chainrule
 from chainrule.core.errors import CorruptFile, InputError
@@ -15,6 +16,7 @@ from chainrule.data.encode.encoder import Encoder
 from chainrule.engine import checkpoint
 
 FORMAT = 3
+CONSTANT = "constant"
 RECORD, ENCODER = "run.json", "encoder.safetensors"
 
 
@@ -40,19 +42,23 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def write_encoder(folder: Path, encoder: Encoder, run: str) -> None:
-    """Raises OSError."""
+def write_encoder(folder: Path, encoder: Encoder, constant: Tensor | None, run: str) -> None:
+    """The encoder, and what the constant answer is made of. Raises OSError."""
     tensors, meta = encoder.to_state()
+    tensors |= {} if constant is None else {CONSTANT: constant}
     checkpoint.write(folder / ENCODER, tensors or {"none": torch.zeros(1)}, {"kind": "encoder", "run": run, "meta": meta})
 
 
-def read_encoder(folder: Path, run: str) -> Encoder:
-    """The encoder that a run, or a committee, was trained with. Raises CorruptFile where it is another's, InputError where it is gone."""
+def read_encoder(folder: Path, run: str) -> tuple[Encoder, Tensor | None]:
+    """The encoder that a run, or a committee, was trained with, and what its constant answer is made of.
+
+    Raises CorruptFile where it is another's, InputError where it is gone.
+    """
     tensors, payload = checkpoint.read(folder / ENCODER)
     if payload.get("run") != run or payload.get("kind") != "encoder":
         raise CorruptFile(f"{folder / ENCODER} belongs to run {payload.get('run')} ({payload.get('kind')}), not here. Put the right file "
                           "back, or train again.")
-    return Encoder.from_state(tensors, payload["meta"])
+    return Encoder.from_state(tensors, payload["meta"]), tensors.get(CONSTANT)
 
 
 def _hash(record: dict[str, Any]) -> str:

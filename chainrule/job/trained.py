@@ -36,6 +36,7 @@ class Trained:
     """A net, the encoder of its rows, what it is asked, and the loss whose link makes answers of its outputs; None where it has none.
 
     `dtype` is what the net reads, `seed` what resampling and sampling follow from; `warnings` say what was wrong with the files.
+    `constant` is what the constant answer that stands beside its measures is made of.
     """
 
     net: Net
@@ -48,6 +49,7 @@ class Trained:
     seed: int = 0
     dtype: torch.dtype = torch.float32
     warnings: tuple[str, ...] = ()
+    constant: Tensor | None = None
 
     @classmethod
     def open(cls, folder: str | Path, own: Own = NOTHING) -> Trained:
@@ -59,7 +61,7 @@ class Trained:
         if not (folder / RECORD).exists():
             raise InputError(f"There is no run in {folder}. chainrule train makes one.")
         record = read_record(folder)
-        options, encoder = Options.from_json(record["options"]), read_encoder(folder, record["run"])
+        options, (encoder, constant) = Options.from_json(record["options"]), read_encoder(folder, record["run"])
         device = pick_device(options.device)
         task: Task = tasks.find(record["data"]["task"]).make(encoder)
         if record["own_net"]:
@@ -72,8 +74,8 @@ class Trained:
         net = Net.of(module.to(device=device, dtype=torch.float32))
         warnings = Store(folder, record["run"]).load_best(net)
         module.eval()
-        return cls(net, record["net"], encoder, task, loss_of(record, own, bool(task.classes)), device, options.precision, options.seed,
-                   warnings=tuple(warnings))
+        return cls(net, record["net"], encoder, task, loss_of(record, own, task.probabilistic), device, options.precision, options.seed,
+                   warnings=tuple(warnings), constant=constant)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the measured way of running rows, which cannot be copied or stored."""
@@ -111,27 +113,39 @@ class Trained:
         return self.task.answer(raw, self.loss)
 
     def truth(self, part: Part) -> Tensor:
-        """The targets of a part in the form of answers: class numbers (n,), or values in their own units (n, k)."""
-        return self.task.truth(part.y)
+        """The targets of a part in the form of answers: class numbers (n,), values in their units (n, k); empty where nothing says."""
+        return self.task.truth(part, self.ready)
 
     def measure(self, part: Part) -> Result:
         """Measures with intervals on a part."""
         self.net.module.eval()
-        return self.task.evaluate(self.inference, part, self.loss, seed=self.seed)
+        result = self.task.evaluate(self.inference, part, self.loss, seed=self.seed)
+        if self.constant is None:
+            return result
+        return replace(result, baseline=self.task.baseline(self.constant, part, self.ready, seed=self.seed))
 
-    def outcomes(self, part: Part, name: str) -> Cases:
-        """What each case of a part contributes to paired tests; `name` is that of the rows."""
-        return self.task.outcomes(self.predictions(part), self.truth(part), part.rows, name)
+    def outcomes(self, part: Part, name: str, answer: Tensor | None = None) -> Cases | None:
+        """What each case of a part contributes to paired tests, None where it says nothing; `name` is that of the rows.
+
+        `answer` are the predictions of the part, where they are known.
+        """
+        self.net.module.eval()
+        return self.task.outcomes(self.inference, part, self.predictions(part) if answer is None else answer, name)
 
     def columns(self, count: int) -> tuple[str, ...]:
         """What `count` columns of answers are called: classes, targets, or numbers."""
         return self.task.names(count)
 
 
-def loss_of(record: dict[str, Any], own: Own, classes: bool) -> Loss | None:
+def window_of(trained: Trained) -> int:
+    """How many steps of a long sequence the net reads in a row."""
+    return trained.encoder.inputs.shape[0] if trained.encoder.inputs.shape else 1
+
+
+def loss_of(record: dict[str, Any], own: Own, probabilistic: bool) -> Loss | None:
     """The loss that a run lowered. One of the user's own that is not given has its link, which answers need, and no value."""
     if record["own_loss"]:
-        return custom(own.loss or _absent, classes)
+        return custom(own.loss or _absent, probabilistic)
     loss: Loss | None = None if record["loss"] is None else losses.choose(record["loss"]).make()
     return loss
 

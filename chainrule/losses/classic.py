@@ -137,4 +137,4 @@ def binary_cross_entropy() -> Loss:
         targets = y if y.shape == outputs.shape else y.reshape(outputs.shape).to(outputs.dtype)
         return _over_outputs(F.binary_cross_entropy_with_logits(outputs, targets, reduction="none"))
 
-    return Loss("binary-cross-entropy", each, torch.sigmoid, ("real",))
+    return Loss("binary-cross-entropy", each, torch.sigmoid, ("share",))

@@ -14,7 +14,8 @@ from typing import Any
 from chainrule.core.errors import InputError
 from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Started, Warned
 from chainrule.core.files import write_atomically
-from chainrule.core.measure import SHARES, main_measure
+from chainrule.core.measure import headline as headline_of
+from chainrule.core.measure import is_share, main_measure
 from chainrule.core.text import duration, sentence, shown
 from chainrule.report.charts import Chart, charts, finite
 
@@ -116,7 +117,7 @@ def value(name: str, number: Any) -> str:
     known = finite(number)
     if known is None:
         return "not finite" if number is not None else "–"
-    share = name.startswith(SHARES) or name == "error"
+    share = is_share(name) or name == "error"
     return shown(known, share) + (" %" if share else "")
 
 
@@ -135,7 +136,7 @@ def headline(facts: Facts) -> dict[str, Any] | None:
     result, part = (facts.test, "test") if facts.test else (facts.valid, "validation")
     if result:
         found = result["measures"]
-        name = "accuracy" if result.get("accuracy") is not None else next((m for m in ("rmse", *found) if m in found), None)
+        name = "accuracy" if result.get("accuracy") is not None else headline_of(found)
         if name is None:
             return None
         number, low, high = result.get("accuracy"), None, None
@@ -144,25 +145,36 @@ def headline(facts: Facts) -> dict[str, Any] | None:
         elif name in found:
             number, low, high = found[name]["value"], found[name]["low"], found[name]["high"]
         return {"part": part, "name": name, "number": value(name, number), "low": low, "high": high, "n": result["n"],
-                "errors": result.get("errors"), "level": result.get("level", 0.95), "opened": result.get("opened", 0)}
+                "errors": result.get("errors"), "level": result.get("level", 0.95), "opened": result.get("opened", 0),
+                "constant": _constant(result.get("baseline"), name)}
     best = next((row for row in reversed(facts.history) if row["best"]), None)
     name = main_measure(best["valid"]) if best else None
     if best is None or name is None:
         return None
     return {"part": "validation", "name": name, "number": value(name, best["valid"][name]), "low": None, "high": None,
-            "n": facts.splits.get("valid"), "errors": None, "level": None, "opened": 0}
+            "n": facts.splits.get("valid"), "errors": None, "level": None, "opened": 0, "constant": None}
+
+
+def _constant(baseline: Mapping[str, Any] | None, measure: str) -> dict[str, Any] | None:
+    """What the constant answer scores by the headline's measure: its name, the number, and the ends of its interval."""
+    if not baseline or measure not in baseline:
+        return None
+    found = baseline[measure]
+    return {"name": baseline["name"], "number": value(measure, found["value"]), "low": found["low"], "high": found["high"]}
 
 
 def detail(result: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """A result arranged for tables: overall measures, a row per class or target, the confusion matrix tinted by share."""
     if not result:
         return None
-    overall = [(words(name), name, m) for name, m in result["measures"].items() if not name.endswith("]")]
+    baseline = result.get("baseline") or {}
+    overall = [(words(name), name, m, baseline.get(name)) for name, m in result["measures"].items() if not name.endswith("]")]
     each = [name.removesuffix("]").partition("[") for name in result["measures"] if name.endswith("]")]
     heads, rows = list(dict.fromkeys(h for h, _, _ in each)), list(dict.fromkeys(r for _, _, r in each))
     table = [(row, [(head, result["measures"].get(f"{head}[{row}]")) for head in heads]) for row in rows]
     confusion, classes = result.get("confusion"), list(result.get("classes", ()))
-    return {"n": result["n"], "level": result.get("level", 0.95), "overall": overall, "heads": heads, "rows": table[:MOST_CLASS_ROWS],
+    return {"n": result["n"], "level": result.get("level", 0.95), "overall": overall,
+            "constant": baseline.get("name"), "heads": heads, "rows": table[:MOST_CLASS_ROWS],
             "more_rows": max(0, len(table) - MOST_CLASS_ROWS), "notes": result.get("notes", ()), "classes": classes,
             "matrix": _tinted(confusion) if confusion and len(classes) <= MOST_CLASSES else None,
             "confusions": _confusions(confusion, classes) if confusion else [], "opened": result.get("opened", 0)}

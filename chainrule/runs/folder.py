@@ -16,13 +16,13 @@ import torch
 from chainrule.core.errors import CorruptFile, InputError, suggest
 from chainrule.core.files import write_atomically
 from chainrule.core.text import now
-from chainrule.data.encode.encoder import Encoder
 from chainrule.data.source import Data, Source, split_sizes
 from chainrule.engine import checkpoint
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
 from chainrule.job.record import RECORD, read_record, sealed, write_encoder
+from chainrule.job.trained import Trained
 
 SWEEP = "sweep.json"
 COMMITTEE = "committee.json"
@@ -91,9 +91,10 @@ class Folder:
         except (ValueError, RecursionError):
             raise CorruptFile(f"{path} is not whole JSON. Delete it, or train again.") from None
 
-    def write_encoder(self, encoder: Encoder, run: str) -> None:
+    def write_encoder(self, trained: Trained, run: str) -> None:
+        """What turns rows into inputs and targets into what is answered, and the constant answer."""
         try:
-            write_encoder(self.path, encoder, run)
+            write_encoder(self.path, trained.encoder, trained.constant, run)
         except OSError as error:
             raise _unwritable(self.path, error) from None
 

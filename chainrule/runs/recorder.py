@@ -77,7 +77,7 @@ def lay_down(folder: Folder, job: Job, asked: Options, own: Own = NOTHING) -> No
     record["loss"] = None if job.loss is None else job.options.loss
     record["data"] |= describe_data(job)
     folder.write_record(record)
-    folder.write_encoder(job.data.encoder, record["run"])
+    folder.write_encoder(job.trained, record["run"])
 
 
 def started(job: Job, path: str, *, at: int, resumed: bool) -> Started:

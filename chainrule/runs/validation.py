@@ -55,11 +55,11 @@ class Validation:
         result = trained.measure(part)
         pictures = trained.encoder.inputs.picture_shape is not None and bool(trained.task.classes) and part.y is not None
         answers = trained.predictions(part if pictures else part.rows_at(0, _fitting(trained, part)))
-        truth = None if part.y is None else trained.truth(part)
-        mistakes = _mistakes(trained, part, answers, truth) if pictures and truth is not None else None
+        truth = trained.truth(part)
+        mistakes = _mistakes(trained, part, answers, truth) if pictures else None
         few = min(_fitting(trained, part), len(answers))
         rows = max(1, min(MOST_INPUTS, INPUT_BYTES // max(1, part.x[:1].nbytes)))
-        return cls(result, part.rows[:few], answers[:few], None if truth is None or not len(truth) else truth[:few], part.x[:rows],
+        return cls(result, part.rows[:few], answers[:few], truth[:few] if len(truth) else None, part.x[:rows],
                    mistakes, _points(trained, data))
 
     def write(self, folder: Folder, run: str) -> None:

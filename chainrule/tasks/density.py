@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,13 +11,17 @@ from torch import Tensor
 from chainrule.core.abilities import HasFreeEnergy, HasLogProb
 from chainrule.core.criterion import Criterion
 from chainrule.core.loss import Loss
+from chainrule.core.net import Net
 from chainrule.core.registry import tasks
-from chainrule.data.encode.encoder import Encoder
 from chainrule.data.source import Part, Source
 from chainrule.evaluate import measures
-from chainrule.evaluate.result import Result
+from chainrule.evaluate.result import Baseline, Result
 from chainrule.evaluate.significance import Cases
-from chainrule.tasks.task import BLOCK_ROWS, Runner, numbered_names
+from chainrule.tasks.samples import SampleTask
+from chainrule.tasks.task import BLOCK_ROWS, Ready, Runner, baseline_of, numbered_names, with_registered
+
+LIKELIHOOD = "log_likelihood"
+UNNORMALISED = "A free energy is known up to a constant of its net, so no constant answer stands beside it."
 
 
 def has_no_targets(source: Source) -> bool:
@@ -25,33 +29,17 @@ def has_no_targets(source: Source) -> bool:
 
 
 @tasks("density", source="Parzen (1962), https://doi.org/10.1214/aoms/1177704472", targets=("none",), usual=has_no_targets)
-class Density:
+class Density(SampleTask):
     """How likely; answers are the net's outputs (n, k), and each sample's score by its own name."""
 
     name: ClassVar[str] = "density"
-    watch: ClassVar[tuple[str, ...]] = ("loss",)
-    loss: ClassVar[str | None] = None
-
-    def __init__(self, encoder: Encoder):
-        self.target = encoder.target
 
     @property
     def outputs(self) -> int:
         return 0
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return ()
-
-    @staticmethod
-    def read(source: Source, window: int) -> Source:
-        return source
-
     def criterion(self, loss: Loss | None) -> Criterion | None:
         return None
-
-    def raw(self, runner: Runner, part: Part, expected: int | None = None) -> Tensor:
-        return runner(part.x, expected)
 
     def validate(self, runner: Runner, part: Part, criterion: Criterion, loss: Loss | None) -> dict[str, float]:
         return {}
@@ -59,33 +47,44 @@ class Density:
     def answer(self, raw: Tensor, loss: Loss | None) -> Tensor:
         return raw.cpu()
 
-    def truth(self, y: Any) -> Tensor:
-        return torch.empty(0)
-
     def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
-        return measures.density(answer, name="mean_output")
+        """Of log likelihoods (n, 1)."""
+        return measures.density(answer[:, 0], name=LIKELIHOOD)
 
     def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
         name, each = scores(runner, part)
-        return measures.density(each, name=name)
+        result = measures.density(each, name=name)
+        if name == "free_energy":
+            result = replace(result, notes=(*result.notes, UNNORMALISED))
+        return with_registered(result, self.name,
+                               lambda: (self.answer(self.raw(runner, part), loss), self.truth(part, runner.ready)))
 
-    def outcomes(self, answer: Tensor, truth: Tensor, rows: Tensor, test_set: str) -> Cases:
-        return Cases(rows, test_set, squared_errors=-answer)
+    def outcomes(self, runner: Runner, part: Part, answer: Tensor, test_set: str) -> Cases | None:
+        """Minus the log likelihood of each sample; None where it is known up to a constant of each net, or not at all."""
+        name, each = scores(runner, part)
+        return Cases(part.rows, test_set, costs=-each, measure="mean negative log likelihood") if name == LIKELIHOOD else None
 
-    def baseline(self, truth: Tensor, count: int) -> tuple[str, Tensor]:
-        return "none", torch.zeros(count)
+    def constant(self, net: Net, part: Part, ready: Ready) -> Tensor | None:
+        """The ends (2, d) of the box that holds the training rows, for nets whose likelihood is known; None where it is flat."""
+        if not isinstance(net.module, HasLogProb) or isinstance(net.module, HasFreeEnergy):
+            return None
+        ends = [torch.stack(ready(rows).flatten(1).double().aminmax(dim=0)) for rows in part.x.split(BLOCK_ROWS)]
+        box = torch.stack([torch.stack([e[0] for e in ends]).amin(0), torch.stack([e[1] for e in ends]).amax(0)])
+        return box if bool((box[1] > box[0]).all()) else None
+
+    def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
+        """One density everywhere in the box of the training rows."""
+        each = torch.full((len(part), 1), -float((constant[1] - constant[0]).log().sum()), dtype=torch.float64)
+        return baseline_of("a constant density", self.measure(each, self.truth(part, ready), seed=seed))
 
     def names(self, count: int) -> tuple[str, ...]:
         return numbered_names((), count)
-
-    def columns(self, answer: Tensor) -> Mapping[str, Any]:
-        return {name: answer[:, i].numpy() for i, name in enumerate(self.names(answer.shape[1]))}
 
 
 def scores(runner: Runner, part: Part) -> tuple[str, Tensor]:
     """What a net says of each sample, (n,), by its own name: log likelihood, free energy, or its mean output."""
     module = runner.net.module
-    for ability, method, name in ((HasFreeEnergy, "free_energy", "free_energy"), (HasLogProb, "log_prob", "log_likelihood")):
+    for ability, method, name in ((HasFreeEnergy, "free_energy", "free_energy"), (HasLogProb, "log_prob", LIKELIHOOD)):
         if isinstance(module, ability):
             with torch.no_grad():
                 blocks = [runner.net.call(method, runner.ready(rows.to(runner.device))) for rows in part.x.split(BLOCK_ROWS)]

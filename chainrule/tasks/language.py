@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from chainrule.core.criterion import Criterion
+from chainrule.core.criterion import Criterion, OfOutputs
+from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss
 from chainrule.core.registry import tasks
 from chainrule.data.encode.vocabulary import Symbols
 from chainrule.data.readers.text import as_steps
 from chainrule.data.source import Part, Source
 from chainrule.evaluate.measures import step_means
-from chainrule.evaluate.result import Result
-from chainrule.tasks.steps import StepTask, carried, step_costs
-from chainrule.tasks.task import Runner
+from chainrule.evaluate.result import Baseline, Result
+from chainrule.evaluate.significance import Cases
+from chainrule.tasks.steps import StepTask, carried, nats, of_steps, over_steps
+from chainrule.tasks.task import Ready, Runner, baseline_of, batch_of, watched, with_registered
+
+LANES = 16  # in which a text is read after every epoch, for speed: each begins with the net's initial state
 
 
 def is_text(source: Source) -> bool:
-    """Whether rows are pieces of one text, each with the symbol that follows."""
-    return isinstance(source.inputs, Symbols) and source.inputs.next_symbol
+    """Whether rows are pieces of one text."""
+    return isinstance(source.inputs, Symbols) and source.inputs.of_text
 
 
 @tasks("language", source="Shannon (1951), https://doi.org/10.1002/j.1538-7305.1951.tb01366.x", targets=("class", "steps"), usual=is_text,
@@ -31,13 +36,19 @@ class Language(StepTask):
     """The next symbol; measured by nats a symbol, perplexity and bits. Rows are windows of one text, the state carried between them."""
 
     name: ClassVar[str] = "language"
+    consecutive: ClassVar[bool] = True
 
     @staticmethod
-    def read(source: Source, window: int) -> Source:
-        """The text as windows of so many symbols, each with the ones that follow."""
-        return as_steps(source, window) if source.target_kind == "class" else source
+    def read(source: Source, window: int, targets: bool = True) -> Source:
+        """The text as windows of so many symbols, each with the ones that follow where they are known."""
+        if is_text(source):
+            return as_steps(source, window, targets)
+        if source.target_kind == "steps":
+            raise InputError(f"language asks which symbol of a text comes next; {source.name} holds sequences with labels. Use --task "
+                             "tagging.")
+        raise InputError(f"language asks which symbol of a text comes next; {source.name} is no text. Give a .txt file, or leave out "
+                         "--task, --net and --rule to have others chosen.")
 
-    @torch.no_grad()
     def raw(self, runner: Runner, part: Part, expected: int | None = None) -> Tensor:
         outputs = torch.empty(*part.x.shape[:2], self.outputs)
         for rows, some in carried(runner, part.x):
@@ -45,26 +56,54 @@ class Language(StepTask):
         return outputs
 
     def validate(self, runner: Runner, part: Part, criterion: Criterion, loss: Loss | None) -> dict[str, float]:
-        costs, right = step_costs(runner, part, criterion)
-        nats = float(costs.mean())
-        return {"loss": nats, "perplexity": math.exp(min(nats, 700.0)), "bits": nats / math.log(2),
-                "accuracy": float(right.double().mean())}
+        assert isinstance(criterion, OfOutputs)
+        batch = batch_of(part, torch.device("cpu"))
+        found = of_steps(runner, part, {
+            "loss": lambda outputs, y: criterion.costs(outputs, batch.with_targets(y)),
+            "nats": lambda outputs, y: nats(outputs, y, loss), "accuracy": lambda outputs, y: outputs.argmax(-1) == y}, LANES)
+        means = {name: float(values.mean()) for name, values in found.items()}
+        return {**means, "perplexity": perplexity(means["nats"]), "bits": bits(means["nats"]),
+                **watched(self, lambda: (self.answer(self.raw(runner, part), loss), self.truth(part, runner.ready)))}
 
     def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
-        criterion = self.criterion(loss)
-        assert criterion is not None
-        return self._result(*step_costs(runner, part, criterion), seed)
+        found = of_steps(runner, part, {"nats": lambda outputs, y: nats(outputs, y, loss),
+                                        "accuracy": lambda outputs, y: outputs.argmax(-1) == y})
+        truth = self.truth(part, runner.ready)
+        return with_registered(self._result(found["nats"], found["accuracy"], truth), self.name,
+                               lambda: (self.answer(self.raw(runner, part), loss), truth))
 
     def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
-        costs = -answer.double().gather(2, truth[..., None]).squeeze(2).clamp(min=1e-300).log()
-        return self._result(costs, answer.argmax(-1) == truth, seed)
+        """Of probabilities (n, t, classes)."""
+        return self._result(surprise(answer, truth), answer.argmax(-1) == truth, truth)
 
-    def _result(self, costs: Tensor, right: Tensor, seed: int) -> Result:
-        nats = costs.mean(1)                                                 # (n,)
-        return step_means(self.name, {"nats": nats, "accuracy": right.double().mean(1)},
-                          derived={"perplexity": ("nats", math.exp), "bits": ("nats", lambda value: value / math.log(2))})
+    def _result(self, costs: Tensor, right: Tensor, truth: Tensor) -> Result:
+        return step_means(self.name, {"nats": over_steps(costs, truth), "accuracy": over_steps(right, truth)},
+                          derived={"perplexity": ("nats", perplexity), "bits": ("nats", bits)})
 
-    def baseline(self, truth: Tensor, count: int) -> tuple[str, Tensor]:
-        """The unigram: every symbol as often as in the training text."""
-        frequency = torch.bincount(truth.reshape(-1), minlength=self.outputs).double() + 1
-        return "unigram", (frequency / frequency.sum()).expand(count, truth.shape[1], -1)
+    def outcomes(self, runner: Runner, part: Part, answer: Tensor, test_set: str) -> Cases:
+        truth = self.truth(part, runner.ready)
+        return Cases(part.rows, test_set, costs=over_steps(surprise(answer, truth), truth), measure="mean surprise in nats")
+
+    def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
+        """The unigram: every symbol as often as in the training text, and once more."""
+        truth, shares = self.truth(part, ready), (constant + 1).double()
+        return baseline_of("the unigram", self.measure((shares / shares.sum()).expand(*truth.shape, -1), truth, seed=seed))
+
+    def columns(self, answer: Tensor, mask: Tensor | None = None) -> Mapping[str, Any]:
+        """A row for each symbol of the text: its place, what is likeliest to follow it, and how probable that is."""
+        columns = dict(super().columns(answer, mask))
+        del columns["sequence"], columns["step"]
+        return {"symbol": torch.arange(1, len(columns["prediction"]) + 1).numpy(), **columns}
+
+
+def surprise(answer: Tensor, truth: Tensor) -> Tensor:
+    """Minus the log (n, t) of the probability that answers (n, t, classes) give the truth (n, t), in nats."""
+    return -answer.gather(2, truth.clamp(min=0)[..., None]).squeeze(2).double().clamp(min=1e-300).log()
+
+
+def perplexity(of_nats: float) -> float:
+    return math.exp(min(of_nats, 700.0))
+
+
+def bits(of_nats: float) -> float:
+    return of_nats / math.log(2)

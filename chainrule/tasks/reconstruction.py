@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,12 +14,12 @@ from chainrule.core.criterion import Criterion
 from chainrule.core.loss import Loss
 from chainrule.core.net import Net
 from chainrule.core.registry import tasks
-from chainrule.data.encode.encoder import Encoder
 from chainrule.data.source import Part, Source
 from chainrule.evaluate import measures
-from chainrule.evaluate.result import Result
+from chainrule.evaluate.result import Baseline, Result
 from chainrule.evaluate.significance import Cases
-from chainrule.tasks.task import BLOCK_ROWS, Runner, numbered_names, validation_costs
+from chainrule.tasks.samples import SampleTask
+from chainrule.tasks.task import BLOCK_ROWS, Ready, Runner, baseline_of, numbered_names, validation_costs, watched, with_registered
 
 
 class Reconstruct:
@@ -53,37 +52,53 @@ def learns_from_inputs(source: Source) -> bool:
 
 @tasks("reconstruction", source="Rumelhart, Hinton & Williams (1986), https://doi.org/10.1038/323533a0",
        targets=("none", "class", "real", "sign"), usual=learns_from_inputs, targetless=True, net="autoencoder")
-class Reconstruction:
+class Reconstruction(SampleTask):
     """The inputs again; answers are rows (n, d) as the net reads them, measured by their squared error."""
 
     name: ClassVar[str] = "reconstruction"
-    watch: ClassVar[tuple[str, ...]] = ("loss",)
     loss: ClassVar[str | None] = "squared"
-
-    def __init__(self, encoder: Encoder):
-        self.inputs, self.target = encoder.inputs, encoder.target
 
     @property
     def outputs(self) -> int:
         return math.prod(self.inputs.input_shape)
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return ()
-
-    @staticmethod
-    def read(source: Source, window: int) -> Source:
-        return source
-
     def criterion(self, loss: Loss | None) -> Criterion | None:
         return None if loss is None else Reconstruct(loss)
 
-    def raw(self, runner: Runner, part: Part, expected: int | None = None) -> Tensor:
-        return runner(part.x, expected)
-
     def validate(self, runner: Runner, part: Part, criterion: Criterion, loss: Loss | None) -> dict[str, float]:
         squared = self._squared_errors(runner, part, loss)
-        return {**validation_costs(runner, part, criterion), "squared_error": float(squared.mean())}
+        further = watched(self, lambda: (self.answer(runner.plainly(part.x), loss), self.truth(part, runner.ready)))
+        return {**validation_costs(runner, part, criterion), "squared_error": float(squared.mean()), **further}
+
+    def answer(self, raw: Tensor, loss: Loss | None) -> Tensor:
+        return super().answer(raw, loss).flatten(1)
+
+    def truth(self, part: Part, ready: Ready) -> Tensor:
+        """The rows (n, d) themselves."""
+        return torch.cat([ready(rows).flatten(1).cpu() for rows in part.x.split(BLOCK_ROWS)])
+
+    def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
+        return _mean_of((answer - truth).square().sum(1))
+
+    def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
+        return with_registered(_mean_of(self._squared_errors(runner, part, loss)), self.name,
+                               lambda: (self.answer(self.raw(runner, part), loss), self.truth(part, runner.ready)))
+
+    def outcomes(self, runner: Runner, part: Part, answer: Tensor, test_set: str) -> Cases:
+        return Cases(part.rows, test_set, costs=_over_blocks(part, runner.ready, answer), measure="mean reconstruction error")
+
+    def constant(self, net: Net, part: Part, ready: Ready) -> Tensor:
+        """The mean (d,) of the training rows."""
+        total = torch.zeros(self.outputs, dtype=torch.float64)
+        for rows in part.x.split(BLOCK_ROWS):
+            total += ready(rows).flatten(1).double().sum(0)
+        return total / len(part)
+
+    def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
+        return baseline_of("always the mean row", _mean_of(_over_blocks(part, ready, constant.expand(len(part), -1))))
+
+    def names(self, count: int) -> tuple[str, ...]:
+        return numbered_names(self.inputs.feature_names, count)
 
     def _squared_errors(self, runner: Runner, part: Part, loss: Loss | None) -> Tensor:
         """The squared error of each row (n,), over its numbers, in blocks."""
@@ -94,26 +109,12 @@ class Reconstruction:
             errors.append((self.answer(runner.plainly(x), loss) - rows).square().sum(1))
         return torch.cat(errors).double() if errors else torch.empty(0, dtype=torch.float64)
 
-    def answer(self, raw: Tensor, loss: Loss | None) -> Tensor:
-        return (raw if loss is None else loss.link(raw)).flatten(1).cpu()
 
-    def truth(self, y: Any) -> Tensor:
-        return torch.empty(0)
+def _over_blocks(part: Part, ready: Ready, answer: Tensor) -> Tensor:
+    """The squared error (n,) of answers (n, d) to the rows of a part, in blocks."""
+    blocks = zip(part.x.split(BLOCK_ROWS), answer.split(BLOCK_ROWS), strict=True)
+    return torch.cat([(some - ready(rows).flatten(1).cpu()).square().sum(1) for rows, some in blocks]).double()
 
-    def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
-        return measures.density((answer - truth).square().sum(1), name="squared_error")
 
-    def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
-        return measures.density(self._squared_errors(runner, part, loss), name="squared_error")
-
-    def outcomes(self, answer: Tensor, truth: Tensor, rows: Tensor, test_set: str) -> Cases:
-        return Cases(rows, test_set, squared_errors=(answer - truth).square().sum(1))
-
-    def baseline(self, truth: Tensor, count: int) -> tuple[str, Tensor]:
-        return "the mean row", truth.double().mean(0, keepdim=True).expand(count, -1)
-
-    def names(self, count: int) -> tuple[str, ...]:
-        return numbered_names(self.inputs.feature_names, count)
-
-    def columns(self, answer: Tensor) -> Mapping[str, Any]:
-        return {name: answer[:, i].numpy() for i, name in enumerate(self.names(answer.shape[1]))}
+def _mean_of(errors: Tensor) -> Result:
+    return measures.density(errors, name="squared_error", task=Reconstruction.name)

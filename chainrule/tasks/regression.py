@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
-from chainrule.core.criterion import Criterion, Supervised
 from chainrule.core.loss import Loss
+from chainrule.core.net import Net
 from chainrule.core.registry import tasks
-from chainrule.data.encode.encoder import Encoder
 from chainrule.data.source import Part, Source
 from chainrule.evaluate import measures
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
-from chainrule.tasks.task import Runner, numbered_names, validation_costs, with_registered
+from chainrule.tasks.samples import SampleTask
+from chainrule.tasks.task import Ready, Runner
 
 
 def has_numbers(source: Source) -> bool:
@@ -23,62 +22,31 @@ def has_numbers(source: Source) -> bool:
 
 
 @tasks("regression", source="Gauss (1809), Theoria motus", targets=("real",), usual=has_numbers)
-class Regression:
+class Regression(SampleTask):
     """How much; answers are values (n, k) in the targets' own units."""
 
     name: ClassVar[str] = "regression"
-    watch: ClassVar[tuple[str, ...]] = ("loss",)
-    loss: ClassVar[str] = "squared"
+    loss: ClassVar[str | None] = "squared"
 
-    def __init__(self, encoder: Encoder):
-        self.target = encoder.target
-
-    @property
-    def outputs(self) -> int:
-        return self.target.outputs
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return ()
-
-    @staticmethod
-    def read(source: Source, window: int) -> Source:
-        return source
-
-    def criterion(self, loss: Loss | None) -> Criterion | None:
-        return None if loss is None else Supervised(loss)
-
-    def raw(self, runner: Runner, part: Part, expected: int | None = None) -> Tensor:
-        return runner(part.x, expected)
-
-    def validate(self, runner: Runner, part: Part, criterion: Criterion, loss: Loss | None) -> dict[str, float]:
-        raw = runner.plainly(part.x)
-        brief = measures.quick_regression(self.answer(raw, loss), self.truth(part.y))
-        return {**validation_costs(runner, part, criterion, raw), **brief}
+    def quickly(self, answer: Tensor, truth: Tensor) -> dict[str, float]:
+        return measures.quick_regression(answer, truth)
 
     def answer(self, raw: Tensor, loss: Loss | None) -> Tensor:
-        linked = raw if loss is None else loss.link(raw)
-        return self.target.unscale(linked.cpu())
+        return self.target.unscale(super().answer(raw, loss))
 
-    def truth(self, y: Any) -> Tensor:
+    def truth(self, part: Part, ready: Ready) -> Tensor:
         """Targets (n, k) in their own units."""
-        return self.target.unscale(y)
+        return self.target.unscale(part.y)
 
     def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
         return measures.regression(answer, truth, self.target.names)
 
-    def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
-        answer, truth = self.answer(self.raw(runner, part), loss), self.truth(part.y)
-        return with_registered(self.measure(answer, truth, seed=seed), self.name, answer, truth)
+    def outcomes(self, runner: Runner, part: Part, answer: Tensor, test_set: str) -> Cases:
+        return Cases(part.rows, test_set, costs=(answer - self.truth(part, runner.ready)).square().mean(1))
 
-    def outcomes(self, answer: Tensor, truth: Tensor, rows: Tensor, test_set: str) -> Cases:
-        return Cases(rows, test_set, squared_errors=(answer - truth).square().mean(1))
+    def constant(self, net: Net, part: Part, ready: Ready) -> Tensor:
+        """The mean (k,) of the training targets."""
+        return self.truth(part, ready).double().reshape(len(part), -1).mean(0)
 
-    def baseline(self, truth: Tensor, count: int) -> tuple[str, Tensor]:
-        return "the mean", truth.double().mean(0, keepdim=True).expand(count, -1).to(truth.dtype)
-
-    def names(self, count: int) -> tuple[str, ...]:
-        return numbered_names(self.target.names, count)
-
-    def columns(self, answer: Tensor) -> Mapping[str, Any]:
-        return {name: answer[:, i].numpy() for i, name in enumerate(self.names(answer.shape[1]))}
+    def constantly(self, constant: Tensor) -> tuple[str, Tensor]:
+        return "always the mean", constant

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
 from chainrule.core.abilities import Recurrent
-from chainrule.core.criterion import Criterion, OfOutputs, Stepwise
-from chainrule.core.loss import Loss
+from chainrule.core.criterion import Criterion, Stepwise
+from chainrule.core.loss import Loss, identity, softmax
+from chainrule.core.net import Net
 from chainrule.data.encode.encoder import Encoder
 from chainrule.data.source import Part
-from chainrule.evaluate.significance import Cases
-from chainrule.tasks.task import BLOCK_ROWS, Runner, batch_of, numbered_names
+from chainrule.tasks.classification import probabilities
+from chainrule.tasks.task import BLOCK_ROWS, Ready, Runner, numbered_names
 
-LANES = 16  # in which a long sequence is read when it is measured: each begins with the net's initial state
+ABSENT = -1  # stands in the truth for a step that does not exist
 
 
 class StepTask:
@@ -25,6 +27,8 @@ class StepTask:
 
     watch: ClassVar[tuple[str, ...]] = ("loss",)
     loss: ClassVar[str | None] = "cross-entropy"
+    probabilistic: ClassVar[bool] = True
+    consecutive: ClassVar[bool] = False
 
     def __init__(self, encoder: Encoder):
         self.target = encoder.target
@@ -41,31 +45,51 @@ class StepTask:
     def criterion(self, loss: Loss | None) -> Criterion | None:
         return None if loss is None else Stepwise(loss)
 
-    def truth(self, y: Any) -> Tensor:
-        """Class numbers (n, t)."""
-        numbers: Tensor = y
+    def truth(self, part: Part, ready: Ready) -> Tensor:
+        """Class numbers (n, t), -1 at steps that do not exist."""
+        numbers: Tensor = part.y if part.mask is None else torch.where(part.mask, part.y, ABSENT)
         return numbers
 
     def answer(self, raw: Tensor, loss: Loss | None) -> Tensor:
         """Probabilities (n, t, classes)."""
-        return raw.float().softmax(-1).cpu()
+        return probabilities(raw, False, identity if loss is None else loss.link).cpu()
 
-    def outcomes(self, answer: Tensor, truth: Tensor, rows: Tensor, test_set: str) -> Cases:
-        return Cases(rows, test_set, squared_errors=-answer.gather(2, truth[..., None]).squeeze(2).clamp(min=1e-30).log().mean(1))
+    def constant(self, net: Net, part: Part, ready: Ready) -> Tensor:
+        """How many training steps have each class, (classes,)."""
+        truth = self.truth(part, ready)
+        return torch.bincount(truth[truth != ABSENT], minlength=self.outputs)
 
     def names(self, count: int) -> tuple[str, ...]:
         return numbered_names(self.target.classes, count)
 
-    def columns(self, answer: Tensor) -> Mapping[str, Any]:
+    def columns(self, answer: Tensor, mask: Tensor | None = None) -> Mapping[str, Any]:
         """A row for each step: its sequence, its place in it, the likeliest class and how probable that is."""
         n, t = answer.shape[:2]
-        best = answer.max(-1)
+        present = torch.ones(n, t, dtype=torch.bool) if mask is None else mask
+        rows, steps = present.nonzero(as_tuple=True)
+        best = answer[present].max(-1)
         names = self.names(answer.shape[2])
-        return {"sequence": torch.arange(1, n + 1).repeat_interleave(t).numpy(), "step": torch.arange(1, t + 1).repeat(n).numpy(),
-                "prediction": [names[i] for i in best.indices.reshape(-1).tolist()], "probability": best.values.reshape(-1).numpy()}
+        return {"sequence": (rows + 1).numpy(), "step": (steps + 1).numpy(), "prediction": [names[i] for i in best.indices.tolist()],
+                "probability": best.values.numpy()}
 
 
-def carried(runner: Runner, x: Any, lanes: int = LANES) -> Iterator[tuple[slice | Tensor, Tensor]]:
+def over_steps(values: Tensor, truth: Tensor) -> Tensor:
+    """The mean (n,) of values (n, t) over the steps of each sequence that exist, 0 where it has none."""
+    present = truth != ABSENT
+    return torch.where(present, values.double(), 0.0).sum(1) / present.sum(1).clamp(min=1)
+
+
+def nats(outputs: Tensor, y: Tensor, loss: Loss | None) -> Tensor:
+    """Minus the log (n, t) of the probability that a net's outputs (n, t, classes) give the classes y (n, t), whatever its loss."""
+    if loss is None or loss.link is not softmax:
+        shares = probabilities(outputs, False, identity if loss is None else loss.link)
+        return -shares.gather(-1, y[..., None]).squeeze(-1).double().clamp(min=1e-300).log()
+    costs: Tensor = F.cross_entropy(outputs.flatten(0, -2).float(), y.flatten(), reduction="none").unflatten(0, y.shape)
+    return costs.double()
+
+
+@torch.no_grad()
+def carried(runner: Runner, x: Any, lanes: int = 1) -> Iterator[tuple[slice | Tensor, Tensor]]:
     """Outputs of a long sequence given as windows (n, t) in their order, with the rows that they are of, the state carried between them.
 
     The windows are read in `lanes` at once, each lane of neighbours beginning with the net's initial state; what is left over at the end
@@ -90,15 +114,11 @@ def carried(runner: Runner, x: Any, lanes: int = LANES) -> Iterator[tuple[slice 
         yield slice(row, row + 1), outputs
 
 
-@torch.no_grad()
-def step_costs(runner: Runner, part: Part, criterion: Criterion, lanes: int = LANES) -> tuple[Tensor, Tensor]:
-    """The cost (n, t) of every step of a part, and whether the likeliest class is the right one (n, t)."""
-    assert isinstance(criterion, OfOutputs)
-    batch = batch_of(part, torch.device("cpu"))
-    costs = torch.empty(batch.y.shape, dtype=torch.float64)
-    right = torch.empty(batch.y.shape, dtype=torch.bool)
+def of_steps(runner: Runner, part: Part, kinds: Mapping[str, Callable[[Tensor, Any], Tensor]], lanes: int = 1) -> dict[str, Tensor]:
+    """What is reckoned of the outputs for each window and its batch, float64 (n, t) by name, the state carried from window to window."""
+    found = {name: torch.empty(part.x.shape[:2], dtype=torch.float64) for name in kinds}
     for rows, outputs in carried(runner, part.x, lanes):
-        some = batch.map(lambda t, rows=rows: t[rows].to(runner.device))  # type: ignore[misc]
-        costs[rows] = criterion.costs(outputs, some).double().cpu()
-        right[rows] = (outputs.argmax(-1) == some.y).cpu()
-    return costs, right
+        y = part.y[rows].to(runner.device)
+        for name, reckon in kinds.items():
+            found[name][rows] = reckon(outputs, y).double().cpu()
+    return found

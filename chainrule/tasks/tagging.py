@@ -8,15 +8,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from chainrule.core.batch import Batch
 from chainrule.core.criterion import Criterion
 from chainrule.core.loss import Loss
 from chainrule.core.registry import tasks
 from chainrule.data.source import Part, Source
 from chainrule.evaluate.measures import step_means
-from chainrule.evaluate.result import Result
-from chainrule.tasks.steps import StepTask
-from chainrule.tasks.task import BLOCK_ROWS, Runner, validation_costs
+from chainrule.evaluate.result import Baseline, Result
+from chainrule.evaluate.significance import Cases
+from chainrule.tasks.steps import ABSENT, StepTask, over_steps
+from chainrule.tasks.task import BLOCK_ROWS, Ready, Runner, baseline_of, validation_costs, watched, with_registered
 
 
 def has_labels(source: Source) -> bool:
@@ -32,7 +32,7 @@ class Tagging(StepTask):
     watch: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
 
     @staticmethod
-    def read(source: Source, window: int) -> Source:
+    def read(source: Source, window: int, targets: bool = True) -> Source:
         return source
 
     @torch.no_grad()
@@ -42,22 +42,32 @@ class Tagging(StepTask):
         return torch.cat([block.float().cpu() for block in blocks])
 
     def validate(self, runner: Runner, part: Part, criterion: Criterion, loss: Loss | None) -> dict[str, float]:
-        raw = self.raw(runner, part)
-        right = (raw.argmax(-1) == part.y).double()
-        accuracy = Batch(part.x[:], mask=part.mask).mean(right)
-        return {**validation_costs(runner, part, criterion), "accuracy": float(accuracy)}
+        raw, truth = self.raw(runner, part), self.truth(part, runner.ready)
+        present = truth != ABSENT
+        accuracy = (raw.argmax(-1) == truth)[present].double().mean()
+        return {**validation_costs(runner, part, criterion), "accuracy": float(accuracy),
+                **watched(self, lambda: (self.answer(raw, loss), truth))}
 
-    def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
-        right = (self.raw(runner, part).argmax(-1) == part.y).double()
-        counts = torch.full((len(part),), right.shape[1]) if part.mask is None else part.mask.sum(1)
-        shares = (right if part.mask is None else torch.where(part.mask, right, 0.0)).sum(1) / counts.clamp(min=1)
+    def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
+        """Of scores (n, t, classes)."""
+        counts = (truth != ABSENT).sum(1)
+        shares = over_steps(answer.argmax(-1) == truth, truth)
         result = step_means(self.name, {"accuracy": shares}, weights=counts)
         return replace(result, measures={**result.measures, **step_means(self.name, {"exact": (shares == 1).double()}).measures})
 
-    def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
-        return step_means(self.name, {"accuracy": (answer.argmax(-1) == truth).double().mean(1)})
+    def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
+        raw, truth = self.raw(runner, part), self.truth(part, runner.ready)
+        return with_registered(self.measure(raw, truth, seed=seed), self.name, lambda: (self.answer(raw, loss), truth))
 
-    def baseline(self, truth: Tensor, count: int) -> tuple[str, Tensor]:
-        frequency = torch.bincount(truth.reshape(-1), minlength=self.outputs).double()
-        name = self.target.classes[int(frequency.argmax())]
-        return f"always {name}", (frequency / frequency.sum()).expand(count, truth.shape[1], -1)
+    def outcomes(self, runner: Runner, part: Part, answer: Tensor, test_set: str) -> Cases:
+        """The wrong steps of each sequence, so counted that their mean is the share of all steps that are wrong."""
+        truth = self.truth(part, runner.ready)
+        present = truth != ABSENT
+        wrong = (present & (answer.argmax(-1) != truth)).sum(1).double()
+        return Cases(part.rows, test_set, costs=wrong * len(part) / present.sum(), measure="share of steps wrong")
+
+    def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
+        """The label that most steps have."""
+        truth = self.truth(part, ready)
+        answer = constant.expand(*truth.shape, -1)
+        return baseline_of(f"always {self.target.classes[int(constant.argmax())]}", self.measure(answer, truth, seed=seed))

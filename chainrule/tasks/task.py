@@ -13,14 +13,17 @@ from chainrule.core.batch import Batch
 from chainrule.core.criterion import Criterion, OfOutputs, mean_costs
 from chainrule.core.loss import Loss
 from chainrule.core.net import Net
-from chainrule.core.registry import measures
+from chainrule.core.registry import Entry, measures
+from chainrule.core.traits import MeasureTraits
 from chainrule.data.encode.target_encoder import TargetEncoder
 from chainrule.data.source import Part, Source
 from chainrule.evaluate.measures import step_means
-from chainrule.evaluate.result import Result
+from chainrule.evaluate.result import Baseline, Result
 from chainrule.evaluate.significance import Cases
 
 BLOCK_ROWS = 250  # a forward pass of more holds more memory than a step, and is hardly faster
+
+Ready = Callable[[Tensor], Tensor]  # what a net reads of stored inputs, (n, ...) -> (n, ...)
 
 
 class Runner(Protocol):
@@ -28,7 +31,7 @@ class Runner(Protocol):
 
     net: Net
     device: torch.device
-    ready: Callable[[Tensor], Tensor]
+    ready: Ready
 
     def plainly(self, x: Any) -> Tensor: ...
 
@@ -43,8 +46,10 @@ class Task(Protocol):
 
     name: ClassVar[str]
     watch: ClassVar[tuple[str, ...]]
-    loss: ClassVar[str | None]  # the usual one
-    target: TargetEncoder       # fitted on training rows
+    loss: ClassVar[str | None]        # the usual one
+    probabilistic: ClassVar[bool]     # whether answers are probabilities of classes
+    consecutive: ClassVar[bool]       # whether rows follow one another, so that answers to some depend on those before them
+    target: TargetEncoder             # fitted on training rows
 
     @property
     def outputs(self) -> int:
@@ -53,12 +58,15 @@ class Task(Protocol):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes whose probabilities the answers are; empty for other answers."""
+        """The classes whose probabilities the answers to samples are; empty for other answers."""
         ...
 
     @staticmethod
-    def read(source: Source, window: int) -> Source:
-        """The source as this task reads it; a long sequence in windows of so many steps."""
+    def read(source: Source, window: int, targets: bool = True) -> Source:
+        """The source as this task reads it, a long sequence in windows of so many steps; without `targets` rows to answer to.
+
+        Raises InputError for one that it cannot read.
+        """
         ...
 
     def criterion(self, loss: Loss | None) -> Criterion | None:
@@ -77,8 +85,8 @@ class Task(Protocol):
         """What the net's outputs say, on the CPU."""
         ...
 
-    def truth(self, y: Any) -> Tensor:
-        """Encoded targets in the form of answers."""
+    def truth(self, part: Part, ready: Ready) -> Tensor:
+        """What the answers to a part should be, in their form; empty where nothing says."""
         ...
 
     def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
@@ -89,20 +97,24 @@ class Task(Protocol):
         """Measures with intervals of the net on a part."""
         ...
 
-    def outcomes(self, answer: Tensor, truth: Tensor, rows: Tensor, test_set: str) -> Cases:
-        """What each case contributes, as paired tests need it."""
+    def outcomes(self, runner: Runner, part: Part, answer: Tensor, test_set: str) -> Cases | None:
+        """What each case contributes, as paired tests need it; None where nets cannot be compared by their answers."""
         ...
 
-    def baseline(self, truth: Tensor, count: int) -> tuple[str, Tensor]:
-        """The constant answer that training targets suggest, by its name, for `count` cases."""
+    def constant(self, net: Net, part: Part, ready: Ready) -> Tensor | None:
+        """What a constant answer is made of, from the training part; None where there is none."""
+        ...
+
+    def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
+        """What the constant answer scores on a part, by the same measures."""
         ...
 
     def names(self, count: int) -> tuple[str, ...]:
         """What `count` columns of answers are called."""
         ...
 
-    def columns(self, answer: Tensor) -> Mapping[str, Any]:
-        """Answers as named columns on disk."""
+    def columns(self, answer: Tensor, mask: Tensor | None = None) -> Mapping[str, Any]:
+        """Answers as named columns on disk; of steps those that `mask` (n, t) says exist."""
         ...
 
 
@@ -137,10 +149,30 @@ def validation_costs(runner: Runner, part: Part, criterion: Criterion, raw: Tens
     return {name: total / max(count, 1.0) for name, total in totals.items()}
 
 
-def with_registered(result: Result, task: str, answer: Tensor, truth: Tensor) -> Result:
-    """The result with every measure that is registered for a task: the mean of `measure(answer, truth)` (n,), with an interval."""
-    further = {entry.name: entry.make(answer, truth) for entry in measures.entries()
-               if entry.traits.task == task and entry.name not in result.measures}
+def registered(task: str) -> list[Entry[MeasureTraits]]:
+    """The measures `measure(answer, truth)` (n,) of each case that are registered for a task."""
+    return [entry for entry in measures.entries() if entry.traits.task == task]
+
+
+def with_registered(result: Result, task: str, answers: Callable[[], tuple[Tensor, Tensor]]) -> Result:
+    """The result with the mean, and its interval, of every measure that is registered for a task; `answers` gives answers and truth."""
+    further = registered(task)
     if not further:
         return result
-    return replace(result, measures={**result.measures, **step_means(task, further).measures})
+    answer, truth = answers()
+    own = step_means(task, {entry.name: entry.make(answer, truth) for entry in further}).measures
+    return replace(result, measures={**result.measures, **own})
+
+
+def watched(task: Task, answers: Callable[[], tuple[Tensor, Tensor]]) -> dict[str, float]:
+    """The mean of every registered measure by which a task decides which weights are best."""
+    wanted = [entry for entry in registered(task.name) if entry.name in task.watch]
+    if not wanted:
+        return {}
+    answer, truth = answers()
+    return {entry.name: float(entry.make(answer, truth).double().mean()) for entry in wanted}
+
+
+def baseline_of(name: str, result: Result) -> Baseline:
+    """A constant answer by its name and what it scores over all classes and targets."""
+    return Baseline(name, {key: m for key, m in result.measures.items() if not key.endswith("]")})

@@ -118,7 +118,7 @@ class Samme:
         part = base.data.train
         assert part.y is not None
         self.base, self.over = base, False
-        self.truth = base.task.truth(part.y)                                     # (n,)
+        self.truth = base.trained.truth(part)                                     # (n,)
         importance = torch.ones(len(part)) if part.weight is None else part.weight
         self.weights = importance.double().cpu() / float(importance.double().sum())  # (n,)
         self.votes: list[float] = []
@@ -194,5 +194,5 @@ class Gradient:
 def _targets(base: Job, part: Part) -> Tensor:
     """Class numbers (n,), or the standardised values (n, k), of a part."""
     assert part.y is not None
-    return base.task.truth(part.y) if base.task.classes else part.y.double()
+    return base.trained.truth(part) if base.task.classes else part.y.double()
 

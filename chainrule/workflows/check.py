@@ -232,8 +232,8 @@ class _Looking:
             assert part.y is not None
             assert train.y is not None
             probabilities.append(job.trained.predictions(part))
-            labels.append(job.task.truth(part.y).cpu())
-            usual.append(job.task.truth(train.y).cpu().mode().values.expand(len(part)))
+            labels.append(job.trained.truth(part).cpu())
+            usual.append(job.trained.truth(train).cpu().mode().values.expand(len(part)))
             rows.append(part.rows)
         return torch.cat(probabilities), torch.cat(labels), torch.cat(usual), torch.cat(rows)
 

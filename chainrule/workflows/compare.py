@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
+from chainrule.core.registry import tasks
 from chainrule.evaluate import significance
 from chainrule.evaluate.significance import Cases, Comparison, unique
 from chainrule.report.comparison import write_comparison
@@ -61,7 +62,12 @@ def fitted_cases(run: Answering, names: list[str]) -> dict[str, Cases]:
     if not names:
         return {}
     data, name_of_rows = run.job.data, test_set(run.job.data, run.job.source)
-    classes = bool(run.trained.task.classes)
+    task = run.trained.task
+    traits = tasks.find(task.name).traits
+    if traits.steps or traits.targetless:
+        raise InputError(f"{run.path} was trained for {task.name}; {', '.join(names)} know classes and numbers alone. Compare it with "
+                         "other runs.")
+    classes = bool(task.classes)
     models = {name: model(name, classes if data.train.y is not None else None, run.options.seed) for name in names}
     if data.train.y is None:
         raise InputError(f"{run.path} has no targets; comparators need them. Compare runs that predict a class or a number.")
@@ -83,7 +89,7 @@ def fitted_cases(run: Answering, names: list[str]) -> dict[str, Cases]:
             found[name] = Cases(part.rows, name_of_rows, right=said == truth)
         else:
             errors = (said.reshape(truth.shape).to(truth.dtype) - truth).square().mean(1)
-            found[name] = Cases(part.rows, name_of_rows, squared_errors=errors)
+            found[name] = Cases(part.rows, name_of_rows, costs=errors)
     return found
 
 

@@ -137,13 +137,14 @@ class Committee:
     def trained(self) -> Trained:
         """The members joined into one net, with all that its answers need; the data may be gone."""
         record, several = self.record, [member.trained for member in self.members]
-        encoder = read_encoder(self.path, record["run"])
+        encoder, constant = read_encoder(self.path, record["run"])
         task = tasks.find(record["data"]["task"]).make(encoder)
         signed, classes = encoder.target.kind == "sign", bool(task.classes)
         loss = several[0].loss if signed else losses.choose("cross-entropy" if classes else "squared").make()
         device = several[0].device
         module = ensemble_net(record, several, classes, signed).to(device).eval()
-        return Trained(Net.of(module), record["net"], encoder, task, loss, device, self.options.precision, self.options.seed)
+        return Trained(Net.of(module), record["net"], encoder, task, loss, device, self.options.precision, self.options.seed,
+                       constant=constant)
 
     @property
     def net(self) -> nn.Module:
@@ -204,7 +205,8 @@ class Committee:
         stored = self.folder.read_predictions()
         assert stored is not None
         rows, data = stored[0]["rows"], self.job.data
-        part = Part(data.encoder.inputs.encode(data.source, rows), data.encoder.target.encode(data.source, rows), rows)
+        inputs, targets = data.encoder.inputs, data.encoder.target
+        part = Part(inputs.encode(data.source, rows), targets.encode(data.source, rows), rows, mask=targets.mask(data.source, rows))
         self.folder.write_json(STANDING, self.standing(part).to_dict())
         return result
 
@@ -295,6 +297,10 @@ def committee(*several: Member | Sweep | str | Path, by: str = Joining.by, out: 
     first = members[0]
     if first.job.data.train.y is None:
         raise InputError(f"{first.path} has no targets to answer for. Make a committee of nets that classify or predict values.")
+    traits = tasks.find(first.job.task.name).traits
+    if traits.steps or traits.targetless:
+        raise InputError(f"{first.path} was trained for {first.job.task.name}; a committee is of nets that classify samples or predict "
+                         "values. Name such runs.")
     if not first.job.task.classes and by != "mean":
         raise InputError(f"A committee for values answers by their mean; got --by {by}. Leave --by out.")
     _agreeing(members)
@@ -312,7 +318,7 @@ def found(folder: Folder, *, how: str, by: str, members: Sequence[Member], weigh
              **({"snapshot": run.number} if isinstance(run, Snapshot) else {})} for run in members]
     first = record_of(base.source, base.options, net=net, rule=how, asked=base.options)
     first["data"] |= describe_data(base)
-    folder.write_encoder(base.trained.encoder, first["run"])
+    folder.write_encoder(base.trained, first["run"])
     folder.write_json(COMMITTEE, {"format": FORMAT, **first, "how": how, "by": by, "members": told,
                                        "weights": None if weights is None else list(weights), **more})
     return Committee(folder.path, data=data, members=members)

@@ -40,7 +40,7 @@ def standing(names: Sequence[str], answer: Tensor, each: Tensor, truth: Tensor, 
     def cases(one: Tensor) -> Cases:
         if counted:
             return Cases(rows, "one part", right=one.argmax(1) == truth)
-        return Cases(rows, "one part", squared_errors=(one - truth).square().mean(1))
+        return Cases(rows, "one part", costs=(one - truth).square().mean(1))
 
     judged = compare(("the committee", *names), (cases(answer), *(cases(one) for one in each)), seed=seed, with_first=True)
     return Standing(len(rows), judged.measure, judged.scores[0], tuple(names), judged.scores[1:], judged.pairs)

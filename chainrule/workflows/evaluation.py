@@ -11,18 +11,15 @@ import torch
 
 from chainrule.core.errors import InputError
 from chainrule.core.events import TestOpened
-from chainrule.core.registry import tasks
 from chainrule.data.load import load, load_inputs
 from chainrule.data.source import Part
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
 from chainrule.job.job import Job
 from chainrule.job.options import Options
-from chainrule.job.record import read_encoder
-from chainrule.job.trained import Trained
+from chainrule.job.trained import Trained, window_of
 from chainrule.runs.folder import LOG, PREDICTED, TESTED, Folder, test_set
 from chainrule.sinks import runlog
-from chainrule.tasks.task import Task
 from chainrule.workflows.report import write_plots
 
 
@@ -47,12 +44,17 @@ def open_test(run: Tested, reason: str) -> Result:
     if len(part) == 0:
         raise InputError(f"{run.path} held out no test part. Train with --split train=.7,valid=.15,test=.15.")
     result = dataclasses.replace(trained.measure(part), opened=job.data.door.opened)
-    predictions = trained.predictions(part)
-    cases = {"rows": part.rows, "predictions": predictions} | ({} if part.y is None else {"truth": trained.truth(part)})
-    run.folder.write_tensors(PREDICTED, cases, {"kind": "test", "run": run.record["run"], "test_set": test_set(job.data, job.source)})
+    predictions, truth, name = trained.predictions(part), trained.truth(part), test_set(job.data, job.source)
+    tensors, about = {"rows": part.rows, "predictions": predictions}, {"kind": "test", "run": run.record["run"], "test_set": name}
+    tensors |= {"truth": truth} if len(truth) else {}
+    cases = trained.outcomes(part, name, predictions)
+    if cases is not None:
+        tensors |= {key: t for key, t in (("right", cases.right), ("costs", cases.costs)) if t is not None}
+        about["measure"] = cases.measure
+    run.folder.write_tensors(PREDICTED, tensors, about)
     run.folder.write_json(TESTED, result.to_dict())
-    if part.y is not None and trained.loss is not None:
-        write_plots(trained, predictions, trained.truth(part), run.path)
+    if len(truth) and trained.loss is not None:
+        write_plots(trained, predictions, truth, run.path)
     return result
 
 
@@ -68,6 +70,7 @@ def measured_on(trained: Trained, options: Options, what: Any) -> Result:
                              "Add it, or use predict.")
     else:
         source = load(what, target=options.target, group=options.group, time=options.time)
+    source = trained.task.read(source, window_of(trained))
     return trained.measure(Part(encoder.inputs.encode(source), encoder.target.encode(source), torch.arange(len(source)),
                                 mask=encoder.target.mask(source)))
 
@@ -85,8 +88,10 @@ def cases_of(run: Tested) -> Cases:
     stored = run.folder.read_predictions()
     assert stored is not None
     tensors, payload = stored
-    task: Task = tasks.find(run.record["data"]["task"]).make(read_encoder(run.path, run.record["run"]))
-    return task.outcomes(tensors["predictions"], tensors["truth"], tensors["rows"], payload["test_set"])
+    if "measure" not in payload:
+        raise InputError(f"{run.path} gives no likelihood of its test cases by which it could be compared. Compare nets that classify, "
+                         "predict values or reconstruct, or densities whose likelihood is known, such as --net mixture.")
+    return Cases(tensors["rows"], payload["test_set"], tensors.get("right"), tensors.get("costs"), payload["measure"])
 
 
 def log_opening(run: Tested, reason: str) -> int:

@@ -55,7 +55,7 @@ def boundary(run: Run) -> Figure:
     if not job.task.classes or data.input_shape != (2,) or data.train.y is None:
         raise InputError(f"a decision boundary is drawn for classes and two inputs; {run.name} has {job.task.name} from inputs of shape "
                          f"{data.input_shape}. Train on two columns, or use the kind surface.")
-    points, y = data.train.x[:], job.task.truth(data.train.y).cpu()          # (n, 2), (n,)
+    points, y = data.train.x[:], job.trained.truth(data.train).cpu()          # (n, 2), (n,)
     low, high = points.amin(0), points.amax(0)
     room = (high - low) * MARGIN
     across, up = (torch.linspace(float(a), float(b), GRID) for a, b in zip(low - room, high + room, strict=True))

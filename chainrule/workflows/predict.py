@@ -20,11 +20,11 @@ from chainrule.data.encode.input_encoder import silent
 from chainrule.data.load import load_inputs
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.readers.table_stream import Rows, rowwise
-from chainrule.data.source import Source
+from chainrule.data.source import Part, Source
 from chainrule.data.writers.predictions import Table
 from chainrule.engine.infer.inference import most_rows
 from chainrule.job.monte_carlo_dropout import Sampler
-from chainrule.job.trained import Trained
+from chainrule.job.trained import Trained, window_of
 from chainrule.sinks.progress import REFRESH_SECONDS
 
 STREAM_BYTES = 2**26    # table files that hold as much are read piece by piece
@@ -37,11 +37,20 @@ SPEED_SECONDS = 1.0     # before a speed is told: the first blocks may come out 
 def answers(trained: Trained, what: Any) -> tuple[Tensor, tuple[str, ...]]:
     """Class probabilities (n, classes), or values in target units (n, k), for new rows, with the names of the columns.
 
-    Raises InputError where columns or shapes are not those of training.
+    For a text (symbols, classes): what is said to follow each symbol. Raises InputError where columns or shapes are not those of training.
     """
-    inputs = trained.encoder.inputs
-    predictions = trained.predictions(inputs.encode(load_inputs(what, like=inputs)))
-    return predictions, trained.columns(predictions.shape[1])
+    part = rows_of(trained, what)
+    predictions = trained.predictions(part)
+    if trained.task.consecutive:
+        predictions = predictions.flatten(0, 1) if part.mask is None else predictions[part.mask]
+    return predictions, trained.columns(predictions.shape[-1])
+
+
+def rows_of(trained: Trained, what: Any) -> Part:
+    """New rows as the net's task reads them, encoded, with the steps of theirs that exist."""
+    inputs, targets = trained.encoder.inputs, trained.encoder.target
+    source = trained.task.read(load_inputs(what, like=inputs), window_of(trained), targets=False)
+    return Part(inputs.encode(source), None, torch.arange(len(source)), mask=targets.mask(source))
 
 
 def uncertain_answers(trained: Trained, what: Any, samples: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -49,8 +58,7 @@ def uncertain_answers(trained: Trained, what: Any, samples: int) -> tuple[Tensor
 
     Raises InputError for a net without dropout.
     """
-    inputs = trained.encoder.inputs
-    return Sampler(trained, samples)(inputs.encode(load_inputs(what, like=inputs)))
+    return Sampler(trained, samples)(rows_of(trained, what).x)
 
 
 def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = None, stream_bytes: int = STREAM_BYTES,
@@ -62,14 +70,14 @@ def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = 
     """
     line, sampler = Line(stream or sys.stderr), None if samples is None else Sampler(trained, samples)
     with _interruptible(out), Table(out) as table, contextlib.closing(line):
-        for block, expected in _encoded(trained, what, stream_bytes):
+        for part, expected in _encoded(trained, what, stream_bytes):
             further: dict[str, Tensor] = {}
             if sampler is None:
-                values = trained.predictions(block, expected)
+                values = trained.predictions(part, expected)
             else:
-                values, further = sampler(block)
-            names = trained.columns(values.shape[1])
-            table.add({**trained.task.columns(values.cpu()), **further_columns(further, names)})
+                values, further = sampler(part.x)
+            names = trained.columns(values.shape[-1])
+            table.add({**trained.task.columns(values.cpu(), part.mask), **further_columns(further, names)})
             line(table.rows, expected)
     return table.rows
 
@@ -85,14 +93,17 @@ def further_columns(further: dict[str, Tensor], names: tuple[str, ...]) -> dict[
     return columns
 
 
-def _encoded(trained: Trained, what: Any, stream_bytes: int) -> Iterator[tuple[Tensor, int]]:
-    """Encoded rows in blocks that end where batches do, each with the number of rows to be expected in all."""
+def _encoded(trained: Trained, what: Any, stream_bytes: int) -> Iterator[tuple[Part, int]]:
+    """Encoded rows in blocks that end where batches do, each with the number of rows to be expected in all; at once where rows go on from
+    one another.
+    """
     encoder = trained.encoder.inputs
     rows = rowwise(what, encoder) if encoder.kind == "table" else None
     if rows is None or rows.nbytes < stream_bytes:
-        x = encoder.encode(load_inputs(what, like=encoder))
-        for block in x.split(_block(trained, x)):
-            yield block, len(x)
+        part = rows_of(trained, what)
+        size = len(part) if trained.task.consecutive else _block(trained, part.x)
+        for begin in range(0, len(part), size):
+            yield part.rows_at(begin, begin + size), len(part)
         return
     said: set[str] = set()
     strangers: dict[str, tuple[int, int, str]] = {}
@@ -111,7 +122,8 @@ def _encoded(trained: Trained, what: Any, stream_bytes: int) -> Iterator[tuple[T
         inputs: Tensor = encoder.encode(Source(rows.name, table, None, "none", {}, ""), say=silent)
         return inputs
 
-    yield from _aligned(trained, rows, encode)
+    for block, expected in _aligned(trained, rows, encode):
+        yield Part(block, None, torch.arange(len(block))), expected
     for sentence in encoder.strangers(strangers, rows.name, rows.expected):
         to_stderr(sentence)
 

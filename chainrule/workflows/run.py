@@ -20,7 +20,7 @@ from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.trained import Trained
 from chainrule.runs.folder import LOG, REPORT, SUMMARY, Folder, test_set
-from chainrule.runs.validation import Validation
+from chainrule.runs.validation import MEASURES, Validation
 from chainrule.sinks import runlog
 from chainrule.workflows.evaluation import cases_of, log_opening, measured_on, open_test, tested
 from chainrule.workflows.export import exported
@@ -185,12 +185,14 @@ class Run:
         ended = next((e for e in reversed(events) if isinstance(e, Finished)), None)
         stored = self.folder.read_json(SUMMARY) or {}
         result = self.tested
+        beside = Result.baseline_in(self.folder.read_json(MEASURES))
         return {
-            "run": str(self.path), "net": self.record["net"], "parameters": self.record["parameters"], "rule": self.record["rule"],
+            "run": str(self.path), "task": self.record["data"]["task"],
+            "net": self.record["net"], "parameters": self.record["parameters"], "rule": self.record["rule"],
             "data": {k: self.record["data"][k] for k in ("name", "n", "splits", "inputs", "classes")},
             "epochs": ended.epochs if ended else 0, "steps": ended.steps if ended else 0,
             "best": {"epoch": ended.best_epoch, **ended.best} if ended else {},
-            "valid": {"n": self.record["data"]["splits"]["valid"], **ended.best} if ended else {},
+            "valid": {"n": self.record["data"]["splits"]["valid"], **ended.best, "baseline": beside} if ended else {},
             "plan": {"name": planned.name, "precision": planned.precision, "seconds_per_step": planned.seconds_per_step,
                      "rejected": planned.rejected, "reason": planned.reason} if planned else {},
             "seconds": stored.get("seconds", {}),

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from chainrule.audit.one_layer import before
 from chainrule.core.errors import ChainruleError, Diverged, InputError, Interrupted
 from chainrule.core.events import Diagnosed, Event, Finished, Planned, Sink
-from chainrule.core.measure import HIGHER_IS_BETTER
+from chainrule.core.measure import higher_is_better
 from chainrule.core.registry import tasks
 from chainrule.core.text import now, shown, table
 from chainrule.data.source import Source
@@ -82,7 +82,7 @@ class Sweep:
             if end is None or not end.best or end.reason == "diverged":
                 return True, ()
             names = cast(type[Task], tasks.find(self.runs[i].record["data"]["task"]).make).watch
-            return False, tuple(-end.best[n] if n in HIGHER_IS_BETTER else end.best[n] for n in names if n in end.best)
+            return False, tuple(-end.best[n] if higher_is_better(n) else end.best[n] for n in names if n in end.best)
 
         return sorted(range(len(self.runs)), key=score)
 

@@ -187,6 +187,7 @@ def test_the_family_the_rule_the_reader_the_task_the_measure_and_the_picture_of_
     m = result.measures["within-one"]
     assert 0 <= m.low <= m.value <= m.high <= 1
     assert m.value > 0.5
+    assert f"{100 * m.value:.2f} %" in next(line for line in str(result).splitlines() if "within-one" in line)
     assert (tmp_path / "run" / "hanging-bars.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -162,7 +162,7 @@ def verdicts(n, worlds, nets, draw):
 def real_nets(count):
     def draw(n, g, rows):
         several = [pairs(n, g) for _ in range((count + 1) // 2)]
-        return [Cases(rows, "f", squared_errors=e) for e in torch.cat(several)[:count]]
+        return [Cases(rows, "f", costs=e) for e in torch.cat(several)[:count]]
 
     return draw
 
@@ -195,7 +195,7 @@ def differences(n, worlds, kind):
     for _ in range(worlds):
         lead = float(torch.rand(1, generator=g)) / 3
         if kind == "squared errors":
-            cases, true = [Cases(rows, "f", squared_errors=e) for e in pairs(n, g, lead)], -lead
+            cases, true = [Cases(rows, "f", costs=e) for e in pairs(n, g, lead)], -lead
         else:
             cases, true = [Cases(rows, "f", right=r) for r in rights(n, g, (0.3 * (1 - lead), 0.3))], -0.3 * lead
         d = compare(["a", "b"], cases).pairs[0].difference

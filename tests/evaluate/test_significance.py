@@ -111,7 +111,7 @@ def test_the_interval_of_very_few_cases_states_its_own_level(n):
     difference, p = paired_flips(d, torch.zeros(n))
     assert p == 2.0 ** (1 - n)
     assert (difference.low, difference.high, difference.level) == (1.0, n, 1 - 2.0 ** (1 - n))
-    comparison = compare(["a", "b"], [Cases(torch.arange(n), "f", squared_errors=e) for e in (d, torch.zeros(n))])
+    comparison = compare(["a", "b"], [Cases(torch.arange(n), "f", costs=e) for e in (d, torch.zeros(n))])
     assert comparison.pairs[0].verdict.endswith(f"The interval is one of {100 * difference.level:g} %; so few cases say no more.")
     assert f"({100 * difference.level:g} %)" in str(comparison)
 
@@ -122,7 +122,7 @@ def test_nets_that_do_not_differ_are_told_apart_in_one_comparison_of_twenty(n):
     g, rejected, worlds = torch.Generator().manual_seed(n), 0, 400
     for _ in range(worlds):
         errors = torch.randn(2, n, generator=g).square()
-        pair = compare(["a", "b"], [Cases(torch.arange(n), "f", squared_errors=e) for e in errors]).pairs[0]
+        pair = compare(["a", "b"], [Cases(torch.arange(n), "f", costs=e) for e in errors]).pairs[0]
         rejected += "is better" in pair.verdict
         assert ("is better" in pair.verdict) == (not pair.difference.low <= 0 <= pair.difference.high) or n < 6
     assert rejected / worlds <= 0.05 + 2.6 * (0.05 * 0.95 / worlds) ** 0.5
@@ -198,7 +198,7 @@ def test_the_order_of_rows_does_not_matter():
 def test_regression_is_compared_by_squared_errors():
     g = torch.Generator().manual_seed(0)
     noise, rows = torch.randn(300, generator=g), torch.arange(300)
-    comparison = compare(["linear", "mlp"], [Cases(rows, "f", squared_errors=(noise * s).square()) for s in (1.0, 0.8)])
+    comparison = compare(["linear", "mlp"], [Cases(rows, "f", costs=(noise * s).square()) for s in (1.0, 0.8)])
     pair = comparison.pairs[0]
     assert pair.a_only_wrong is None
     assert pair.difference.value == pytest.approx(float(noise.square().double().mean()) * 0.36, rel=1e-5)
@@ -212,7 +212,7 @@ def test_different_cases_are_refused():
         compare(["a", "b"], [a, Cases(b.rows, "another", right=b.right)])
     with pytest.raises(InputError, match="other rows"):
         compare(["a", "b"], [a, Cases(b.rows + 1, "print", right=b.right)])
-    with pytest.raises(InputError, match="mix classification and regression"):
-        compare(["a", "b"], [a, Cases(b.rows, "print", squared_errors=torch.ones(10))])
+    with pytest.raises(InputError, match="mix errors and mean squared error"):
+        compare(["a", "b"], [a, Cases(b.rows, "print", costs=torch.ones(10))])
     with pytest.raises(InputError, match="at least two"):
         compare(["a"], [a])

@@ -48,7 +48,7 @@ def test_a_folder_alone_answers_as_the_job_that_trained_it(tmp_path, options):
     if valid.y is not None:
         assert torch.equal(opened.truth(valid), ours.truth(valid))
         mine, theirs = opened.outcomes(valid, "valid"), ours.outcomes(valid, "valid")
-        for one, other in ((mine.right, theirs.right), (mine.squared_errors, theirs.squared_errors)):
+        for one, other in ((mine.right, theirs.right), (mine.costs, theirs.costs)):
             assert (one is None and other is None) or torch.equal(one, other)
 
 

@@ -176,7 +176,7 @@ def test_resumed_in_the_middle_of_a_sequence_it_ends_where_it_would_have():
 def test_lanes_go_on_where_they_left_off():
     """The batches of an epoch, laid end to end, are each lane's stretch of the sequence; the first is fresh, and none else."""
     windows = torch.arange(11 * 4).view(11, 4)
-    feed = Lanes(Part(windows, windows + 1, torch.arange(11)), lambda x: x, batch=3)
+    feed = Lanes(Part(windows, windows + 1, torch.arange(11)), lambda x: x, lanes=3)
     chunks = list(feed.chunks(0, 0, 2))
     x = torch.cat([c.x for c in chunks])                                     # (3 batches, 3 lanes, 4)
     assert feed.batches == 3
@@ -186,6 +186,15 @@ def test_lanes_go_on_where_they_left_off():
     again = next(feed.chunks(1, 1, 2))
     assert torch.equal(again.x[0], x[1])
     assert not again.fresh.any()
+
+
+def test_state_is_not_carried_over_a_gap():
+    windows = torch.arange(11 * 4).view(11, 4)
+    for rows in (torch.tensor([0, 1, 2, 4, 5]), torch.tensor([0, 1, 1, 2, 3])):
+        with pytest.raises(InputError, match="some rows between these are left out or there twice"):
+            Lanes(Part(windows[rows], None, rows), lambda x: x, lanes=2)
+    with pytest.raises(InputError, match="cut into 12 lanes needs at least one window for each; got 11 windows"):
+        Lanes(Part(windows, None, torch.arange(11)), lambda x: x, lanes=12)
 
 
 def test_what_it_cannot_train_is_refused():

@@ -111,6 +111,30 @@ def test_a_seed_is_passed_on():
     assert model("forest", True, 7).random_state == 7
 
 
+def test_reconstructions_are_compared_by_their_errors_and_densities_by_their_likelihoods(tmp_path, monkeypatch):
+    """The scores against the rows gathered by hand and torch's own Gaussians."""
+    monkeypatch.chdir(tmp_path)
+    quick = {"plan": "eager", "threads": 1, "progress": False}
+    small, large = (cr.train("iris", net=f"autoencoder:code={code}", epochs=3, **quick) for code in (1, 3))
+    table = compare(small, large)
+    assert table.measure == "mean reconstruction error"
+    data = small.job.data
+    rows = data.ready(data.door.open("by hand").x)
+    for run, score in zip((small, large), table.scores, strict=True):
+        assert score == pytest.approx(float((run.net(rows) - rows).square().sum(1).mean()), rel=1e-5)
+    x = torch.randn(60, 2, generator=torch.Generator().manual_seed(0)) * 2
+    one, three = (cr.train(x, net=f"mixture:components={k},covariance=diagonal", epochs=3, **quick) for k in (1, 3))
+    table = compare(one, three)
+    assert table.measure == "mean negative log likelihood"
+    train, test = one.job.data.train.x, one.job.data.door.open("by hand").x
+    bell = torch.distributions.Normal(train.mean(0), train.std(0, unbiased=False))
+    assert table.scores[0] == pytest.approx(-float(bell.log_prob(test).sum(1).mean()), rel=1e-3)
+    with pytest.raises(InputError, match="mix mean negative log likelihood and mean reconstruction error"):
+        compare(one, small)
+    with pytest.raises(InputError, match="gives no likelihood of its test cases by which it could be compared"):
+        compare(cr.train(x, net="rbm:hidden=30", epochs=1, **quick), one)
+
+
 def test_what_cannot_be_compared_is_refused(iris, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"There is no run and no comparator called 'forrest'. Did you mean forest"):

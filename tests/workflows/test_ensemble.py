@@ -92,7 +92,7 @@ def test_rounds_are_judged_by_the_weights_of_classes_too(tmp_path):
     made = cr.boost("digits", rounds=2, class_weights="1=5,8=4", split=HALVED, **weaker, out=tmp_path / "s")
     job = made.members[0].job
     part = job.data.train
-    truth = job.task.truth(part.y)
+    truth = job.trained.truth(part)
     weights = torch.where(truth == 1, 5.0, torch.where(truth == 8, 4.0, 1.0)).double()
     for run, vote in zip(made.members, made.record["weights"], strict=True):
         wrong = run.job.trained.predictions(part).argmax(1) != truth
@@ -144,7 +144,7 @@ def test_numbers_are_averaged_in_their_own_units(tmp_path):
     rows = sweep.runs[0].job.data.valid
     mean = torch.stack([run.job.trained.predictions(rows) for run in sweep]).mean(0)
     torch.testing.assert_close(made.job.trained.predictions(rows), mean)
-    assert made.standing().measure == "mse"
+    assert made.standing().measure == "mean squared error"
     with pytest.raises(InputError, match="by their mean"):
         cr.committee(sweep, by="vote", out=tmp_path / "v")
 

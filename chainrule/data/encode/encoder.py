@@ -33,8 +33,9 @@ class Encoder:
         rows. Without `classes` those of a text are its symbols, and one for all others.
         """
         inputs = InputEncoder.fit(source, rows, range=range, flatten=flatten, maximum=maximum)
-        follows = inputs.windows and source.target_kind in ("class", "steps") and target in ("class", "steps") and not classes
-        if follows and inputs.vocabulary is not None:
+        follows = (inputs.vocabulary is not None and source.inputs.next_symbol and source.target_kind in ("class", "steps")
+                   and target in ("class", "steps") and not classes)
+        if inputs.vocabulary is not None and follows:
             classes = inputs.vocabulary.names
         return cls(inputs, TargetEncoder.fit(source, rows, target, classes=classes, open=follows, bounded=bounded))
 

@@ -33,10 +33,10 @@ Kind = Literal["table", "pixels", "array", "symbols"]
 class InputEncoder:
     """What turns rows into stored tensors (`encode`), and stored tensors into what a net reads (`ready`).
 
-    `shape` is a row as the source has it; `scale` (2, ...) holds centre and factor of arrays; rows of symbols are `windows` of one text, or
-    sequences that may be shorter. `apart` names columns that are not inputs: target, group, time, and those left out. `notes` says in
-    sentences what was read how, filled in or left out. `formats`, `reading` and `column_kinds` say how the words of a table's columns
-    are read, of new rows too.
+    `shape` is a row as the source has it; `scale` (2, ...) holds centre and factor of arrays. Rows of symbols are windows of one text,
+    `stride` apart, or sequences that may be shorter. `apart` names columns that are not inputs: target, group, time, and those left out.
+    `notes` says in sentences what was read how, filled in or left out. `formats`, `reading` and `column_kinds` say how the words of a
+    table's columns are read, of new rows too.
     """
 
     kind: Kind
@@ -47,7 +47,7 @@ class InputEncoder:
     features: Features | None = None
     scale: Tensor | None = None
     vocabulary: Vocabulary | None = None
-    windows: bool = False
+    stride: int | None = None
     apart: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     formats: Mapping[str, Format] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class InputEncoder:
         left_out: set[str] = set()
         shape: tuple[int, ...]
         kind: Kind = "array"
-        features, scale, vocabulary, windows = None, None, None, False
+        features, scale, vocabulary, stride = None, None, None, None
         if isinstance(source.inputs, Table | StoredTable):
             features, remarks = Features.fit(source.inputs, rows, range)
             notes = [*source.notes, *remarks]
@@ -70,8 +70,8 @@ class InputEncoder:
             left_out = {c.name for c in source.inputs.columns} - {c.name for c in features.columns}
             left_out |= {name for name, form in source.formats.items() if form.kind == "out"}
         elif isinstance(source.inputs, Symbols):
-            windows = source.inputs.next_symbol
-            follows = windows and source.target_kind in ("class", "steps")
+            stride = source.inputs.stride
+            follows = source.inputs.next_symbol and source.target_kind in ("class", "steps")
             vocabulary = Vocabulary.of_rows(source.inputs, rows, source.targets if follows else None)
             kind, shape = "symbols", source.inputs.shape[1:]
         else:
@@ -83,7 +83,7 @@ class InputEncoder:
                 pieces = x.pieces(rows) if isinstance(x, StoredArray) else [gather(x, rows)]
                 scale = torch.stack(_moments(pieces).scaling(range))  # (2, d), or (2, 1) for one scale over all
         roles = [str(source.origin[r]) for r in ("target", "group", "time", "weight") if source.origin.get(r) is not None]
-        return cls(kind, shape, range, flatten, float(maximum or 1), features, scale, vocabulary, windows, (*roles, *sorted(left_out)),
+        return cls(kind, shape, range, flatten, float(maximum or 1), features, scale, vocabulary, stride, (*roles, *sorted(left_out)),
                    tuple(notes), dict(source.formats), dict(source.origin.get("reading", {})), _kinds(source))
 
     @property
@@ -128,7 +128,7 @@ class InputEncoder:
         if self.vocabulary is not None:
             if not isinstance(held, Symbols):
                 raise InputError(f"{where}: expected text or sequences of symbols; got rows of numbers. Give a .txt or FASTA file.")
-            if held.shape[1:] != self.shape and (held.next_symbol or self.windows):
+            if held.shape[1:] != self.shape and (held.of_text or self.stride is not None):
                 raise InputError(f"{where} has a context of {held.shape[1]} symbols; the network was trained on {self.shape[0]}. Read it "
                                  "with that context.")
             return widened(self.vocabulary.recode(held, rows), self.shape[0], self.vocabulary.padding, where)
@@ -186,7 +186,7 @@ class InputEncoder:
         tensors = {"columns": self.features.scale if self.features else None, "scale": self.scale}
         meta: dict[str, Any] = {
             "kind": self.kind, "shape": list(self.shape), "range": self.range, "flatten": self.flatten, "maximum": self.maximum,
-            "windows": self.windows, "apart": list(self.apart), "notes": list(self.notes), "formats": formats.to_json(self.formats),
+            "stride": self.stride, "apart": list(self.apart), "notes": list(self.notes), "formats": formats.to_json(self.formats),
             "reading": dict(self.reading), "column_kinds": dict(self.column_kinds),
             "columns": self.features.to_json() if self.features else None}
         if self.vocabulary is not None:
@@ -198,7 +198,7 @@ class InputEncoder:
         features = Features.from_json(meta["columns"], tensors["columns"]) if meta["columns"] is not None else None
         vocabulary = Vocabulary(tuple(meta["symbols"]), meta["unit"]) if meta["kind"] == "symbols" else None
         return cls(meta["kind"], tuple(meta["shape"]), meta["range"], meta["flatten"], meta["maximum"], features, tensors.get("scale"),
-                   vocabulary, meta["windows"], tuple(meta["apart"]), tuple(meta["notes"]),
+                   vocabulary, meta["stride"], tuple(meta["apart"]), tuple(meta["notes"]),
                    {name: Format.from_json(stored) for name, stored in meta["formats"].items()}, meta["reading"], meta["column_kinds"])
 
 

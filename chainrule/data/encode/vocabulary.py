@@ -32,13 +32,15 @@ def tokens(text: str, unit: Unit = "characters") -> list[str]:
 class Symbols:
     """Raw sequences: `codes` (n, t) number the `alphabet`; `len(alphabet)` fills the end of short ones.
 
-    With `next_symbol` the targets are codes of the same alphabet: what follows each row.
+    With `next_symbol` the targets are codes of the same alphabet: what follows each row. Rows that are windows of one text begin `stride`
+    symbols apart; None for sequences that have nothing to do with each other.
     """
 
     codes: Tensor
     alphabet: tuple[str, ...]
     unit: Unit = "characters"
     next_symbol: bool = False
+    stride: int | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -46,6 +48,11 @@ class Symbols:
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.codes.shape)
+
+    @property
+    def of_text(self) -> bool:
+        """Whether rows are windows of one text."""
+        return self.stride is not None
 
     @property
     def mask(self) -> Tensor:

@@ -15,22 +15,25 @@ from chainrule.data.source import Part
 
 
 class Lanes(Feed):
-    """The windows (n, t) of a part in their order, cut into `batch` lanes of neighbouring windows: batch k holds the k-th window of each.
+    """The windows (n, t) of a part in their order, cut into `lanes` of neighbouring windows: batch k holds the k-th window of each lane.
 
-    Every epoch reads the same batches; `fresh` is true in its first, where all lanes begin. Windows left over at the end of the part,
-    fewer than there are lanes, are not read. Raises InputError where there are fewer windows than lanes.
+    Every epoch reads the same batches; `fresh` is true in the first batch of each, where all lanes begin. Windows left over at the end of
+    the part, fewer than there are lanes, are not read. Raises InputError where windows do not follow one another in the source, or are
+    fewer than the lanes.
     """
 
-    def __init__(self, part: Part, ready: Callable[[Tensor], Tensor], *, batch: int, seed: int = 0, device: torch.device | str = "cpu"):
-        lanes = min(batch, len(part))
-        if lanes < 1:
-            raise InputError(f"a sequence cut into lanes needs at least one window for each; got {len(part)} windows. Give more text, or a "
-                             "smaller window.")
+    def __init__(self, part: Part, ready: Callable[[Tensor], Tensor], *, lanes: int, seed: int = 0, device: torch.device | str = "cpu"):
+        if not 1 <= lanes <= len(part):
+            raise InputError(f"a sequence cut into {lanes} lanes needs at least one window for each; got {len(part)} windows. Give "
+                             "more text, or a smaller window.")
+        if not bool((part.rows.diff() == 1).all()):
+            raise InputError("state is carried from each row to the next one of the source, and some rows between these are left out or "
+                             "there twice. Leave out --bootstrap, --fold and other choices of rows, or use --rule backprop.")
         super().__init__(part, ready, batch=lanes, seed=seed, device=device)
         self.full, self.tail = len(part) // lanes, 0
 
     def _of(self, part: Part) -> Lanes:
-        return Lanes(part, identity, batch=self.batch, seed=self.seed, device=self.device)
+        return Lanes(part, identity, lanes=self.batch, seed=self.seed, device=self.device)
 
     def order(self, epoch: int) -> Tensor:
         """The windows in the order an epoch reads them, (lanes * length,): the k-th of every lane, then the next of every lane."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.data import fingerprint
@@ -47,22 +48,36 @@ def source(text: str, where: str, *, name: str = "text", origin: dict[str, Any] 
     told = origin if origin is not None and usual else {"kind": "memory", "what": name}
     digest = fingerprint.of(codes, torch.tensor([context]), alphabet)
     if not targets:
-        return Source(name, Symbols(windows, alphabet, unit), None, "none", told, digest)
+        return Source(name, Symbols(windows, alphabet, unit, stride=1), None, "none", told, digest)
     times = torch.arange(context, len(codes))                        # (n,)
-    return Source(name, Symbols(windows[:-1], alphabet, unit, next_symbol=True), codes[context:].long(), "class", told, digest,
+    return Source(name, Symbols(windows[:-1], alphabet, unit, next_symbol=True, stride=1), codes[context:].long(), "class", told, digest,
                   alphabet, times=times)
 
 
-def as_steps(text: Source, window: int) -> Source:
-    """A text read as rows of a context and the symbol after it, cut into `window` symbols a row, each with the one that follows as target.
+def as_steps(text: Source, window: int, targets: bool = True) -> Source:
+    """A text cut into `window` symbols a row, each symbol with the one that follows as its target.
 
-    Rows follow each other in the order of the text. Raises InputError where the text is shorter than a window and the symbol after it.
+    Rows follow each other in the order of the text. Without `targets`, or where they are not known, all symbols are there and the last row
+    is filled up. Raises InputError where the text is shorter than a window and the symbol after it.
     """
-    symbols = text.inputs
-    codes = torch.cat([symbols.codes[:, 0], symbols.codes[-1, 1:], text.targets[-1:].to(symbols.codes.dtype)])     # (t,)
+    codes, symbols = codes_of(text), text.inputs                                                                   # (t,)
+    if not (targets and symbols.next_symbol):
+        x = torch.nn.functional.pad(codes, (0, -len(codes) % window), value=len(symbols.alphabet)).view(-1, window)
+        inputs = replace(symbols, codes=x, next_symbol=False, stride=window)
+        return replace(text, inputs=inputs, targets=None, target_kind="none", times=None)
     rows = (len(codes) - 1) // window
     if rows < 1:
         raise InputError(f"{text.name} has {len(codes):,} symbols; a window of {window} and the symbol after it need {window + 1:,}. "
                          "Give more text, or a smaller window, e.g. --rule bptt:window=16.")
     x, y = codes[: rows * window].view(rows, window), codes[1 : rows * window + 1].view(rows, window)
-    return replace(text, inputs=replace(symbols, codes=x), targets=y.long(), target_kind="steps", times=torch.arange(rows))
+    inputs = replace(symbols, codes=x, stride=window)
+    return replace(text, inputs=inputs, targets=y.long(), target_kind="steps", times=torch.arange(rows))
+
+
+def codes_of(text: Source) -> Tensor:
+    """The symbols (t,) of a text whose rows are windows of it, up to the last that is known."""
+    symbols = text.inputs
+    codes = torch.cat([symbols.codes[:, : symbols.stride].reshape(-1), symbols.codes[-1, symbols.stride :]])
+    if symbols.next_symbol:
+        codes = torch.cat([codes, text.targets.reshape(-1)[-1:].to(codes.dtype)])
+    return codes[codes < len(symbols.alphabet)]

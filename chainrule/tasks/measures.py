@@ -1,0 +1,27 @@
+"""The measures that tasks reckon themselves, many at once and with intervals: which way each is better, and its unit."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from chainrule.core import registry
+from chainrule.evaluate.measures import TOP, classification, density, regression, step_means
+
+SKLEARN = "Pedregosa et al. (2011), https://jmlr.org/papers/v12/pedregosa11a.html"
+SHANNON = "Shannon (1951), https://doi.org/10.1002/j.1538-7305.1951.tb01366.x"
+Better = Literal["higher", "lower"]
+
+SHARES = ("accuracy", "precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1", *(f"top_{k}" for k in TOP))
+OF_CLASSES: dict[str, tuple[Better, str]] = {
+    **dict.fromkeys(SHARES, ("higher", "share")), **dict.fromkeys(("roc_auc", "average_precision"), ("higher", "")),
+    "log_loss": ("lower", "nats"), "brier": ("lower", ""), "ece": ("lower", "")}
+OF_VALUES: dict[str, tuple[Better, str]] = {"mse": ("lower", ""), "rmse": ("lower", ""), "mae": ("lower", ""), "r2": ("higher", "")}
+OF_SCORES: dict[str, tuple[Better, str]] = {
+    "log_likelihood": ("higher", "nats"), "free_energy": ("lower", ""), "mean_output": ("higher", ""), "squared_error": ("lower", "")}
+OF_STEPS: dict[str, tuple[Better, str]] = {
+    "nats": ("lower", "nats"), "perplexity": ("lower", ""), "bits": ("lower", "bits"), "exact": ("higher", "share")}
+
+for source, make, names in ((SKLEARN, classification, OF_CLASSES), (SKLEARN, regression, OF_VALUES), (SKLEARN, density, OF_SCORES),
+                            (SHANNON, step_means, OF_STEPS)):
+    for name, (better, unit) in names.items():
+        registry.measures(name.replace("_", "-"), source=source, better=better, unit=unit)(make)

@@ -1,0 +1,92 @@
+"""Answers to samples: what tasks share that ask one answer of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from chainrule.core.criterion import Criterion, Supervised
+from chainrule.core.loss import Loss
+from chainrule.core.net import Net
+from chainrule.data.encode.encoder import Encoder
+from chainrule.data.source import Part, Source
+from chainrule.evaluate.result import Baseline, Result
+from chainrule.evaluate.significance import Cases
+from chainrule.tasks.task import Ready, Runner, baseline_of, numbered_names, validation_costs, watched, with_registered
+
+
+class SampleTask:
+    """A task whose answers are rows (n, k): those of one forward pass, through the link of its loss."""
+
+    name: ClassVar[str]
+    watch: ClassVar[tuple[str, ...]] = ("loss",)
+    loss: ClassVar[str | None] = None
+    probabilistic: ClassVar[bool] = False
+    consecutive: ClassVar[bool] = False
+
+    def __init__(self, encoder: Encoder):
+        self.inputs, self.target = encoder.inputs, encoder.target
+
+    @property
+    def outputs(self) -> int:
+        return self.target.outputs
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return ()
+
+    @staticmethod
+    def read(source: Source, window: int, targets: bool = True) -> Source:
+        return source
+
+    def criterion(self, loss: Loss | None) -> Criterion | None:
+        return None if loss is None else Supervised(loss)
+
+    def raw(self, runner: Runner, part: Part, expected: int | None = None) -> Tensor:
+        return runner(part.x, expected)
+
+    def validate(self, runner: Runner, part: Part, criterion: Criterion, loss: Loss | None) -> dict[str, float]:
+        raw = runner.plainly(part.x)
+        answer, truth = self.answer(raw, loss), self.truth(part, runner.ready).cpu()
+        return {**validation_costs(runner, part, criterion, raw), **self.quickly(answer, truth), **watched(self, lambda: (answer, truth))}
+
+    def quickly(self, answer: Tensor, truth: Tensor) -> dict[str, float]:
+        """Measures that are reckoned after every epoch, without intervals."""
+        return {}
+
+    def answer(self, raw: Tensor, loss: Loss | None) -> Tensor:
+        return (raw if loss is None else loss.link(raw)).cpu()
+
+    def truth(self, part: Part, ready: Ready) -> Tensor:
+        return torch.empty(0)
+
+    def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
+        raise NotImplementedError
+
+    def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
+        answer, truth = self.answer(self.raw(runner, part), loss), self.truth(part, runner.ready)
+        return with_registered(self.measure(answer, truth, seed=seed), self.name, lambda: (answer, truth))
+
+    def outcomes(self, runner: Runner, part: Part, answer: Tensor, test_set: str) -> Cases | None:
+        return None
+
+    def constant(self, net: Net, part: Part, ready: Ready) -> Tensor | None:
+        return None
+
+    def constantly(self, constant: Tensor) -> tuple[str, Tensor]:
+        """The constant answer by its name, as one row (k,)."""
+        raise NotImplementedError
+
+    def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
+        name, row = self.constantly(constant)
+        truth = self.truth(part, ready)
+        return baseline_of(name, self.measure(row.expand(len(part), -1), truth, seed=seed))
+
+    def names(self, count: int) -> tuple[str, ...]:
+        return numbered_names(self.target.names, count)
+
+    def columns(self, answer: Tensor, mask: Tensor | None = None) -> Mapping[str, Any]:
+        return {name: answer[:, i].numpy() for i, name in enumerate(self.names(answer.shape[1]))}

@@ -1,0 +1,168 @@
+"""The constant answer beside every headline: its score recomputed by hand for every task, its interval, and where it is told."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+
+import chainrule as cr
+from chainrule.cli.main import run_command
+from chainrule.core.registry import tasks
+from chainrule.evaluate.intervals import of_mean
+from chainrule.evaluate.result import Result
+from chainrule.job.trained import Trained
+
+QUICK = {"epochs": 1, "plan": "eager", "threads": 1, "progress": False}
+TEXT = "abracadabra, said the cat. " * 30
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+
+
+def wilson(k, n, z=1.959964):
+    """Wilson (1927), by his formula."""
+    share = k / n
+    middle, half = share + z * z / (2 * n), z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
+    return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+
+
+def of_classes(folder):
+    """Always the most frequent class of the training part."""
+    run = cr.train("wine", net="softmax", **QUICK)
+    data = run.job.data
+    counts = np.bincount(data.train.y, minlength=3)
+    usual, test = int(counts.argmax()), data.door.open("by hand").y.numpy()
+    k, n = int((test == usual).sum()), len(test)
+    low, high = wilson(k, n)
+    surprise = -np.log(counts / counts.sum())[test].mean()
+    return run, f"always {data.classes[usual]}", {"accuracy": (k / n, low, high), "log_loss": (surprise, None, None)}
+
+
+def of_numbers(folder):
+    """Always the mean of the training targets."""
+    run = cr.train("diabetes", net="linear", rule="closedform", plan="eager", progress=False)
+    data = run.job.data
+    y = data.source.targets.double().reshape(-1)
+    off = y[data.door.rows] - y[data.train.rows].mean()
+    ends = of_mean(off.square(), 0.95)
+    return run, "always the mean", {"rmse": (float(off.square().mean()) ** 0.5, ends.low**0.5, ends.high**0.5),
+                                    "mae": (float(off.abs().mean()), None, None)}
+
+
+def of_a_text(folder):
+    """The unigram of the training part, each symbol counted once more."""
+    (folder / "t.txt").write_text(TEXT)
+    run = cr.train("t.txt", net="rnn:hidden=4", rule="bptt:window=8", **QUICK)
+    data = run.job.data
+    seen = data.train.y.flatten().tolist()
+    shares = [(seen.count(c) + 1) / (len(seen) + len(data.classes)) for c in range(len(data.classes))]
+    each = torch.tensor([[-math.log(shares[c]) for c in row] for row in data.door.open("by hand").y.tolist()], dtype=torch.float64).mean(1)
+    ends, mean = of_mean(each, 0.95), float(each.mean())
+    return run, "the unigram", {"nats": (mean, ends.low, ends.high), "bits": (mean / math.log(2), None, None),
+                                "perplexity": (math.exp(mean), None, None)}
+
+
+def of_labels(folder):
+    """Always the label that most training steps have, of the steps that exist."""
+    lines = [f">s{i}\n{'ACDE'[i % 4] * (4 + i % 3)}\n{'HHE'[i % 3] * (4 + i % 3)}" for i in range(60)]
+    (folder / "t.fasta").write_text("\n".join(lines) + "\n")
+    run = cr.train("t.fasta", net="rnn:hidden=4", **QUICK)
+    data, test = run.job.data, run.job.data.door.open("by hand")
+    usual = int(data.train.y[data.train.mask].bincount().argmax())
+    right = [[int(c) == usual for c, there in zip(row, mask, strict=True) if there] for row, mask in zip(test.y, test.mask, strict=True)]
+    k, n = sum(all(row) for row in right), len(right)
+    return run, f"always {data.classes[usual]}", {"accuracy": (sum(map(sum, right)) / sum(map(len, right)), None, None),
+                                                  "exact": (k / n, *wilson(k, n))}
+
+
+def of_rows(folder):
+    """Always the mean training row."""
+    run = cr.train("digits", net="autoencoder:code=2", **QUICK)
+    data = run.job.data
+    pixels = data.source.inputs.flatten(1).double() / 16
+    each = (pixels[data.door.rows] - pixels[data.train.rows].mean(0)).square().sum(1)
+    ends = of_mean(each, 0.95)
+    return run, "always the mean row", {"squared_error": (float(each.mean()), ends.low, ends.high)}
+
+
+def of_a_density(folder):
+    """The same everywhere in the box of the training rows: minus the sum of the logs of its sides."""
+    x = torch.rand(80, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 5.0, 0.1])
+    run = cr.train(x, rule="expectation", plan="eager", progress=False, epochs=2)
+    train = run.job.data.source.inputs[run.job.data.train.rows].double()
+    sides = (train.amax(0) - train.amin(0)) / train.std(0, unbiased=False)
+    value = -float(sides.log().sum())
+    return run, "a constant density", {"log_likelihood": (value, value, value)}
+
+
+BY_HAND = {"classification": of_classes, "regression": of_numbers, "language": of_a_text, "tagging": of_labels, "reconstruction": of_rows,
+           "density": of_a_density}
+
+
+def test_every_task_has_one():
+    assert set(BY_HAND) == set(tasks.names())
+
+
+@pytest.mark.parametrize("task", BY_HAND)
+def test_it_scores_what_is_reckoned_by_hand(task, tmp_path):
+    run, name, expected = BY_HAND[task](tmp_path)
+    result = run.test()
+    assert result.baseline.name == name
+    assert set(result.baseline.measures) <= set(result.measures)
+    assert not any("[" in key for key in result.baseline.measures)
+    for key, (value, low, high) in expected.items():
+        found = result.baseline.measures[key]
+        assert found.value == pytest.approx(value, rel=1e-5), key
+        assert low is None or (found.low, found.high) == pytest.approx((low, high), rel=1e-4, abs=1e-6), key
+        assert found.low <= found.value <= found.high, key
+    assert Result.from_json(result.to_json()) == result
+    stored = json.loads((run.path / "test.json").read_text())["baseline"]
+    assert stored["name"] == name
+    assert set(stored) - {"name"} == set(result.baseline.measures)
+    first = next(iter(expected))
+    assert str(result).splitlines()[-1].startswith(f"{name}: {first.replace('_', ' ')} ")
+    page = run.report().read_text()
+    assert page.count(name) >= 2, "below the headline, and at the head of its column"
+    opened = Trained.open(run.path)
+    assert torch.equal(opened.constant, run.trained.constant)
+    assert opened.measure(run.job.data.valid).baseline == run.valid.baseline
+
+
+def test_commands_tell_it_beside_their_numbers(capsys):
+    assert run_command(["train", "iris", "--net", "softmax", "--epochs", "2", "--plan", "eager", "--threads", "1", "--json"]) == 0
+    *lines, last = capsys.readouterr().out.strip().splitlines()
+    told = json.loads(last)
+    assert told["task"] == "classification"
+    assert told["test"] is None
+    beside = told["valid"]["baseline"]
+    assert re.search(rf"on 23 validation samples; {beside['name']}: accuracy {100 * beside['accuracy']:.2f} % \(\d+\.\d+ to \d+\.\d+\)",
+                     "\n".join(lines))
+    assert run_command(["test", told["run"], "--json"]) == 0
+    *lines, last = capsys.readouterr().out.strip().splitlines()
+    baseline = json.loads(last)["baseline"]
+    assert lines[-1].startswith(f"{baseline['name']}: accuracy {100 * baseline['accuracy']['value']:.2f} % (")
+    assert set(baseline["accuracy"]) == {"value", "low", "high", "method"}
+
+
+def test_a_free_energy_has_none_and_says_why():
+    result = cr.train("digits", net="rbm:hidden=3", **QUICK).test()
+    assert result.baseline is None
+    assert "no constant answer stands beside it" in str(result)
+
+
+def test_it_is_of_the_training_part_alone():
+    """Test and validation targets changed at will, it stays."""
+    x, y = torch.randn(60, 2, generator=torch.Generator().manual_seed(1)), torch.arange(60.0) * 0.37 % 7
+    first = cr.train((x, y), net="linear", **QUICK)
+    rows = torch.cat([first.job.data.door.rows, first.job.data.valid.rows])
+    changed = y.clone()
+    changed[rows] = changed[rows] * 3 + 5
+    second = cr.train((x, changed), net="linear", **QUICK)
+    assert torch.equal(first.job.data.train.rows, second.job.data.train.rows)
+    assert torch.equal(first.trained.constant, second.trained.constant)
