@@ -46,11 +46,11 @@ def unpack(flat: dict[str, Tensor], like: Any, prefix: str) -> Any:
 
 def write(path: Path, tensors: dict[str, Tensor], payload: dict[str, Any], keep: Path | None = None) -> None:
     """Save atomically; with `keep`, the file that was at `path` stays under that name. Raises OSError."""
-    tensors, held = {name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}, set()
+    tensors, storages = {name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}, set()
     for name, t in tensors.items():
         where = t.untyped_storage().data_ptr()
-        tensors[name] = t.clone() if where in held else t  # the format has no tensors that share memory
-        held.add(where)
+        tensors[name] = t.clone() if where in storages else t  # the format has no tensors that share memory
+        storages.add(where)
     text = json.dumps({"format": FORMAT, **payload})
     content = save(tensors, metadata={"payload": text, "sha256": _digest(text, tensors)})
     write_atomically(path, content, keep)

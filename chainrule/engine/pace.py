@@ -19,6 +19,11 @@ def by_steps(done: int, ends: Sequence[int]) -> Pace:
     return {"done": float(done - begin), "each": 1.0, "whole": float(max(end - begin - 1, 1))}
 
 
+def cycle_ends(steps: int, cycles: int) -> list[int]:
+    """How many steps are done where each of so many cycles of equal length, to the step, ends."""
+    return [-(-steps * k // cycles) for k in range(1, cycles + 1)]
+
+
 def by_clock(shares: list[list[int]], stage: int, step: int, part: float) -> Pace:
     """The share `part` of the time, noted in `shares` as [stage, step from which on, thousandths] where it has changed; it never falls."""
     thousandths = min(max(int(part * PARTS), 0), PARTS)

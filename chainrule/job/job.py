@@ -24,9 +24,10 @@ from chainrule.data.source import Data, Source, TargetKind
 from chainrule.engine.plans.cache import Memory, usual_folder
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.position import Settings, Validate
+from chainrule.engine.seat import Seat
 from chainrule.engine.stop import Stop
 from chainrule.engine.store import Store
-from chainrule.engine.train import Training
+from chainrule.engine.train import train_seat
 from chainrule.job.greedy import stages_of
 from chainrule.job.options import Options
 from chainrule.job.rule_spec import constraint_of, lanes_of, make_rule, schedule_of
@@ -82,11 +83,11 @@ class Job:
     def events(self, store: Store | None = None, stop: Stop | None = None, at: int = 0,
                made: list[dict[str, Any]] | None = None) -> Iterator[Event]:
         """Train, as a stream of events; afterwards `net` holds the best weights. `made` are plans recorded earlier."""
-        return self.training(store, stop, at, made).run()
+        return train_seat(self.seat(store, stop, at, made))
 
-    def training(self, store: Store | None = None, stop: Stop | None = None, at: int = 0,
-                 made: list[dict[str, Any]] | None = None, again: Finished | None = None) -> Training:
-        """What the engine runs for this job; `again` is the end of a run that is to be repeated step by step."""
+    def seat(self, store: Store | None = None, stop: Stop | None = None, at: int = 0,
+             made: list[dict[str, Any]] | None = None, again: Finished | None = None) -> Seat:
+        """Its place at the engine's loop; `again` is the end of a run that is to be repeated step by step."""
         options, feed = self.options, self.feed()
         settings = Settings(seed=options.seed, plan=options.plan, precision=options.precision, threads=options.threads,
                             patience=options.patience, monitor=self.monitor, save_every=options.save_every, made=made,
@@ -94,7 +95,7 @@ class Job:
                             ends=tuple(again.stage_steps) if again else (),
                             shares=tuple(map(tuple, again.shares)) if again else ())
         stages, validate = self.stages()
-        return Training(stages, self.net, lambda _: feed, validate, settings, store, stop or Stop(), at)
+        return Seat(stages, self.net, lambda _: feed, validate, settings, store, stop, at)
 
     def stages(self) -> tuple[Stages, Validate]:
         """What is trained, by which rule and for how long, one after the other, and what measures it at the end of each epoch."""

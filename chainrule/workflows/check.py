@@ -27,7 +27,7 @@ from chainrule.data.prepare import prepare
 from chainrule.data.source import Data, Part, Source
 from chainrule.data.splits import parse_split
 from chainrule.engine.members.grouping import train_members
-from chainrule.engine.members.loop import Member
+from chainrule.engine.members.groups import Member
 from chainrule.engine.stop import Stop
 from chainrule.evaluate.significance import mcnemar, probability
 from chainrule.job.build import LossLike, build
@@ -149,7 +149,7 @@ class _Looking:
             job.keeps_last = True
             job.options = dataclasses.replace(job.options, patience=None)
             common, numbers = job.kind()
-            members.append(Member(job.training(None, self.stop), job.remaking(), numbers, common))
+            members.append(Member(job.seat(None, self.stop), job.remaking(), numbers, common))
         for _, event in train_members(members):
             if isinstance(event, Finished) and event.reason == "diverged":
                 raise Diverged("The loss of a net that checks the data stopped being finite. Use a lower rate, e.g. --optimizer "

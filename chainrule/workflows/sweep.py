@@ -25,7 +25,7 @@ from chainrule.core.text import now, shown, table
 from chainrule.data.source import Source
 from chainrule.engine.lock import RunLock
 from chainrule.engine.members.grouping import train_members
-from chainrule.engine.members.loop import Member
+from chainrule.engine.members.groups import Member
 from chainrule.engine.stop import Stop
 from chainrule.engine.store import Store
 from chainrule.job.build import LossLike, build
@@ -241,7 +241,7 @@ def _train(path: Path, folders: Sequence[Path], jobs: Sequence[Job], reading: fl
         members = []
         for recording, job in zip(recordings, jobs, strict=True):
             common, numbers = job.kind()
-            members.append(Member(job.training(recording.store, stop, recording.next_at), job.remaking(), numbers, common))
+            members.append(Member(job.seat(recording.store, stop, recording.next_at), job.remaking(), numbers, common))
         begun: set[int] = set()
         for i, event in train_members(members):
             if i not in begun:

@@ -18,6 +18,7 @@ from chainrule.core.options import check, read
 from chainrule.data.source import Source
 from chainrule.engine.lock import RunLock
 from chainrule.engine.stop import Stop
+from chainrule.engine.train import train_seat
 from chainrule.job.build import LossLike, build
 from chainrule.job.job import Job
 from chainrule.job.options import Options
@@ -113,13 +114,13 @@ def _again(run: Run, progress: bool) -> tuple[bool, float]:
     again.options = replace(again.options, seconds=None)
     sinks: list[Sink] = watching(progress, ())
     tell(started(again, "", at=0, resumed=False), sinks)
-    training = again.training(made=[{**one, "later": []} for one in run.record["plan"]], at=1, again=ended)
-    for event in training.run():
+    seat = again.seat(made=[{**one, "later": []} for one in run.record["plan"]], at=1, again=ended)
+    for event in train_seat(seat):
         tell(event, sinks)
     close(sinks)
     nets = [(run.trained.net.tensors, again.net.tensors)]
-    snapshots = run.snapshots if training.kept else []
-    nets += [(one.trained.net.tensors, kept) for one, kept in zip(snapshots, training.kept.values(), strict=True)]
+    snapshots = run.snapshots if seat.snapshots else []
+    nets += [(one.trained.net.tensors, weights) for one, weights in zip(snapshots, seat.snapshots.values(), strict=True)]
     pairs = [(first[name].detach(), t.detach()) for first, second in nets for name, t in second.items()]
     difference = max((float((a.double() - b.double()).abs().max()) for a, b in pairs if a.numel()), default=0.0)
     return all(torch.equal(a, b) for a, b in pairs), difference

@@ -33,7 +33,7 @@ def test_validation_reads_its_samples_as_they_are(data, net):
         torch.manual_seed(0)                                                               # a Boltzmann machine's loss is drawn
         told.append(job.validate(learner(job)))
     assert told[0] == told[1]
-    next(event for event in dark.training().run() if isinstance(event, Evaluated))
+    next(event for event in dark.events() if isinstance(event, Evaluated))
     assert torch.equal(dark.data.valid.x, before)
 
 

@@ -9,7 +9,7 @@ import chainrule as cr
 from chainrule.core.errors import Interrupted
 from chainrule.core.events import Progressed
 from chainrule.data.storage.stored import Streamed
-from chainrule.engine import train as train_module
+from chainrule.engine import loop as loop_module
 from chainrule.engine.stop import Stop
 
 
@@ -32,7 +32,7 @@ def trained(table, out, **more):
 def test_a_streamed_run_resumes_to_the_same_bits_and_is_reported(table, tmp_path, monkeypatch):
     whole = trained(table, tmp_path / "whole")
     assert isinstance(whole.job.data.train.x, Streamed)
-    monkeypatch.setattr(train_module, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(loop_module, "PROGRESS_SECONDS", 0.0)
     stop, seen = Stop(), []
 
     def watch(event):

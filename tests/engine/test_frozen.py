@@ -121,9 +121,9 @@ def test_compiled_steps_leave_them_alone():
 def test_members_of_a_stack_leave_them_alone():
     """Each has frozen weights of its own."""
     several = [member(net=Spare(seed), optimizer=adamw, rate=0.1, decay=0.1, l1=0.01, l2=0.1, seed=seed) for seed in (1, 2, 3)]
-    before = [snapshot(one.training.net) for one in several]
+    before = [snapshot(one.seat.net) for one in several]
     _, after = run(several)
-    assert [one.training.position.plan[0].get("together") for one in several] == [3, 3, 3]
+    assert [one.seat.position.plan[0].get("together") for one in several] == [3, 3, 3]
     for mine, theirs in zip(before, after, strict=True):
         assert_still(mine, theirs)
 

@@ -13,7 +13,7 @@ from chainrule.core.criterion import Supervised
 from chainrule.core.descend import Descend, factor_at, set_pace, unpaced
 from chainrule.core.events import Evaluated
 from chainrule.core.registry import schedules
-from chainrule.engine import train as engine
+from chainrule.engine import loop, seat
 from chainrule.engine.plans.plan import Plan
 from chainrule.engine.stop import Stop
 from chainrule.engine.store import Store
@@ -87,10 +87,16 @@ def test_the_share_stays_within_0_and_1():
         assert float(factor_at(lambda share: share, pace, dense())) == share
 
 
+def told_time(monkeypatch, clock):
+    """The engine reads its time from this."""
+    for module in (loop, seat):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=clock))
+
+
 def clocked(monkeypatch, schedule, seconds, each=1.0, begin=100.0):
     """A schedule under which every step takes `each` seconds by the engine's clock, and what it was told."""
     clock, seen = [begin], []
-    monkeypatch.setattr(engine, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    told_time(monkeypatch, lambda: clock[0])
 
     def ticking(share):
         clock[0] += each
@@ -119,7 +125,7 @@ def test_a_run_by_the_clock_repeats_bit_for_bit_from_the_shares_it_recorded(monk
         clock[0] += 0.01
         return clock[0]
 
-    monkeypatch.setattr(engine, "time", SimpleNamespace(perf_counter=ticking))
+    told_time(monkeypatch, ticking)
     first = running(dense(), descent(schedules.choose("cosine").make()), epochs=None, seconds=4.0, under=plan)
     end = list(first.run())[-1]
     assert end.reason == "budget"

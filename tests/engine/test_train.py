@@ -17,11 +17,13 @@ from chainrule.core.stage import Budget, Stage
 from chainrule.core.stage import part as part_of
 from chainrule.core.tree import clone
 from chainrule.data.feed.shuffled import Feed
-from chainrule.engine import train as train_module
+from chainrule.engine import seat as seat_module
 from chainrule.engine.plans.plan import Plan
+from chainrule.engine.position import Settings
+from chainrule.engine.seat import SAVE_SHARE
 from chainrule.engine.stop import Stop
 from chainrule.engine.store import LAST, Store
-from chainrule.engine.train import SAVE_SHARE, train
+from chainrule.engine.train import train
 
 
 def by_hand(net, rule, epochs, batch=7):
@@ -132,7 +134,7 @@ def test_a_budget_of_steps_is_met_exactly_also_within_a_chunk(steps, size):
 def test_a_budget_of_seconds_ends_by_the_clock(monkeypatch):
     """Every look at the clock takes a second; the budget of forty is met after some steps, not after none and not after all."""
     clock = iter(range(10**6))
-    monkeypatch.setattr(train_module.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(seat_module.time, "perf_counter", lambda: float(next(clock)))
     events = list(running(dense(), descend(), epochs=10_000, seconds=40.0).run())
     assert events[-1].reason == "budget"
     assert 1 < events[-1].steps < 40
@@ -292,7 +294,7 @@ def test_stages_resume_bit_for_bit_in_either_one_and_between(tmp_path, at):
 
 def test_seconds_are_counted_by_stage(monkeypatch):
     clock = iter(range(10**6))
-    monkeypatch.setattr(train_module.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(seat_module.time, "perf_counter", lambda: float(next(clock)))
     stages = [Stage(descend(), Budget(seconds=100.0)), Stage(descend(), Budget(seconds=100.0))]
     training = running(dense(), descend(), stages=stages)
     list(training.run())
@@ -340,19 +342,19 @@ def test_a_stop_asked_for_before_the_first_step_needs_no_plan():
 def test_saving_takes_its_share_of_time_and_no_more(tmp_path, monkeypatch):
     training = running(dense(), descend(), store=Store(tmp_path, "x"))
     training.saving, training.last_saved = 0.9, 0.0
-    assert not training._due(0.9 / SAVE_SHARE - 0.1)
-    assert training._due(0.9 / SAVE_SHARE + 0.1)
+    assert not training.due(0.9 / SAVE_SHARE - 0.1)
+    assert training.due(0.9 / SAVE_SHARE + 0.1)
     training.saving = 1e-6
-    assert not training._due(0.9)
-    assert training._due(1.1)
-    assert not running(dense(), descend())._due(1e9), "there is nowhere to save"
+    assert not training.due(0.9)
+    assert training.due(1.1)
+    assert not running(dense(), descend()).due(1e9), "there is nowhere to save"
 
 
 def test_everything_at_once_is_one_step_an_epoch():
     net = dense()
     feed = Feed(part(), Tensor.float, batch=7, everything=True)
     events = list(train([Stage(descend(), Budget(epochs=2))], net, lambda _: feed, lambda _: {"loss": 1.0},
-                        train_module.Settings(plan="eager", threads=1)))
+                        Settings(plan="eager", threads=1)))
     assert events[-1].steps == 2
 
 

@@ -16,10 +16,11 @@ from chainrule.core.criterion import Supervised
 from chainrule.core.descend import Descend, set_pace
 from chainrule.core.events import Saved, Warned
 from chainrule.core.net import Net
+from chainrule.engine.pace import cycle_ends
 from chainrule.engine.plans.plan import Plan
 from chainrule.engine.stop import Stop
 from chainrule.engine.store import Store
-from chainrule.engine.train import cycle_ends
+from chainrule.engine.train import train_seat
 from chainrule.losses.classic import cross_entropy
 from chainrule.optim.first_order import sgd
 from chainrule.optim.schedules import cosine
@@ -33,9 +34,9 @@ def rule():
     return Descend(direction, sgd(rate=0.3, momentum=0.9), schedule=cosine())
 
 
-def kept(training):
-    list(training.run())
-    return training.kept
+def kept(seat):
+    list(train_seat(seat))
+    return seat.snapshots
 
 
 def same(a, b):
@@ -102,7 +103,7 @@ def test_no_checkpoint_is_ahead_of_its_snapshots(tmp_path):
             for number, end in enumerate(ends, 1):
                 assert store.snapshot(number).exists() == (event.step >= end)
     assert saves >= STEPS - 1
-    assert training.kept == {}
+    assert training.snapshots == {}
 
 
 @pytest.mark.parametrize("at", [3, 6, 7, 8, 14, 17])
@@ -150,7 +151,7 @@ def test_a_snapshot_that_found_no_room_is_written_later_and_no_checkpoint_passes
 def made(seed, batch, store=None):
     """A member whose training has snapshots."""
     one = member(seed, schedule=True, epochs=None, steps=STEPS, batch=batch, store=store)
-    one.training.settings = replace(one.training.settings, snapshots=CYCLES)
+    one.seat.settings = replace(one.seat.settings, snapshots=CYCLES)
     return one
 
 
@@ -164,12 +165,12 @@ def test_members_of_a_stack_keep_theirs(tmp_path, batch):
         stores.append(Store(tmp_path / str(seed), "r"))
     several = [made(seed, batch, store) for seed, store in zip((0, 1, 2), stores, strict=True)]
     run(several)
-    assert [one.training.position.plan[0].get("together") for one in several] == [3, 3, 3]
+    assert [one.seat.position.plan[0].get("together") for one in several] == [3, 3, 3]
     for seed, store in zip((0, 1, 2), stores, strict=True):
-        alone = kept(made(seed, batch).training)
+        alone = kept(made(seed, batch).seat)
         assert list(alone) == [1, 2, 3]
         for number, tensors in alone.items():
-            net = Net.of(made(seed, batch).training.net.module)
+            net = Net.of(made(seed, batch).seat.net.module)
             store.load_snapshot(number, net)
             for name, t in tensors.items():
                 torch.testing.assert_close(net.tensors[name], t, rtol=1e-4, atol=1e-6)

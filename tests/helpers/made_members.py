@@ -15,10 +15,11 @@ from chainrule.core.net import Net
 from chainrule.core.stage import Budget, Stage
 from chainrule.data.feed.shuffled import Feed
 from chainrule.engine.members.grouping import train_members
-from chainrule.engine.members.loop import Member
+from chainrule.engine.members.groups import Member
 from chainrule.engine.position import Settings
+from chainrule.engine.seat import Seat
 from chainrule.engine.stop import Stop
-from chainrule.engine.train import Training
+from chainrule.engine.train import train_seat
 from chainrule.losses.classic import cross_entropy
 from chainrule.optim.first_order import adam, adamw, sgd
 from chainrule.optim.schedules import cosine
@@ -55,10 +56,10 @@ def member(seed=0, *, epochs=3, steps=None, rows=30, batch=7, patience=None, net
     def loss(_):
         return {"loss": float(cross_entropy().each(net(feed.x), feed.y).mean())}
 
-    told = Settings(**{"seed": seed, "plan": "eager", "threads": 1, "patience": patience, "save_every": 0.0 if store else None,
+    ours = Settings(**{"seed": seed, "plan": "eager", "threads": 1, "patience": patience, "save_every": 0.0 if store else None,
                        **(settings or {})})
-    training = Training([Stage(make({}), Budget(epochs=epochs, steps=steps))], net, lambda _: feed, loss, told, store, stop or Stop(), 0)
-    return Member(training, make, given)
+    seat = Seat([Stage(make({}), Budget(epochs=epochs, steps=steps))], net, lambda _: feed, loss, ours, store, stop or Stop(), 0)
+    return Member(seat, make, given)
 
 
 def run(members):
@@ -66,14 +67,14 @@ def run(members):
     told: list[list] = [[] for _ in members]
     for i, event in train_members(members):
         told[i].append(event)
-    return told, [{k: t.detach().clone() for k, t in m.training.net.tensors.items()} for m in members]
+    return told, [{k: t.detach().clone() for k, t in m.seat.net.tensors.items()} for m in members]
 
 
 def alone(*members):
     told, weights = [], []
     for m in members:
-        told.append(list(m.training.run()))
-        weights.append({k: t.detach().clone() for k, t in m.training.net.tensors.items()})
+        told.append(list(train_seat(m.seat)))
+        weights.append({k: t.detach().clone() for k, t in m.seat.net.tensors.items()})
     return told, weights
 
 

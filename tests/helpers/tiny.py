@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lone_seat import LoneSeat
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
@@ -26,7 +27,6 @@ from chainrule.engine.plans import cache, trial
 from chainrule.engine.plans.plan import Plan
 from chainrule.engine.position import Settings
 from chainrule.engine.stop import Stop
-from chainrule.engine.train import Training
 from chainrule.losses.classic import cross_entropy, squared
 from chainrule.optim.first_order import sgd
 from chainrule.optim.schedules import cosine
@@ -98,7 +98,7 @@ def through_a_checkpoint(folder: Path, one: Learner, fresh: Learner) -> Learner:
 
 def running(net: Net, rule: Rule, *, epochs: int | None = 3, steps: int | None = None, seconds: float | None = None, batch: int = 7,
             data: Part | None = None, under: Plan | None = None, validate: Callable[[Learner], dict[str, float]] | None = None,
-            stages: Iterable[Stage] = (), store: object = None, stop: object = None, **settings: object) -> Training:
+            stages: Iterable[Stage] = (), store: object = None, stop: object = None, **settings: object) -> LoneSeat:
     """A run of one stage (or of `stages`), under a given plan unless `settings` say otherwise."""
     feed = Feed(data or part(), Tensor.float, batch=batch, seed=3)
     made = None if "plan" in settings else [{"since": 0, "made": asdict(under or Plan(threads=1))}]
@@ -110,7 +110,7 @@ def running(net: Net, rule: Rule, *, epochs: int | None = 3, steps: int | None =
 
     stop = stop or Stop()
     several = list(stages) or [Stage(rule, Budget(epochs=epochs, steps=steps, seconds=seconds))]
-    return Training(several, net, lambda _: feed, validate or loss, Settings(seed=4, **settings), store, stop, 0)  # type: ignore[arg-type]
+    return LoneSeat(several, net, lambda _: feed, validate or loss, Settings(seed=4, **settings), store, stop, 0)  # type: ignore[arg-type]
 
 
 def told_seconds(patch: pytest.MonkeyPatch, seconds: dict[str, float], making: dict[str, float]) -> list[str]:

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.random  # once here rather than in every worker, like the next
 import safetensors.torch  # noqa: F401
 import torch
+from lone_seat import LoneSeat
 from torch import Tensor, nn
 
 from chainrule.cli.main import run_command
@@ -47,7 +48,6 @@ from chainrule.engine.plans.plan import Plan
 from chainrule.engine.position import Settings
 from chainrule.engine.stop import Stop
 from chainrule.engine.store import BEST, LAST, Store
-from chainrule.engine.train import Training
 from chainrule.losses.classic import cross_entropy
 from chainrule.optim.first_order import sgd
 from chainrule.optim.schedules import cosine
@@ -116,7 +116,7 @@ def fresh_rule(watch: Callable[[list[int], Net], None] | None = None, rate: floa
 
 def training(folder: Path, *, epochs: int = 3, chunk: int = 1, save_every: float = 0.0, patience: int | None = None,
              stop: Stop | None = None, watch: Callable[[list[int], Net], None] | None = None,
-             validate: Callable[[Learner], dict[str, float]] | None = None, data: Part | None = None, rule: object = None) -> Training:
+             validate: Callable[[Learner], dict[str, float]] | None = None, data: Part | None = None, rule: object = None) -> LoneSeat:
     """One process's part of a run in `folder`; `.run()` goes on from whatever is there."""
     torch.set_num_threads(1)
     net, valid = fresh_net(), part(40, seed=1)
@@ -128,7 +128,7 @@ def training(folder: Path, *, epochs: int = 3, chunk: int = 1, save_every: float
     made = [{"since": 0, "made": asdict(Plan(chunk=chunk, threads=1))}]
     settings = Settings(seed=5, save_every=save_every, patience=patience, made=made)
     stages = [Stage(rule or fresh_rule(watch), Budget(epochs=epochs))]  # type: ignore[arg-type]
-    return Training(stages, net, lambda _: feed, validate or loss, settings, Store(folder, RUN), stop or Stop(), 0)
+    return LoneSeat(stages, net, lambda _: feed, validate or loss, settings, Store(folder, RUN), stop or Stop(), 0)
 
 
 def stopping_at(step: int | None) -> tuple[Stop, Callable[[list[int], Net], None]]:

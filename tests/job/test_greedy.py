@@ -17,6 +17,7 @@ from chainrule.core.rule import Learner
 from chainrule.core.stage import Budget
 from chainrule.core.tree import clone
 from chainrule.engine.stop import Stop
+from chainrule.engine.train import train_seat
 from chainrule.job.build import build
 from chainrule.job.greedy import HEAD, layers_of, share
 from chainrule.job.options import Options
@@ -37,13 +38,13 @@ def job_of(data="digits", **options):
 
 def test_each_stage_moves_its_layer_alone_bit_for_bit():
     job = job_of()
-    training = job.training()
+    seat = job.seat()
     before, moved = clone(job.net.tensors), {}
-    for event in training.run():
+    for event in train_seat(seat):
         if isinstance(event, Evaluated):
             for name, t in job.net.tensors.items():
                 if not torch.equal(t, before[name]):
-                    moved.setdefault(training.position.stage, set()).add(name.split(".")[0])
+                    moved.setdefault(seat.position.stage, set()).add(name.split(".")[0])
             before = clone(job.net.tensors)
     assert moved == {0: {"hidden1"}, 1: {"hidden2", "output"}, 2: {"hidden1", "hidden2", "output"}}
 

@@ -196,8 +196,9 @@ def test_a_schedule_runs_over_the_steps_that_there_are():
     """Whichever of epochs and steps ends a run, the schedule ends with it: its last step has the last factor, its middle one half."""
     given = {"net": "linear", "rule": "backprop", "batch": 10, "schedule": "linear", "split": "train=.8,valid=.2"}
     for more, steps in (({"steps": 1000}, 24), ({"steps": 7}, 7), ({}, 24)):
-        training = build(cr.load("iris"), Options(**given, epochs=2, **more)).training()
-        assert training._pace(training.stages[0], training.feed_for(0)) == {"done": 0.0, "each": 1.0, "whole": steps - 1.0}
+        seat = build(cr.load("iris"), Options(**given, epochs=2, **more)).seat()
+        seat.enter()
+        assert seat.pace() == {"done": 0.0, "each": 1.0, "whole": steps - 1.0}
 
 
 def test_the_commands(tmp_path, monkeypatch, capsys):

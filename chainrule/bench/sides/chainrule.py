@@ -95,13 +95,13 @@ class Ours:
     def _train_members(self, units: int) -> list[float]:
         """The moments at which every member had ended an epoch; where they go in turn, 16 times what the first alone takes."""
         from chainrule.engine.members.grouping import train_members
-        from chainrule.engine.members.loop import Member
+        from chainrule.engine.members.groups import Member
 
         jobs = [self._fresh(seed) for seed in range(MEMBERS)]
         self.job, stop, began = jobs[0], Stop(), time.perf_counter()
         marks, ended = [began], [0] * MEMBERS
         kinds = [job.kind() for job in jobs]
-        members = [Member(job.training(None, stop, 0), job.remaking(), numbers, common)
+        members = [Member(job.seat(None, stop, 0), job.remaking(), numbers, common)
                    for job, (common, numbers) in zip(jobs, kinds, strict=True)]
         for i, event in _until_stopped(train_members(members)):
             now = time.perf_counter()

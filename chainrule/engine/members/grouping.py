@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,12 +12,14 @@ import torch
 
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError, PlanRejected
-from chainrule.core.events import Planned
+from chainrule.core.events import Event, Planned
 from chainrule.core.rule import Learner, Rule
 from chainrule.core.tree import clone
 from chainrule.data.feed.shuffled import Feed
-from chainrule.engine.members.loop import Joint, Member, Seat, Told, starts
-from chainrule.engine.members.parallel import said, tried
+from chainrule.engine.group import Group, Lone
+from chainrule.engine.loop import run
+from chainrule.engine.members.groups import Apart, Member, Stack
+from chainrule.engine.members.parallel import beside_name, tried
 from chainrule.engine.members.stacked import Abreast, Together, disagreement, draws, shape_of, side_by_side, stack
 from chainrule.engine.plans.eager import Advance, copied, eager, unused
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan
@@ -25,6 +27,9 @@ from chainrule.engine.plans.planner import WORTH_PLANNING_SECONDS, Choice, choos
 from chainrule.engine.plans.timeline import Plans, steps_of
 from chainrule.engine.plans.trial import per_step
 from chainrule.engine.randomness import Aside
+from chainrule.engine.train import train_seat
+
+MemberEvents = Iterator[tuple[int, Event]]
 
 WORTH_STACKING_SECONDS = 3.0   # what all members take in turn; below it the trials, and loading torch's transformations, do not pay
 TRIAL_STEPS, TRIAL_SECONDS = 20, 0.1
@@ -50,13 +55,13 @@ class Grouping:
     """
 
     size: int
-    said: str
+    name: str
     rejected: list[dict[str, str]]
     choice: Choice | None = None
     apart: bool = False
 
 
-def train_members(members: Sequence[Member]) -> Told:
+def train_members(members: Sequence[Member]) -> MemberEvents:
     """Train every member as it would be alone; yields (number of the member, event), for each the events of an ordinary run.
 
     A member that stops early leaves the others; one that diverges is put back and diagnosed, and the others go on. On a signal all
@@ -67,7 +72,7 @@ def train_members(members: Sequence[Member]) -> Told:
         fresh: list[int] = []
         begun: dict[tuple[int, ...], list[int]] = {}
         for i, m in enumerate(members):
-            recorded = m.training.store.position() if m.training.store else None
+            recorded = m.seat.store.position() if m.seat.store else None
             if recorded is None:
                 fresh.append(i)
                 continue
@@ -85,46 +90,47 @@ def train_members(members: Sequence[Member]) -> Told:
         torch.set_num_threads(threads)
 
 
-def _again(members: Sequence[Member], going: list[int], size: int, apart: bool) -> Told:
+def _again(members: Sequence[Member], going: list[int], size: int, apart: bool) -> MemberEvents:
     """Members that were at one position when they were saved, stacked as then."""
     if size == 1:
         for i in going:
-            starts(members[i].training)
-            yield from ((i, event) for event in members[i].training.run())
+            yield from ((i, event) for event in train_seat(members[i].seat))
         return
     for kin in kindred(members, going):
         for at in range(0, len(kin.numbers), size):
-            yield from _stacked(members, kin, kin.numbers[at : at + size], Grouping(size, "as recorded", [], apart=apart))
+            yield from _together(members, kin, kin.numbers[at : at + size], Grouping(size, "as recorded", [], apart=apart))
 
 
-def _first_time(members: Sequence[Member], kin: Kin) -> Told:
-    stop = members[kin.numbers[0]].training.stop
+def _first_time(members: Sequence[Member], kin: Kin) -> MemberEvents:
+    stop = members[kin.numbers[0]].seat.stop
     with stop.ending_at_once():
         grouping = _in_turn(kin.why_alone, []) if kin.why_alone else grouped(members, kin)
     if grouping.size > 1:
         choice = grouping.choice
         for at in range(0, len(kin.numbers), grouping.size):
             some = kin.numbers[at : at + grouping.size]
-            yield from _stacked(members, kin, some, grouping, choice if len(some) == grouping.size else None)
+            yield from _together(members, kin, some, grouping, choice if len(some) == grouping.size else None)
         return
     for i in kin.numbers:
-        starts(members[i].training)
-        for event in members[i].training.run():
+        for event in train_seat(members[i].seat):
             if isinstance(event, Planned) and len(members) > 1:
-                event = replace(event, reason=f"{grouping.said}; {event.reason}", rejected=[*event.rejected, *grouping.rejected])
+                event = replace(event, reason=f"{grouping.name}; {event.reason}", rejected=[*event.rejected, *grouping.rejected])
             yield i, event
         if stop.requested:
             return
 
 
-def _stacked(members: Sequence[Member], kin: Kin, some: list[int], how: Grouping, choice: Choice | None = None) -> Told:
-    seats = [Seat(i, members[i]) for i in some]
-    stop = seats[0].training.stop
-    if stop.requested:
+def _together(members: Sequence[Member], kin: Kin, some: list[int], how: Grouping, choice: Choice | None = None) -> MemberEvents:
+    """Some members as one group, in which a single one is alone, unless members were running beside one another."""
+    if members[some[0]].seat.stop.requested:
         return
-    for seat in seats:
-        yield from seat.begin()
-    yield from Joint(seats, kin.lifted, how.said, how.rejected, apart=how.apart, threads=kin.threads).run(choice)
+    group: Group = Lone(members[some[0]].seat)
+    if how.apart or len(some) > 1:
+        kind = Apart if how.apart else Stack
+        group = kind([members[i] for i in some], kin.lifted, how.name, how.rejected, threads=kin.threads, under=choice)
+    number = {members[i].seat: i for i in some}
+    for seat, event in run(group):
+        yield number[seat], event
 
 
 def kindred(members: Sequence[Member], some: Sequence[int], worth: float = 0.0) -> list[Kin]:
@@ -134,9 +140,9 @@ def kindred(members: Sequence[Member], some: Sequence[int], worth: float = 0.0) 
     """
     families: dict[Any, list[int]] = {}
     for i in some:
-        training = members[i].training
-        feed, stage = training.feed_for(0), training.stages[0]
-        single = len(training.stages) == 1 and stage.view is None and stage.inputs is None
+        seat = members[i].seat
+        feed, stage = seat.feed_for(0), seat.stages[0]
+        single = len(seat.stages) == 1 and stage.view is None and stage.inputs is None
         structure: Any = ("stages", i) if not single else (
             members[i].kind, tuple(members[i].numbers), shape_of(_probe(members[i])), feed.batch, feed.full)
         families.setdefault(structure, []).append(i)
@@ -145,18 +151,18 @@ def kindred(members: Sequence[Member], some: Sequence[int], worth: float = 0.0) 
 
 def _probe(of: Member) -> Learner:
     """A copy of a member's learner as it begins."""
-    training = of.training
-    training.net.module.train()
-    trial = copied(Learner(training.net, {}))
-    with Aside(training.settings.seed, training.net.device):
-        rule = training.stages[0].rule
+    seat = of.seat
+    seat.net.module.train()
+    trial = copied(Learner(seat.net, {}))
+    with Aside(seat.settings.seed, seat.net.device):
+        rule = seat.stages[0].rule
         probe = Learner(trial.net, clone(rule.init(trial.net)))
         probe.net.idle = unused(rule, probe, _few(of, 1)[0])
         return probe
 
 
 def _few(of: Member, batches: int) -> Batch:
-    return next(of.training.feed_for(0).chunks(0, 0, batches))
+    return next(of.seat.feed_for(0).chunks(0, 0, batches))
 
 
 def _kin(members: Sequence[Member], family: list[int], worth: float) -> list[Kin]:
@@ -164,21 +170,21 @@ def _kin(members: Sequence[Member], family: list[int], worth: float) -> list[Kin
     first = members[family[0]]
     if len(family) == 1:
         return [Kin(family, why_alone="no other member has a net and a rule of this shape")]
-    seed, probe, few = first.training.settings.seed, _probe(first), _few(first, 1)
-    if draws(first.training.stages[0].rule, probe, few[0], seed):
+    seed, probe, few = first.seat.settings.seed, _probe(first), _few(first, 1)
+    if draws(first.seat.stages[0].rule, probe, few[0], seed):
         return [Kin(family, why_alone="a step draws random numbers, which a stack would draw otherwise than each member alone")]
-    with Aside(seed, first.training.net.device):
-        alone = _seconds(eager(first.training.stages[0].rule.step), probe, _few(first, TRIAL_STEPS))
-    total = alone * sum(steps_of(members[i].training.stages[0], members[i].training.feed_for(0)) for i in family)
+    with Aside(seed, first.seat.net.device):
+        alone = _seconds(eager(first.seat.stages[0].rule.step), probe, _few(first, TRIAL_STEPS))
+    total = alone * sum(steps_of(members[i].seat.stages[0], members[i].seat.feed_for(0)) for i in family)
     if total < worth:
         return [Kin(family, why_alone=f"all steps of all members take about {total:.1f} s, so trying stacks would not pay")]
     differing = [name for name in first.numbers if len({members[i].numbers[name] for i in family}) > 1]
     lifted = [name for name in differing if _lifts(members, family, name, probe, few[0])]
-    held: dict[Any, list[int]] = {}
+    alike: dict[Any, list[int]] = {}
     for i in family:
-        held.setdefault(tuple(members[i].numbers[name] for name in differing if name not in lifted), []).append(i)
-    threads = first.training.settings.threads or torch.get_num_threads()
-    return [Kin(some, lifted, "" if len(some) > 1 else "no other member has its numbers", alone, threads) for some in held.values()]
+        alike.setdefault(tuple(members[i].numbers[name] for name in differing if name not in lifted), []).append(i)
+    threads = first.seat.settings.threads or torch.get_num_threads()
+    return [Kin(some, lifted, "" if len(some) > 1 else "no other member has its numbers", alone, threads) for some in alike.values()]
 
 
 def _lifts(members: Sequence[Member], family: list[int], name: str, probe: Learner, batch: Batch) -> bool:
@@ -189,7 +195,7 @@ def _lifts(members: Sequence[Member], family: list[int], name: str, probe: Learn
     together = Together(make, some, shared=True)
     try:
         apart = disagreement([probe, probe], [make(numbers) for numbers in some], together, [batch, batch],
-                             members[family[0]].training.settings.seed)
+                             members[family[0]].seat.settings.seed)
     except InputError:
         raise
     except Exception:   # any transformation may fail in a way of its own; these members then go in groups of one value each
@@ -203,12 +209,12 @@ def grouped(members: Sequence[Member], kin: Kin) -> Grouping:
     Where all members train long enough to make a native program, each runs by it, which no stack of small nets beats. Otherwise steps
     as they are written are compared, and the plan of the fastest stack with the members' own.
     """
-    first, m = members[kin.numbers[0]].training, len(kin.numbers)
+    first, m = members[kin.numbers[0]].seat, len(kin.numbers)
     stage, probes = first.stages[0], [_probe(members[i]) for i in kin.numbers]
-    own = [members[i].training.stages[0].rule for i in kin.numbers]
-    feeds = [members[i].training.feed_for(0) for i in kin.numbers]
-    longest = max(steps_of(members[i].training.stages[0], feed) for i, feed in zip(kin.numbers, feeds, strict=True))
-    planning = Plans(stage, feeds[0], first.settings, first.position, first.net.device)._planning()
+    own = [members[i].seat.stages[0].rule for i in kin.numbers]
+    feeds = [members[i].seat.feed_for(0) for i in kin.numbers]
+    longest = max(steps_of(members[i].seat.stages[0], feed) for i, feed in zip(kin.numbers, feeds, strict=True))
+    planning = Plans(stage, feeds[0], first.settings, first.position, first.net.device).planning()
     planning = replace(planning, steps_left=m * longest)
     alone: Choice | None = None
     rejected: list[dict[str, str]] = []
@@ -229,10 +235,10 @@ def grouped(members: Sequence[Member], kin: Kin) -> Grouping:
         choice = choose(rule, learner, batches, replace(planning, steps_left=longest, longest_chunk=Abreast(feeds[:size]).longest_chunk()))
     if alone is not None:
         mine, theirs = alone.seconds_per_step, choice.seconds_per_step / size
-        told = f"{per_step(mine)} in turn ({alone.plan.name}), {per_step(theirs)} and member {_name(size, m)} ({choice.plan.name})"
+        compared = f"{per_step(mine)} in turn ({alone.plan.name}), {per_step(theirs)} and member {_name(size, m)} ({choice.plan.name})"
         if mine <= theirs:
-            return _in_turn(told, rejected)
-        rejected.append(_refused(1, m, told))
+            return _in_turn(compared, rejected)
+        rejected.append(_refused(1, m, compared))
     return Grouping(size, _name(size, m), rejected, choice)
 
 
@@ -242,7 +248,7 @@ def _stacks(members: Sequence[Member], kin: Kin, probes: list[Learner], own: lis
 
     A larger stack is not tried where it would lose even if it took no longer than a smaller one.
     """
-    m, seed = len(kin.numbers), members[kin.numbers[0]].training.settings.seed
+    m, seed = len(kin.numbers), members[kin.numbers[0]].seat.settings.seed
     few = [_few(members[i], TRIAL_STEPS) for i in kin.numbers]
     took = {1: kin.seconds_alone}
     for size in sorted({math.ceil(math.sqrt(m)), m} - {1}):
@@ -269,25 +275,25 @@ def _beside(members: Sequence[Member], kin: Kin, probes: list[Learner], own: lis
             steps: float) -> Grouping:
     """All members beside one another by the program that a lone one would have, where that is faster than one after the other,
     each of which would make its plan anew."""
-    m, told = len(kin.numbers), said(len(kin.numbers), kin.threads)
+    m, name = len(kin.numbers), beside_name(len(kin.numbers), kin.threads)
     feed = Abreast(feeds, apart=True)
     numbers = [{name: members[i].numbers[name] for name in kin.lifted} for i in kin.numbers]
     rule = Together(members[kin.numbers[0]].make, numbers, feed.shared)
     mine = f"{per_step(alone.seconds_per_step)} and member ({alone.plan.name})"
     try:
-        choice = tried(rule, stack(probes, rule), own, feed, alone.plan, kin.threads, members[kin.numbers[0]].training.settings.seed)
+        choice = tried(rule, stack(probes, rule), own, feed, alone.plan, kin.threads, members[kin.numbers[0]].seat.settings.seed)
     except PlanRejected as error:
-        return _in_turn(mine, [{"plan": told, "reason": str(error)}])
+        return _in_turn(mine, [{"plan": name, "reason": str(error)}])
     if choice.seconds_per_step * steps >= m * (alone.seconds_per_step * steps + alone.compiling + PLANNING_SECONDS):
-        return _in_turn(mine, [{"plan": told, "reason": f"slower: {per_step(choice.seconds_per_step / m)} and member"}])
+        return _in_turn(mine, [{"plan": name, "reason": f"slower: {per_step(choice.seconds_per_step / m)} and member"}])
     choice = replace(choice, rejected=alone.rejected, compiling=choice.compiling + alone.compiling)
-    return Grouping(m, told, [_refused(1, m, f"slower: {mine}")], choice, apart=True)
+    return Grouping(m, name, [_refused(1, m, f"slower: {mine}")], choice, apart=True)
 
 
 def _joined(members: Sequence[Member], kin: Kin, probes: list[Learner], few: list[Batch], size: int) -> tuple[Together, Learner, Batch]:
     """The first `size` members as one rule, one learner (a copy) and one chunk."""
     some = [members[i] for i in kin.numbers[:size]]
-    shared = Abreast([m.training.feed_for(0) for m in some]).shared
+    shared = Abreast([m.seat.feed_for(0) for m in some]).shared
     rule = Together(some[0].make, [{name: m.numbers[name] for name in kin.lifted} for m in some], shared)
     return rule, stack(probes[:size], rule), few[0] if shared else side_by_side(few[:size])
 

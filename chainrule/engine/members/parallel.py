@@ -111,5 +111,6 @@ def tried(rule: Together, stacked: Learner, rules: Sequence[Rule], feed: Abreast
     return Choice(plan.sized(steps), beside.advance, seconds, reason, compiling=making)
 
 
-def said(members: int, threads: int) -> str:
+def beside_name(members: int, threads: int) -> str:
+    """How members are grouped that go beside one another, in words."""
     return f"{members} beside one another, {min(members, threads)} at a time"

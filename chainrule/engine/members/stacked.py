@@ -41,9 +41,9 @@ class Together:
 
     def init(self, net: Net) -> Tree:
         # vmap hands out aliased zeros, which must not be written in place: cloned
-        return {"rule": clone(torch.vmap(self.alike.init)(net)), "numbers": self.held(net)}
+        return {"rule": clone(torch.vmap(self.alike.init)(net)), "numbers": self.lifted(net)}
 
-    def held(self, net: Net) -> dict[str, Tensor]:
+    def lifted(self, net: Net) -> dict[str, Tensor]:
         """The members' numbers as the stack's state keeps them, each (members,)."""
         kind = next((p.dtype for p in net.params.values() if p.is_floating_point()), torch.get_default_dtype())
         return {name: torch.tensor([n[name] for n in self.numbers], dtype=kind, device=net.device) for name in self.numbers[0]}
@@ -94,7 +94,7 @@ def member(tree: Tree, i: int) -> Tree:
 def stack(learners: Sequence[Learner], rule: Together) -> Learner:
     """A learner for `rule` that holds copies of all of these."""
     net = Net.stack([learner.net for learner in learners])
-    return Learner(net, {"rule": stacked([learner.state for learner in learners]), "numbers": rule.held(net)})
+    return Learner(net, {"rule": stacked([learner.state for learner in learners]), "numbers": rule.lifted(net)})
 
 
 class Parts:

@@ -43,8 +43,8 @@ class Plans:
             position.plan = [*before, *recorded]
             return self._as_recorded(recorded[-1], learner)
         with Aside(self.settings.seed, self.device):
-            choice = choose(self.stage.rule, learner, self._few(), self._planning())
-        return self._noted(choice)
+            choice = choose(self.stage.rule, learner, self.few(), self.planning())
+        return self.noted(choice)
 
     def due(self, now: Choice, seconds: float) -> bool:
         """Whether another plan is to be taken, or tried, at this step: as recorded, or because the stage has lasted long enough."""
@@ -62,8 +62,8 @@ class Plans:
             self.position.plan = [*self.position.plan, *recorded]
             return self._as_recorded(recorded[-1], learner)
         with Aside(self.settings.seed, self.device):
-            choice = change_over(self.stage.rule, learner, self._few(), now, now.later[0].plan, self._planning())
-        return self._noted(choice)
+            choice = change_over(self.stage.rule, learner, self.few(), now, now.later[0].plan, self.planning())
+        return self.noted(choice)
 
     def fault(self, learner: Learner, batches: Batch, now: Choice, mark: Callable[[], Mark]) -> Fault | None:
         """What is found to be wrong with the program that is to run the next chunk. A run that repeats another follows it instead."""
@@ -78,7 +78,7 @@ class Plans:
             memory.keep(words, replace(known, refused={**known.refused, now.plan.name: fault.why}))
         reason = f"The {now.plan.name} program was found wrong: {fault.why}. The run goes on eagerly from step {self.position.step}, "
         reason += "where it was last right." if fault.mark else "up to which it was right."
-        return self._noted(Choice(plan, plan.build(self.stage.rule, learner, batches), now.seconds_per_step, reason))
+        return self.noted(Choice(plan, plan.build(self.stage.rule, learner, batches), now.seconds_per_step, reason))
 
     def in_parts(self, learner: Learner, batches: Batch, now: Choice, error: Exception) -> Choice:
         """After memory ran out: eager, each batch in twice as many parts. The same step, unless layers normalise by the batch.
@@ -99,13 +99,14 @@ class Plans:
             torch.cuda.empty_cache()
         beside = " Batch normalisation sees one part at a time." if normalises_by_batch(learner.net) else ""
         reason = f"Memory ran out: from step {self.position.step} on each batch goes in {parts} parts, which give the same step.{beside}"
-        return self._noted(Choice(plan, advance, now.seconds_per_step, reason))
+        return self.noted(Choice(plan, advance, now.seconds_per_step, reason))
 
     def _made(self) -> list[dict[str, Any]]:
         """The plans of this stage among those that were given."""
         return [one for one in self.settings.made or () if one.get("stage", 0) == self.position.stage]
 
-    def _noted(self, choice: Choice) -> Choice:
+    def noted(self, choice: Choice) -> Choice:
+        """The choice, written into the list of the position that the plans follow, from this step on."""
         entry = {"stage": self.position.stage, "since": self.position.stage_step, "made": asdict(choice.plan),
                  "seconds_per_step": choice.seconds_per_step, "later": [asdict(one) for one in choice.later]}
         self.position.plan = [*self.position.plan, entry]
@@ -114,7 +115,7 @@ class Plans:
     def _as_recorded(self, entry: dict[str, Any], learner: Learner) -> Choice:
         """The plan built; compiling happens here, on a copy, where a signal can still end it at once."""
         began = time.perf_counter()
-        plan, few = Plan(**entry["made"]), self._few()
+        plan, few = Plan(**entry["made"]), self.few()
         advance = plan.build(self.stage.rule, learner, few)
         if plan.programmed:
             with Aside(self.settings.seed, self.device):
@@ -123,14 +124,15 @@ class Plans:
         return Choice(plan, advance, entry.get("seconds_per_step", 0.0), "as recorded", later=later, recorded=True,
                       compiling=time.perf_counter() - began if plan.programmed else 0.0)
 
-    def _planning(self) -> Planning:
+    def planning(self) -> Planning:
+        """What a choice is made for at this step."""
         settings, steps = self.settings, steps_of(self.stage, self.feed)
         return Planning(steps - self.position.stage_step, self.feed.longest_chunk(), settings.plan, settings.precision, settings.threads,
                         settings.seed, sure=self.stage.budget.seconds is None and settings.patience is None and steps < float("inf"),
                         identity=settings.identity, memory=settings.memory,
                         most_threads=self.most_threads)
 
-    def _few(self) -> Batch:
+    def few(self) -> Batch:
         """Some real batches, enough for one compiled group of steps, to plan with."""
         return next(self.feed.chunks(0, 0, min(FUSED_STEPS, self.feed.longest_chunk())))
 

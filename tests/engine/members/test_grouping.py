@@ -19,7 +19,7 @@ from chainrule.core.rule import Learner
 from chainrule.core.stage import Budget, Stage
 from chainrule.engine.members import grouping as of_members
 from chainrule.engine.members.grouping import Grouping, Kin, kindred
-from chainrule.engine.members.loop import Member
+from chainrule.engine.members.groups import Member
 from chainrule.engine.members.stacked import draws
 from chainrule.losses.classic import cross_entropy, squared
 from chainrule.optim.first_order import sgd
@@ -52,8 +52,8 @@ def test_what_a_stack_cannot_hold_makes_a_stack_for_each_value(together):
     for seed, power in enumerate((1.0, 2.0, 1.0, 2.0)):
         one = member(seed=seed)
         make = make_with(power)
-        one.training.stages[0] = Stage(make({}), Budget(epochs=2))
-        members.append(Member(one.training, make, {"power": power}))
+        one.seat.stages[0] = Stage(make({}), Budget(epochs=2))
+        members.append(Member(one.seat, make, {"power": power}))
     kin = kindred(members, range(4))
     assert [k.numbers for k in kin] == [[0, 2], [1, 3]]
     assert all(k.lifted == [] for k in kin)
@@ -130,7 +130,7 @@ def test_regression_nets_of_a_rule_without_momentum_share_one_feed(monkeypatch):
     data = part(20)
     for rate in (0.01, 0.02):
         one = member(seed=5, data=data, rate=rate, momentum=0.0)
-        feed = one.training.feed_for(0)
+        feed = one.seat.feed_for(0)
         chunks = feed.chunks
         feed.chunks = lambda *a, chunks=chunks, rate=rate: (gathered.append(rate), chunks(*a))[1]
         members.append(one)

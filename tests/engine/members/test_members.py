@@ -11,10 +11,13 @@ from torch import nn
 from chainrule.core.errors import InputError
 from chainrule.core.events import Diagnosed, Evaluated, Finished, Planned
 from chainrule.core.tree import clone
+from chainrule.engine.group import Lone
+from chainrule.engine.loop import Loop
 from chainrule.engine.members.grouping import train_members
-from chainrule.engine.members.loop import Joint, Seat
+from chainrule.engine.members.groups import Stack
 from chainrule.engine.stop import Stop
 from chainrule.engine.store import Store
+from chainrule.engine.train import train_seat
 
 pytestmark = pytest.mark.usefixtures("worth_a_trial")
 
@@ -46,32 +49,33 @@ def test_its_own_early_stop_leaves_the_best_weights_it_would_have_alone(together
     assert_near(weights, expected, 1e-4)
 
 
+def looped(members):
+    """The loop of a stack of all of these, before its first step."""
+    stack = Stack(members, [], f"{len(members)} together")
+    stack.enter()
+    return Loop(stack)
+
+
 def test_a_member_that_ends_is_left_out_of_the_stack_and_frozen():
     members = [member(seed=s, epochs=e) for s, e in enumerate((1, 4, 4))]
-    seats = [Seat(i, m) for i, m in enumerate(members)]
-    for seat in seats:
-        list(seat.begin())
-    joint, sizes, kept = Joint(seats, [], "3 together"), [], None
-    for i, event in joint.run():
+    loop, sizes, ended = looped(members), [], None
+    for seat, event in loop.run():
         if isinstance(event, Evaluated):
-            sizes.append(len(joint.seats))
-        if isinstance(event, Finished) and i == 0:
-            kept = clone(members[0].training.net.params)
+            sizes.append(len(loop.group.seats))
+        if isinstance(event, Finished) and seat is members[0].seat:
+            ended = clone(seat.net.params)
     assert sizes == [3, 3, 3, 2, 2, 2, 2, 2, 2]
-    for name, t in members[0].training.net.params.items():
-        assert torch.equal(t, kept[name])
+    for name, t in members[0].seat.net.params.items():
+        assert torch.equal(t, ended[name])
 
 
 def test_the_last_one_left_goes_on_by_its_own_rule():
     members = [member(seed=s, epochs=e) for s, e in enumerate((1, 4))]
-    seats = [Seat(i, m) for i, m in enumerate(members)]
-    for seat in seats:
-        list(seat.begin())
-    joint = Joint(seats, [], "2 together")
-    list(joint.run())
-    assert joint.alone
-    assert joint.rule is members[1].training.stages[0].rule
-    assert_near([dict(members[1].training.net.params)], alone(member(seed=1, epochs=4))[1])
+    loop = looped(members)
+    list(loop.run())
+    assert isinstance(loop.group, Lone)
+    assert loop.group.rule is members[1].seat.stages[0].rule
+    assert_near([dict(members[1].seat.net.params)], alone(member(seed=1, epochs=4))[1])
 
 
 @pytest.mark.parametrize("steps", [(5, 13, 13), (13, 5, 8)])
@@ -167,8 +171,8 @@ def test_a_member_on_its_own_goes_on_from_a_checkpoint_of_the_stack(tmp_path, to
         if isinstance(event, Evaluated):
             stop.request("SIGINT")
     one = several(Stop())[1]
-    list(one.training.run())
-    assert_near([dict(one.training.net.params)], alone(member(seed=1))[1])
+    list(train_seat(one.seat))
+    assert_near([dict(one.seat.net.params)], alone(member(seed=1))[1])
 
 
 def test_a_mistake_in_an_option_is_told_as_it_is_alone():

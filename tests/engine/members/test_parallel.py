@@ -9,11 +9,12 @@ from made_members import VARIANTS, alone, assert_near, finished, member, run
 
 from chainrule.core.errors import PlanRejected
 from chainrule.core.events import Evaluated, Planned
+from chainrule.engine.loop import Loop
 from chainrule.engine.members import grouping as of_members
-from chainrule.engine.members import loop as joint_module
+from chainrule.engine.members import groups as groups_module
 from chainrule.engine.members.grouping import Grouping, train_members
-from chainrule.engine.members.loop import Joint, Seat
-from chainrule.engine.members.parallel import said, tried
+from chainrule.engine.members.groups import Apart, Stack
+from chainrule.engine.members.parallel import beside_name, tried
 from chainrule.engine.members.stacked import Abreast, Together, stack
 from chainrule.engine.plans.eager import eager
 from chainrule.engine.plans.plan import Plan
@@ -29,12 +30,11 @@ def beside(monkeypatch):
     """All members beside one another, two at a time, each by steps as they are written: what a program in C does, done slowly."""
 
     def grouped(members, kin):
-        seats = [Seat(i, members[i]) for i in kin.numbers]
         rule = Together(members[kin.numbers[0]].make, [{n: members[i].numbers[n] for n in kin.lifted} for i in kin.numbers])
         probes = [of_members._probe(members[i]) for i in kin.numbers]
-        feed = Abreast([seat.feed for seat in seats], apart=True)
-        choice = tried(rule, stack(probes, rule), [seat.stage.rule for seat in seats], feed, Plan(), 2, 0)
-        return Grouping(len(seats), said(len(seats), 2), [], choice, apart=True)
+        feed = Abreast([members[i].seat.feed_for(0) for i in kin.numbers], apart=True)
+        choice = tried(rule, stack(probes, rule), [members[i].seat.stages[0].rule for i in kin.numbers], feed, Plan(), 2, 0)
+        return Grouping(len(kin.numbers), beside_name(len(kin.numbers), 2), [], choice, apart=True)
 
     monkeypatch.setattr(of_members, "grouped", grouped)
 
@@ -84,30 +84,29 @@ def test_a_stack_changes_over_to_members_beside_one_another(monkeypatch):
         choice.seconds_per_step = 0.0 if len(made) == 1 else 1.0
         return choice
 
-    monkeypatch.setattr(joint_module, "tried", quickly)
+    monkeypatch.setattr(groups_module, "tried", quickly)
     members = [member(seed=s, rate=0.05 * (s + 1), epochs=4) for s in range(3)]
-    seats = [Seat(i, m) for i, m in enumerate(members)]
-    for seat in seats:
-        list(seat.begin())
-    joint = Joint(seats, ["rate"], "3 together", threads=2)
+    stacked = Stack(members, ["rate"], "3 together", threads=2)
+    stacked.enter()
     later = Later(Plan(native=True), 0.0)
-    told = list(joint.run(Choice(Plan(threads=1, chunk=2), eager(joint.rule.step), 1e3, "given", later=[later])))
-    names = [e.name for i, e in told if isinstance(e, Planned) and i == 0]
+    stacked.under = Choice(Plan(threads=1, chunk=2), eager(stacked.rule.step), 1e3, "given", later=[later])
+    loop = Loop(stacked)
+    names = [e.name for seat, e in loop.run() if isinstance(e, Planned) and seat is members[0].seat]
     assert names == ["3 together, eager", "3 beside one another, 2 at a time, eager"]
     assert made == [later.plan]
-    assert joint.apart
-    assert members[2].training.position.plan[-1]["since"] == 5
+    assert isinstance(loop.group, Apart)
+    assert members[2].seat.position.plan[-1]["since"] == 2   # in mid-epoch, as one net changes over
     expected = alone(*(member(seed=s, rate=0.05 * (s + 1), epochs=4) for s in range(3)))[1]
-    assert_near([dict(m.training.net.tensors) for m in members], expected)
+    assert_near([dict(m.seat.net.tensors) for m in members], expected)
 
 
 def test_a_program_that_disagrees_with_the_members_is_refused():
     members = [member(seed=s, rate=0.05 * (s + 1), momentum=0.0) for s in range(2)]
     rule = Together(members[0].make, [{"rate": m.numbers["rate"]} for m in members][::-1])
     probes = [of_members._probe(m) for m in members]
-    feed = Abreast([m.training.feed_for(0) for m in members], apart=True)
+    feed = Abreast([m.seat.feed_for(0) for m in members], apart=True)
     with pytest.raises(PlanRejected, match="disagrees with a member alone"):
-        tried(rule, stack(probes, rule), [m.training.stages[0].rule for m in members], feed, Plan(), 2, 0)
+        tried(rule, stack(probes, rule), [m.seat.stages[0].rule for m in members], feed, Plan(), 2, 0)
 
 
 @pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="there is no C compiler on this machine")

@@ -13,10 +13,10 @@ from chainrule.core.registry import losses, optimizers, rules
 from chainrule.core.stage import Budget, Stage
 from chainrule.data.feed.shuffled import Feed
 from chainrule.engine.members import grouping as engine
-from chainrule.engine.members.loop import Member
+from chainrule.engine.members.groups import Member
 from chainrule.engine.position import Settings
+from chainrule.engine.seat import Seat
 from chainrule.engine.stop import Stop
-from chainrule.engine.train import Training
 from chainrule.job.rule_spec import make_rule
 
 SQUARED = ("levenberg", "gauss-newton")
@@ -36,9 +36,9 @@ def member(name, seed, *, l2, batch=None, epochs=3, rows=30, dropout=0.0):
     def validate(_):
         return {"loss": float(loss.each(net(feed.x), feed.y).mean())}
 
-    training = Training([Stage(make({}), Budget(epochs=epochs))], net, lambda _: feed, validate,
-                        Settings(seed=seed, plan="eager", threads=1), None, Stop(), 0)
-    return Member(training, make, {"rule.l2": l2})
+    seat = Seat([Stage(make({}), Budget(epochs=epochs))], net, lambda _: feed, validate,
+                Settings(seed=seed, plan="eager", threads=1), None, Stop(), 0)
+    return Member(seat, make, {"rule.l2": l2})
 
 
 def family(name, **options):

@@ -239,7 +239,7 @@ def test_a_budget_that_is_not_sure_is_told_to_the_planner():
 
     def sure(budget, **settings):
         position = running(dense(), descend()).position
-        return Plans(Stage(descend(), budget), feed, Settings(**settings), position, torch.device("cpu"))._planning().sure
+        return Plans(Stage(descend(), budget), feed, Settings(**settings), position, torch.device("cpu")).planning().sure
 
     assert sure(Budget(epochs=3))
     assert not sure(Budget(epochs=3), patience=2)

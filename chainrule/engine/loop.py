@@ -1,0 +1,190 @@
+"""The loop. One net and many seats side by side go the same way: a chunk, then whatever follows it, each in one place.
+
+- changing the rate: `_set_pace`, before every chunk, from each seat's share of its stage
+- looking, and putting back what is no longer finite: `_count`, after every chunk, while nothing moves
+- reducing over processes: `Group.advance`, the one call in which tensors are moved
+- validating and stopping: `_look_up`, at the end of an epoch, of a budget, of patience, or on a signal
+- saving: `_save`, when it is due and when a seat ends
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chainrule.core.events import Warned
+from chainrule.engine.group import Events, Group, Lone
+from chainrule.engine.plans.microbatch import out_of_memory
+from chainrule.engine.seat import Seat
+
+PROGRESS_SECONDS = 0.1
+ENDED = {"done": 0.0, "each": 0.0, "whole": 1.0}   # the pace of a seat that has ended: no schedule of its matters any more
+
+
+def run(group: Group) -> Events:
+    """Train every seat of a group to its end; yields (seat, event), for each the events of an ordinary run, the last `Finished`."""
+    for seat in group.seats:
+        for event in seat.start():
+            yield seat, event
+        if seat.ending:
+            yield seat, seat.finish()
+    while group.live:
+        group.enter()
+        yield from Loop(group).run()
+        for seat in group.seats:
+            if seat.goes_on:
+                seat.next_stage()
+
+
+class Loop:
+    """A group of seats on its way through a stage."""
+
+    def __init__(self, group: Group):
+        self.group = group
+        self.stop = group.seats[0].stop
+        self.threads = torch.get_num_threads()             # a stage chooses its own
+
+    def run(self) -> Events:
+        """To the end of the stage of every seat."""
+        try:
+            for _, seat in self.group.live:
+                if reason := seat.spent():
+                    seat.end(reason)
+                    yield from self._end(seat)
+            if self.group.live:
+                self._set_pace(self.group)
+                with self.stop.ending_at_once():
+                    self.group.choose()
+                yield from self.group.planned()
+                for _, seat in self.group.live:
+                    seat.counted_from = time.perf_counter(), seat.position.step
+            while self.group.live:
+                yield from self._advance()
+                yield from self._look_up()
+                if self.group.live and len(self.group.live) < len(self.group.seats):
+                    with self.stop.ending_at_once():
+                        self.group = self.group.without_ended()
+        finally:
+            torch.set_num_threads(self.threads)
+
+    def _advance(self) -> Events:
+        """Chunk by chunk to the end of the epoch, or to where a seat's budget or cycle ends, a plan changes, or a signal has come."""
+        group, position = self.group, self.group.live[0][1].position
+        for chunk in group.feed.chunks(position.epoch, position.batch, group.choice.plan.chunk):
+            batches = self._within(chunk)
+            self._set_pace(group)
+            if group.wrong(batches):
+                yield from self._warned()
+                return
+            group.remember()
+            try:
+                losses = group.advance(batches)
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                group.split(batches, error)
+                yield from self._warned()
+                return
+            yield from self._count(group, losses, batches)
+            live = group.live
+            if self.stop.requested or len(batches) < len(chunk) or not live or any(seat.spent() for _, seat in live):
+                return
+            if group.change_due():
+                with self.stop.ending_at_once():
+                    self.group = group.change()
+                yield from self.group.planned()
+                return
+            if not live[0][1].epoch_over and self._due():
+                yield from self._save(live)
+        for i, seat in group.live:
+            if not seat.epoch_over:
+                yield from self._tail(i, seat)
+
+    def _tail(self, i: int, seat: Seat) -> Events:
+        """A seat's last batch by its own rule, where that batch is larger or smaller than the others'."""
+        self.group.take(i)
+        lone, position = Lone.eagerly(seat), seat.position
+        for chunk in seat.feed.chunks(position.epoch, position.batch, 1):
+            batches = self._within(chunk)
+            self._set_pace(lone)
+            lone.remember()
+            yield from self._count(lone, lone.advance(batches), batches)
+        if not seat.ending:
+            lone.take(0)
+            self.group.put(i)
+
+    def _within(self, chunk: Any) -> Any:
+        """As much of a chunk as every seat's budget of steps, and its cycle, allow."""
+        left = [ahead for _, seat in self.group.live if (ahead := seat.ahead()) is not None]
+        return chunk.rows(0, min(left)) if left and min(left) < len(chunk) else chunk
+
+    def _set_pace(self, group: Group) -> None:
+        group.set_pace([ENDED if seat.ending else seat.pace() for seat in group.seats])
+
+    def _count(self, group: Group, losses: Tensor, batches: Any) -> Events:
+        """Note a chunk with every seat; one whose numbers are no longer finite is put back, diagnosed and ended."""
+        bad, now = group.not_finite(losses), time.perf_counter()
+        for i, seat in group.live:
+            part = group.part(batches, i)
+            if i in bad:
+                yield seat, seat.diverged(group.undone(i), part)
+                yield from self._save([(i, seat)], taken=True)
+                yield from self._end(seat)
+                continue
+            seat.count(losses[:, i], part.x.shape[1])
+            if cycle := seat.cycle():
+                group.take(i)
+                seat.keep_snapshot(cycle)
+            if now - seat.last_progress >= PROGRESS_SECONDS:
+                yield seat, seat.progress(now, float(losses[-1, i]))
+
+    def _look_up(self) -> Events:
+        """What may follow chunks, for every seat: validation at an epoch's end, the best weights, stopping, saving."""
+        for i, seat in self.group.live:
+            position, over, reason = seat.position, seat.epoch_over, seat.spent()
+            if over:
+                position.epoch, position.batch = position.epoch + 1, 0
+            if over or reason:
+                self.group.take(i)
+                yield seat, seat.evaluate()
+                reason = reason or seat.spent()
+            if reason := reason or ("interrupted" if seat.stop.requested else ""):
+                seat.end(reason)
+                yield from self._save([(i, seat)])
+                yield from self._end(seat)
+        if self._due():
+            yield from self._save(self.group.live)
+
+    def _due(self) -> bool:
+        now = time.perf_counter()
+        return any(seat.due(now) for _, seat in self.group.live)
+
+    def _save(self, seats: Sequence[tuple[int, Seat]], taken: bool = False) -> Events:
+        """Save these seats, at one position; each is due again when all together have cost their share of the time."""
+        for i, seat in seats:
+            if not taken:
+                self.group.take(i)
+            for event in seat.save():
+                yield seat, event
+        if len(seats) > 1:
+            took = [seat.saving for _, seat in seats]
+            cost, now = max(took) if any(seat.unsaved for _, seat in seats) else sum(took), time.perf_counter()
+            for _, seat in seats:
+                seat.saving, seat.last_saved = cost, now
+
+    def _end(self, seat: Seat) -> Events:
+        """Leave the stage of a seat that has ended; with the last stage its run."""
+        if not self.group.live:
+            torch.set_num_threads(self.threads)
+        if not seat.goes_on:
+            yield seat, seat.finish()
+
+    def _warned(self) -> Events:
+        """Tell why the group goes on otherwise, and how."""
+        for _, seat in self.group.live:
+            yield seat, seat.event(Warned, message=self.group.choice.reason)
+        yield from self.group.planned()
