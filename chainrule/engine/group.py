@@ -13,7 +13,7 @@ from chainrule.core.batch import Batch
 from chainrule.core.descend import set_pace
 from chainrule.core.errors import PlanRejected
 from chainrule.core.events import Event
-from chainrule.core.rule import Learner, Rule
+from chainrule.core.rule import Learner, Report, Rule
 from chainrule.core.tree import clone
 from chainrule.engine.nonfinite import finite
 from chainrule.engine.pace import Pace
@@ -67,15 +67,13 @@ class Group(ABC):
         net, state = self.learner
         self.before, self.drawn_from = Learner(net.clone(), clone(state)), self.seats[0].randomness.inside
 
-    def advance(self, batches: Any) -> Tensor:
-        """Advance by a chunk; the losses (k, seats) of its steps. Where processes share the work, their sums meet inside this call."""
+    def settle(self, learner: Learner, reports: Report) -> Tensor:
+        """Take up what the plan's `advance` returned; the losses (k, seats) of its steps."""
         net = self.learner.net
-        with self.seats[0].randomness:                     # for several, nothing is drawn: seats whose steps draw go alone
-            learner, reports = self.choice.advance(self.learner, self.parts(batches))
         if learner.net is not net:                         # a rule may return its net anew; what stays is the one that was given
             net.load(learner.net)
         self.learner = Learner(net, learner.state)
-        return reports["loss"].double().cpu().reshape(len(batches), len(self.seats))
+        return reports["loss"].double().cpu().reshape(-1, len(self.seats))
 
     @abstractmethod
     def parts(self, batches: Any) -> Any:
@@ -149,14 +147,6 @@ class Lone(Group):
         group.choice = replace(choice, advance=advance)
         return group
 
-    @classmethod
-    def eagerly(cls, seat: Seat) -> Lone:
-        """The seat by steps as they are written, for some that its group's program cannot take."""
-        group = cls(seat)
-        group._sit()
-        group.choice = Choice(Plan(), eager(group.rule.step), 0.0, "a last batch of another size")
-        return group
-
     def choose(self) -> None:
         self.choice = self.plans.first(self.learner)
 
@@ -206,3 +196,15 @@ class Lone(Group):
 
     def without_ended(self) -> Group:
         return self
+
+
+class Tail(Lone):
+    """A seat of a group by steps as they are written, for a last batch that the group's program cannot take."""
+
+    def __init__(self, seat: Seat):
+        super().__init__(seat)
+        self._sit()
+        self.choice = Choice(Plan(), eager(self.rule.step), 0.0, "a last batch of another size")
+
+    def split(self, batches: Batch, error: Exception) -> None:
+        raise error    # as its group would

@@ -2,7 +2,7 @@
 
 - changing the rate: `_set_pace`, before every chunk, from each seat's share of its stage
 - looking, and putting back what is no longer finite: `_count`, after every chunk, while nothing moves
-- reducing over processes: `Group.advance`, the one call in which tensors are moved
+- advancing, and reducing over processes: `_advance`, the one call in which tensors are moved
 - validating and stopping: `_look_up`, at the end of an epoch, of a budget, of patience, or on a signal
 - saving: `_save`, when it is due and when a seat ends
 """
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.events import Warned
-from chainrule.engine.group import Events, Group, Lone
+from chainrule.engine.group import Events, Group, Tail
 from chainrule.engine.plans.microbatch import out_of_memory
 from chainrule.engine.seat import Seat
 
@@ -25,23 +25,8 @@ PROGRESS_SECONDS = 0.1
 ENDED = {"done": 0.0, "each": 0.0, "whole": 1.0}   # the pace of a seat that has ended: no schedule of its matters any more
 
 
-def run(group: Group) -> Events:
-    """Train every seat of a group to its end; yields (seat, event), for each the events of an ordinary run, the last `Finished`."""
-    for seat in group.seats:
-        for event in seat.start():
-            yield seat, event
-        if seat.ending:
-            yield seat, seat.finish()
-    while group.live:
-        group.enter()
-        yield from Loop(group).run()
-        for seat in group.seats:
-            if seat.goes_on:
-                seat.next_stage()
-
-
 class Loop:
-    """A group of seats on its way through a stage."""
+    """A group of seats on its way."""
 
     def __init__(self, group: Group):
         self.group = group
@@ -49,47 +34,78 @@ class Loop:
         self.threads = torch.get_num_threads()             # a stage chooses its own
 
     def run(self) -> Events:
-        """To the end of the stage of every seat."""
+        """Train every seat to its end; yields (seat, event), for each the events of an ordinary run, the last `Finished`."""
         try:
-            for _, seat in self.group.live:
-                if reason := seat.spent():
-                    seat.end(reason)
-                    yield from self._end(seat)
-            if self.group.live:
-                self._set_pace(self.group)
-                with self.stop.ending_at_once():
-                    self.group.choose()
-                yield from self.group.planned()
-                for _, seat in self.group.live:
-                    seat.counted_from = time.perf_counter(), seat.position.step
+            yield from self._start()
             while self.group.live:
-                yield from self._advance()
-                yield from self._look_up()
-                if self.group.live and len(self.group.live) < len(self.group.seats):
+                torch.set_num_threads(self.threads)
+                self.group.enter()
+                yield from self._end_spent()
+                if self.group.live:
+                    self._set_pace(self.group)
                     with self.stop.ending_at_once():
-                        self.group = self.group.without_ended()
+                        self.group.choose()
+                    yield from self.group.planned()
+                    self._measure_speed()
+                while self.group.live:
+                    yield from self._advance(self.group)
+                    yield from self._look_up()
+                    self._leave_out_ended()
+                for seat in self.group.seats:
+                    if seat.goes_on:
+                        seat.next_stage()
         finally:
             torch.set_num_threads(self.threads)
 
-    def _advance(self) -> Events:
-        """Chunk by chunk to the end of the epoch, or to where a seat's budget or cycle ends, a plan changes, or a signal has come."""
-        group, position = self.group, self.group.live[0][1].position
-        for chunk in group.feed.chunks(position.epoch, position.batch, group.choice.plan.chunk):
-            batches = self._within(chunk)
+    def _start(self) -> Events:
+        """Every seat from its last checkpoint, where there is one; those that had ended have ended."""
+        for seat in self.group.seats:
+            for event in seat.start():
+                yield seat, event
+            if seat.ending:
+                yield seat, seat.finish()
+
+    def _end_spent(self) -> Events:
+        """End the stage of seats whose budget was spent before."""
+        for _, seat in self.group.live:
+            if reason := seat.spent():
+                seat.end(reason)
+                yield from self._end(seat)
+
+    def _measure_speed(self) -> None:
+        """Seats tell from here on how fast they go: planning is no part of it."""
+        now = time.perf_counter()
+        for _, seat in self.group.live:
+            seat.counted_from = now, seat.position.step
+
+    def _leave_out_ended(self) -> None:
+        if self.group.live and len(self.group.live) < len(self.group.seats):
+            with self.stop.ending_at_once():
+                self.group = self.group.without_ended()
+
+    def _advance(self, group: Group) -> Events:
+        """Chunk by chunk to the end of the epoch, or to where a seat's budget or cycle ends, a plan changes, or a signal has come.
+
+        Where processes share the work, their sums meet inside the plan's `advance`.
+        """
+        lead = group.live[0][1]
+        for chunk in group.feed.chunks(lead.position.epoch, lead.position.batch, group.choice.plan.chunk):
+            batches = self._within(group, chunk)
             self._set_pace(group)
             if group.wrong(batches):
                 yield from self._warned()
                 return
             group.remember()
             try:
-                losses = group.advance(batches)
+                with group.seats[0].randomness:            # for several, nothing is drawn: seats whose steps draw go alone
+                    learner, reports = group.choice.advance(group.learner, group.parts(batches))
             except Exception as error:
                 if not out_of_memory(error):
                     raise
                 group.split(batches, error)
                 yield from self._warned()
                 return
-            yield from self._count(group, losses, batches)
+            yield from self._count(group, group.settle(learner, reports), batches)
             live = group.live
             if self.stop.requested or len(batches) < len(chunk) or not live or any(seat.spent() for _, seat in live):
                 return
@@ -107,19 +123,15 @@ class Loop:
     def _tail(self, i: int, seat: Seat) -> Events:
         """A seat's last batch by its own rule, where that batch is larger or smaller than the others'."""
         self.group.take(i)
-        lone, position = Lone.eagerly(seat), seat.position
-        for chunk in seat.feed.chunks(position.epoch, position.batch, 1):
-            batches = self._within(chunk)
-            self._set_pace(lone)
-            lone.remember()
-            yield from self._count(lone, lone.advance(batches), batches)
+        tail = Tail(seat)
+        yield from self._advance(tail)
         if not seat.ending:
-            lone.take(0)
+            tail.take(0)
             self.group.put(i)
 
-    def _within(self, chunk: Any) -> Any:
+    def _within(self, group: Group, chunk: Any) -> Any:
         """As much of a chunk as every seat's budget of steps, and its cycle, allow."""
-        left = [ahead for _, seat in self.group.live if (ahead := seat.ahead()) is not None]
+        left = [ahead for _, seat in group.live if (ahead := seat.ahead()) is not None]
         return chunk.rows(0, min(left)) if left and min(left) < len(chunk) else chunk
 
     def _set_pace(self, group: Group) -> None:

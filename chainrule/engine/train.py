@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 
 from chainrule.core.events import Event
 from chainrule.core.net import Net
 from chainrule.core.stage import Stages
 from chainrule.data.feed.shuffled import Feed
 from chainrule.engine.group import Lone
-from chainrule.engine.loop import run
+from chainrule.engine.loop import Loop
 from chainrule.engine.position import Settings, Validate
 from chainrule.engine.seat import Seat
 from chainrule.engine.stop import Stop
@@ -28,5 +29,4 @@ def train(stages: Stages, net: Net, feed_for: Callable[[int], Feed], validate: V
 
 def train_seat(seat: Seat) -> Iterator[Event]:
     """Train one seat; the events of its run, the last `Finished`."""
-    for _, event in run(Lone(seat)):
-        yield event
+    return map(itemgetter(1), Loop(Lone(seat)).run())

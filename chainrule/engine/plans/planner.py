@@ -97,17 +97,16 @@ def choose(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Ch
 
     Raises InputError for an unknown plan or a precision that this machine does not have natively.
     """
-    choice = _choose(rule, learner, chunk, planning)
+    check_asked(planning.plan, planning.precision, learner.net.device)
+    asked = planning.plan != "auto" or planning.precision == "bf16"
+    choice = (_asked_for if asked else _fastest)(rule, learner, chunk, planning)
     if choice.plan.threads:
         torch.set_num_threads(choice.plan.threads)  # trials have set others
     return choice
 
 
-def _choose(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Choice:
-    device = learner.net.device
-    check_asked(planning.plan, planning.precision, device)
-    if planning.plan != "auto" or planning.precision == "bf16":
-        return _asked_for(rule, learner, chunk, planning)
+def _fastest(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Choice:
+    """The fastest of those worth a trial."""
     words = about(planning.identity, learner, chunk)
     known = planning.memory.recall(words)
     few = enough(rule, learner, chunk, planning.seed)
