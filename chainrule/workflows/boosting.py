@@ -35,7 +35,7 @@ from chainrule.workflows.options import Boosting, Dataset
 from chainrule.workflows.run import Run
 from chainrule.workflows.session import session_of
 from chainrule.workflows.source import as_source
-from chainrule.workflows.train import train_source
+from chainrule.workflows.train import train_job
 
 OF_THE_BASE = ("target", "split", "group", "time", "classes", "fold", "loss")   # rounds of gradient boosting are given their rows and loss
 
@@ -78,7 +78,8 @@ def boost(data: Any = Dataset.data, *, rounds: int = Boosting.rounds, by: str = 
     while len(members) < boosting.rounds and not series.over:
         given, weights, settings = series.task()
         into = replace(session, out=folder.path / f"round-{len(members) + 1}")
-        run = train_source(given, Options(**settings), Own(weights=weights), into, time.perf_counter())
+        began, settled, own = time.perf_counter(), Options(**settings), Own(weights=weights)
+        run = train_job(build(given, settled, own), settled, own, into, began)
         said, joins = series.learn(run)
         if session.progress:
             print(f"round {len(members) + 1}: {said}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
@@ -15,7 +16,6 @@ from chainrule.audit.one_layer import before
 from chainrule.core.errors import ChainruleError, Diverged, InputError, Interrupted
 from chainrule.core.events import Event, Finished, Sink
 from chainrule.core.options import check, read
-from chainrule.data.source import Source
 from chainrule.engine.lock import RunLock
 from chainrule.engine.stop import Stop
 from chainrule.engine.train import train_seat
@@ -61,16 +61,18 @@ def train(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss:
     source = as_source(data, asked, session.data_dir)
     if siblings.members is not None:
         return sweep_over(source, asked, {"seed": range(asked.seed, asked.seed + siblings.members)}, own, session)
-    return train_source(source, asked, own, session, began)
+    return train_job(build(source, asked, own), asked, own, session, began)
 
 
-def train_source(source: Source, asked: Options, own: Own, session: Session, began: float) -> Run:
-    """Train on a source into a new run folder; reading began at `began`, by `time.perf_counter`. Raises what `train` does."""
-    job = build(source, asked, own)
-    folder = Folder.create(session.out, source.name, job.net_name.split(":")[0])
+def train_job(job: Job, asked: Options, own: Own, session: Session, began: float) -> Run:
+    """Train a job into a new run folder; reading began at `began`, by `time.perf_counter`. Raises what `train` does."""
+    folder = Folder.create(session.out, job.source.name, job.net_name.split(":")[0])
     with RunLock(folder.path):
         lay_down(folder, job, asked, own)
-        return _go(folder.path, job, time.perf_counter() - began, session)
+        with _recorded(folder.path, job, time.perf_counter() - began, session) as recording:
+            for event in job.events(recording.store, session.stop, at=recording.next_at, made=recording.record.get("plan")):
+                recording.tell(event)
+        return run_of(folder.path, job)
 
 
 def resume(path: str | Path | Run, *, progress: bool = True, sinks: Iterable[Sink] = (), stop: Stop | None = None) -> Any:
@@ -88,7 +90,11 @@ def resume(path: str | Path | Run, *, progress: bool = True, sinks: Iterable[Sin
         return go_on(Path(path), session)
     run = path if isinstance(path, Run) else Run(path)
     with RunLock(run.path):
-        return _go(run.path, run.fresh_job(), time.perf_counter() - began, session)
+        job = run.fresh_job()
+        with _recorded(run.path, job, time.perf_counter() - began, session) as recording:
+            for event in job.events(recording.store, session.stop, at=recording.next_at, made=recording.record.get("plan")):
+                recording.tell(event)
+        return run_of(run.path, job)
 
 
 def repeat(path: str | Path | Run, *, progress: bool = True) -> tuple[bool, float]:
@@ -141,13 +147,16 @@ def events(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss
     yield from job.events(stop=session.stop, at=1)
 
 
-def _go(path: Path, job: Job, reading: float, session: Session) -> Run:
-    """Train `job` in the locked folder `path`, from its last checkpoint where there is one."""
+@contextmanager
+def _recorded(path: Path, job: Job, reading: float, session: Session) -> Iterator[Recording]:
+    """The recording of a training in the locked folder `path`, from its last checkpoint where there is one.
+
+    At the end raises what a run that did not end by itself says of itself.
+    """
     recording = Recording(path, job, watching(session.progress, session.sinks), notes=before(job))
     try:
         recording.begin()
-        for event in job.events(recording.store, session.stop, at=recording.next_at, made=recording.record.get("plan")):
-            recording.tell(event)
+        yield recording
     except Interrupted as error:
         raise Interrupted(f"{error} Go on with: chainrule resume {path}", error.signal) from None
     finally:
@@ -162,4 +171,3 @@ def _go(path: Path, job: Job, reading: float, session: Session) -> Run:
     if finished.reason == "interrupted":
         signal = session.stop.requested if session.stop else "SIGINT"
         raise Interrupted(f"Interrupted; everything is saved. Go on with: chainrule resume {path}", signal)
-    return run_of(path, job)
