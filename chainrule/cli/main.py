@@ -24,7 +24,9 @@ from chainrule.cli.predict import predict
 from chainrule.cli.recipe import recipe
 from chainrule.cli.report import export, report
 from chainrule.cli.signals import SIGNALS
+from chainrule.cli.solve import solve
 from chainrule.cli.sweep import sweep
+from chainrule.cli.threshold import threshold
 from chainrule.cli.train import repeat, resume, train
 from chainrule.core.errors import ChainruleError
 
@@ -32,6 +34,7 @@ COMMANDS = {
     "train": train, "sweep": sweep, "check": check, "find-rate": find_rate, "picture": picture, "boost": boost, "committee": committee,
     "resume": resume, "test": test, "predict": predict, "compare": compare, "bench": bench, "recipe": recipe, "canon": canon,
     "repeat": repeat, "list": list_names, "describe": describe, "report": report, "export": export,
+    "threshold": threshold, "solve": solve,
 }
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train every network of the neural-network canon on your own data: fast, visibly and honestly.")

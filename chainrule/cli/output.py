@@ -29,6 +29,7 @@ def show_sweep(sweep: Any, test: bool, as_json: bool) -> None:
 
 
 def show_run(run: Any, test: bool, as_json: bool) -> None:
+    from chainrule.audit.coefficients import coefficients
     from chainrule.audit.one_layer import after  # loads scipy
 
     summary = run.summary()
@@ -38,14 +39,14 @@ def show_run(run: Any, test: bool, as_json: bool) -> None:
         best = ", ".join(f"{k} {v:.4g}" for k, v in summary["best"].items() if k != "epoch")
         beside = run.valid.beside
         say(f"{run.path}: {best} on {summary['valid'].get('n', 0)} validation samples{'; ' if beside else ''}{beside}")
-    notes = after(run.job)
+    notes, learned = after(run.job), coefficients(run.trained)
     for sentence in notes:
         say(sentence)
+    if learned is not None:
+        say(str(learned))
     say(f"Report: {run.report()}")
     if as_json:
-        print_json({**run.summary(), "notes": notes})
-
-
+        print_json({**run.summary(), "notes": notes, **({} if learned is None else {"weights": learned.to_json()})})
 
 
 def show_ensemble(made: Any, test: bool, as_json: bool) -> None:

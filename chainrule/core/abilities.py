@@ -1,4 +1,4 @@
-"""What a module may be able to do beside its forward pass: protocols, asked for by isinstance, each one method or two."""
+"""What a module, or a task, may be able to do beside the usual: protocols, asked for by isinstance, each one method or two."""
 
 from __future__ import annotations
 
@@ -75,3 +75,12 @@ class Variational(Protocol):
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]: ...
 
     def decode(self, code: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Decides(Protocol):
+    """A task whose answers are shares of classes, one of which is decided for: class numbers (n,)."""
+
+    threshold: Any
+
+    def decided(self, answer: Tensor) -> Tensor: ...

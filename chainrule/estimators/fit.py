@@ -301,7 +301,7 @@ def _chosen(source: Source, options: Options, net: NetLike) -> tuple[Chosen[NetT
     if source.target_kind == "real" and wanted not in ("any", "real"):
         raise InputError(f"rule {rule.entry.name} sorts into classes; a regressor has a numeric target. Use rule='backprop', or "
                          "NetworkClassifier.")
-    return chosen, rule, target_kind(rule, source, len(source.classes))
+    return chosen, rule, target_kind(rule, source, len(source.classes), options.loss)
 
 
 def _divided(source: Source, rows: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:

@@ -25,8 +25,8 @@ PRIOR = 2.0  # cases at the mean over classes that each class is given for its v
 Derived = Mapping[str, tuple[str, Callable[[float], float]]]
 
 def classification(probabilities: Tensor, y: Tensor, classes: Sequence[str], *, level: float = 0.95, seed: int = 0,
-                   intervals: bool = True, opened: int = 0) -> Result:
-    """Measures of class probabilities (n, c) against classes (n,).
+                   intervals: bool = True, opened: int = 0, decided: Tensor | None = None) -> Result:
+    """Measures of class probabilities (n, c) against classes (n,); `decided` (n,) are the answers, where they are not the likeliest.
 
     Scores that are not probabilities are welcome: measures that need probabilities are then left out and `notes` says so.
     Raises InputError where a row is not finite, or shapes and classes do not belong together.
@@ -42,7 +42,7 @@ def classification(probabilities: Tensor, y: Tensor, classes: Sequence[str], *, 
     names = [str(name) for name in classes]
     tiny = torch.finfo(torch.float64 if scores.dtype == torch.float64 else torch.float32).eps
     scores = scores.double()
-    predicted = scores.argmax(1)                                         # (n,)
+    predicted = scores.argmax(1) if decided is None else decided.cpu()   # (n,)
     confusion = torch.bincount(y * c + predicted, minlength=c * c).reshape(c, c)
     right = int(confusion.trace())
     measures = {"accuracy": _share(right, n, level)}

@@ -57,7 +57,7 @@ def build(source: Source, options: Options, own: Own = NOTHING) -> Job:
     net_chosen, rule_chosen = choose_rule(options, own.net is not None, task.traits)
     source = cast(type[Task], task.make).read(source, rule_chosen.options.get("window", WINDOW))
     classes = [c.strip() for c in options.classes.split(",")] if options.classes else None
-    kind = target_kind(rule_chosen, source, len(classes) if classes else len(source.classes))
+    kind = target_kind(rule_chosen, source, len(classes) if classes else len(source.classes), options.loss)
     traits = rule_chosen.entry.traits
     general = traits.target == "none" or "criterion" in inspect.signature(rule_chosen.entry.make).parameters
     if source.target_kind == "steps" and not (general and traits.target in ("any", "steps", "none")):

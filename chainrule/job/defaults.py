@@ -10,7 +10,7 @@ from chainrule.core.traits import NetTraits, NoTraits, OptimizerTraits, RuleTrai
 from chainrule.data.source import Data, Source, TargetKind
 from chainrule.job.by_part import ByPart
 from chainrule.job.options import Options
-from chainrule.job.rule_spec import constraint_of, schedule_of, with_parts
+from chainrule.job.rule_spec import constraint_of, schedule_in_shares, schedule_of, with_parts
 from chainrule.tasks.task import Task
 
 AIM_STEPS = 4000                 # epochs are chosen so that a run takes about this many steps, within bounds
@@ -102,12 +102,15 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
     filled = replace(options, net=str(net) if net else options.net, rule=str(rule), loss=str(loss) if loss else options.loss,
                      schedule=str(schedule) if schedule else None, constraint=str(constraint) if constraint else None,
                      optimizer=str(optimizer), epochs=epochs, batch=batch, patience=patience)
-    return Choice(net, rule, loss, optimizer, schedule, constraint, filled.checked(), said)
+    return Choice(net, rule, loss, optimizer, schedule_in_shares(filled.checked()), constraint, filled, said)
 
 
-def target_kind(rule: Chosen[RuleTraits], source: Source, classes: int) -> TargetKind:
-    """What `prepare` encodes the targets as, for this rule and this data."""
+def target_kind(rule: Chosen[RuleTraits], source: Source, classes: int, loss: str | None = None) -> TargetKind:
+    """What `prepare` encodes the targets as, for this rule, this data, and a loss that is named."""
     wanted = rule.entry.traits.target
+    if wanted == "any" and source.target_kind == "class" and classes == 2 and loss is not None:
+        reads = losses.choose(loss).make().targets
+        wanted = "sign" if "sign" in reads and "class" not in reads else wanted
     if wanted == "sign" and classes != 2 and rule.entry.traits.several:
         wanted = rule.entry.traits.several
     return source.target_kind if wanted == "any" else wanted

@@ -30,7 +30,7 @@ from chainrule.engine.store import Store
 from chainrule.engine.train import train_seat
 from chainrule.job.greedy import stages_of
 from chainrule.job.options import Options
-from chainrule.job.rule_spec import constraint_of, lanes_of, make_rule, schedule_of
+from chainrule.job.rule_spec import constraint_of, lanes_of, make_rule, schedule_in_shares
 from chainrule.job.trained import Trained
 from chainrule.tasks.task import Task
 
@@ -116,8 +116,8 @@ class Job:
     def anew(self) -> Rule:
         """Its rule made anew."""
         options = self.options
-        return make_rule(rules.choose(self.rule_name), self.criterion, optimizers.choose(str(options.optimizer)), schedule_of(options),
-                         constraint_of(options), lanes=lanes_of(self.data, options))
+        return make_rule(rules.choose(self.rule_name), self.criterion, optimizers.choose(str(options.optimizer)),
+                         schedule_in_shares(options), constraint_of(options), lanes=lanes_of(self.data, options))
 
     def kind(self) -> tuple[tuple[Any, ...], dict[str, float]]:
         """What members of a stack must have in common, beside shapes; and the numbers in which they may differ, e.g. `optimizer.rate`."""
@@ -135,7 +135,7 @@ class Job:
     def remaking(self) -> Callable[[Mapping[str, Any]], Rule]:
         """A function that makes its rule anew with some of its `numbers` replaced."""
         rule, optimizer = rules.choose(self.rule_name), optimizers.choose(str(self.options.optimizer))
-        schedule, constraint = schedule_of(self.options), constraint_of(self.options)
+        schedule, constraint = schedule_in_shares(self.options), constraint_of(self.options)
 
         def make(numbers: Mapping[str, Any]) -> Rule:
             def at(chosen: Chosen[Any], owner: str) -> Chosen[Any]:

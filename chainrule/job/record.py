@@ -12,12 +12,14 @@ from torch import Tensor
 
 import chainrule
 from chainrule.core.errors import CorruptFile, InputError
+from chainrule.core.files import write_atomically
 from chainrule.data.encode.encoder import Encoder
 from chainrule.engine import checkpoint
+from chainrule.evaluate.decision import Chosen
 
 FORMAT = 3
 CONSTANT = "constant"
-RECORD, ENCODER = "run.json", "encoder.safetensors"
+RECORD, ENCODER, THRESHOLD = "run.json", "encoder.safetensors", "threshold.json"
 
 
 def sealed(record: dict[str, Any]) -> str:
@@ -59,6 +61,25 @@ def read_encoder(folder: Path, run: str) -> tuple[Encoder, Tensor | None]:
         raise CorruptFile(f"{folder / ENCODER} belongs to run {payload.get('run')} ({payload.get('kind')}), not here. Put the right file "
                           "back, or train again.")
     return Encoder.from_state(tensors, payload["meta"]), tensors.get(CONSTANT)
+
+
+def write_threshold(folder: Path, chosen: Chosen, run: str) -> None:
+    """Raises InputError where the folder cannot be written."""
+    try:
+        write_atomically(folder / THRESHOLD, json.dumps({"run": run, **chosen.to_json()}, indent=1).encode())
+    except OSError as error:
+        raise InputError(f"{folder / THRESHOLD} cannot be written: {error.strerror}. Free some space.") from None
+
+
+def read_threshold(folder: Path) -> Chosen | None:
+    """The operating point that was chosen for a run, if one was. Raises CorruptFile where the file is not whole."""
+    path = folder / THRESHOLD
+    if not path.exists():
+        return None
+    try:
+        return Chosen.from_json(json.loads(path.read_bytes()))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise CorruptFile(f"{path} is not what chainrule threshold wrote. Delete it, or choose again.") from None
 
 
 def _hash(record: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from chainrule.core.traits import NoTraits, OptimizerTraits, RuleTraits
 from chainrule.data.source import Data
 from chainrule.job.by_part import ByPart
 from chainrule.job.options import Options
+from chainrule.optim.schedules import in_shares
 
 
 def parts_of(entry: Entry[RuleTraits]) -> list[str]:
@@ -26,6 +28,14 @@ def parts_of(entry: Entry[RuleTraits]) -> list[str]:
 def schedule_of(options: Options) -> ByPart[NoTraits] | None:
     """The schedules that are asked for."""
     return ByPart.read(schedules, options.schedule) if options.schedule else None
+
+
+def schedule_in_shares(options: Options) -> ByPart[NoTraits] | None:
+    """The same, with epochs that they name as shares of the run. Raises InputError where the run does not have these epochs."""
+    schedule = schedule_of(options)
+    in_one_piece = all(getattr(options, name) is None for name in ("steps", "seconds", "stages", "snapshots"))
+    epochs = options.epochs if in_one_piece else None
+    return None if schedule is None else replace(schedule, chosen=tuple((part, in_shares(one, epochs)) for part, one in schedule.chosen))
 
 
 def constraint_of(options: Options) -> ByPart[NoTraits] | None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from chainrule.core.abilities import Decides
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss, custom, link_alone
 from chainrule.core.net import Net
@@ -25,7 +26,7 @@ from chainrule.evaluate.significance import Cases
 from chainrule.job.device import pick_device
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
-from chainrule.job.record import RECORD, read_encoder, read_record
+from chainrule.job.record import RECORD, read_encoder, read_record, read_threshold
 from chainrule.tasks.task import Task
 
 EVALUATION_ROWS = 250   # a forward pass of more holds more memory than a step, and is hardly faster
@@ -74,6 +75,9 @@ class Trained:
         net = Net.of(module.to(device=device, dtype=torch.float32))
         warnings = Store(folder, record["run"]).load_best(net)
         module.eval()
+        chosen = read_threshold(folder)
+        if chosen is not None and isinstance(task, Decides):
+            task.threshold = chosen.threshold
         return cls(net, record["net"], encoder, task, loss_of(record, own, task.probabilistic), device, options.precision, options.seed,
                    warnings=tuple(warnings), constant=constant)
 

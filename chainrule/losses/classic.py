@@ -129,6 +129,13 @@ def squared_hinge() -> Loss:
     return Loss("squared-hinge", lambda o, y: (1 - _signed(o, y)).relu().square(), softmax, ("sign", "class"))
 
 
+@losses("logistic", source="Cox (1958), https://doi.org/10.1111/j.2517-6161.1958.tb00292.x; Friedman, Hastie & Tibshirani (2000), "
+                           "https://doi.org/10.1214/aos/1016218223")
+def logistic() -> Loss:
+    """log(1 + exp(-2 margin)) of two classes by one output f, half the log-odds of the second: the cross-entropy of (-f, f)."""
+    return Loss("logistic", lambda o, y: F.softplus(-2 * _signed(o, y)), identity, ("sign",))
+
+
 @losses("binary-cross-entropy", source="Bridle (1990), https://doi.org/10.1007/978-3-642-76153-9_28")
 def binary_cross_entropy() -> Loss:
     """Minus the log probability of targets in [0, 1] under independent Bernoulli outputs, summed over them; outputs are log-odds."""

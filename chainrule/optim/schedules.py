@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
 
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from chainrule.core.descend import Schedule
 from chainrule.core.errors import InputError
-from chainrule.core.registry import schedules
+from chainrule.core.registry import Chosen, schedules
+from chainrule.core.traits import NoTraits
 
 
 @schedules(source="Robbins & Monro (1951), https://doi.org/10.1214/aoms/1177729586")
@@ -21,15 +23,40 @@ def constant() -> Schedule:
 
 
 @schedules(source="Huang, Liu, van der Maaten & Weinberger (2016), https://arxiv.org/abs/1608.06993")
-def step(*, drop: float = 0.1) -> Schedule:
-    """Times `drop` at 50 % and again at 75 % of the run."""
-    _within("step", "drop", drop)
+def step(*, at: tuple[float, ...] = (0.5, 0.75), factor: float = 0.1) -> Schedule:
+    """Times `factor` at each of these shares of the run, or, from 1 on, after so many epochs: `at=30x60`.
 
-    def factor(share: Tensor) -> Tensor:
-        drops = (share >= 0.5).to(share.dtype) + (share >= 0.75).to(share.dtype)
-        return drop**drops
+    Whoever knows the epochs of the run makes shares of them: see `in_shares`. Raises InputError for what is neither.
+    """
+    _within("step", "factor", factor)
+    for place in at:
+        if not 0 < place < 1:
+            raise InputError(f"step expects at to be shares of the run between 0 and 1, or whole epochs before its last; got {place:g}. "
+                             "Write e.g. step:at=0.5x0.75,factor=0.1, or step:at=30x60 with --epochs 90.")
 
-    return factor
+    def factor_of(share: Tensor) -> Tensor:
+        return factor ** torch.stack([(share >= place).to(share.dtype) for place in at]).sum(0)
+
+    return factor_of
+
+
+def in_shares(chosen: Chosen[NoTraits], epochs: int | None) -> Chosen[NoTraits]:
+    """The schedule with places named as epochs, from 1 on, turned into shares of a run of so many; None: one of unknown length.
+
+    Raises InputError for epochs that are not whole, lie beyond the run, or belong to a run whose length is not known in epochs.
+    """
+    places = chosen.options.get("at", ())
+    if all(place < 1 for place in places):
+        return chosen
+    name, text = chosen.entry.name, "x".join(f"{place:g}" for place in places)
+    if epochs is None:
+        raise InputError(f"{name}:at={text} names epochs of a run of --epochs N in one piece, without --steps, --seconds, --stages or "
+                         f"--snapshots. Leave these out, or give shares of the run, e.g. {name}:at=0.5x0.75.")
+    wrong = next((place for place in places if place != int(place) or place >= epochs), None)
+    if wrong is not None:
+        raise InputError(f"{name}:at={text} names epochs, whole numbers below the {epochs} of this run; got {wrong:g}. Give more --epochs, "
+                         f"or shares of the run, e.g. {name}:at=0.5x0.75.")
+    return replace(chosen, options={**chosen.options, "at": tuple(place / epochs for place in places)})
 
 
 @schedules(source="Senior, Heigold, Ranzato & Yang (2013), https://doi.org/10.1109/ICASSP.2013.6638963")

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 
 @pictures("confusion", source="Pearson (1904)", task="classification", when=("test",))
-def confusion(probabilities: Tensor, truth: Tensor, names: Sequence[str]) -> Figure:
-    """Counts of true classes by answered ones, with shares of each row; from probabilities (n, classes) and class numbers (n,)."""
+def confusion(probabilities: Tensor, truth: Tensor, names: Sequence[str], decided: Tensor | None = None) -> Figure:
+    """Counts of true classes by answered ones, with shares of each row; from probabilities (n, classes) and class numbers (n,).
+
+    `decided` (n,) are the answers, where they are not the likeliest.
+    """
     matrix = torch.zeros(len(names), len(names), dtype=torch.int64)
-    matrix.index_put_((truth, probabilities.argmax(1)), torch.tensor(1), accumulate=True)
+    matrix.index_put_((truth, probabilities.argmax(1) if decided is None else decided), torch.tensor(1), accumulate=True)
     return confusion_matrix(matrix.tolist(), names)
 
 

@@ -15,6 +15,8 @@ from chainrule.core.registry import losses, optimizers, recipes, rules
 from chainrule.job.rule_spec import make_rule
 from chainrule.optim.solvers.roots import bisection, gradient_descent, newton_raphson
 from chainrule.recipes.outcome import Figure, Outcome, Setting
+from chainrule.workflows.options import Solving
+from chainrule.workflows.solve import number, solve
 
 LECTURE = "lecture"
 X, Y = (1.0, 3.0, 2.0, 1.5, 4.0), (1.0, 2.2, 2.0, 1.9, 3.1)
@@ -107,4 +109,22 @@ def root_finders(setting: Setting) -> Outcome:
         worst = max(worst, float((found.x.reshape(-1) - torch.tensor(lowest, dtype=torch.float64)).abs().max()))
         rows.append([name, ", ".join(f"{v:.8f}" for v in found.x.reshape(-1).tolist()), str(found.steps)])
     return Outcome([Figure("greatest distance from the lowest point", worst, published=1e-6, goal="at most",
+                           source="lecture: the slopes vanish at x = 3, y = 0")], rows)
+
+
+@recipes("formula-command", source="lecture; Raphson (1690), Analysis aequationum universalis; Cauchy (1847), C. R. Acad. Sci. 25:536")
+def formula_command(setting: Setting) -> Outcome:
+    """Formulas as they are typed: the lowest point of two, the highest of one turned over, and a root."""
+    problems = {
+        ("x^2 - 6x + 10", "minimum", "newton"): (3.0,), ("x^2 - 6x + 10", "minimum", "gradient"): (3.0,),
+        ("x^2 - 6x + 10", "minimum", "bisection"): (3.0,), ("x^2 + y^2 - 6x + 10", "minimum", "newton"): (3.0, 0.0),
+        ("x^2 + y^2 - 6x + 10", "minimum", "gradient"): (3.0, 0.0), ("6x - x^2 - 10", "maximum", "newton"): (3.0,),
+        ("6x - x^2 - y^2 - 10", "maximum", "gradient"): (3.0, 0.0), ("x^2 - 2", "root", "bisection"): (2**0.5,),
+    }
+    rows, worst = [["formula", "find", "by", "ends at", "steps"]], 0.0
+    for (formula, find, by), expected in problems.items():
+        solution = solve(formula, Solving(find=find, by=by, low=0.0, high=10.0))
+        worst = max(worst, *(abs(ours - theirs) for ours, theirs in zip(solution.point.values(), expected, strict=True)))
+        rows.append([formula, find, by, ", ".join(map(number, solution.point.values())), str(solution.steps)])
+    return Outcome([Figure("greatest distance from the worked points", worst, published=1e-6, goal="at most",
                            source="lecture: the slopes vanish at x = 3, y = 0")], rows)

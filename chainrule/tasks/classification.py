@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +15,7 @@ from chainrule.core.registry import tasks
 from chainrule.data.encode.encoder import Encoder
 from chainrule.data.source import Part, Source
 from chainrule.evaluate import measures
+from chainrule.evaluate.decision import Threshold, decided
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
 from chainrule.tasks.samples import SampleTask
@@ -34,8 +36,9 @@ class Classification(SampleTask):
     loss: ClassVar[str | None] = "cross-entropy"
     probabilistic: ClassVar[bool] = True
 
-    def __init__(self, encoder: Encoder):
+    def __init__(self, encoder: Encoder, threshold: Threshold | None = None):
         super().__init__(encoder)
+        self.threshold = threshold
         self.signed = self.target.kind == "sign"
 
     @property
@@ -54,11 +57,19 @@ class Classification(SampleTask):
         numbers: Tensor = ((part.y + 1) / 2).round().long().reshape(-1) if self.signed else part.y
         return numbers
 
+    def decided(self, answer: Tensor) -> Tensor:
+        """Class numbers (n,): the likeliest, or what the threshold says."""
+        return decided(answer, self.threshold)
+
     def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
-        return measures.classification(answer, truth, self.target.classes, seed=seed)
+        result = measures.classification(answer, truth, self.target.classes, seed=seed, decided=self.decided(answer))
+        if self.threshold is None:
+            return result
+        note = f"'{self.classes[self.threshold.positive]}' is answered from a probability of {self.threshold.value:.4g} on."
+        return replace(result, notes=(*result.notes, note))
 
     def outcomes(self, runner: Runner, part: Part, answer: Tensor, test_set: str) -> Cases:
-        return Cases(part.rows, test_set, right=answer.argmax(1) == self.truth(part, runner.ready))
+        return Cases(part.rows, test_set, right=self.decided(answer) == self.truth(part, runner.ready))
 
     def constant(self, net: Net, part: Part, ready: Ready) -> Tensor:
         """How many training samples each class has, (classes,)."""
@@ -72,9 +83,9 @@ class Classification(SampleTask):
         return numbered_names(self.target.classes, count)
 
     def columns(self, answer: Tensor, mask: Tensor | None = None) -> Mapping[str, Any]:
-        """The likeliest class, then the probability of each."""
+        """The class answered, then the probability of each."""
         names = self.names(answer.shape[1])
-        return {"prediction": [names[i] for i in answer.argmax(1).tolist()],
+        return {"prediction": [names[i] for i in self.decided(answer).tolist()],
                 **{f"p({name})": answer[:, i].numpy() for i, name in enumerate(names)}}
 
 

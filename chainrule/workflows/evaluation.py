@@ -17,6 +17,7 @@ from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
 from chainrule.job.job import Job
 from chainrule.job.options import Options
+from chainrule.job.record import read_threshold
 from chainrule.job.trained import Trained, window_of
 from chainrule.runs.folder import LOG, PREDICTED, TESTED, Folder, test_set
 from chainrule.sinks import runlog
@@ -91,7 +92,9 @@ def cases_of(run: Tested) -> Cases:
     if "measure" not in payload:
         raise InputError(f"{run.path} gives no likelihood of its test cases by which it could be compared. Compare nets that classify, "
                          "predict values or reconstruct, or densities whose likelihood is known, such as --net mixture.")
-    return Cases(tensors["rows"], payload["test_set"], tensors.get("right"), tensors.get("costs"), payload["measure"])
+    chosen = read_threshold(run.path)
+    right = tensors.get("right") if chosen is None else chosen.threshold.decided(tensors["predictions"]) == tensors["truth"]
+    return Cases(tensors["rows"], payload["test_set"], right, tensors.get("costs"), payload["measure"])
 
 
 def log_opening(run: Tested, reason: str) -> int:

@@ -70,6 +70,30 @@ class Drawing:
 
 
 @dataclass(frozen=True)
+class OperatingPoint:
+    """Where on its ROC a class is to be answered: one of the four, chosen on the validation part."""
+
+    recall: float | None = option(None, "At least this share of its cases is to be found.", least=0, most=1)
+    precision: float | None = option(None, "At least this share of what is taken for it is to be right.", least=0, most=1)
+    fpr: float | None = option(None, "At most this share of the other cases may be taken for it.", least=0, most=1)
+    at: float | None = option(None, "From this probability on.", least=0, most=1)
+
+
+@dataclass(frozen=True)
+class Solving:
+    """What is sought of a formula, and by which way."""
+
+    find: str = option("minimum", "minimum, maximum or root.", words=("minimum", "maximum", "root"))
+    by: str = option("newton", "newton (Newton-Raphson, exact Hessian), gradient (descent, or ascent) or bisection (one variable).",
+                     words=("newton", "gradient", "bisection"))
+    start: str | None = option(None, "Where newton and gradient begin, e.g. x=1,y=-2; otherwise at zero.", example="x=1,y=-2")
+    low: float | None = option(None, "For bisection: the lower end.")
+    high: float | None = option(None, "For bisection: the upper end.")
+    rate: float = option(0.1, "For gradient: the size of a step, times the gradient.", above=0)
+    most: int = option(10_000, "Steps at most.", least=1)
+
+
+@dataclass(frozen=True)
 class Experiment:
     """How often a published experiment is run."""
 

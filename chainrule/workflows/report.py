@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,17 +13,20 @@ import torch
 from torch import Tensor
 
 import chainrule
-from chainrule.core.abilities import HasRegimes
+from chainrule.audit.coefficients import coefficients
+from chainrule.core.abilities import Decides, HasRegimes
 from chainrule.core.errors import InputError
 from chainrule.core.events import Event
 from chainrule.core.registry import pictures
+from chainrule.core.text import shown
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.standing import Standing
+from chainrule.job.record import read_threshold
 from chainrule.job.trained import Trained
 from chainrule.observe.layers import layers
 from chainrule.plots.figure import to_png
 from chainrule.report.ensemble import against, growth_picture, membership
-from chainrule.report.page import Facts, write
+from chainrule.report.page import Facts, Table, write
 from chainrule.report.pictures import Picture, expert_regimes, first_layer, worst_mistakes
 from chainrule.runs.validation import Validation
 
@@ -42,6 +46,7 @@ def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[E
         warnings=[*facts.warnings, *inputs.notes],
         mistakes=mistakes(trained, validation),
         weights=first_layer(module, inputs.picture_shape) if inputs.picture_shape else [],
+        tables=[*operating_point(path), *weights_of(trained)],
         pictures=regimes_of(trained, validation),
         versions=versions(),
     ))
@@ -68,8 +73,13 @@ def write_plots(trained: Trained, answer: Tensor, truth: Tensor, folder: Path) -
     """The pictures that the task has for a test, as PNG files; those that this part cannot give are left out."""
     task = trained.task
     names = task.names(answer.shape[-1])
-    drawn = {entry.name: figure for entry in pictures.entries() if entry.traits.task == task.name and "test" in entry.traits.when
-             if (figure := entry.make(answer, truth, names)) is not None}
+    answers = {"decided": task.decided(answer)} if isinstance(task, Decides) else {}
+    drawn = {}
+    for entry in pictures.entries():
+        if entry.traits.task == task.name and "test" in entry.traits.when:
+            wanted = {name: value for name, value in answers.items() if name in inspect.signature(entry.make).parameters}
+            if (figure := entry.make(answer, truth, names, **wanted)) is not None:
+                drawn[entry.name] = figure
     paths = []
     for name, figure in drawn.items():
         path = folder / f"{name}.png"
@@ -85,6 +95,29 @@ def mistakes(trained: Trained, validation: Validation) -> list[Picture]:
     """The validation pictures the net was surest of and wrong about, with what it answered and what they are."""
     worst = validation.mistakes
     return [] if worst is None else [worst_mistakes(worst.images, worst.answers, worst.truth, trained.task.classes)]
+
+
+def operating_point(path: Path) -> list[Table]:
+    """Where a class is answered from a probability of its own on: what that does to the validation part, with intervals."""
+    chosen = read_threshold(path)
+    if chosen is None:
+        return []
+    rows = [[f"{name} %", shown(share, True), f"{shown(getattr(chosen, name).low, True)} to {shown(getattr(chosen, name).high, True)}"]
+            for name, share in chosen.shares.items()]
+    return [Table(f"Operating point of '{chosen.name}'", ["on the validation part", "share", "95 % interval"],
+                  [[f"probability from which on it is answered ({chosen.asked})", f"{chosen.threshold.value:.6g}", ""], *rows],
+                  f"{chosen.cases[0]:,} positive and {chosen.cases[1]:,} other validation cases, on which it was chosen, so a little "
+                  "flattering; predict and test obey it. Wilson intervals.")]
+
+
+def weights_of(trained: Trained) -> list[Table]:
+    """What a net of one layer has learned, in the units of the data."""
+    learned = coefficients(trained)
+    if learned is None:
+        return []
+    meaning = "its score" if trained.task.classes else "the target"
+    note = f"In the units of the data: how much {meaning} changes with each unit of an input; the bias is its value where all are zero."
+    return [Table("Weights", learned.heads, learned.rows, note)]
 
 
 def regimes_of(trained: Trained, validation: Validation) -> list[Picture]:

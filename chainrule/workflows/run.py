@@ -13,6 +13,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned
 from chainrule.data.source import Part, Source
 from chainrule.engine.store import Store
+from chainrule.evaluate.decision import Chosen
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
 from chainrule.job.build import LossLike, build
@@ -24,10 +25,12 @@ from chainrule.runs.validation import MEASURES, Validation
 from chainrule.sinks import runlog
 from chainrule.workflows.evaluation import cases_of, log_opening, measured_on, open_test, tested
 from chainrule.workflows.export import exported
+from chainrule.workflows.options import OperatingPoint
 from chainrule.workflows.predict import answers, uncertain_answers
 from chainrule.workflows.report import write_run_report
 from chainrule.workflows.snapshot import Snapshot
 from chainrule.workflows.source import own_of, source_again
+from chainrule.workflows.threshold import choose_threshold
 
 
 class Run:
@@ -177,6 +180,14 @@ class Run:
     def columns(self, count: int) -> tuple[str, ...]:
         """What `count` columns of predictions are called: classes, targets, or numbers."""
         return self.trained.columns(count)
+
+    def threshold(self, positive: str, *, recall: float | None = None, precision: float | None = None, fpr: float | None = None,
+                  at: float | None = None) -> Chosen:
+        """Answer the class `positive` from another probability on, chosen on the validation part by one of the four; it is stored.
+
+        Raises InputError where it cannot be chosen. `predict`, `test`, `report` and `export` obey it, in every process from now on.
+        """
+        return choose_threshold(self, positive, OperatingPoint(recall, precision, fpr, at))
 
     def summary(self) -> dict[str, Any]:
         """The keys that `chainrule train --json` prints."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
+from chainrule.core.registry import tasks
 from chainrule.data.source import Source
 from chainrule.engine.store import Store
 from chainrule.evaluate.result import Result
@@ -21,6 +22,7 @@ from chainrule.evaluate.significance import Cases
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.trained import Trained
+from chainrule.tasks.task import Task
 from chainrule.workflows.evaluation import measured_on
 from chainrule.workflows.predict import answers
 
@@ -53,7 +55,8 @@ class Snapshot:
     def trained(self) -> Trained:
         """The run's net, copied, with the weights at the end of the cycle. Raises CorruptFile naming the file."""
         whole = self.of.trained
-        trained: Trained = replace(whole, net=Net.of(copy.deepcopy(whole.net.module)))
+        task: Task = tasks.find(whole.task.name).make(whole.encoder)  # without a threshold, which was chosen for other weights
+        trained: Trained = replace(whole, net=Net.of(copy.deepcopy(whole.net.module)), task=task)
         Store(self.path, self.record["run"]).load_snapshot(self.number, trained.net)
         trained.net.module.eval()
         return trained

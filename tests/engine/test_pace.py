@@ -48,7 +48,7 @@ def test_the_share_goes_from_0_at_the_first_step_to_1_at_the_last(rows, epochs, 
 
 TABLES = {  # by hand, at the shares 0, 1/8, ..., 1
     "exponential:final=0.01": [10 ** (-2 * i / 8) for i in range(9)],
-    "step:drop=0.1": [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01],
+    "step:factor=0.1": [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01],
     "one-cycle:rise=0.5,start=0.2,final=0.1": [0.2, 0.3171573, 0.6, 0.8828427, 1, 0.8681981, 0.55, 0.2318019, 0.1],
     "warm-up:rise=0.5,start=0.2": [0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1, 1],
     "warm-up:rise=0.5,start=0.2,then=linear": [0.2, 0.4, 0.6, 0.8, 1, 0.75, 0.5, 0.25, 0],

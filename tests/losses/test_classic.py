@@ -10,7 +10,19 @@ from torch.nn import functional as F
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss, custom, shares
 from chainrule.core.registry import losses
-from chainrule.losses.classic import absolute, contrastive, cross_entropy, focal, hinge, huber, perceptron, squared, squared_hinge
+from chainrule.losses.classic import (
+    absolute,
+    contrastive,
+    cross_entropy,
+    focal,
+    hinge,
+    huber,
+    logistic,
+    perceptron,
+    squared,
+    squared_hinge,
+)
+from chainrule.tasks.classification import probabilities
 from chainrule.workflows.train import train
 
 torch.manual_seed(0)
@@ -180,3 +192,21 @@ def test_a_loss_of_ones_own_may_give_a_value_a_sample_or_a_mean():
     assert custom(mean, False).name == "mean"
     assert custom(torch.nn.CrossEntropyLoss(), True).name == "CrossEntropyLoss"
     torch.testing.assert_close(custom(F.cross_entropy, True).link(OUT).sum(1), torch.ones(50))
+
+
+def test_logistic_is_the_cross_entropy_of_two_opposite_scores():
+    """And its answer, as the task gives it for one output, is the softmax of these."""
+    classes = ((SIGNS + 1) / 2).long()
+    both = torch.cat([-ONE, ONE], 1)
+    torch.testing.assert_close(logistic().each(ONE, SIGNS), cross_entropy().each(both, classes))
+    torch.testing.assert_close(probabilities(ONE, True, logistic().link), both.softmax(1))
+
+
+def test_a_loss_of_two_signs_gives_a_net_of_one_output(tmp_path):
+    run = train("digits", net="mlp:hidden=6x2,activation=tanh", classes="1,5", loss="logistic", epochs=10, plan="eager",
+                optimizer="adam:rate=0.01", out=tmp_path / "run", progress=False)
+    assert run.net.output.weight.shape == (1, 2)
+    assert run.record["parameters"] == 6 * 65 + 2 * 7 + 3
+    assert run.valid.accuracy > 0.9
+    with pytest.raises(InputError, match="loss logistic reads sign targets; digits gives class ones"):
+        train("digits", net="softmax", loss="logistic", epochs=1, plan="eager", out=tmp_path / "more", progress=False)

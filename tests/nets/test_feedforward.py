@@ -23,6 +23,23 @@ def test_published_parameter_counts():
     assert count(mlp((784,), 10, hidden=())) == 7850
 
 
+def test_direct_connections_add_a_linear_map_of_the_inputs():
+    """24 + 3 more weights; with those of the hidden units at zero what is left is the linear map, and the other way round the plain net."""
+    torch.manual_seed(0)
+    net, plain = mlp((2, 4), 3, hidden=(5, 4), activation="tanh", direct=True), mlp((2, 4), 3, hidden=(5, 4), activation="tanh")
+    assert count(net) == count(plain) + 8 * 3
+    x, weight = torch.randn(6, 2, 4), net.output.weight.detach().clone()
+    plain.load_state_dict({name.removeprefix("beside."): t for name, t in net.state_dict().items() if name != "output.weight"}
+                          | {"output.weight": weight[:, :4]})
+    torch.testing.assert_close(net(x), plain(x) + x.flatten(1) @ weight[:, 4:].T)
+    dropped = mlp((8,), 1, hidden=(3,), input_dropout=0.5, direct=True).train()
+    nn.init.zeros_(dropped.output.bias)
+    dropped.output.weight.data[:] = torch.eye(11)[3]
+    assert set(dropped(torch.ones(200, 8))[:, 0].tolist()) == {0.0, 2.0}
+    with pytest.raises(InputError, match="past hidden layers; there are none"):
+        mlp((2,), 1, hidden=(), direct=True)
+
+
 def test_linear_and_softmax_are_weighted_sums():
     for family in (linear, softmax):
         net = family((3,), 1)

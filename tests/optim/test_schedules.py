@@ -1,12 +1,17 @@
 """Schedules as tables of values, and against torch's schedulers."""
 
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import schedules
+from chainrule.data.load import load
+from chainrule.engine.plans.plan import Plan
+from chainrule.job.build import build
+from chainrule.job.options import Options
 
 SHARES = [0.0, 0.1, 0.25, 0.3, 0.5, 0.65, 0.75, 1.0]
 TABLE = {
@@ -22,7 +27,8 @@ TABLE = {
 
     "constant": [1] * 8,
     "step": [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01],
-    "step:drop=0.5": [1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25],
+    "step:factor=0.5": [1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25],
+    "step:at=0.2x0.7x0.9": [1, 1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.001],
     "exponential": [1, 0.630957, 0.316228, 0.251189, 0.1, 0.0501187, 0.0316228, 0.01],
     "exponential:0.0001": [1, 0.398107, 0.1, 0.0630957, 0.01, 0.00251189, 0.001, 0.0001],
     "cosine": [1, 0.975528, 0.853553, 0.793893, 0.5, 0.273005, 0.146447, 0],
@@ -135,7 +141,40 @@ def test_nonsense_is_refused_where_nothing_may_be_all_that_is_left(spec, words):
         schedules.choose(spec).make()
 
 
-@pytest.mark.parametrize("spec", ["step:drop=0", "inverse:final=0", "exponential:final=0", "one-cycle:rise=0", "warm-up:start=-1"])
+@pytest.mark.parametrize("spec", ["step:factor=0", "inverse:final=0", "exponential:final=0", "one-cycle:rise=0", "warm-up:start=-1"])
 def test_nonsense_is_refused(spec):
     with pytest.raises(InputError, match="above 0 and at most 1"):
         schedules.choose(spec).make()
+
+
+def rates(**options):
+    """The factor at every step of four epochs of 28 rows in batches of 7: four steps each."""
+    job = build(load((torch.randn(40, 3), torch.arange(40) % 2)), Options(net="softmax", batch=7, split="train=.7,valid=.3", **options))
+    descent = job.rule.descent
+    seen, schedule = [], descent.schedule
+    descent.schedule = lambda share: (seen.append(float(schedule(share))), schedule(share))[1]
+    assert list(job.events(made=[{"since": 0, "made": asdict(Plan(threads=1))}]))
+    return seen
+
+
+def test_a_step_at_named_epochs_falls_after_them_and_nowhere_else():
+    assert rates(epochs=4, plan="eager", schedule="step:at=1x3,factor=0.1") == pytest.approx([1.0] * 4 + [0.1] * 8 + [0.01] * 4)
+    assert rates(epochs=4, plan="eager", schedule="step:at=0.25x0.75,factor=0.1") == pytest.approx([1.0] * 4 + [0.1] * 8 + [0.01] * 4)
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"epochs": 4, "schedule": "step:at=1x4"}, "whole numbers below the 4 of this run; got 4"),
+    ({"epochs": 4, "schedule": "step:at=1.5"}, "whole numbers below the 4 of this run; got 1.5"),
+    ({"epochs": 4, "schedule": "step:at=0"}, "got 0"),
+    ({"steps": 40, "schedule": "step:at=3"}, "names epochs of a run of --epochs N in one piece"),
+    ({"epochs": 4, "seconds": 3.0, "schedule": "step:at=3"}, "without --steps, --seconds"),
+    ({"epochs": 4, "snapshots": 2, "schedule": "step:at=3"}, "or --snapshots"),
+])
+def test_epochs_that_the_run_does_not_have_are_refused(options, words):
+    with pytest.raises(InputError, match=words):
+        rates(plan="eager", **options)
+
+
+def test_named_epochs_mean_nothing_without_a_run():
+    with pytest.raises(InputError, match="shares of the run between 0 and 1"):
+        schedules.choose("step:at=30x60").make()

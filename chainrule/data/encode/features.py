@@ -136,6 +136,15 @@ class Features:
         """What each encoded number is, (d,)."""
         return tuple(name for column in self.columns for name in column.outputs)
 
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Centre and factor (d,) float64 by which each encoded number is made: (value - centre) * factor."""
+        pairs = [torch.tensor([[0.0, 1.0]], dtype=torch.float64).repeat(len(column.outputs), 1) for column in self.columns]
+        for pair, column, (centre, factor, _) in zip(pairs, self.columns, self.scale.double(), strict=True):
+            if column.kind != "categorical":
+                pair[0, 0], pair[0, 1] = centre, factor
+        centres, factors = torch.cat(pairs).T
+        return centres, factors
+
     def to_json(self) -> list[dict[str, Any]]:
         return [asdict(column) for column in self.columns]
 

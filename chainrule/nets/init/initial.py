@@ -102,6 +102,18 @@ def normal(*, sd: float = 0.01, biases: float = 0.0) -> Init:
     return Init(lambda w: init.normal_(w, std=sd), _check("normal", "biases", biases))
 
 
+@inits(source="Robert (1995), https://doi.org/10.1007/BF00143942")
+def truncated_normal(*, sd: float = 0.01, cut: float = 2.0, biases: float = 0.0) -> Init:
+    """Gaussian with standard deviation sd, drawn again where it falls beyond `cut` standard deviations; so no weight starts far out."""
+    _check("truncated-normal", "sd", sd)
+    if not 0 < cut < float("inf"):
+        raise InputError(f"truncated-normal expects cut, in standard deviations, to be a number above 0; got {cut}.")
+    biases = _check("truncated-normal", "biases", biases)
+    if sd == 0:
+        return Init(init.zeros_, biases)
+    return Init(lambda w: init.trunc_normal_(w, std=sd, a=-cut * sd, b=cut * sd), biases)
+
+
 @inits(source="LeCun, Bottou, Orr & Müller (1998), https://doi.org/10.1007/3-540-49430-8_2")
 def lecun(*, biases: float = 0.0) -> Init:
     """Gaussian with variance 1 / fan-in; `biases=1` gives biases from N(0, 1), as in Nielsen's book."""
@@ -125,8 +137,9 @@ def he() -> Init:
 def table() -> Init:
     """What each layer's own activation asks for.
 
-    tanh, hard-tanh, softmax and no activation: xavier; sigmoid: four times as wide; rectified units: he, for a leaky one with variance
-    2 / (1 + slope^2) / fan-in; scaled-tanh and selu: lecun.
+    tanh, hard-tanh, softmax and no activation: xavier, evenly up to sqrt(6 / (fan-in + fan-out)); sigmoid: four times as wide; both as in
+    Bengio (2012), section 3.1 (tables in teaching material are seen with these two rows exchanged). Rectified units: he, for a leaky one
+    with variance 2 / (1 + slope^2) / fan-in; scaled-tanh and selu: lecun.
     """
 
     def after(activation: nn.Module | None) -> Fill:

@@ -79,7 +79,7 @@ def newton_raphson(f: Function, start: Tensor | float, *, minimise: bool = False
         if int(info) or not bool(solved.isfinite().all()):
             what = "Hessian" if minimise else "derivative"
             raise InputError(f"newton_raphson cannot go on from {x.tolist()}: the {what} is singular there. Start elsewhere, or use "
-                             f"{'gradient_descent' if minimise else 'bisection'}.")
+                             f"{'gradient descent' if minimise else 'bisection'}.")
         x = x - solved.reshape(x.shape)
         path.append(x)
         converged = float(solved.norm()) <= tolerance

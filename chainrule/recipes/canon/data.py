@@ -25,7 +25,7 @@ ROWS = (
         Check("three-class-matrix", "right answers of 27 in the matrix 5 3 0 / 2 3 1 / 0 2 11", 19, "lecture"),
         Check("interval-coverage", "coverage of 95 % intervals in simulation, per cent", 95,
               "Wilson (1927), https://doi.org/10.1080/01621459.1927.10502953"),
-        Check("operating-point", "`threshold` moves a trained net along its ROC", None, "Fawcett (2006), "
+        Check("operating-point", "by how much `threshold` falls short of the recall asked of it", 0, "Fawcett (2006), "
               "https://doi.org/10.1016/j.patrec.2005.10.010"),
     )),
     Row("A6", "Is B really better than A?", (Check("mcnemar", "exact p of the table (29, 1; 11, 9959)", 0.0063, MCNEMAR),)),

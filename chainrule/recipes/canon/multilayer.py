@@ -12,7 +12,10 @@ ROWS = (
         Check("784-100-10-relu", "test accuracy % on MNIST, 100 rectified units", 97.5,
               "Simard, Steinkraus & Platt (2003), https://doi.org/10.1109/ICDAR.2003.1227801"),
         Check("parameter-counts", "parameters of 784-30-10", 23_860, NIELSEN),
-        Check("direct-connections", "a net with connections from input to output, and one with tied weights", None, BACKPROP),
+        Check("direct-connections", "wrong answers of exclusive or by one hidden unit with connections from input to output", 0,
+              "Rumelhart, Hinton & Williams (1986), in Parallel Distributed Processing 1, chapter 8, figure 2"),
+        Check("settings-grid", "validation accuracy % of the best of 81 settings", None, "lecture; Nielsen (2015), "
+              "http://neuralnetworksanddeeplearning.com/chap3.html"),
     )),
     Row("C2", "Activations", (
         Check("activation-slopes", "greatest relative error of a slope against differences", 1e-6, BACKPROP),

@@ -37,6 +37,7 @@ ROWS = (
     )),
     Row("B7", "Root finders", (
         Check("root-finders", "greatest distance from the minimum of two paraboloids", 1e-6, "lecture; Raphson (1690)"),
-        Check("formula-command", "a formula from the command line, its minimum and its maximum", None, "lecture"),
+        Check("formula-command", "greatest distance from the minimum and the maximum of formulas as they are typed", 1e-6,
+              "lecture; Raphson (1690)"),
     )),
 )

@@ -13,12 +13,17 @@ from chainrule.nets.init.initial import followers, initialise
 from chainrule.nets.layers.activation import make_activation
 
 FAN_IN, FAN_OUT = 600, 400
+# variance of a Gaussian cut at c: 1 - 2 c phi(c) / (2 Phi(c) - 1)
+CUT_AT_1, CUT_AT_2 = (math.sqrt(1 - 2 * c * math.exp(-c * c / 2) / math.sqrt(2 * math.pi) / math.erf(c / 2**0.5)) for c in (1, 2))
 SPREADS = {
     "zeros": 0.0,
     "uniform": 0.4 / 12**0.5,
     "uniform:0.5": 1 / 12**0.5,
     "normal": 0.01,
     "normal:1": 1.0,
+    "truncated-normal": 0.01 * CUT_AT_2,
+    "truncated-normal:1,cut=1": CUT_AT_1,
+    "truncated-normal:0": 0.0,
     "lecun": FAN_IN**-0.5,
     "xavier": (2 / (FAN_IN + FAN_OUT)) ** 0.5,
     "xavier:normal": (2 / (FAN_IN + FAN_OUT)) ** 0.5,
@@ -178,3 +183,12 @@ def test_a_random_walk_neither_rises_nor_falls_on_average(unit, units, within):
 def test_nonsense_is_refused(spec):
     with pytest.raises(InputError, match="at least 0"):
         inits.choose(spec).make()
+
+
+def test_a_truncated_normal_has_nothing_beyond_its_cut():
+    torch.manual_seed(0)
+    layer = nn.Linear(FAN_IN, FAN_OUT).requires_grad_(False)
+    initialise(layer, inits.choose("truncated-normal:0.02,cut=1.5"))
+    assert 0.029 < float(layer.weight.abs().max()) <= 0.03
+    with pytest.raises(InputError, match="cut, in standard deviations"):
+        inits.choose("truncated-normal:cut=0").make()
