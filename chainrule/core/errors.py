@@ -26,6 +26,14 @@ class PlanRejected(ChainruleError):
     """An execution plan failed to build or disagreed with the eager one."""
 
 
+class NotNow(PlanRejected):
+    """A refusal that is true of this net or this machine as they are now, and so is not remembered."""
+
+
+class MachineFailed(NotNow):
+    """The machine could not make a program: no compiler, no space, a process that was killed."""
+
+
 class Diverged(ChainruleError):
     """The loss stopped being finite; the last good weights were restored."""
 

@@ -23,8 +23,9 @@ from chainrule.core.tree import Tree
 from chainrule.data.feed.shuffled import Feed
 from chainrule.data.source import Part
 from chainrule.engine import checkpoint
-from chainrule.engine.plans import cache, trial
+from chainrule.engine.plans import cache, planner, trial
 from chainrule.engine.plans.plan import Plan
+from chainrule.engine.plans.signature import Signature
 from chainrule.engine.position import Settings
 from chainrule.engine.stop import Stop
 from chainrule.losses.classic import cross_entropy, squared
@@ -135,4 +136,11 @@ def told_seconds(patch: pytest.MonkeyPatch, seconds: dict[str, float], making: d
     patch.setattr(Plan, "build", build)
     patch.setattr(cache, "COMPILE_SECONDS", making)
     patch.setattr(trial, "_seconds_per_step", lambda advance, one, batches, device: (advance(one, batches), seconds[used[-1]])[1])
+    as_told(patch)
     return used
+
+
+def as_told(patch: pytest.MonkeyPatch) -> None:
+    """Plans are not timed in turns beside what a test says of them, and every step has the usual number of operations."""
+    patch.setattr(planner, "in_turns", lambda first, second, *_: (first.seconds_per_step, second.seconds_per_step))
+    patch.setattr(planner, "signature", lambda *_: Signature(cache.USUAL_OPERATIONS, "a step"))

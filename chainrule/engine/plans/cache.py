@@ -19,10 +19,13 @@ from chainrule.core.batch import Batch
 from chainrule.core.files import write_atomically
 from chainrule.core.rule import Learner
 from chainrule.core.tree import leaves
+from chainrule.engine.native.compiling import compiler_words
 
-FORMAT = 2
-# Cold, on two cores (docs/results.md): what is expected until one was made here.
+FORMAT = 3
+# Cold, on two cores (docs/results.md), of a step of so many operations: what is expected until one was made here.
+USUAL_OPERATIONS = 100
 COMPILE_SECONDS = {"native": 4.0, "compiled": 15.0, "fused": 30.0, "graph": 3.0}
+BASE_OPERATIONS = 100   # making the smallest program takes as long as so many operations add to a large one
 KEPT_COMPILES = 9
 
 
@@ -55,22 +58,24 @@ class Memory:
     def keep(self, about: str, found: Measured) -> None:
         self._write(self._file(about), {"format": FORMAT, "about": about, **vars(found)})
 
-    def compile_seconds(self, program: str) -> float:
-        """How long compiling to such a program usually takes here: the median of the last few, or what it took elsewhere."""
-        seen = self._compiles().get(program, [])
-        return median(seen) if seen else COMPILE_SECONDS.get(program, 0.0)
+    def compile_seconds(self, program: str, operations: int = USUAL_OPERATIONS) -> float:
+        """How long making such a program of a step of so many operations takes: in proportion to them, at the median rate of the last few
+        that were made here, or at that of another machine."""
+        weight = BASE_OPERATIONS + operations
+        rates = [seconds / (BASE_OPERATIONS + before) for before, seconds in self._compiles().get(program, [])]
+        return weight * (median(rates) if rates else COMPILE_SECONDS.get(program, 0.0) / (BASE_OPERATIONS + USUAL_OPERATIONS))
 
-    def compiled(self, program: str, seconds: float) -> None:
+    def compiled(self, program: str, seconds: float, operations: int = USUAL_OPERATIONS) -> None:
         seen = self._compiles()
-        seen[program] = [*seen.get(program, []), round(seconds, 3)][-KEPT_COMPILES:]
+        seen[program] = [*seen.get(program, []), (operations, round(seconds, 3))][-KEPT_COMPILES:]
         self._write(self._compiles_file, {"format": FORMAT, "about": machine(), "seconds": seen})
 
-    def _compiles(self) -> dict[str, list[float]]:
+    def _compiles(self) -> dict[str, list[tuple[int, float]]]:
         stored = self._read(self._compiles_file)
         if not stored or stored.get("about") != machine():
             return {}
         try:
-            return {str(name): [float(s) for s in seen] for name, seen in stored["seconds"].items()}
+            return {str(name): [(int(n), float(s)) for n, s in seen] for name, seen in stored["seconds"].items()}
         except (KeyError, TypeError, ValueError, AttributeError):
             self._drop(self._compiles_file)
             return {}
@@ -113,13 +118,14 @@ def usual_folder() -> Path:
     return Path.home() / ".cache" / "chainrule" / "plans"
 
 
-def about(identity: str, learner: Learner, few: Batch) -> str:
-    """The words under which a measurement is kept: net and rule, all shapes, the machine, the versions. Empty for no identity."""
+def about(identity: str, learner: Learner, few: Batch, graph: str = "") -> str:
+    """The words under which a measurement is kept: net and rule, what a step computes (the hash of its `graph`), all shapes, the machine,
+    the versions, the C compiler's too. Empty for no identity."""
     if not identity:
         return ""
     shapes = [f"{tuple(t.shape)} {t.dtype}" for t in leaves([learner.net.params, learner.net.buffers, learner.state])]
     reads = [f"{tuple(t.shape[1:])} {t.dtype}" for t in few.tensors()]
-    return " | ".join([identity, "; ".join(shapes), "; ".join(reads), machine()])
+    return " | ".join([identity, graph, "; ".join(shapes), "; ".join(reads), machine(), compiler_words()])
 
 
 def machine() -> str:

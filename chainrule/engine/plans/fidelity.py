@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
-from chainrule.core.errors import PlanRejected
+from chainrule.core.errors import NotNow
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner, Rule
 from chainrule.core.tree import clone
@@ -34,7 +34,7 @@ OWN = {*vars(nn.Module())} - {"training"}  # what every module has, looked at by
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
 
 
-class Untraceable(PlanRejected):
+class Untraceable(NotNow):
     """A program would not do what the step does; true of this net now, and so not remembered for others."""
 
 

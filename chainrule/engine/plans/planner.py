@@ -15,14 +15,15 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from chainrule.core.batch import Batch
-from chainrule.core.errors import InputError, PlanRejected
+from chainrule.core.errors import InputError, NotNow, PlanRejected
 from chainrule.core.rule import Learner, Rule
 from chainrule.engine.plans.cache import Measured, Memory, about
 from chainrule.engine.plans.eager import Advance
-from chainrule.engine.plans.fidelity import Untraceable
 from chainrule.engine.plans.microbatch import MOST_PARTS, out_of_memory
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan
-from chainrule.engine.plans.trial import LONG_STEP_SECONDS, Trial, enough, measure, per_step, shortened
+from chainrule.engine.plans.reference import Reference
+from chainrule.engine.plans.signature import Signature, signature
+from chainrule.engine.plans.trial import HOPELESS, LONG_STEP_SECONDS, Trial, enough, in_turns, measure, per_step, shortened
 
 WORTH_PLANNING_SECONDS = 3.0
 BF16_ROUNDING = 2.0**-9         # the most by which a number differs from the nearest in bfloat16, relative to it
@@ -31,6 +32,7 @@ OVERHEAD_BOUND_SECONDS = 4e-3   # above this a CPU step is arithmetic, which ind
 WORTH_THREADS_SECONDS = 1e-4    # below this a step of a native program is over before another thread has woken
 HOST_CHUNK_SECONDS = 0.1
 MOST_STEPS_A_CHUNK = 2000
+MOST_MAKING_SECONDS = 120.0     # no program is made that is expected to take longer
 ONE_THREAD_UNLESS = 0.9         # all threads must save a tenth: one is steadier on a machine that others use
 ONE_NATIVE_UNLESS = 0.75        # and a quarter of a native program, whose threads wait for one another several times a step
 
@@ -107,7 +109,8 @@ def choose(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Ch
 
 def _fastest(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Choice:
     """The fastest of those worth a trial."""
-    words = about(planning.identity, learner, chunk)
+    step = signature(rule, learner, chunk[0], planning.seed)
+    words = about(planning.identity, learner, chunk, step.digest)
     known = planning.memory.recall(words)
     few = enough(rule, learner, chunk, planning.seed)
     eager = _eager(rule, learner, few, planning, known)
@@ -121,18 +124,19 @@ def _fastest(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> 
 
     found = Measured(seconds_per_step={"eager": eager.seconds_per_step}, threads={"eager": eager.plan.threads})
     best, rejected, later = eager, [], []
+    against = {len(batches): Reference(rule, learner, batches, eager.plan, planning.seed) for batches in (chunk, few)}
     for candidate in _candidates(rule, learner, eager, planning.precision, len(chunk)):
         if isinstance(candidate, Refused):
             rejected.append({"plan": candidate.plan.name, "reason": candidate.reason})
             continue
-        why_not = _not_worth(candidate, best, known, planning)
+        why_not = _not_worth(candidate, best, known, planning, step.operations)
         if isinstance(why_not, Later):
             later.append(why_not)
         elif why_not:
             rejected.append({"plan": candidate.name, "reason": why_not})
         else:
-            best = _compete(rule, learner, chunk if candidate.fused > 1 else few, candidate, best, eager.plan, planning, rejected, found)
-    best = _with_threads(rule, learner, few, best, eager.plan, planning, rejected, found)
+            best = _compete(against[len(chunk if candidate.fused > 1 else few)], candidate, best, planning, step, rejected, found)
+    best = _with_threads(against[len(few)], best, planning, step, rejected, found)
     planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(found)[name]} for name in vars(found))))
     measured = 1 + sum(r["reason"].startswith(("slower", "hardly faster")) for r in rejected)
     reason = f"fastest of {measured} measured: {best}" if measured > 1 else f"{best}; no other was worth a trial"
@@ -147,33 +151,38 @@ def change_over(rule: Rule, learner: Learner, chunk: Batch, now: Choice, to: Pla
     best = Trial(now.plan, now.advance, now.seconds_per_step)
     eager, candidate = Plan(threads=now.plan.threads), replace(to, threads=now.plan.threads)
     few = chunk if candidate.fused > 1 else shortened(chunk, now.seconds_per_step)
-    trial = _compete(rule, learner, few, candidate, best, eager, planning, refused, found)
-    trial = _with_threads(rule, learner, few, trial, eager, planning, refused, found)
-    words = about(planning.identity, learner, chunk)
+    step, against = signature(rule, learner, chunk[0], planning.seed), Reference(rule, learner, few, eager, planning.seed)
+    trial = _compete(against, candidate, best, planning, step, refused, found)
+    trial = _with_threads(against, trial, planning, step, refused, found)
+    words = about(planning.identity, learner, chunk, step.digest)
     known = planning.memory.recall(words)
     planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(found)[name]} for name in vars(found))))
     if trial.plan.threads:
         torch.set_num_threads(trial.plan.threads)  # trials have set others
-    if trial is best:
+    if trial.plan == best.plan:
         return replace(now, reason=f"stayed with {now.plan.name}", rejected=refused, compiling=0.0, later=later)
     reason = f"changed over from {now.plan.name}: {per_step(now.seconds_per_step)} before, {trial} now"
     choice = Choice(trial.plan, trial.advance, trial.seconds_per_step, reason, refused, trial.compiling, later)
     return _sized(choice, planning.longest_chunk)
 
 
-def _compete(rule: Rule, learner: Learner, chunk: Batch, candidate: Plan, best: Trial, eager: Plan, planning: Planning,
-             rejected: list[dict[str, str]], found: Measured, handicap: float = 1.0) -> Trial:
-    """The faster of the best so far and a candidate, whose time counts `handicap` times, the other noted."""
+def _compete(against: Reference, candidate: Plan, best: Trial, planning: Planning, step: Signature, rejected: list[dict[str, str]],
+             found: Measured, handicap: float = 1.0) -> Trial:
+    """The faster of the best so far and a candidate, whose time counts `handicap` times, the other noted. Both are timed in turns."""
+    rule, learner, chunk = against.rule, against.learner, against.chunk
     try:
-        trial = measure(rule, learner, chunk, candidate, planning.seed, agree_with=eager, beat=best.seconds_per_step)
+        trial = measure(rule, learner, chunk, candidate, planning.seed, agree_with=against, beat=best.seconds_per_step)
     except PlanRejected as error:
         rejected.append({"plan": candidate.name, "reason": str(error)})
-        if not isinstance(error, Untraceable):
+        if not isinstance(error, NotNow):
             found.refused[candidate.name] = str(error)
         return best
     if trial.compiling:
-        planning.memory.compiled(candidate.program, trial.compiling)
+        planning.memory.compiled(candidate.program, trial.compiling, step.operations)
         found.compiling[candidate.name] = trial.compiling
+    if trial.seconds_per_step < HOPELESS * best.seconds_per_step:  # else no load explains it
+        before, after = in_turns(best, trial, learner, chunk, planning.seed)
+        best, trial = replace(best, seconds_per_step=before), replace(trial, seconds_per_step=after)
     found.seconds_per_step[candidate.name] = min(trial.seconds_per_step, found.seconds_per_step.get(candidate.name, math.inf))
     won = handicap * trial.seconds_per_step < best.seconds_per_step
     loser, winner = (best, trial) if won else (trial, best)
@@ -183,30 +192,32 @@ def _compete(rule: Rule, learner: Learner, chunk: Batch, candidate: Plan, best: 
     return winner
 
 
-def _with_threads(rule: Rule, learner: Learner, chunk: Batch, best: Trial, eager: Plan, planning: Planning,
-                  rejected: list[dict[str, str]], found: Measured) -> Trial:
+def _with_threads(against: Reference, best: Trial, planning: Planning, step: Signature, rejected: list[dict[str, str]],
+                  found: Measured) -> Trial:
     """A native program on one thread or on all, whichever is faster: eager's own number says little about it."""
-    many = _own_threads(learner.net.device, planning)
+    many = _own_threads(against.learner.net.device, planning)
     if not best.plan.native or best.seconds_per_step <= WORTH_THREADS_SECONDS or planning.threads or many <= 1:
         return best
     alone = best.plan.threads == 1
     if not alone and best.seconds_per_step > LONG_STEP_SECONDS:
         return best  # eager has shown that they help, and a step so long is arithmetic
     other, handicap = replace(best.plan, threads=many if alone else 1), 1 / ONE_NATIVE_UNLESS if alone else ONE_NATIVE_UNLESS
-    return _compete(rule, learner, chunk, other, best, eager, planning, rejected, found, handicap)
+    return _compete(against, other, best, planning, step, rejected, found, handicap)
 
 
-def _not_worth(candidate: Plan, best: Trial, known: Measured, planning: Planning) -> Later | str:
+def _not_worth(candidate: Plan, best: Trial, known: Measured, planning: Planning, operations: int) -> Later | str:
     """Why a candidate is not tried now: it was refused before, it cannot be made in time, or it may be tried later. Else nothing."""
     if candidate.name in known.refused:
         return f"{known.refused[candidate.name]} (remembered)"
     per = known.seconds_per_step.get(candidate.name)
-    making = known.compiling.get(candidate.name) or planning.memory.compile_seconds(candidate.program)
+    making = known.compiling.get(candidate.name) or planning.memory.compile_seconds(candidate.program, operations)
     left = best.seconds_per_step * planning.steps_left
     if per is not None and per >= best.seconds_per_step:
         return f"slower: {per_step(per)} against {best} (remembered)"
     if not candidate.programmed:
         return ""
+    if MOST_MAKING_SECONDS < making < math.inf:
+        return f"making it would take about {making:.0f} s for {operations} operations; at most {MOST_MAKING_SECONDS:.0f} s are spent"
     if not planning.sure:
         return Later(candidate, making)
     saved = left - (per or 0.0) * planning.steps_left

@@ -19,6 +19,7 @@ from chainrule.engine.plans.eager import copied
 from chainrule.engine.plans.microbatch import MOST_PARTS, normalises_by_batch
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan
 from chainrule.engine.plans.planner import Choice, Later, Planning, change_over, choose
+from chainrule.engine.plans.signature import signature
 from chainrule.engine.plans.verification import Fault, Mark, Recheck
 from chainrule.engine.randomness import Aside
 
@@ -73,7 +74,8 @@ class Plans:
         """Eager from here on, where a program was found to be wrong; if by its numbers, it is not tried again for this work."""
         plan = Plan(threads=now.plan.threads)
         if fault.mark is not None:
-            memory, words = self.settings.memory, about(self.settings.identity, learner, batches)
+            memory, step = self.settings.memory, signature(self.stage.rule, learner, batches[0], self.settings.seed)
+            words = about(self.settings.identity, learner, batches, step.digest)
             known = memory.recall(words)
             memory.keep(words, replace(known, refused={**known.refused, now.plan.name: fault.why}))
         reason = f"The {now.plan.name} program was found wrong: {fault.why}. The run goes on eagerly from step {self.position.step}, "

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,13 +14,15 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from chainrule.core.batch import Batch
-from chainrule.core.errors import ChainruleError, PlanRejected
+from chainrule.core.errors import ChainruleError, NotNow, PlanRejected
 from chainrule.core.rule import Learner, Rule
 from chainrule.core.tree import Tree
-from chainrule.engine.plans.eager import Advance, copied, eager
-from chainrule.engine.plans.fidelity import check_traceable, own_steps
-from chainrule.engine.plans.microbatch import Accumulated, out_of_memory
+from chainrule.engine.native.compiling import MACHINE
+from chainrule.engine.plans.eager import Advance, copied
+from chainrule.engine.plans.fidelity import check_traceable
+from chainrule.engine.plans.microbatch import out_of_memory
 from chainrule.engine.plans.plan import Plan, arrange
+from chainrule.engine.plans.reference import NEGLIGIBLE, Reference, after, distances, norm, real, resolution
 from chainrule.engine.randomness import Aside
 
 TRIAL_SECONDS = 0.25
@@ -28,11 +30,9 @@ CHUNK_SECONDS = 1.0             # a trial passes as many batches at once as take
 LONG_STEP_SECONDS = 0.05        # can be timed singly, even on a machine that others use
 HOPELESS = 2.0                  # times the best's time for such a step, and a plan is not tried any further
 BF16_TOLERANCE = 0.1            # of the update as a whole, where bf16 is asked for by name; never where plans are chosen
-ROUNDINGS, DRAWS = 3.0, 3       # a step may be off by so many times what rounding the weights once does to eager, the most of some draws
 MOST_ROUNDING = 0.02            # but none by more than this
 MOST_APART = 0.2                # of the update over the whole trial: beyond it nothing tells a rounding from a fault
-NEGLIGIBLE = 1e-6               # of the whole update: by so much any tensor may be off, however little it moves
-LAST_PLACES = 4                 # and by so many units in the last place of its own numbers
+TURNS = 3                       # at least so often two plans are timed side by side
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Gaps(NamedTuple):
     where: str
 
 
-def measure(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: int, agree_with: Plan | None = None,
+def measure(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: int, agree_with: Plan | Reference | None = None,
             beat: float = math.inf, asked: bool = False) -> Trial:
     """Build `plan` and time it on a copy of the learner. Raises PlanRejected if it fails, or disagrees with `agree_with`.
 
@@ -106,26 +106,27 @@ def measure(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: int, a
         except Exception as error:
             if agree_with is None or out_of_memory(error):
                 raise
-            raise PlanRejected(f"failed: {type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}") from error
+            kind = NotNow if of_the_machine(error) else PlanRejected
+            raise kind(f"failed: {type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}") from error
         compiling = time.perf_counter() - began if plan.programmed else 0.0
     if agree_with is not None:
-        compare(rule, learner, trial, chunk, plan, advance, seed, asked, agree_with)
+        reference = agree_with if isinstance(agree_with, Reference) else Reference(rule, learner, chunk, agree_with, seed)
+        compare(reference, trial, plan, advance, asked)
     if plan.threads:
         torch.set_num_threads(plan.threads)  # the plan it was compared with may have set others
     with Aside(seed, learner.net.device):
         return Trial(plan, advance, _seconds_per_step(advance, trial, chunk, learner.net.device), compiling)
 
 
-def compare(rule: Rule, learner: Learner, trial: Learner, chunk: Batch, plan: Plan, advance: Advance, seed: int, asked: bool,
-            agree_with: Plan | None = None) -> None:
+def compare(reference: Reference, trial: Learner, plan: Plan, advance: Advance, asked: bool) -> None:
     """Raises PlanRejected unless `trial`, where `plan` has taken a copy of the learner, is where eager steps take it."""
-    eager = agree_with or Plan(threads=plan.threads)
+    rule = reference.rule
     loose = plan.bf16 and asked
     tolerance = max(rule.tolerance, BF16_TOLERANCE) if loose else rule.tolerance
-    found = disagreement(rule, learner, trial, chunk, eager, seed)
+    found = apart(reference, trial)
     if found.total <= tolerance and (loose or found.worst <= tolerance):
         return
-    if plan.bf16 or not found.total <= MOST_APART or not only_rounds(rule, learner, chunk, plan, advance, eager, seed):
+    if plan.bf16 or not found.total <= MOST_APART or not only_rounds(reference, plan, advance):
         which = f"{found.total:.1e} of the update"
         if found.total <= tolerance:
             which = f"{found.worst:.1e} of what {found.where} moves" if found.worst < math.inf else f"moving {found.where}"
@@ -145,33 +146,28 @@ def _step_seconds(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: 
     return seconds, advance
 
 
-def only_rounds(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, advance: Advance, eager: Plan, seed: int) -> bool:
+def only_rounds(reference: Reference, plan: Plan, advance: Advance) -> bool:
     """Whether every tensor, in most steps of `plan`, each from where eager stands, is as close to eager's as eager's own from weights
     rounded once more.
 
     Roundings grow from step to step, in deep nets with normalised layers within a few; and one that moves a unit across its kink, or the
     greatest of a pool to its neighbour, shows in that step by far more than its size. A wrong program is wrong in most steps.
     """
-    now, close = copied(learner), Counter[str]()
-    plainly = eager.build(rule, now, chunk)
-    pieces = [chunk.rows(i, i + plan.fused) for i in range(0, len(chunk) - plan.fused + 1, plan.fused)]
-    needed = len(pieces) // 2 + 1
-    for i, piece in enumerate(pieces):
-        ours = copied(now)
+    close, pieces = Counter[str](), reference.pieces(plan.fused)
+    needed = pieces // 2 + 1
+    for i, step in enumerate(reference.taken(plan.fused)):
+        ours = copied(step.begin)
         arrange(ours, plan.channels_last)
-        ours, there = _after(advance, ours, piece, seed), _after(plainly, copied(now), piece, seed)
+        ours = after(advance, ours, step.piece, reference.seed)
         # The rule's state too: each step begins from eager's, so that a wrong one would show nowhere else.
-        if not all(gaps(*trees).total <= MOST_ROUNDING for trees in _thrice(now, there, ours)):
+        if not all(gaps(*trees).total <= MOST_ROUNDING for trees in _thrice(step.begin, step.end, ours)):
             return False
-        rounded = [_after(plainly, _rounded(now, seed + draw), piece, seed) for draw in range(DRAWS)]
-        offs, most = _distances(there, ours), _most(_distances(there, one) for one in rounded)
-        allowed = {name: max(ROUNDINGS * most[name], slack) for name, slack in _slack(now, there).items()}
-        if any(off > allowed[name] == 0 for name, off in offs.items()):
+        offs = distances(step.end, ours)
+        if any(off > step.allowed[name] == 0 for name, off in offs.items()):
             return False
-        close.update(name for name, off in offs.items() if off <= allowed[name])
-        if any(close[name] + len(pieces) - 1 - i < needed for name in offs):
+        close.update(name for name, off in offs.items() if off <= step.allowed[name])
+        if any(close[name] + pieces - 1 - i < needed for name in offs):
             return False
-        now = there
     return True
 
 
@@ -180,67 +176,15 @@ def _thrice(*learners: Learner) -> list[tuple[Tree, ...]]:
     return [tuple(one.net.tensors for one in learners), tuple(one.state for one in learners)]
 
 
-def _named(learner: Learner) -> dict[str, Tensor]:
-    """Every tensor of a learner by a name."""
-    flat, _ = pytree.tree_flatten_with_path([learner.net.tensors, learner.state])
-    return {pytree.keystr(path): t.detach() for path, t in flat if isinstance(t, Tensor)}
-
-
-def _norm(t: Tensor) -> float:
-    return float(t.abs().double().square().sum().sqrt())
-
-
-def _distances(there: Learner, here: Learner) -> dict[str, float]:
-    """How far each tensor is; infinite for whole numbers that differ."""
-    theirs, ours = _named(there), _named(here)
-    return {name: _norm(ours[name] - t) if _real(t) else 0.0 if torch.equal(t, ours[name]) else math.inf for name, t in theirs.items()}
-
-
-def _most(some: Iterable[dict[str, float]]) -> dict[str, float]:
-    rows = list(some)
-    return {name: max(row[name] for row in rows) for name in rows[0]}
-
-
-def _slack(before: Learner, there: Learner) -> dict[str, float]:
-    """How far each tensor may be off whatever it moves; nothing for one that stays where it is."""
-    begin, end = _named(before), _named(there)
-    moved = {name: _norm(t - begin[name]) if _real(t) else 0.0 for name, t in end.items()}
-    total = math.sqrt(sum(m * m for m in moved.values()))
-    return {name: NEGLIGIBLE * total + _resolution(end[name]) if m else 0.0 for name, m in moved.items()}
-
-
-def _real(t: Tensor) -> bool:
-    return t.is_floating_point() or t.is_complex()
-
-
-def _resolution(t: Tensor) -> float:
-    """A few units in the last place of all its numbers."""
-    return LAST_PLACES * torch.finfo(t.dtype).eps * _norm(t)
-
-
-def _after(advance: Advance, begin: Learner, few: Batch, seed: int) -> Learner:
-    with Aside(seed, begin.net.device):
-        return advance(begin, few)[0]
-
-
-def _rounded(learner: Learner, seed: int) -> Learner:
-    """A copy whose weights are each moved by up to half a unit in their last place."""
-    moved = copied(learner)
-    with Aside(seed, learner.net.device):
-        for p in moved.net.params.values():
-            if p.is_floating_point():
-                p.data.mul_(1 + (torch.rand_like(p) - 0.5) * torch.finfo(p.dtype).eps)
-    return moved
-
-
 def disagreement(rule: Rule, before: Learner, after: Learner, chunk: Batch, plan: Plan, seed: int) -> Gaps:
     """How far `after` is from where steps as they are written take `before`, the user's own module and no copy of it, over the same
-    chunk and seed, with the threads of `plan`. The rule's state counts in the worst tensor alone."""
-    if plan.threads:
-        torch.set_num_threads(plan.threads)
-    step = Accumulated(rule, plan.parts).step if plan.parts > 1 else rule.step
-    reference = own_steps(eager(step), before, chunk, seed)
-    net, state = (gaps(*trees) for trees in _thrice(before, reference, after))
+    chunk and seed, with the threads of `plan`."""
+    return apart(Reference(rule, before, chunk, plan, seed), after)
+
+
+def apart(reference: Reference, after: Learner) -> Gaps:
+    """How far `after` is from where eager steps lead. The rule's state counts in the worst tensor alone."""
+    net, state = (gaps(*trees) for trees in _thrice(reference.learner, reference.after(), after))
     return net if net.worst >= state.worst or state.where == "" else Gaps(net.total, state.worst, f"the rule's {state.where}")
 
 
@@ -249,19 +193,60 @@ def gaps(before: Tree, reference: Tree, after: Tree) -> Gaps:
     trees = [dict(pytree.tree_flatten_with_path(tree)[0]) for tree in (before, reference, after)]
     moved, off, worst, where = {}, {}, 0.0, ""
     for path, there in trees[1].items():
-        if isinstance(there, Tensor) and _real(there):
-            moved[path] = _norm((there - trees[0][path]).detach())
-            off[path] = _norm((trees[2][path] - there).detach())
+        if isinstance(there, Tensor) and real(there):
+            moved[path] = norm((there - trees[0][path]).detach())
+            off[path] = norm((trees[2][path] - there).detach())
         elif isinstance(there, Tensor) and not torch.equal(there, trees[2][path]):
             worst, where = math.inf, pytree.keystr(path)
     total = math.sqrt(sum(m * m for m in moved.values()))
     for path, distance in off.items():
-        slack = NEGLIGIBLE * total + _resolution(trees[1][path].detach()) if moved[path] else 0.0
+        slack = NEGLIGIBLE * total + resolution(trees[1][path].detach()) if moved[path] else 0.0
         gap = max(distance - slack, 0.0) / moved[path] if moved[path] else math.inf if distance else 0.0
         if not gap <= worst:
             worst, where = gap, pytree.keystr(path)
     apart = math.sqrt(sum(d * d for d in off.values()))
     return Gaps(apart / max(total, 1e-30) if apart else 0.0, worst, where)
+
+
+def of_the_machine(error: BaseException | None) -> bool:
+    """Whether an error, or one that it was raised from, is the machine's: no space, no compiler, a process that was killed."""
+    while error is not None:
+        if isinstance(error, OSError | subprocess.SubprocessError) or any(word in str(error) for word in MACHINE):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def in_turns(first: Trial, second: Trial, learner: Learner, chunk: Batch, seed: int) -> tuple[float, float]:
+    """Seconds a step of two plans that were built, timed in turns, so that whatever else the machine does slows both alike.
+
+    The first by its quickest turn, the second by the median of its times over the first's in the same turn.
+    """
+    few, device = chunk, learner.net.device
+    if max(first.seconds_per_step, second.seconds_per_step) > LONG_STEP_SECONDS:
+        few = chunk.rows(0, max(first.plan.fused, second.plan.fused))
+    sides = []
+    for one in (first, second):
+        copy = copied(learner)
+        arrange(copy, one.plan.channels_last)
+        sides.append((one, copy))
+    took: list[list[float]] = []
+    began = time.perf_counter()
+    with Aside(seed, device):
+        while len(took) < TURNS or (time.perf_counter() - began < 2 * TRIAL_SECONDS and len(took) < 25):
+            turn = []
+            for one, copy in sides:
+                if one.plan.threads and torch.get_num_threads() != one.plan.threads:
+                    torch.set_num_threads(one.plan.threads)
+                at = time.perf_counter()
+                one.advance(copy, few)
+                _wait(device)
+                turn.append((time.perf_counter() - at) / len(few))
+            took.append(turn)
+            if time.perf_counter() - began > 8 * TRIAL_SECONDS:
+                break
+    quickest = min(a for a, _ in took)
+    return quickest, quickest * sorted(b / a for a, b in took)[len(took) // 2]
 
 
 def _seconds_per_step(advance: Advance, learner: Learner, chunk: Batch, device: torch.device) -> float:

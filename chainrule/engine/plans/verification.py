@@ -15,6 +15,8 @@ from chainrule.core.errors import PlanRejected
 from chainrule.core.rule import Learner, Rule
 from chainrule.core.tree import clone
 from chainrule.engine.plans.fidelity import attributes, own_steps
+from chainrule.engine.plans.plan import Plan
+from chainrule.engine.plans.reference import Reference
 from chainrule.engine.plans.trial import compare
 
 if TYPE_CHECKING:
@@ -84,4 +86,5 @@ class Recheck:
     def _compare(self, learner: Learner, few: Batch, choice: Choice) -> None:
         """Raises PlanRejected where the program goes elsewhere than eager steps, by the standard by which it was admitted."""
         ours = own_steps(choice.advance, learner, few, self.seed)
-        compare(self.rule, learner, ours, few, choice.plan, choice.advance, self.seed, asked=choice.reason == "asked for")
+        reference = Reference(self.rule, learner, few, Plan(threads=choice.plan.threads), self.seed)
+        compare(reference, ours, choice.plan, choice.advance, asked=choice.reason == "asked for")

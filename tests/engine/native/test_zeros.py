@@ -3,9 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from kernels import Kernels
 
 from chainrule.core.errors import PlanRejected
-from tests.engine.native.test_kernels import Kernels
 
 
 @pytest.mark.parametrize("kernel", [3, 5])

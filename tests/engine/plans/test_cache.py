@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import BUILD, chunk, convolutional, dense, descend, learner, told_seconds
 
-from chainrule.core.errors import PlanRejected
+from chainrule.core.errors import MachineFailed, PlanRejected
 from chainrule.engine.plans import cache, planner, trial
 from chainrule.engine.plans.cache import Measured, Memory, about
 from chainrule.engine.plans.plan import Plan
@@ -55,6 +55,16 @@ def test_the_usual_compile_time_is_the_median_of_the_last_nine(tmp_path):
     assert one.compile_seconds("native") == cache.COMPILE_SECONDS["native"]
 
 
+def test_making_is_expected_in_proportion_to_the_operations_of_a_step(tmp_path):
+    """A large net's time was then expected of every program, so that a small net never got one."""
+    one = Memory(tmp_path)
+    assert one.compile_seconds("native", 100) == cache.COMPILE_SECONDS["native"]
+    one.compiled("native", 90.0, 8900)
+    assert one.compile_seconds("native", 8900) == pytest.approx(90.0)
+    assert one.compile_seconds("native", 50) == pytest.approx(1.5)
+    assert one.compile_seconds("native", 17_900) == pytest.approx(180.0)
+
+
 def test_a_folder_that_cannot_be_written_costs_nothing(tmp_path):
     (tmp_path / "file").write_text("")
     one = Memory(tmp_path / "file")
@@ -68,7 +78,8 @@ def test_the_words_tell_works_apart():
     one, rule = learner(dense(), descend()), descend()
     words = {about("mlp", one, chunk(2)), about("lenet", one, chunk(2)), about("mlp", one, chunk(2, rows=8)),
              about("mlp", learner(convolutional(), rule), chunk(2))}
-    assert len(words) == 4
+    words |= {about("mlp", one, chunk(2), "a hash"), about("mlp", one, chunk(2), "another")}
+    assert len(words) == 6
     assert torch.__version__ in cache.machine()
     assert about("mlp", one, chunk(2)) == about("mlp", learner(dense(), descend()), chunk(9)), "how many steps a chunk holds is no matter"
     assert about("", one, chunk(2)) == ""
@@ -111,8 +122,38 @@ def test_what_could_not_be_made_is_not_tried_again_and_said(tmp_path, told, monk
     assert len(broken) == 1
 
 
+def test_what_the_machine_failed_at_is_tried_again(tmp_path, told, monkeypatch):
+    """A full disk, a killed compiler, a missing one: they were remembered for ever."""
+    tried = []
+
+    def build(plan, rule, one, few):
+        if plan.native:
+            tried.append(plan)
+            raise MachineFailed("the C compiler failed: No space left on device")
+        if plan.compiled:
+            raise RuntimeError("backend failed") from OSError(28, "No space left on device")
+        return BUILD(Plan(), rule, one, few)
+
+    monkeypatch.setattr(Plan, "build", build)
+    monkeypatch.setattr(trial, "_seconds_per_step", lambda *_: 1e-3)
+    for _ in range(2):
+        rejected = {r["plan"]: r["reason"] for r in decide(tmp_path).rejected}
+        assert "No space left" in rejected["native"]
+        assert rejected["fused"] == "failed: RuntimeError: backend failed"
+    assert len(tried) == 2
+    assert not any(json.loads(p.read_text()).get("refused") for p in tmp_path.iterdir())
+
+
+def test_another_compiler_is_asked_again(tmp_path, monkeypatch):
+    one, few = learner(dense(), descend()), chunk(2)
+    monkeypatch.setattr(cache, "compiler_words", lambda: "gcc 12")
+    before = about("mlp", one, few)
+    monkeypatch.setattr(cache, "compiler_words", lambda: "gcc 13")
+    assert about("mlp", one, few) != before
+
+
 def test_what_lost_before_is_not_tried_again(tmp_path, told):
-    words = about("mlp", learner(dense(), descend()), chunk(10))
+    words = about("mlp", learner(dense(), descend()), chunk(10), "a step")
     Memory(tmp_path).keep(words, Measured({"native": 2e-3}, {"native": 1.0}, {}, {}))
     choice = decide(tmp_path)
     assert choice.plan.name == "eager"
@@ -123,14 +164,14 @@ def test_what_lost_before_is_not_tried_again(tmp_path, told):
 def test_a_program_known_to_be_quick_to_make_is_made_for_a_run_too_short_otherwise(tmp_path, told):
     """Eight seconds of eager steps: against five of making it does not pay twice; against a remembered one it does."""
     assert decide(tmp_path / "new", steps=8_000).plan.name == "eager"
-    words = about("mlp", learner(dense(), descend()), chunk(10))
+    words = about("mlp", learner(dense(), descend()), chunk(10), "a step")
     Memory(tmp_path / "known").keep(words, Measured({"native": 1e-5}, {"native": 1.0}, {}, {}))
     assert decide(tmp_path / "known", steps=8_000).plan.name == "native"
 
 
 def test_a_remembered_plan_is_still_checked_against_eager(tmp_path, told, monkeypatch):
     decide(tmp_path)
-    monkeypatch.setattr(trial, "disagreement", lambda *_: trial.Gaps(0.5, 0.5, "a weight"))
+    monkeypatch.setattr(trial, "apart", lambda *_: trial.Gaps(0.5, 0.5, "a weight"))
     choice = decide(tmp_path)
     assert choice.plan.name == "eager"
     assert any("disagrees with eager" in r["reason"] for r in choice.rejected)

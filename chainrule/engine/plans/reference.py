@@ -1,0 +1,133 @@
+"""What eager steps do to a learner over a trial's batches, computed once for all the plans that are compared with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from chainrule.core.batch import Batch
+from chainrule.core.rule import Learner, Rule
+from chainrule.core.tree import leaves
+from chainrule.engine.plans.eager import Advance, copied, eager
+from chainrule.engine.plans.fidelity import own_steps
+from chainrule.engine.plans.microbatch import Accumulated
+from chainrule.engine.randomness import Aside
+
+if TYPE_CHECKING:
+    from chainrule.engine.plans.plan import Plan
+
+ROUNDINGS, DRAWS = 3.0, 3       # a step may be off by so many times what rounding the weights once does to eager, the most of some draws
+NEGLIGIBLE = 1e-6               # of the whole update: by so much any tensor may be off, however little it moves
+LAST_PLACES = 4                 # and by so many units in the last place of its own numbers
+MOST_BYTES = 2**29              # of learners that are kept for the next plan; larger ones are computed anew
+
+
+@dataclass
+class Taken:
+    """One piece of the batches: where eager steps begin and end, and how far from there each tensor may be."""
+
+    begin: Learner
+    piece: Batch
+    end: Learner
+    allowed: dict[str, float]
+
+
+class Reference:
+    """Eager steps of a rule over a chunk, under one seed and with the threads and parts of `plan`."""
+
+    def __init__(self, rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: int):
+        self.rule, self.learner, self.chunk, self.plan, self.seed = rule, learner, chunk, plan, seed
+        self._after: Learner | None = None
+        self._taken: dict[int, list[Taken]] = {}
+
+    def after(self) -> Learner:
+        """Where steps as they are written take the user's own module, which is left as it was."""
+        if self._after is None:
+            if self.plan.threads:
+                torch.set_num_threads(self.plan.threads)
+            step = Accumulated(self.rule, self.plan.parts).step if self.plan.parts > 1 else self.rule.step
+            self._after = own_steps(eager(step), self.learner, self.chunk, self.seed)
+        return self._after
+
+    def taken(self, size: int) -> Iterator[Taken]:
+        """The chunk in pieces of so many batches, one after the other."""
+        taken = self._taken.setdefault(size, [])
+        yield from taken
+        pieces = self.pieces(size)
+        keep = 2 * pieces * sum(t.numel() * t.itemsize for t in leaves([self.learner.net.tensors, self.learner.state])) <= MOST_BYTES
+        now = taken[-1].end if taken else copied(self.learner)
+        plainly = self.plan.build(self.rule, copied(now), self.chunk) if len(taken) < pieces else None
+        for i in range(len(taken), pieces):
+            assert plainly is not None
+            piece = self.chunk.rows(i * size, (i + 1) * size)
+            there = after(plainly, copied(now), piece, self.seed)
+            rounded = [after(plainly, _rounded(now, self.seed + draw), piece, self.seed) for draw in range(DRAWS)]
+            most = _most(distances(there, one) for one in rounded)
+            allowed = {name: max(ROUNDINGS * most[name], slack) for name, slack in _slack(now, there).items()}
+            one = Taken(now, piece, there, allowed)
+            if keep:
+                taken.append(one)
+            yield one
+            now = there
+
+    def pieces(self, size: int) -> int:
+        return len(self.chunk) // size
+
+
+def after(advance: Advance, begin: Learner, few: Batch, seed: int) -> Learner:
+    with Aside(seed, begin.net.device):
+        return advance(begin, few)[0]
+
+
+def norm(t: Tensor) -> float:
+    return float(t.abs().double().square().sum().sqrt())
+
+
+def real(t: Tensor) -> bool:
+    return t.is_floating_point() or t.is_complex()
+
+
+def resolution(t: Tensor) -> float:
+    """A few units in the last place of all its numbers."""
+    return LAST_PLACES * torch.finfo(t.dtype).eps * norm(t)
+
+
+def distances(there: Learner, here: Learner) -> dict[str, float]:
+    """How far each tensor is; infinite for whole numbers that differ."""
+    theirs, ours = _named(there), _named(here)
+    return {name: norm(ours[name] - t) if real(t) else 0.0 if torch.equal(t, ours[name]) else math.inf for name, t in theirs.items()}
+
+
+def _named(learner: Learner) -> dict[str, Tensor]:
+    """Every tensor of a learner by a name."""
+    flat, _ = pytree.tree_flatten_with_path([learner.net.tensors, learner.state])
+    return {pytree.keystr(path): t.detach() for path, t in flat if isinstance(t, Tensor)}
+
+
+def _most(some: Iterable[dict[str, float]]) -> dict[str, float]:
+    rows = list(some)
+    return {name: max(row[name] for row in rows) for name in rows[0]}
+
+
+def _slack(before: Learner, there: Learner) -> dict[str, float]:
+    """How far each tensor may be off whatever it moves; nothing for one that stays where it is."""
+    begin, end = _named(before), _named(there)
+    moved = {name: norm(t - begin[name]) if real(t) else 0.0 for name, t in end.items()}
+    total = math.sqrt(sum(m * m for m in moved.values()))
+    return {name: NEGLIGIBLE * total + resolution(end[name]) if m else 0.0 for name, m in moved.items()}
+
+
+def _rounded(learner: Learner, seed: int) -> Learner:
+    """A copy whose weights are each moved by up to half a unit in their last place."""
+    moved = copied(learner)
+    with Aside(seed, learner.net.device):
+        for p in moved.net.params.values():
+            if p.is_floating_point():
+                p.data.mul_(1 + (torch.rand_like(p) - 0.5) * torch.finfo(p.dtype).eps)
+    return moved
