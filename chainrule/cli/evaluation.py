@@ -42,7 +42,7 @@ def compare(rivals: Rivals, writing: Writing, printing: Printing) -> None:
     """Test whether runs really differ on the same cases. Example: chainrule compare runs/mnist-lenet-1 runs/mnist-softmax-1"""
     from chainrule.workflows.compare import compare
 
-    comparison = compare(*rivals.several, out=writing.out)
+    comparison = compare(*rivals.several, out=writing.out, overwrite=writing.overwrite)
     say(str(comparison))
     if writing.out is not None:
         say(f"Page: {writing.out}")

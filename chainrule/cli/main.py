@@ -28,7 +28,7 @@ from chainrule.cli.solve import solve
 from chainrule.cli.sweep import sweep
 from chainrule.cli.threshold import threshold
 from chainrule.cli.train import repeat, resume, train
-from chainrule.core.errors import ChainruleError
+from chainrule.core.errors import ChainruleError, nearest
 
 COMMANDS = {
     "train": train, "sweep": sweep, "check": check, "find-rate": find_rate, "picture": picture, "boost": boost, "committee": committee,
@@ -92,6 +92,7 @@ def _mistake(error: typer.TyperException, arguments: list[str]) -> str:
     """What was typed wrong, with the nearest option offered."""
     name, near = getattr(error, "option_name", None), getattr(error, "possibilities", None)
     if name and near is not None:
+        near = nearest(name, near)
         return f"There is no option {name}." + (f" Did you mean {' or '.join(near)}?" if near else "")
     flag = (getattr(getattr(error, "param", None), "opts", None) or [""])[-1]
     for at, word in enumerate(arguments):

@@ -47,6 +47,7 @@ class Writing:
     """Where a command writes."""
 
     out: Path | None = option(None, "Where to write.")
+    overwrite: bool = option(False, "Replace the file that is there.")
 
 
 @dataclass(frozen=True)

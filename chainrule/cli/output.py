@@ -37,8 +37,9 @@ def show_run(run: Any, test: bool, as_json: bool) -> None:
         say(str(run.test()))
     else:
         best = ", ".join(f"{k} {v:.4g}" for k, v in summary["best"].items() if k != "epoch")
-        beside = run.valid.beside
-        say(f"{run.path}: {best} on {summary['valid'].get('n', 0)} validation samples{'; ' if beside else ''}{beside}")
+        beside = run.valid.beside if best else ""
+        told = f"{best} on {summary['valid'].get('n', 0)} validation samples" if best else "the last weights; no rows validate"
+        say(f"{run.path}: {told}{'; ' if beside else ''}{beside}")
     notes, learned = after(run.job), coefficients(run.trained)
     for sentence in notes:
         say(sentence)

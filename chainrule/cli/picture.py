@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from chainrule.cli.options import Printing, command
+from chainrule.cli.options import Printing, Writing, command
 from chainrule.cli.output import print_json, say
 from chainrule.core.errors import InputError
-from chainrule.core.options import option, required
+from chainrule.core.files import writable
+from chainrule.core.options import option, required, same
 from chainrule.workflows.options import Drawing
 
 
@@ -19,6 +20,7 @@ class Subject:
     what: str = required("A run folder; or paths, a race of optimizers that takes no run.", positional=True, metavar="RUN")
     kind: str | None = option(None, "boundary, weights, surface or histograms.", positional=True)
     out: Path | None = option(None, "The PNG file to write.")
+    overwrite: bool = same(Writing, "overwrite")
 
 
 @command()
@@ -29,13 +31,14 @@ def picture(subject: Subject, drawing: Drawing, printing: Printing) -> None:
     from chainrule.workflows.run import Run
 
     if subject.what == "paths" and subject.kind is None:
+        path = writable(subject.out or Path("paths.png"), subject.overwrite)
         descents, figure = race(split_specs(drawing.optimizers), drawing.on)
         figures = [{"optimizer": d.spec, "steps": len(d.path) - 1, "height": d.heights[-1]} for d in descents]
-        drawn = Drawn(write(figure, subject.out or Path("paths.png")), figures)
+        drawn = Drawn(write(figure, path), figures)
     elif subject.kind is None:
         raise InputError(f"expected a kind of picture after {subject.what}: boundary, weights, surface or histograms; or paths alone.")
     else:
-        drawn = picture(Run(subject.what), subject.kind, subject.out, plane=drawing.plane)
+        drawn = picture(Run(subject.what), subject.kind, subject.out, plane=drawing.plane, overwrite=subject.overwrite)
     for row in drawn.figures:
         say("  ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()))
     say(str(drawn.path))

@@ -25,7 +25,7 @@ def predict(of: OfRun, rows: NewRows, sampling: Sampling, writing: Writing, prin
     from chainrule.workflows.predict import predict_to
 
     path = writing.out or Path("predictions.csv")
-    n = predict_to(open_run(of.run).trained, rows.data, path, samples=sampling.samples)
+    n = predict_to(open_run(of.run).trained, rows.data, path, samples=sampling.samples, overwrite=writing.overwrite)
     say(f"{n} predictions in {path}")
     if printing.as_json:
         print_json({"n": n, "out": str(path)})

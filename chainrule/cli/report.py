@@ -21,7 +21,7 @@ def report(of: OfRun, writing: Writing, printing: Printing) -> None:
     """Write one self-contained HTML file. Example: chainrule report runs/digits-mlp-1"""
     from chainrule.workflows.open import open_run
 
-    path = open_run(of.run).report(writing.out)
+    path = open_run(of.run).report(writing.out, writing.overwrite)
     say(str(path))
     if printing.as_json:
         print_json({"out": str(path)})
@@ -32,7 +32,7 @@ def export(of: OfRun, form: Format, writing: Writing, printing: Printing) -> Non
     """Export the best net, checked on the data's own rows. Example: chainrule export runs/digits-mlp-1 --to onnx"""
     from chainrule.workflows.open import open_run
 
-    path, difference = open_run(of.run).export(form.to, writing.out)
+    path, difference = open_run(of.run).export(form.to, writing.out, writing.overwrite)
     say(f"{path}: answers differ from the original's by at most {difference:.1e} on the data's own rows")
     if printing.as_json:
         print_json({"out": str(path), "max_difference": difference})

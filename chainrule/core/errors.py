@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Iterable
+
+SHOWN = 40                            # names in one message
+WORD = re.compile(r"[^\W_]+")
 
 
 class ChainruleError(Exception):
@@ -49,9 +52,44 @@ class Interrupted(ChainruleError):
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:
-    """The part of an error message that offers the nearest of `choices`: ` Did you mean a or b?` or the whole list."""
+    """The part of an error message that offers those of `choices` that may be meant: ` Did you mean a or b?` or the list."""
     known = sorted(choices)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = nearest(name, known)
     if near:
         return f"Did you mean {' or '.join(near)}?"
-    return f"Known: {', '.join(known)}." if known else "None are known."
+    return f"Known: {', '.join(known[:SHOWN])}{', ...' if len(known) > SHOWN else ''}." if known else "None are known."
+
+
+def nearest(name: str, choices: Iterable[str]) -> list[str]:
+    """At most three of `choices` that differ from `name` as typing errors do, the nearest first.
+
+    They differ in case alone, in one letter of three to five, two of six to eight, three of more, or one begins with all words of the
+    other, as `age_years` does with `age`.
+
+    >>> nearest("mnst", ["runs", "mnist", "kmnist"]), nearest("age", ["Garage", "Age", "age_years"]), nearest("a", ["b"])
+    (['mnist'], ['Age', 'age_years'], [])
+    """
+    ranked = []
+    for choice in choices:
+        low, other = name.casefold(), choice.casefold()
+        errors = _errors(low, other)
+        ours, theirs = WORD.findall(low), WORD.findall(other)
+        shared = min(len(ours), len(theirs))
+        if errors <= (0 if len(low) < 3 else min(3, len(low) // 3)):
+            ranked.append((0, errors, choice))
+        elif shared and len(low) > 1 and len(other) > 1 and ours[:shared] == theirs[:shared]:
+            ranked.append((1, errors, choice))
+    return [choice for *_, choice in sorted(ranked)[:3]]
+
+
+def _errors(a: str, b: str) -> int:
+    """Letters added, left out, changed or swapped with the next between two words. Damerau (1964), https://doi.org/10.1145/363958.363994"""
+    before: list[int] = []
+    row = list(range(len(b) + 1))
+    for i in range(1, len(a) + 1):
+        older, before, row = before, row, [i] + [0] * len(b)
+        for j in range(1, len(b) + 1):
+            row[j] = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a[i - 1] != b[j - 1]))
+            if i > 1 and j > 1 and a[i - 1] == b[j - 2] and a[i - 2] == b[j - 1]:
+                row[j] = min(row[j], older[j - 2] + 1)
+    return row[-1]

@@ -7,9 +7,28 @@ import errno
 import os
 import shutil
 from pathlib import Path
+from typing import Any
+
+from chainrule.core.errors import InputError
 
 STRAY = ".tmp"
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+
+
+def writable(path: Path, overwrite: bool, *sources: Any) -> Path:
+    """The path that a user chose for a file to be written. Raises InputError where one is there that may not be replaced.
+
+    A file among `sources`, which are read for it, is never replaced.
+    """
+    if path.is_dir():
+        raise InputError(f"--out {path} is a folder; a file is to be written. Name a file in it.")
+    if not path.exists():
+        return path
+    if any(isinstance(source, str | Path) and Path(source).exists() and path.samefile(source) for source in sources):
+        raise InputError(f"--out {path} is the very file that is read. Name another.")
+    if not overwrite:
+        raise InputError(f"{path} is there already. Name another file with --out, or write --overwrite to replace it.")
+    return path
 
 
 def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> None:

@@ -17,6 +17,7 @@ MISSING = ("", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "nan", "NaN", "NAN", "
 MISSING_AMONG_NUMBERS = ("-", "--", "---", "–", "—", ".", "..", "...", "…", "*", "none", "missing", "unknown", "nil", "n.a.", "na",
                          "nd", "n.d.",
                          "not available", "not applicable", "n/d", "nan", "null", "(null)", "undefined")  # in any case
+TRUE, FALSE = ("true", "yes", "t", "y", "1", "1.0"), ("false", "no", "f", "n", "0", "0.0")
 CASED = "yntf"  # the single letters that mean the same in either case; others may be codes
 
 
@@ -46,7 +47,7 @@ class Format:
             spelt = {"dmy": "31/01/2026", "mdy": "01/31/2026", "ymd": "26/01/31"}
             return f"a date such as {spelt.get(self.order, '2026-01-31')}"
         if self.kind == "truth":
-            return "yes or no"
+            return "true or false, or yes or no"
         marks = f"'{self.decimal}' before the fraction" if self.style != PLAIN else ""
         return "a number" + (f" with {marks}" if marks else "") + (f" or in {self.unit}" if self.unit else "")
 
@@ -88,8 +89,8 @@ def read(words: Any, held: Format) -> tuple[Any, Any]:
     words = without_marks(words, held.missing)
     if held.kind == "truth":
         lower = words.str.to_lowercase()
-        values = lower == "true"
-        values = values.set(~lower.is_in(["true", "false"]), None)
+        values = lower.is_in(list(TRUE))
+        values = values.set(~(values | lower.is_in(list(FALSE))), None)
     elif held.kind == "date":
         values = mapped(words, lambda distinct: dates.parse(distinct).days(held.order))
     else:

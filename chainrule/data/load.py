@@ -115,7 +115,8 @@ def known_of(like: InputEncoder) -> Known:
     kinds: dict[str, str] = {"numeric": "number", "date": "date", "categorical": "word", "ordered": "word"}
     own = {name: kind for name, kind in like.column_kinds.items() if name not in like.formats}
     formats = {**like.formats, **{name: Format("truth") for name, kind in own.items() if kind == "boolean"}}
-    return Known(formats, {name: kinds[kind] for name, kind in own.items() if kind in kinds}, like.apart, tuple(like.column_kinds))
+    known = {name: kinds[kind] for name, kind in own.items() if kind in kinds}
+    return Known(formats, known, like.apart, tuple(like.column_kinds), like.apart)
 
 
 def describe_source(source: Source) -> dict[str, Any]:
@@ -268,8 +269,9 @@ def _folder(path: Path, channels: Any, stream: bool | None, say: Callable[[str],
 def _table(held: Typed, where: str, origin: dict[str, Any], target: str | int | None, roles: Roles, reading: Reading,
            lenient: bool = False) -> Source:
     name = stem_of(Path(where)) if origin["kind"] == "file" else origin["what"]
-    return tables.source_of(held.table, where, name=name, origin=origin, fingerprint=fingerprint.of, target=target, **roles._asdict(),
-                            lenient=lenient, formats=held.formats, notes=held.notes, reading=reading)
+    source = tables.source_of(held.table, where, name=name, origin=origin, fingerprint=fingerprint.of, target=target, **roles._asdict(),
+                              lenient=lenient, formats=held.formats, notes=held.notes, reading=reading)
+    return replace(source, labels=held.labels)
 
 
 def _array(values: Any, y: Any, where: str, name: str, origin: dict[str, Any], target: int | str | None = None,

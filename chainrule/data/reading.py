@@ -47,6 +47,8 @@ class Reading:
                 object.__setattr__(self, name, _mark(name, value, most))
         if self.dates is not None and self.dates not in ORDERS:
             raise InputError(f"--dates is one of {', '.join(ORDERS)}; got '{self.dates}'. {suggest(self.dates, ORDERS)}")
+        if self.header is not None:
+            object.__setattr__(self, "header", self.header.strip().lower())
         if self.header is not None and self.header not in ("yes", "no"):
             raise InputError(f"--header is yes or no; got '{self.header}'. Leave it out to have the first line decide.")
         if self.decimal is not None and self.decimal == self.separator:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from chainrule.core.errors import InputError
 from chainrule.data.formats import Format
 
 TargetKind = Literal["class", "real", "sign", "steps", "none"]  # classes, numbers, one of two signs, a class a step, nothing
@@ -20,7 +21,8 @@ class Source:
     Images are `uint8` (n, channels, height, width). `given` holds row numbers of parts the source itself defines (an
     official test set); `weights` (n,) say how much each row counts in training. What is larger than memory is a StoredTable or
     StoredArray. `origin` is what `load` needs to read it again; `fingerprint` is a SHA-256 of the content. `formats` say how the
-    words of each column of a table were read, and `notes` in sentences what of that is not as programs write it.
+    words of each column of a table were read, and `notes` in sentences what of that is not as programs write it. `labels` (n,) by name
+    are not read by a net and tell its rows apart: columns left out of further rows of a table, names of files and of sequences.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Source:
     weights: Tensor | None = None
     formats: Mapping[str, Format] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -102,6 +105,12 @@ class Data:
     valid: Part
     door: Door
     ready: Callable[[Tensor], Tensor]
+
+
+def validated(data: Data, what: str) -> None:
+    """Raises InputError where no rows validate, by which `what` judges nets."""
+    if not len(data.valid):
+        raise InputError(f"{what} judges nets by the validation part, and --split leaves none. Write --split train=.7,valid=.15,test=.15.")
 
 
 def split_sizes(data: Data) -> dict[str, int]:

@@ -77,8 +77,13 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
         per_epoch = max(1, n // batch)
         epochs = max(usual or max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(AIM_STEPS / per_epoch))), options.snapshots or 0)
         said.append(f"{epochs} epochs")
-    patience = options.patience
-    if patience is None and options.epochs is None and epochs is not None and usual is None and options.snapshots is None:
+    patience, validated = options.patience, len(data.valid) > 0
+    if not validated:
+        if patience is not None:
+            raise InputError(f"--patience {patience} waits for the validation part to improve, and --split leaves none. Leave it out, or "
+                             "write --split train=.7,valid=.15,test=.15.")
+        said.append("the last weights, since no rows validate")
+    elif patience is None and options.epochs is None and epochs is not None and usual is None and options.snapshots is None:
         patience = max(5, epochs // 4)
         said.append(f"patience {patience}")
     if options.batch is None and rule.entry.traits.reads != "everything":

@@ -182,8 +182,13 @@ class Job:
         return self.task.watch
 
     def validate(self, learner: Learner) -> dict[str, float]:
-        """The costs and quick measures of the validation part; what the rule reports of it, where it brings its own costs."""
+        """The costs and quick measures of the validation part; what the rule reports of it, where it brings its own costs.
+
+        Nothing where no rows validate, so that the last weights are the result.
+        """
         part, criterion = self.data.valid, self.criterion
+        if not len(part):
+            return {}
         if criterion is None or (part.y is None and self.loss is not None):
             rows = part.x[:DENSITY_ROWS].to(self.device)
             *_, report = self.rule.step(*copied(learner), Batch(self.data.ready(rows), None))

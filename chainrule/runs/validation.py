@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.abilities import HasRegimes
-from chainrule.core.errors import CorruptFile
+from chainrule.core.errors import CorruptFile, InputError
 from chainrule.data.source import Data, Part
 from chainrule.engine import checkpoint
 from chainrule.evaluate.mistakes import worst_rows
@@ -36,11 +36,12 @@ class Mistakes:
 class Validation:
     """The validation part as a run's folder keeps it.
 
-    `answers` (n, ...) are those to the first of its `rows` (n,) in the source, `truth` (n, ...) their targets, None without any; `inputs`
-    are some of its encoded rows; `points` (k, d) training rows in the units of the data, for nets whose regimes are drawn.
+    `result` is None where no rows validate: then `inputs` are training rows, and the rest is empty. `answers` (n, ...) are those to the
+    first of its `rows` (n,) in the source, `truth` (n, ...) their targets, None without any; `inputs` are some of its encoded rows;
+    `points` (k, d) training rows in the units of the data, for nets whose regimes are drawn.
     """
 
-    result: Result
+    result: Result | None
     rows: Tensor
     answers: Tensor
     truth: Tensor | None
@@ -52,14 +53,17 @@ class Validation:
     def of(cls, trained: Trained, data: Data) -> Validation:
         """Of a net and the data it trained on. Raises InputError where it cannot be measured."""
         part = data.valid
+        if not len(part):
+            shown = data.train.rows_at(0, _checked(data.train))
+            answers = trained.predictions(shown)[:0]
+            return cls(None, part.rows[:0], answers, None, shown.x[:], None, _points(trained, data))
         result = trained.measure(part)
         pictures = trained.encoder.inputs.picture_shape is not None and bool(trained.task.classes) and part.y is not None
         answers = trained.predictions(part if pictures else part.rows_at(0, _fitting(trained, part)))
         truth = trained.truth(part)
         mistakes = _mistakes(trained, part, answers, truth) if pictures else None
         few = min(_fitting(trained, part), len(answers))
-        rows = max(1, min(MOST_INPUTS, INPUT_BYTES // max(1, part.x[:1].nbytes)))
-        return cls(result, part.rows[:few], answers[:few], truth[:few] if len(truth) else None, part.x[:rows],
+        return cls(result, part.rows[:few], answers[:few], truth[:few] if len(truth) else None, part.x[: _checked(part)],
                    mistakes, _points(trained, data))
 
     def write(self, folder: Folder, run: str) -> None:
@@ -70,21 +74,36 @@ class Validation:
             optional |= {f"mistakes.{name}": t for name, t in vars(self.mistakes).items()}
         tensors |= {name: t for name, t in optional.items() if t is not None}
         folder.write_tensors(TENSORS, tensors, {"kind": "valid", "run": run})
-        folder.write_json(MEASURES, self.result.to_dict())
+        folder.write_json(MEASURES, None if self.result is None else self.result.to_dict())
+
+    @property
+    def measured(self) -> Result:
+        """The result. Raises InputError where no rows validate."""
+        if self.result is None:
+            raise InputError("no rows validate, so there are no measures of them. Train with --split train=.7,valid=.15,test=.15, or open "
+                             "the test part.")
+        return self.result
 
     @classmethod
     def read(cls, folder: Folder, run: str) -> Validation | None:
         """What was written; None where training did not come to its end. Raises CorruptFile where a file is not whole, or another run's."""
-        measures = folder.read_json(MEASURES)
-        if measures is None:
+        if not (folder.path / MEASURES).exists():
             return None
+        measures = folder.read_json(MEASURES)
         tensors, payload = checkpoint.read(folder.path / TENSORS)
         if payload.get("run") != run or payload.get("kind") != "valid":
             raise CorruptFile(f"{folder.path / TENSORS} belongs to run {payload.get('run')} ({payload.get('kind')}), not here. Put the "
                               "right file back, or train again.")
         mistakes = {name: tensors[f"mistakes.{name}"] for name in ("images", "answers", "truth") if f"mistakes.{name}" in tensors}
-        return cls(Result.from_json(json.dumps(measures)), tensors["rows"], tensors["answers"], tensors.get("truth"), tensors["inputs"],
+        result = None if measures is None else Result.from_json(json.dumps(measures))
+        return cls(result, tensors["rows"], tensors["answers"], tensors.get("truth"), tensors["inputs"],
                    Mistakes(**mistakes) if mistakes else None, tensors.get("points"))
+
+
+def _checked(part: Part) -> int:
+    """How many encoded rows are kept for an export to be checked on."""
+    size: int = part.x[:1].nbytes
+    return max(1, min(MOST_INPUTS, INPUT_BYTES // max(1, size)))
 
 
 def _fitting(trained: Trained, part: Part) -> int:

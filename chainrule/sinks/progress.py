@@ -207,7 +207,7 @@ def finished(event: Finished, run: str) -> str:
     best = ", ".join(f"{name} {measure(name, value)}" for name, value in event.best.items())
     seconds = event.timing.get("total", sum(event.timing.values()) or event.seconds)
     epochs = f"{event.epochs} epoch{'' if event.epochs == 1 else 's'} in {duration(seconds)}"
-    outcome = f" Best: epoch {event.best_epoch}{f', valid {best}' if best else ''}." if event.best_epoch or best else ""
+    outcome = f" Best: epoch {event.best_epoch}, valid {best}." if best else " The last weights are kept." if event.best_epoch else ""
     return f"{ENDINGS.get(event.reason, event.reason)} after {epochs}.{outcome}{f' Run: {run}' if run else ''}"
 
 

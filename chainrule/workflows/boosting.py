@@ -20,7 +20,7 @@ from chainrule.core.errors import ChainruleError, InputError
 from chainrule.core.events import Sink
 from chainrule.core.options import check, read
 from chainrule.data.encode.features import Moments
-from chainrule.data.source import Part, Source
+from chainrule.data.source import Part, Source, validated
 from chainrule.engine import checkpoint
 from chainrule.engine.stop import Stop
 from chainrule.evaluate.boosting import line_search, negative_gradient, samme_round, start_of
@@ -68,6 +68,7 @@ def boost(data: Any = Dataset.data, *, rounds: int = Boosting.rounds, by: str = 
     if base.data.train.y is None or (by == "samme" and not base.task.classes):
         raise InputError(f"boost --by {by} needs {'classes' if by == 'samme' else 'targets'} to predict; {source.name} has "
                          f"{'none' if base.data.train.y is None else 'numbers'}. Use --by gradient for numbers, or name a --target.")
+    validated(base.data, "boosting")
     if len(base.data.train) < 2 * base.data.outputs:
         raise InputError(f"{source.name} leaves {len(base.data.train)} training rows; boosting needs at least {2 * base.data.outputs}. "
                          "Give more rows, or train one net.")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
+from chainrule.core.files import writable
 from chainrule.core.registry import tasks
 from chainrule.evaluate import significance
 from chainrule.evaluate.significance import Cases, Comparison, unique
@@ -27,10 +28,10 @@ NAMES = ("knn", "naive-bayes", "svm", "tree", "boosting", "forest", "logistic", 
 KIND = {"naive-bayes": "classification", "logistic": "classification", "linear": "regression"}  # the others do both
 
 
-def compare(*several: Answering | str | Path, out: str | Path | None = None) -> Comparison:
+def compare(*several: Answering | str | Path, out: str | Path | None = None, overwrite: bool = False) -> Comparison:
     """Every pair of runs and named comparators on the same test cases: exact McNemar or paired sign flips, Holm-corrected.
 
-    `out` names an HTML file that shows them on one page.
+    `out` names an HTML file that shows them on one page; one that is there is replaced only with `overwrite`.
 
     Comparators (`knn naive-bayes svm tree boosting forest logistic linear`, with scikit-learn's own settings) are fitted on the first run's
     training part, its inputs encoded as its net reads them and its rows weighted as the run weighted them (knn has no weights), and
@@ -43,6 +44,7 @@ def compare(*several: Answering | str | Path, out: str | Path | None = None) -> 
     >>> comparison.n, comparison.names[1], len(comparison.pairs)
     (22, 'knn', 1)
     """
+    page = None if out is None else writable(Path(out), overwrite)
     named = [_named(one) if isinstance(one, str | Path) else one for one in several]
     runs = [one for one in named if not isinstance(one, str)]
     if len(named) < 2 or not runs:
@@ -52,8 +54,8 @@ def compare(*several: Answering | str | Path, out: str | Path | None = None) -> 
     names = [one if isinstance(one, str) else one.name for one in named]
     cases = [beside[one] if isinstance(one, str) else one.cases() for one in named]
     comparison = significance.compare(unique(names), cases)
-    if out is not None:
-        write_comparison(comparison, Path(out))
+    if page is not None:
+        write_comparison(comparison, page)
     return comparison
 
 

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
+from chainrule.core.files import writable
 from chainrule.core.net import Net
 from chainrule.core.options import check, read
 from chainrule.core.registry import losses, tasks
-from chainrule.data.source import Part, Source
+from chainrule.data.source import Part, Source, validated
 from chainrule.engine import checkpoint
 from chainrule.engine.store import SNAPSHOT
 from chainrule.evaluate.result import Result
@@ -174,7 +175,7 @@ class Committee:
     @property
     def valid(self) -> Result:
         """Measures with intervals on the validation part."""
-        return self.validation.result
+        return self.validation.measured
 
     def standing(self, part: Part | None = None) -> Standing:
         """The committee against each member and against the best of them, on the same cases; of validation where no part is given."""
@@ -256,15 +257,15 @@ class Committee:
         """Where each member is: the folder of a run, or the file of a snapshot."""
         return [str(_place(self.path, member)) for member in self.record["members"]]
 
-    def export(self, to: str, out: str | Path | None = None) -> tuple[Path, float]:
+    def export(self, to: str, out: str | Path | None = None, overwrite: bool = False) -> tuple[Path, float]:
         """Write the joined net as `onnx`, `pt2` or `safetensors`; the path, and the largest difference on rows of the data."""
-        return exported(self.trained, self.validation.inputs, to, Path(out) if out else self.path / f"net.{to}")
+        return exported(self.trained, self.validation.inputs, to, writable(Path(out), overwrite) if out else self.path / f"net.{to}")
 
-    def report(self, out: str | Path | None = None) -> Path:
+    def report(self, out: str | Path | None = None, overwrite: bool = False) -> Path:
         """One self-contained HTML file about the committee."""
         members = [(run.name, run.record["net"], run.record["parameters"], place)
                    for run, place in zip(self.members, self.places, strict=True)]
-        return write_ensemble_report(Path(out) if out else self.path / REPORT, self.path, self.record, self.trained,
+        return write_ensemble_report(writable(Path(out), overwrite) if out else self.path / REPORT, self.path, self.record, self.trained,
                                      validation=self.validation, tested=self.tested, standing=self.standing(),
                                      tested_standing=self.tested_standing, growth=self.growth(), members=members)
 
@@ -303,6 +304,7 @@ def committee(*several: Member | Sweep | str | Path, by: str = Joining.by, out: 
                          "values. Name such runs.")
     if not first.job.task.classes and by != "mean":
         raise InputError(f"A committee for values answers by their mean; got --by {by}. Leave --by out.")
+    validated(first.job.data, "a committee")
     _agreeing(members)
     folder = Folder.create(out, first.record["data"]["name"], first.record["net"].split(":")[0], "committee")
     joined = found(folder, how="joined", by=by, members=members, weights=None, base=first.job,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.events import Finished
-from chainrule.core.files import write_atomically
+from chainrule.core.files import writable, write_atomically
 from chainrule.core.net import Net
 from chainrule.core.registry import losses
 from chainrule.core.rule import Learner
@@ -209,13 +209,14 @@ class Drawn:
     figures: list[dict[str, Any]]
 
 
-def picture(run: Run, kind: str, out: str | Path | None = None, *, plane: str = Drawing.plane) -> Drawn:
+def picture(run: Run, kind: str, out: str | Path | None = None, *, plane: str = Drawing.plane, overwrite: bool = False) -> Drawn:
     """Draw one of KINDS into a PNG file, by default in the run's folder. Raises InputError."""
     if kind not in KINDS:
         raise InputError(f"There is no picture called '{kind}'. {suggest(kind, [*KINDS, 'paths'])}")
+    path = writable(Path(out), overwrite) if out else run.path / f"{kind}.png"
     made = surface(run, plane=plane) if kind == "surface" else KINDS[kind](run)
     figures, figure = made if isinstance(made, tuple) else ([], made)
-    return Drawn(write(figure, Path(out) if out else run.path / f"{kind}.png"), figures)
+    return Drawn(write(figure, path), figures)
 
 
 def write(figure: Figure, path: Path) -> Path:

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import Interrupted
+from chainrule.core.files import writable
 from chainrule.core.text import duration
-from chainrule.data.encode.columns import Table as Columns
 from chainrule.data.encode.input_encoder import silent
 from chainrule.data.load import load_inputs
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.readers.table_stream import Rows, rowwise
+from chainrule.data.readers.tables import Typed
 from chainrule.data.source import Part, Source
 from chainrule.data.writers.predictions import Table
 from chainrule.engine.infer.inference import most_rows
@@ -48,8 +49,13 @@ def answers(trained: Trained, what: Any) -> tuple[Tensor, tuple[str, ...]]:
 
 def rows_of(trained: Trained, what: Any) -> Part:
     """New rows as the net's task reads them, encoded, with the steps of theirs that exist."""
+    return encoded(trained, load_inputs(what, like=trained.encoder.inputs))
+
+
+def encoded(trained: Trained, source: Source) -> Part:
+    """The same of rows that were read already."""
     inputs, targets = trained.encoder.inputs, trained.encoder.target
-    source = trained.task.read(load_inputs(what, like=inputs), window_of(trained), targets=False)
+    source = trained.task.read(source, window_of(trained), targets=False)
     return Part(inputs.encode(source), None, torch.arange(len(source)), mask=targets.mask(source))
 
 
@@ -61,23 +67,58 @@ def uncertain_answers(trained: Trained, what: Any, samples: int) -> tuple[Tensor
     return Sampler(trained, samples)(rows_of(trained, what).x)
 
 
+class Labels:
+    """What tells the rows of blocks apart: their numbers, from 1, and the columns, names of files or of sequences that came with them."""
+
+    def __init__(self, target: str | None) -> None:
+        self.rows, self.target = 0, target
+        self._waiting: Any = None
+
+    def add(self, columns: Mapping[str, Any]) -> None:
+        """The labels of the next rows, which may be more than a block."""
+        import polars as pl
+
+        if set(columns) - {self.target}:
+            frame = pl.DataFrame([pl.Series(name, values) for name, values in columns.items() if name != self.target])
+            self._waiting = frame if self._waiting is None else pl.concat([self._waiting, frame])
+
+    def beside(self, columns: Mapping[str, Any], block: int) -> dict[str, Any]:
+        """Columns that a file is to have for the next `block` rows: labels first, each as often as a row has answers."""
+        import polars as pl
+
+        labels = {"row": pl.Series(range(self.rows + 1, self.rows + block + 1), dtype=pl.Int64)}
+        self.rows += block
+        if self._waiting is not None:
+            frame, self._waiting = self._waiting[:block], self._waiting[block:]
+            labels |= {name if name not in {"row", *columns} - {"sequence"} else f"{name} of the data": frame[name] for name in frame.columns}
+        if "sequence" in columns:                                    # an answer at each step of it
+            places = pl.Series(columns["sequence"]) - 1
+            labels = {name: values.gather(places) for name, values in labels.items()}
+            columns = {name: values for name, values in columns.items() if name != "sequence"}
+        return {**labels, **columns}
+
+
 def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = None, stream_bytes: int = STREAM_BYTES,
-               stream: TextIO | None = None) -> int:
-    """Write what a net says of the rows of `what`; returns how many. `out` appears when it is whole.
+               stream: TextIO | None = None, overwrite: bool = False) -> int:
+    """Write what a net says of the rows of `what`, beside their numbers and labels; returns how many. `out` appears when it is whole.
 
     With `samples`, so many passes with dropout left on: their mean, and columns of how uncertain it is, see `monte_carlo_dropout.spread`.
-    Table files that hold `stream_bytes` or more are never held whole. Raises InputError, CorruptFile, Interrupted.
+    Table files that hold `stream_bytes` or more are never held whole. Raises InputError, also where `out` is there and is not to be
+    overwritten, or is what is read; CorruptFile, Interrupted.
     """
+    writable(out, overwrite, what)
+    labels = Labels(trained.encoder.target.column)
     line, sampler = Line(stream or sys.stderr), None if samples is None else Sampler(trained, samples)
     with _interruptible(out), Table(out) as table, contextlib.closing(line):
-        for part, expected in _encoded(trained, what, stream_bytes):
+        for part, expected in _encoded(trained, what, stream_bytes, labels):
             further: dict[str, Tensor] = {}
             if sampler is None:
                 values = trained.predictions(part, expected)
             else:
                 values, further = sampler(part.x)
             names = trained.columns(values.shape[-1])
-            table.add({**trained.task.columns(values.cpu(), part.mask), **further_columns(further, names)})
+            answered = {**trained.task.columns(values.cpu(), part.mask), **further_columns(further, names)}
+            table.add(labels.beside(answered, len(part)))
             line(table.rows, expected)
     return table.rows
 
@@ -93,14 +134,16 @@ def further_columns(further: dict[str, Tensor], names: tuple[str, ...]) -> dict[
     return columns
 
 
-def _encoded(trained: Trained, what: Any, stream_bytes: int) -> Iterator[tuple[Part, int]]:
+def _encoded(trained: Trained, what: Any, stream_bytes: int, labels: Labels) -> Iterator[tuple[Part, int]]:
     """Encoded rows in blocks that end where batches do, each with the number of rows to be expected in all; at once where rows go on from
-    one another.
+    one another. Their labels are added.
     """
     encoder = trained.encoder.inputs
     rows = rowwise(what, encoder) if encoder.kind == "table" else None
     if rows is None or rows.nbytes < stream_bytes:
-        part = rows_of(trained, what)
+        source = load_inputs(what, like=encoder)
+        part = encoded(trained, source)
+        labels.add(source.labels)
         size = len(part) if trained.task.consecutive else _block(trained, part.x)
         for begin in range(0, len(part), size):
             yield part.rows_at(begin, begin + size), len(part)
@@ -113,8 +156,10 @@ def _encoded(trained: Trained, what: Any, stream_bytes: int) -> Iterator[tuple[P
             said.add(text)
             to_stderr(text)
 
-    def encode(table: Columns) -> Tensor:
+    def encode(piece: Typed) -> Tensor:
         assert encoder.features is not None
+        table = piece.table
+        labels.add(piece.labels)
         encoder.features.check(table, rows.name, encoder.apart, once)
         for name, (count, row, word) in encoder.features.unseen(table).items():
             before = strangers.get(name, (0, rows.before + row, word))
@@ -128,10 +173,10 @@ def _encoded(trained: Trained, what: Any, stream_bytes: int) -> Iterator[tuple[P
         to_stderr(sentence)
 
 
-def _aligned(trained: Trained, rows: Rows, encode: Callable[[Columns], Tensor]) -> Iterator[tuple[Tensor, int]]:
+def _aligned(trained: Trained, rows: Rows, encode: Callable[[Typed], Tensor]) -> Iterator[tuple[Tensor, int]]:
     left: list[Tensor] = []
-    for table in rows.tables():
-        left.append(rows.located(lambda: encode(table)))  # noqa: B023 (called at once)
+    for piece in rows.tables():
+        left.append(rows.located(lambda: encode(piece)))  # noqa: B023 (called at once)
         size = _block(trained, left[0])
         if sum(map(len, left)) >= size:
             together = torch.cat(left)

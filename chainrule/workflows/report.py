@@ -41,7 +41,7 @@ def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[E
         run=str(path),
         layers=[dataclasses.asdict(row) for row in layers(module, inputs.input_shape)],
         timings=timings or facts.timings,
-        valid=validation.result.to_dict(),
+        valid=None if validation.result is None else validation.result.to_dict(),
         test=tested.to_dict() if tested else None,
         warnings=[*facts.warnings, *inputs.notes],
         mistakes=mistakes(trained, validation),
@@ -63,7 +63,7 @@ def write_ensemble_report(out: Path, path: Path, record: dict[str, Any], trained
     tables.append(membership(members, record["weights"] or record.get("steps"), bool(record["weights"])))
     return write(out, Facts(
         title=f"{record['net']} on {record['data']['name']}", run=str(path), data=data, splits=record["data"]["splits"],
-        settings={k: v for k, v in settings.items() if v is not None}, valid=validation.result.to_dict(),
+        settings={k: v for k, v in settings.items() if v is not None}, valid=validation.measured.to_dict(),
         test=tested.to_dict() if tested else None, tables=tables, mistakes=mistakes(trained, validation),
         pictures=[growth_picture(scores, own, standing, record["how"] == "gradient")],
         versions=versions()))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
 from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned
+from chainrule.core.files import writable
 from chainrule.data.source import Part, Source
 from chainrule.engine.store import Store
 from chainrule.evaluate.decision import Chosen
@@ -138,8 +139,8 @@ class Run:
 
     @property
     def valid(self) -> Result:
-        """Measures with intervals on the validation part."""
-        return self.validation.result
+        """Measures with intervals on the validation part. Raises InputError where no rows validate."""
+        return self.validation.measured
 
     def test(self, reason: str = "test") -> Result:
         """Open the test part, once more, and measure. The opening is counted in the ledger of the runs folder."""
@@ -212,14 +213,17 @@ class Run:
             "test": result.to_dict() if result else None,
         }
 
-    def export(self, to: str, out: str | Path | None = None) -> tuple[Path, float]:
-        """Write the best net as `onnx`, `pt2` or `safetensors`; the path, and the largest difference on rows of the data."""
-        return exported(self.trained, self.validation.inputs, to, Path(out) if out else self.path / f"net.{to}")
+    def export(self, to: str, out: str | Path | None = None, overwrite: bool = False) -> tuple[Path, float]:
+        """Write the best net as `onnx`, `pt2` or `safetensors`; the path, and the largest difference on rows of the data.
 
-    def report(self, out: str | Path | None = None) -> Path:
-        """One self-contained HTML file about the run."""
-        return write_run_report(Path(out) if out else self.path / REPORT, self.path, self.trained, self.events, self.summary()["seconds"],
-                                self.validation, self.tested)
+        Raises InputError where `out` is there and is not to be overwritten.
+        """
+        return exported(self.trained, self.validation.inputs, to, writable(Path(out), overwrite) if out else self.path / f"net.{to}")
+
+    def report(self, out: str | Path | None = None, overwrite: bool = False) -> Path:
+        """One self-contained HTML file about the run. Raises InputError where `out` is there and is not to be overwritten."""
+        return write_run_report(writable(Path(out), overwrite) if out else self.path / REPORT, self.path, self.trained, self.events,
+                                self.summary()["seconds"], self.validation, self.tested)
 
     def _opened(self, reason: str) -> int:
         return log_opening(self, reason)

@@ -22,7 +22,7 @@ from chainrule.core.events import Diagnosed, Event, Finished, Planned, Sink
 from chainrule.core.measure import higher_is_better
 from chainrule.core.registry import tasks
 from chainrule.core.text import now, shown, table
-from chainrule.data.source import Source
+from chainrule.data.source import Source, validated
 from chainrule.engine.lock import RunLock
 from chainrule.engine.members.grouping import train_members
 from chainrule.engine.members.groups import Member
@@ -160,6 +160,8 @@ def sweep_over(source: Source, asked: Options, over: Over, own: Own, session: Se
     jobs: list[Job] = []
     for _, options in several:
         jobs.append(_sharing(_job(source, options, own), jobs))
+    for job in jobs:
+        validated(job.data, "a sweep")
     names = _names([setting for setting, _ in several])
     folder = _create(session.out, source.name, jobs[0].net_name.split(":")[0])
     with RunLock(folder):

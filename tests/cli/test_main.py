@@ -136,12 +136,35 @@ def test_a_table_trains_and_predicts_new_rows(run, tmp_path):
     (tmp_path / "new.csv").write_text("size,colour\n1,red\n16,blue\n")
     assert run("predict", "r", "new.csv", "--out", "said.csv")[0] == 0
     lines = (tmp_path / "said.csv").read_text().splitlines()
-    assert lines[0] == "prediction,p(no),p(yes)"
-    assert [line.split(",")[0] for line in lines[1:]] == ["no", "yes"]
+    assert lines[0] == "row,prediction,p(no),p(yes)"
+    assert [line.split(",")[:2] for line in lines[1:]] == [["1", "no"], ["2", "yes"]]
+    assert run("predict", "r", "new.csv", "--out", "new.csv", "--overwrite") == (
+        2, "", "--out new.csv is the very file that is read. Name another.\n")
     (tmp_path / "wrong.csv").write_text("size,color\n1,red\n")
     code, _, err = run("predict", "r", "wrong.csv")
     assert code == 2
     assert "colour" in err
+
+
+def test_no_command_replaces_a_file_unless_it_is_told_to(run, tmp_path):
+    assert run(*TRAIN, "--out", "a", "--test")[0] == 0
+    (tmp_path / "paths.png").write_text("mine")
+    for path, command in {
+        "predictions.csv": ("predict", "a", "digits"), "p.npz": ("predict", "a", "digits", "--out", "p.npz"),
+        "e.safetensors": ("export", "a", "--to", "safetensors", "--out", "e.safetensors"), "r.html": ("report", "a", "--out", "r.html"),
+        "c.html": ("compare", "a", "knn", "--out", "c.html"), "w.png": ("picture", "a", "weights", "--out", "w.png"),
+        "paths.png": ("picture", "paths"),
+    }.items():
+        (tmp_path / path).write_text("mine")
+        code, out, err = run(*command)
+        assert (code, out) == (2, "")
+        assert err == f"{path} is there already. Name another file with --out, or write --overwrite to replace it.\n"
+        assert (tmp_path / path).read_text() == "mine"
+        if command[0] != "compare":
+            assert run(*command, "--overwrite")[0] == 0
+            assert (tmp_path / path).read_bytes()[:4] != b"mine"
+    assert "compare knn" not in (tmp_path / "openings.jsonl").read_text()    # refused before the test part was opened
+    assert run("report", "a", "--out", "a") == (2, "", "--out a is a folder; a file is to be written. Name a file in it.\n")
 
 
 def test_a_config_file_is_read_and_the_command_line_wins(run, tmp_path):

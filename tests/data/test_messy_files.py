@@ -112,6 +112,17 @@ def test_unseen_words_are_counted_and_told_and_another_case_is_no_other_word(tmp
     assert torch.equal(out[0, :3], encoder.inputs.encode(pl.DataFrame({"town": ["Ulm"], "x": [1.0]}))[0, :3])
 
 
+def test_yes_and_no_in_new_rows_are_the_true_and_false_of_training(tmp_path):
+    frame = pl.DataFrame({"f": [True, False] * 20, "y": ["u", "v"] * 20})
+    encoder = prepare(load(frame)).encoder
+    (tmp_path / "n.csv").write_text("f\nYes\nno\nTRUE\n0\n\"\"\n")
+    assert load_inputs(tmp_path / "n.csv", like=encoder).inputs["f"].values.nan_to_num(-1).tolist() == [1, 0, 1, 0, -1]
+    (tmp_path / "n.csv").write_text("f\nyes\nperhaps\n")
+    with pytest.raises(InputError, match="row 2, column 'f': expected true or false, or yes or no as in training; got 'perhaps'"):
+        load_inputs(tmp_path / "n.csv", like=encoder)
+    assert Reading(header="No").header == "no"
+
+
 def test_reading_comes_back_from_json_and_refuses_what_is_none():
     given = Reading(columns="a:number,b, c:word", missing="-999,x", decimal="comma", separator=";", dates="mdy", drop_unlabelled=True)
     assert Reading.from_json(json.loads(json.dumps(given.to_json()))) == given

@@ -69,7 +69,7 @@ def test_the_command_adds_columns_and_repeats_itself(trained, tmp_path):
     for out in ("a.csv", "b.csv"):
         assert run_command(["predict", str(trained.path), str(tmp_path / "new.csv"), "--samples", "20", "--out", str(tmp_path / out)]) == 0
     said = pl.read_csv(tmp_path / "a.csv")
-    assert said.columns == ["prediction", "p(setosa)", "p(versicolor)", "p(virginica)", "entropy", "mutual_information"]
+    assert said.columns == ["row", "prediction", "p(setosa)", "p(versicolor)", "p(virginica)", "entropy", "mutual_information"]
     assert said.equals(pl.read_csv(tmp_path / "b.csv"))
     mean, further = trained.uncertainty(str(tmp_path / "new.csv"), samples=20)
     assert said["entropy"].to_list() == pytest.approx(further["entropy"].tolist())

@@ -79,7 +79,7 @@ def test_a_file_in_pieces_has_the_columns_of_the_file_at_once(tmp_path):
         whole = read_file(path).table
         found = table_stream.rowwise(path, prepare(load(path, target="label")).encoder.inputs, 700)
         assert found is not None
-        pieces = list(found.tables())
+        pieces = [piece.table for piece in found.tables()]
         assert len(pieces) > (10 if path.suffix != ".parquet" else 0)
         assert found.expected == sum(map(len, pieces)) == 300
         for column in whole.columns:
@@ -108,7 +108,7 @@ def test_streaming_writes_the_bytes_of_reading_at_once(run, tmp_path, small_piec
     assert (tmp_path / "pieces.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     values, names = run.predict(path)
     said = pl.read_csv(tmp_path / "pieces.csv")
-    np.testing.assert_allclose(said[:, 1:].to_numpy(), values.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(said[:, 2:].to_numpy(), values.numpy(), rtol=1e-6)
     assert said["prediction"].to_list() == [names[i] for i in values.argmax(1).tolist()]
 
 
@@ -126,6 +126,56 @@ def test_parquet_and_npz_hold_what_csv_holds_in_many_parts(run, tmp_path, small_
             assert stored[name].to_list() == arrays[name].tolist()
             assert said[name].cast(stored[name].dtype).to_list() == stored[name].to_list()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new.csv", "said.csv", "said.npz", "said.parquet"]
+
+
+def test_predictions_stand_beside_row_numbers_and_what_was_left_out(tmp_path, small_pieces):
+    """Ids, names and groups are no inputs, and come along as they are in the file; whole or in pieces, as words or with types."""
+    held = rows(300, seed=3).with_columns(pl.Series("code", [f"=x{i:04}" for i in range(300)]), pl.Series("id", range(900, 1200)),
+                                          pl.Series("row", [f"r{i % 7}" for i in range(300)]), pl.Series("secret", range(300)))
+    held.write_csv(tmp_path / "new.csv")
+    held.with_columns(id=pl.when(pl.col("id") > 901).then("id")).write_parquet(tmp_path / "new.parquet")
+    run = cr.train(tmp_path / "new.csv", target="label", net="linear", epochs=1, batch=100, plan="eager", group="row", loss="cross-entropy",
+                   columns="secret:out", out=tmp_path / "run", progress=False)
+    labels = ["row", "code", "id", "row of the data", "secret"]
+    for name in ("new.csv", "new.parquet"):
+        for size in (0, 2**40):
+            predict_to(run.trained, tmp_path / name, tmp_path / f"{size}.csv", stream_bytes=size)
+        assert (tmp_path / "0.csv").read_bytes() == (tmp_path / f"{2**40}.csv").read_bytes()
+        told = pl.read_csv(tmp_path / "0.csv")
+        (tmp_path / "0.csv").unlink(), (tmp_path / f"{2**40}.csv").unlink()
+        assert sorted(told.columns[:5]) == sorted(labels)
+        assert told["row"].to_list() == list(range(1, 301))
+        assert told["code"].to_list() == [f"'=x{i:04}" for i in range(300)]
+        assert told["id"].to_list() == [None if name == "new.parquet" and i < 902 else i for i in range(900, 1200)]
+        assert told["row of the data"].to_list() == held["row"].to_list()
+        assert told["secret"].to_list() == list(range(300))
+    predict_to(run.trained, tmp_path / "new.parquet", tmp_path / "said.npz", stream_bytes=0)
+    with np.load(tmp_path / "said.npz") as arrays:
+        assert arrays["id"][[0, 1]].tolist() == pytest.approx([float("nan")] * 2, nan_ok=True)
+        assert arrays["id"][2:].tolist() == list(range(902, 1200))
+        assert arrays["code"].tolist() == [f"'=x{i:04}" for i in range(300)]
+
+
+def test_answers_at_steps_bear_the_name_of_their_sequence(tmp_path, small_pieces):
+    lines = "".join(f">s{i} of a chain\n{'ACDE' * 3}{'G' * (i % 2)}\n{'hhee' * 3}{'h' * (i % 2)}\n" for i in range(20))
+    (tmp_path / "a.fasta").write_text(lines)
+    run = cr.train(tmp_path / "a.fasta", epochs=1, plan="eager", out=tmp_path / "run", progress=False)
+    assert predict_to(run.trained, tmp_path / "a.fasta", tmp_path / "said.csv") == 250
+    told = pl.read_csv(tmp_path / "said.csv")
+    assert told.columns == ["row", "sequence", "step", "prediction", "probability"]
+    assert told["row"].to_list() == [row + 1 for row in range(20) for _ in range(12 + row % 2)]
+    assert told["sequence"].to_list() == [f"s{row}" for row in range(20) for _ in range(12 + row % 2)]
+
+
+def test_predictions_replace_nothing_unless_they_are_told_to(run, tmp_path):
+    rows(20).write_csv(tmp_path / "new.csv")
+    before = (tmp_path / "new.csv").read_bytes()
+    (tmp_path / "same.csv").symlink_to(tmp_path / "new.csv")
+    for out, overwrite, message in (("new.csv", True, "very file that is read"), ("same.csv", True, "very file that is read"),
+                                    ("new.csv", False, "very file that is read")):
+        with pytest.raises(InputError, match=message):
+            predict_to(run.trained, tmp_path / "new.csv", tmp_path / out, overwrite=overwrite)
+    assert (tmp_path / "new.csv").read_bytes() == before
 
 
 MISTAKES = {
@@ -188,7 +238,7 @@ def test_an_interrupted_write_leaves_the_old_file(run, tmp_path, small_pieces, m
     monkeypatch.setattr(Table, "add", interrupted)
     before = signal.getsignal(number)
     with pytest.raises(Interrupted, match="Nothing was written") as error:
-        predict_to(run.trained, tmp_path / "new.csv", old, stream_bytes=0)
+        predict_to(run.trained, tmp_path / "new.csv", old, stream_bytes=0, overwrite=True)
     assert error.value.signal == number.name
     assert len(calls) == 2
     assert calls[-1] > 2  # there was something to leave behind
@@ -217,7 +267,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         table_stream.rowwise.__defaults__ = (2**20,)
         run, folder, peaks = cr.Run(sys.argv[1]), Path(sys.argv[2]), []
         for name, stream_bytes in (("few.csv", 0), ("many.csv", 0), ("many.csv", 2**40)):
-            predict_to(run.trained, folder / name, folder / "said.csv", stream_bytes=stream_bytes)
+            predict_to(run.trained, folder / name, folder / "said.csv", stream_bytes=stream_bytes, overwrite=True)
             status = Path("/proc/self/status").read_text().splitlines()  # getrusage would count the peak of the process that started this
             peaks.append(next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM")))
         print(json.dumps(peaks))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,17 +120,18 @@ def source(path: Path, suffix: str, *, origin: dict[str, Any], name: str, target
     letters = LETTERS.get(suffix)
     records = read_fasta(read(path), str(path), letters)
     held = coded(records, letters or alphabet_of(records))
+    headers = {"sequence": [r.name for r in records]}
     if targets and all(r.labels for r in records):
-        return _tagged(records, held, origin, name)
+        return replace(_tagged(records, held, origin, name), labels=headers)
     labels = [r.label for r in records] if targets else []
     lacking = next((i for i, word in enumerate(labels) if word is None), None)
     if lacking is not None and any(labels) and not lenient:
         raise InputError(f"{path}, record {lacking + 1} ({records[lacking].header[:40]}) has no label= in its header, but others do. Add "
                          "it, or write --target none.")
     if lacking is not None or not labels:
-        return Source(name, held, None, "none", origin, fingerprint.of(held.codes, None, held.alphabet))
+        return Source(name, held, None, "none", origin, fingerprint.of(held.codes, None, held.alphabet), labels=headers)
     _, y, classes = of_column(of_words("label", labels), str(path))
-    return Source(name, held, y, "class", origin, fingerprint.of(held.codes, y, (*held.alphabet, *classes)), classes)
+    return Source(name, held, y, "class", origin, fingerprint.of(held.codes, y, (*held.alphabet, *classes)), classes, labels=headers)
 
 
 def _tagged(records: Sequence[Record], held: Symbols, origin: dict[str, Any], name: str) -> Source:

@@ -11,12 +11,11 @@ from typing import Any, TypeVar
 from chainrule.core.errors import InputError
 from chainrule.data import delimited
 from chainrule.data.delimited import Dialect
-from chainrule.data.encode.columns import Table
 from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.formats import Format
 from chainrule.data.load import known_of, reading_of
 from chainrule.data.readers.gzipped import Packed, stem_of, suffix_of
-from chainrule.data.readers.tables import Known, parquet_errors, typed
+from chainrule.data.readers.tables import Typed, parquet_errors, typed
 
 PIECE_BYTES = 2**23
 UNPACKED = 8           # times its size: what a compressed file holds, about
@@ -44,8 +43,8 @@ class Rows:
         """Frames of consecutive rows, from the first row on."""
         raise NotImplementedError
 
-    def tables(self) -> Iterator[Table]:
-        """The rows, in order. Raises InputError, CorruptFile, with rows counted from the start of the file."""
+    def tables(self) -> Iterator[Typed]:
+        """The rows, in order, with their labels. Raises InputError, CorruptFile, with rows counted from the start of the file."""
         self.before = 0
         known = self.known
         for frame in self.frames():
@@ -53,8 +52,8 @@ class Rows:
                 strange = set(frame.columns) - {*known.formats, *known.kinds, *known.lenient}
                 known = replace(known, formats={**known.formats, **dict.fromkeys(strange, Format("out"))})
             piece = self.located(lambda: typed(frame, str(self.path), self.reading, known, wordy=self.wordy))  # noqa: B023 (called at once)
-            known = Known({**piece.formats, **known.formats}, known.kinds, known.lenient, known.names)
-            yield piece.table
+            known = replace(known, formats={**piece.formats, **known.formats})
+            yield piece
             self.before += len(frame)
 
     def located(self, make: Callable[[], Made]) -> Made:

@@ -35,21 +35,26 @@ FEWEST_ROWS = 10       # of which one can say that a column numbers them
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a table before it is read, as from training: formats, kinds of other columns, and columns that may have gaps."""
+    """What is known of a table before it is read, as from training: formats, kinds of other columns, and columns that may have gaps.
+
+    `labels` are columns that no net reads, and that tell rows apart.
+    """
 
     formats: Mapping[str, Format] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
     lenient: Collection[str] = ()
     names: tuple[str, ...] = ()
+    labels: Collection[str] = ()
 
 
 @dataclass(frozen=True)
 class Typed:
-    """A table, how each of its columns of words was read, and in sentences what is worth saying of that."""
+    """A table, how each of its columns of words was read, in sentences what is worth saying of that, and its labels as they came."""
 
     table: Table
     formats: Mapping[str, Format] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_file(path: Path, reading: Reading = USUAL, known: Known | None = None) -> Typed:
@@ -157,7 +162,7 @@ def typed(frame: Any, where: str, reading: Reading = USUAL, known: Known | None 
                 if declared.get(name) == "out" or (name in known.formats and known.formats[name].kind == "out")}
     table = Table(columns)
     refuse_infinite(table.without(n for n, held in formats.items() if held.kind == "out"), where)
-    return Typed(table, formats, (*notes, *said))
+    return Typed(table, formats, (*notes, *said), {name: plain(s) for name, s in series.items() if name in known.labels})
 
 
 def _hidden(series: Mapping[str, Any], declared: Collection[str]) -> list[str]:
@@ -181,6 +186,19 @@ def _polars(series: Any) -> Any:
     if isinstance(native, pl.Series):
         return native
     return pl.Series(series.name, [v if isinstance(v, str) else None for v in series.to_list()], dtype=pl.String)
+
+
+def plain(series: Any) -> Any:
+    """A narwhals series as one of polars whose values a file can hold: words, numbers, dates, yes and no; others become words."""
+    import narwhals as nw
+    import polars as pl
+
+    simple = series.dtype.is_numeric() or series.dtype in (nw.Boolean, nw.Date, nw.Datetime)
+    native = series.to_native()
+    if isinstance(native, pl.Series) and (simple or native.dtype == pl.String):
+        return native
+    values = series.to_list()
+    return pl.Series(series.name, values if simple else [None if v is None else str(v) for v in values])
 
 
 def _of_words(name: str, words: Any, held: Format, where: str, trained: bool, lenient: bool) -> Column:

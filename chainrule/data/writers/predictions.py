@@ -47,10 +47,8 @@ class Table:
         import polars
 
         rows = len(next(iter(columns.values()), ()))
-        words = {name for name, column in columns.items() if isinstance(column, list) and column and isinstance(column[0], str)}
-        table = {name: [shielded(word) for word in column] if name in words else column for name, column in columns.items()}
-        named = table if self.path.suffix == ".npz" else {shielded(name): column for name, column in table.items()}
-        frame = polars.DataFrame(named)
+        series = [_shielded_words(polars.Series(name, column)) for name, column in columns.items()]
+        frame = polars.DataFrame(series if self.path.suffix == ".npz" else [s.alias(shielded(s.name)) for s in series])
         with self._said():
             if self.path.suffix == ".csv":
                 frame.write_csv(self._file, include_header=self.rows == 0)
@@ -110,17 +108,27 @@ class Table:
         first = polars.read_parquet(self._parts[0])
         with zipfile.ZipFile(self._file, "w") as archive:
             for name in first.columns:
+                words, gaps = first[name].dtype == polars.String, self._gaps(name)
                 columns = (polars.read_parquet(part, columns=[name])[name] for part in self._parts)
-                kind = np.dtype(first[name].to_numpy().dtype)
-                if first[name].dtype == polars.String:
-                    longest = max(polars.scan_parquet(part).select(polars.col(name).str.len_chars().max()).collect().item()
+                columns = (column.fill_null("") if words else column for column in columns)
+                kind = np.dtype(np.float64) if gaps and first[name].dtype.is_integer() else np.dtype(first[name].to_numpy().dtype)
+                if words:
+                    longest = max(polars.scan_parquet(part).select(polars.col(name).str.len_chars().max()).collect().item() or 1
                                   for part in self._parts)
                     kind = np.dtype(f"<U{longest}")
+                elif gaps and first[name].dtype == polars.Boolean:
+                    columns, kind = (column.cast(polars.Float64) for column in columns), np.dtype(np.float64)
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                     header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (self.rows,)}
                     np.lib.format.write_array_header_1_0(file, header)
                     for column in columns:
                         file.write(column.to_numpy().astype(kind).tobytes())
+
+    def _gaps(self, name: str) -> bool:
+        """Whether some value of a column is missing."""
+        import polars
+
+        return any(polars.scan_parquet(part).select(polars.col(name).null_count()).collect().item() for part in self._parts)
 
     @contextlib.contextmanager
     def _said(self) -> Any:
@@ -128,6 +136,15 @@ class Table:
             yield
         except OSError as error:
             raise InputError(f"--out {self.path} cannot be written: {error.strerror or error}. Name another file.") from None
+
+
+def _shielded_words(series: Any) -> Any:
+    """A polars Series whose words a spreadsheet shows instead of running them."""
+    import polars
+
+    if series.dtype != polars.String or not series.str.slice(0, 1).is_in(list(FORMULA)).any():
+        return series
+    return polars.Series(series.name, [None if word is None else shielded(word) for word in series.to_list()], dtype=polars.String)
 
 
 def shielded(name: str) -> str:
