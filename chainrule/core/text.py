@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 
 
@@ -32,6 +33,16 @@ def table(rows: list[list[str]], left: tuple[int, ...] = (0,), indent: str = "  
         cells = [cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
         lines.append((indent + "  ".join(cells)).rstrip())
     return lines
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """A key that sorts names as people do: runs of digits by their number.
+
+    >>> sorted(["p10", "p2", "P1", "b"], key=natural)
+    ['b', 'P1', 'p2', 'p10']
+    """
+    parts = re.findall(r"[0-9]+|[^0-9]+", text)
+    return [(0, int(p), p) if p[0].isascii() and p[0].isdigit() else (1, 0, p.casefold()) for p in parts] + [(-1, 0, text)]
 
 
 def now() -> str:

@@ -17,7 +17,7 @@ from chainrule.data.encode import targets
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.formats import Format
-from chainrule.data.readers import arrays, catalog, cifar, fasta, idx, images, svhn, tables, text
+from chainrule.data.readers import arrays, catalog, cifar, fasta, idx, images, picture_list, svhn, tables, text
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.readers.gzipped import stem_of, suffix_of
 from chainrule.data.readers.tables import Known, Typed
@@ -68,11 +68,14 @@ def load(what: Any = "digits", *, target: str | int | None = None, data_dir: str
         source = _of_text(what, target, data_dir, roles, stream, reading, say)
     else:
         source = _of_memory(what, target, roles, reading)
-    if reading != USUAL and not isinstance(source.inputs, Table | StoredTable):
-        given = ", ".join(f"--{key.replace('_', '-')}" for key in reading.to_json())
+    about_tables = replace(reading, resize=None)
+    if about_tables != USUAL and source.origin.get("files") is None and not isinstance(source.inputs, Table | StoredTable):
+        given = ", ".join(f"--{key.replace('_', '-')}" for key in about_tables.to_json())
         raise InputError(f"{source.name} is no table; {given} {'are' if ',' in given else 'is'} for tables ({' '.join(TABLES)} or a data "
                          f"frame). "
                          "Leave it out.")
+    if reading.resize is not None and "resize" not in source.origin.get("reading", {}):
+        raise InputError(f"{source.name} is no folder or list of pictures; --resize is for these. Leave it out.")
     origin = {"kind": "memory", "what": source.name, "target": None, **NO_ROLES._asdict(), **source.origin}
     return Source(**{**vars(source), "origin": origin, "name": name or source.name})
 
@@ -93,10 +96,14 @@ def load_inputs(what: Any, *, like: InputEncoder, target: str | None = None, dat
             return _symbols(path, None, like)
         channels: Any = like.picture_shape[0] if like.picture_shape else None
         if channels is not None:
+            same = Reading(resize=f"{like.shape[1]}x{like.shape[2]}") if "resize" in like.reading else USUAL
             if path.is_file() and images.is_image(path):
-                return _pictures(images.read([path], channels), None, (), path, "file")
+                pixels = images.read([path], channels, same.size)
+                return replace(_pictures(pixels, None, (), path, "file"), labels={"file": [path.name]})
             if path.is_dir():
-                return catalog.known_folder(path) or _folder(path, channels, None, say)
+                return catalog.known_folder(path) or _folder(path, channels, None, same, say, shrink=False)
+            if suffix_of(path) in TABLES:
+                return _named_pictures(path, channels, same)
     elif like.kind == "table" and tables.is_frame(what):
         frame = tables.typed(what, FRAME, reading, known, wordy=False)
         return _table(frame, FRAME, {"kind": "memory", "what": "frame"}, target, NO_ROLES, reading, lenient=True)
@@ -140,7 +147,7 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
         known = catalog.known_folder(path)
         if known is not None:
             return known
-        return _folder(path, None, stream, say)
+        return _folder(path, None, stream, reading, say)
     origin = {"kind": "file", "what": str(path.absolute())}
     suffix = suffix_of(path)
     if not path.stat().st_size:
@@ -164,7 +171,7 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
         pixels, y, _ = svhn.read([path])
         return _pictures(pixels, y, catalog.DIGITS, path, "file")
     if images.is_image(path):
-        return _pictures(images.read([path]), None, (), path, "file")
+        return _pictures(images.read([path], None, reading.size), None, (), path, "file", reading=reading)
     raise InputError(f"{path} is of no kind that chainrule reads; expected {' '.join(READ)}, IDX, a folder of images, or a named set.")
 
 
@@ -217,7 +224,11 @@ def _table_file(path: Path, origin: dict[str, Any], target: str | int | None, ro
     lenient = known is not None
     stored = packing.parquet(path, stream, say) if path.suffix.lower() == ".parquet" else None
     if stored is None:
-        source = _table(tables.read_file(path, reading, known), str(path), origin, target, roles, reading, lenient)
+        typed = tables.read_file(path, reading, known)
+        apart = {str(column) for column in (target, *roles) if column is not None} | set(reading.kinds(typed.table.names, str(path)))
+        if not lenient and (name := picture_list.file_column(typed.table, path.parent, apart)) is not None:
+            return _list_of_pictures(path, origin, name, target, roles, stream, reading, say)
+        source = _table(typed, str(path), origin, target, roles, reading, lenient)
         if target is None and source.targets is not None:
             say(f"{source.name}: '{source.origin['target']}' is what is predicted; name another column with --target.")
         return source
@@ -254,16 +265,61 @@ def _column_number(target: str | int, where: str) -> int:
     return int(target)
 
 
-def _folder(path: Path, channels: Any, stream: bool | None, say: Callable[[str], None]) -> Source:
+def _list_of_pictures(path: Path, origin: dict[str, Any], name: str, target: str | int | None, roles: Roles, stream: bool | None,
+                      reading: Reading, say: Callable[[str], None]) -> Source:
+    """A table whose column `name` names pictures, which are its inputs; its target and roles are the table's."""
+    exact = replace(reading, columns=",".join(filter(None, (reading.columns, f"{name}:exact"))))
+    listed = _table(tables.read_file(path, exact), str(path), origin, target, roles, exact)
+    paths, words = picture_list.files_of(listed.inputs, name, path)
+    size, sized, notes = _sized(paths, reading)
+    stored = packing.pictures(path, paths, listed.targets, listed.classes, None, size, stream, say)
+    x = images.read(paths, None, size) if stored is None else stored[0]
+    digest = stored[1] if stored else fingerprint.of(x, listed.targets, listed.classes, listed.groups, listed.times, listed.weights)
+    others = [repr(other) for other in listed.inputs.names if other != name]
+    rest = f"; {', '.join(others[:5])} {'is' if len(others) == 1 else 'are'} passed over" if others else ""
+    notes = (f"the pictures that '{name}' names are the inputs{rest}.", *notes)
+    origin = {**listed.origin, "reading": sized.to_json(), "files": name} | ({"streamed": True} if stored else {})
+    return replace(listed, inputs=x, origin=origin, fingerprint=digest, formats={}, notes=notes, labels={"file": words})
+
+
+def _named_pictures(path: Path, channels: Any, reading: Reading) -> Source:
+    """The pictures that a table names, for a net that reads such pictures."""
+    table = tables.read_file(path).table
+    name = picture_list.file_column(table, path.parent)
+    if name is None:
+        raise InputError(f"{path} has no column of names of pictures that lie beside it; the network reads pictures. Give such a list, a "
+                         "folder of pictures, or one picture.")
+    paths, words = picture_list.files_of(tables.read_file(path, Reading(columns=f"{name}:exact")).table, name, path)
+    return replace(_pictures(images.read(paths, channels, reading.size), None, (), path, "file"), labels={"file": words})
+
+
+def _sized(paths: list[Path], reading: Reading, shrink: bool = True) -> tuple[images.Size | None, Reading, tuple[str, ...]]:
+    """The size that pictures are brought to, the reading that asks for it, and what is said where that was not asked for."""
+    size = reading.size
+    if size is not None or not shrink or (size := images.usual_size(paths)) is None:
+        return size, reading, ()
+    wide, high = images.size_of(paths[0])
+    return size, replace(reading, resize=f"{size[0]}x{size[1]}"), (
+        f"pictures of {high} x {wide} (height by width) are shrunk to {size[0]} x {size[1]}; --resize {high}x{wide} reads them whole.",)
+
+
+def _folder(path: Path, channels: Any, stream: bool | None, reading: Reading, say: Callable[[str], None], shrink: bool = True) -> Source:
     """A folder of images, in memory or on disk."""
     paths, y, classes, given = images.find(path)
-    stored = packing.pictures(path, paths, y, classes, channels, stream, say)
+    size, sized, notes = _sized(paths, reading, shrink)
+    labels = {"file": [str(p.relative_to(path)) for p in paths]}
+    stored = packing.pictures(path, paths, y, classes, channels, size, stream, say)
     if stored is None:
-        return _pictures(images.read(paths, channels), y, classes, path, "folder", given)
+        source = _pictures(images.read(paths, channels, size), y, classes, path, "folder", given, sized)
+        return replace(source, notes=notes, labels=labels)
     x, digest = stored
     task: Any = "none" if y is None else "class"
-    origin = {"kind": "folder", "what": str(path.absolute()), "streamed": True}
-    return Source(path.absolute().name, x, y, task, origin, digest, classes, given)
+    origin = {"kind": "folder", "what": str(path.absolute()), "streamed": True, **_as_read(sized)}
+    return Source(path.absolute().name, x, y, task, origin, digest, classes, given, notes=notes, labels=labels)
+
+
+def _as_read(reading: Reading) -> dict[str, Any]:
+    return {"reading": reading.to_json()} if reading != USUAL else {}
 
 
 def _table(held: Typed, where: str, origin: dict[str, Any], target: str | int | None, roles: Roles, reading: Reading,
@@ -295,8 +351,8 @@ def _targets(y: Any, n: int, where: str) -> targets.Targets:
 
 
 def _pictures(x: Tensor, y: Tensor | None, classes: tuple[str, ...], path: Path, kind: str,
-              given: dict[str, Tensor] | None = None) -> Source:
-    origin = {"kind": kind, "what": str(path.absolute())}
+              given: dict[str, Tensor] | None = None, reading: Reading = USUAL) -> Source:
+    origin = {"kind": kind, "what": str(path.absolute()), **_as_read(reading)}
     task: Any = "none" if y is None else "class"
     name = path.absolute().name if kind == "folder" else stem_of(path)
     return Source(name, x, y, task, origin, fingerprint.of(x, y, classes), classes, given or {})

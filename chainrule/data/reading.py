@@ -38,6 +38,8 @@ class Reading:
                                example="dmy")
     header: str | None = option(None, "Whether the first line of a text file holds the names of the columns: yes or no. Left out, its "
                                       "values decide.", example="no")
+    resize: str | None = option(None, "The size that pictures are brought to: height by width, e.g. 64x96, or one number for both. Left "
+                                      "out, those with a side above 128 are shrunk.", example="64x96")
     drop_unlabelled: bool = option(False, "Leave out rows whose target is missing, instead of refusing them.")
 
     def __post_init__(self) -> None:
@@ -53,12 +55,23 @@ class Reading:
             raise InputError(f"--header is yes or no; got '{self.header}'. Leave it out to have the first line decide.")
         if self.decimal is not None and self.decimal == self.separator:
             raise InputError(f"--decimal and --separator are both '{self.decimal}'; expected two different marks.")
+        _ = self.size
         if self.encoding is not None:
             try:
                 codecs.lookup(self.encoding)
             except LookupError:
                 raise InputError(f"--encoding '{self.encoding}' is none that Python knows. Try utf-8, cp1252, latin-1, utf-16, shift-jis "
                                  "or gb18030.") from None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that pictures are brought to. Raises InputError for what is no size."""
+        if self.resize is None:
+            return None
+        sides = re.fullmatch(r"\s*(\d{1,5})(?:\s*x\s*(\d{1,5}))?\s*", self.resize.lower())
+        if sides is None or not int(sides[1]) or (sides[2] and not int(sides[2])):
+            raise InputError(f"--resize is height by width in pixels, e.g. 64x96, or one number for both; got '{self.resize}'.")
+        return int(sides[1]), int(sides[2] or sides[1])
 
     @property
     def marks(self) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from chainrule.engine.randomness import Aside
 from chainrule.job.defaults import choose_rule, choose_task, complete, target_kind
 from chainrule.job.device import pick_device
 from chainrule.job.job import Job
+from chainrule.job.memory import check_memory
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
 from chainrule.job.rule_spec import lanes_of, make_rule
@@ -93,6 +94,8 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     if the_loss is not None:
         check_loss(the_loss, data, "rows" if task_chosen.traits.targetless else kind)
     init = options.init
+    if module is None and choice.net is not None:
+        check_memory(choice.net, data.input_shape, task.outputs)
     with Aside(options.seed, device):
         if module is None:
             assert choice.net is not None

@@ -11,7 +11,9 @@ import torch
 
 from chainrule.core.errors import InputError
 from chainrule.core.events import TestOpened
+from chainrule.core.registry import datasets
 from chainrule.data.load import load, load_inputs
+from chainrule.data.reading import Reading
 from chainrule.data.source import Part
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
@@ -70,7 +72,8 @@ def measured_on(trained: Trained, options: Options, what: Any) -> Result:
             raise InputError(f"{source.name} has no target '{encoder.target.column}', or not in every row; measuring needs one for each. "
                              "Add it, or use predict.")
     else:
-        source = load(what, target=options.target, group=options.group, time=options.time)
+        sized = {"resize": encoder.inputs.reading.get("resize")} if isinstance(what, str | Path) and what not in datasets else {}
+        source = load(what, target=options.target, group=options.group, time=options.time, reading=Reading(**sized))
     source = trained.task.read(source, window_of(trained))
     return trained.measure(Part(encoder.inputs.encode(source), encoder.target.encode(source), torch.arange(len(source)),
                                 mask=encoder.target.mask(source)))

@@ -58,14 +58,14 @@ class InputEncoder:
     def fit(cls, source: Source, rows: Tensor, *, range: Range = "standard", flatten: bool = False,
             maximum: float | None = None) -> InputEncoder:
         """Learn from `rows` of the source and from nothing else. `maximum` is the largest value a pixel can have, where known."""
-        notes: list[str] = []
+        notes: list[str] = list(source.notes)
         left_out: set[str] = set()
         shape: tuple[int, ...]
         kind: Kind = "array"
         features, scale, vocabulary, stride = None, None, None, None
         if isinstance(source.inputs, Table | StoredTable):
             features, remarks = Features.fit(source.inputs, rows, range)
-            notes = [*source.notes, *remarks]
+            notes += remarks
             kind, shape = "table", (len(features.names),)
             left_out = {c.name for c in source.inputs.columns} - {c.name for c in features.columns}
             left_out |= {name for name, form in source.formats.items() if form.kind == "out"}

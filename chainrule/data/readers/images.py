@@ -12,11 +12,14 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import CorruptFile, InputError
+from chainrule.core.text import natural
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 MOST_PIXELS = 64 * 10**6
 PARTS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test", "testing": "test"}
 ORIENTATION = 0x0112
+LONGEST, SHRUNK = 128, 96   # pixels of a side: pictures with a longer one are shrunk to this, unless a size is asked for
+Size = tuple[int, int]      # height, width
 
 
 def is_image(path: Path) -> bool:
@@ -24,7 +27,7 @@ def is_image(path: Path) -> bool:
 
 
 def in_folder(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_file() and is_image(p))
+    return sorted((p for p in folder.iterdir() if p.is_file() and is_image(p)), key=lambda p: natural(p.name))
 
 
 def find(folder: Path) -> tuple[list[Path], Tensor | None, tuple[str, ...], dict[str, Tensor]]:
@@ -44,31 +47,42 @@ def find(folder: Path) -> tuple[list[Path], Tensor | None, tuple[str, ...], dict
                          "or the files of a known set (MNIST's IDX, CIFAR's .bin, SVHN's .mat).")
     if flat:
         return flat, None, (), {}
-    classes = tuple(sorted({name for _, name, _ in found}))
+    classes = tuple(sorted({name for _, name, _ in found}, key=natural))
     y = torch.tensor([classes.index(name) for _, name, _ in found])
     rows = {part: torch.tensor([i for i, (p, *_) in enumerate(found) if p == part]) for part in ("valid", "test")}
     return [path for *_, path in found], y, classes, {part: at for part, at in rows.items() if nested and len(at)}
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(d for d in folder.iterdir() if d.is_dir() and not d.name.startswith((".", "__")))
+    return sorted((d for d in folder.iterdir() if d.is_dir() and not d.name.startswith((".", "__"))), key=lambda d: natural(d.name))
 
 
-def read(paths: Sequence[Path], channels: Literal[1, 3] | None = None) -> Tensor:
-    """Images of one size as uint8 (n, c, h, w); grey where all are grey, else red, green and blue. Raises InputError, CorruptFile."""
-    return torch.from_numpy(decoded(paths, common_shape(paths, channels)))
+def usual_size(paths: Sequence[Path]) -> Size | None:
+    """The size to which pictures are shrunk where none is asked for, by the first of them; None where they are small enough."""
+    width, height = size_of(paths[0])
+    longest = max(width, height)
+    return None if longest <= LONGEST else (max(1, round(height * SHRUNK / longest)), max(1, round(width * SHRUNK / longest)))
 
 
-def common_shape(paths: Sequence[Path], channels: Literal[1, 3] | None = None) -> tuple[int, int, int]:
-    """The shape (c, h, w) that all have, from their headers. Raises InputError, CorruptFile."""
+def read(paths: Sequence[Path], channels: Literal[1, 3] | None = None, size: Size | None = None) -> Tensor:
+    """Images as uint8 (n, c, h, w), of one size or brought to it; grey where all are grey, else red, green and blue.
+
+    Raises InputError, CorruptFile.
+    """
+    return torch.from_numpy(decoded(paths, common_shape(paths, channels, size), size is not None))
+
+
+def common_shape(paths: Sequence[Path], channels: Literal[1, 3] | None = None, asked: Size | None = None) -> tuple[int, int, int]:
+    """The shape (c, h, w) that all have, from their headers, or are brought to. Raises InputError, CorruptFile."""
     size, all_grey = (0, 0), True
     for path in paths:
         (w, h), grey = _look(path)
         size, all_grey = size if path is not paths[0] else (w, h), all_grey and grey
-        if (w, h) != size:
-            raise InputError(f"the images differ in size: {paths[0]} is {size[0]} x {size[1]}, {path} is {w} x {h}. Resize them to one "
-                             "size first.")
-    return 1 if channels == 1 or (channels is None and all_grey) else 3, size[1], size[0]
+        if (w, h) != size and asked is None:
+            high, wide = usual_size(paths) or (size[1], size[0])
+            raise InputError(f"the images differ in size: {paths[0]} is {size[0]} x {size[1]}, {path} is {w} x {h}. Bring all to one, "
+                             f"height by width, with e.g. --resize {high}x{wide}.")
+    return 1 if channels == 1 or (channels is None and all_grey) else 3, *(asked or (size[1], size[0]))
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -76,12 +90,19 @@ def size_of(path: Path) -> tuple[int, int]:
     return _look(path)[0]
 
 
-def decoded(paths: Sequence[Path], shape: tuple[int, int, int]) -> np.ndarray:
-    """Images of this shape (c, h, w) as uint8 (n, c, h, w). Raises CorruptFile, InputError where one no longer has it."""
+def decoded(paths: Sequence[Path], shape: tuple[int, int, int], resized: bool = False) -> np.ndarray:
+    """Images as uint8 (n, c, h, w), of this shape (c, h, w) or brought to it.
+
+    Raises CorruptFile, InputError where one no longer has it.
+    """
+    from PIL.Image import Resampling
+
+    size = (shape[2], shape[1])
     whole = np.empty((len(paths), *shape), np.uint8)
     for at, path in enumerate(paths):
         with _opened(path) as image:
-            pixels = np.asarray(_upright(image).convert("L" if shape[0] == 1 else "RGB"))  # (h, w) or (h, w, 3)
+            picture = _upright(image).convert("L" if shape[0] == 1 else "RGB")
+            pixels = np.asarray(picture.resize(size, Resampling.BILINEAR) if resized and picture.size != size else picture)  # (h, w, ...)
         if pixels.shape[:2] != shape[1:]:
             raise InputError(f"{path} is now {pixels.shape[1]} x {pixels.shape[0]}; it was {shape[2]} x {shape[1]} a moment ago. Leave "
                              "the folder alone while it is read.")

@@ -20,6 +20,7 @@ from chainrule.data.encode.columns import Column, Table, class_name, of_booleans
 from chainrule.data.encode.targets import of_column, target_notes
 from chainrule.data.formats import Format, read, stripped
 from chainrule.data.readers.gzipped import content, suffix_of
+from chainrule.data.readers.labels import plain
 from chainrule.data.reading import USUAL, Reading
 from chainrule.data.source import Source, TargetKind
 from chainrule.data.storage.stored import StoredTable
@@ -186,19 +187,6 @@ def _polars(series: Any) -> Any:
     if isinstance(native, pl.Series):
         return native
     return pl.Series(series.name, [v if isinstance(v, str) else None for v in series.to_list()], dtype=pl.String)
-
-
-def plain(series: Any) -> Any:
-    """A narwhals series as one of polars whose values a file can hold: words, numbers, dates, yes and no; others become words."""
-    import narwhals as nw
-    import polars as pl
-
-    simple = series.dtype.is_numeric() or series.dtype in (nw.Boolean, nw.Date, nw.Datetime)
-    native = series.to_native()
-    if isinstance(native, pl.Series) and (simple or native.dtype == pl.String):
-        return native
-    values = series.to_list()
-    return pl.Series(series.name, values if simple else [None if v is None else str(v) for v in values])
 
 
 def _of_words(name: str, words: Any, held: Format, where: str, trained: bool, lenient: bool) -> Column:

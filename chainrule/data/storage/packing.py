@@ -221,20 +221,20 @@ def npy(path: Path, target: int | None, stream: bool | None) -> tuple[StoredArra
     return stored, np.concatenate(column) if column else None, digest
 
 
-def pictures(folder: Path, paths: Sequence[Path], y: Tensor | None, classes: tuple[str, ...], channels: Any, stream: bool | None,
-             say: Say) -> tuple[StoredArray, str] | None:
+def pictures(folder: Path, paths: Sequence[Path], y: Tensor | None, classes: tuple[str, ...], channels: Any, size: images.Size | None,
+             stream: bool | None, say: Say) -> tuple[StoredArray, str] | None:
     """The images of a folder, decoded once into blocks, and their fingerprint; None where they are to be read into memory.
 
     They are made anew when a file was added, taken away, renamed or written. Raises InputError, CorruptFile.
     """
-    wide, high = images.size_of(paths[0])
+    wide, high = images.size_of(paths[0]) if size is None else (size[1], size[0])
     if not stays_on_disk(len(paths) * 3 * wide * high, stream):
         return None
-    listed = [[str(path.relative_to(folder)), *_stamp(path)] for path in paths]
+    listed = [[os.path.relpath(path, folder), *_stamp(path)] for path in paths]
     listing = hashlib.sha256(json.dumps(listed).encode()).hexdigest()
-    place, blocks = _kept(f"images {channels}", folder, lambda described: described["listing"] == listing, say)
+    place, blocks = _kept(f"images {channels} {size}", folder, lambda described: described["listing"] == listing, say)
     if blocks is None:
-        shape = images.common_shape(paths, channels)
+        shape = images.common_shape(paths, channels, size)
         field = Field("x", "|u1", shape)
         rows = rows_in_block(field.bytes_per_row)
         step = rows * max(1, PIECE_BYTES // (rows * field.bytes_per_row))
@@ -243,7 +243,7 @@ def pictures(folder: Path, paths: Sequence[Path], y: Tensor | None, classes: tup
 
         def pieces() -> Iterator[dict[str, np.ndarray]]:
             for at in range(0, len(paths), step):
-                pixels = images.decoded(paths[at : at + step], shape)
+                pixels = images.decoded(paths[at : at + step], shape, size is not None)
                 digest.add(torch.from_numpy(pixels))
                 yield {"x": pixels}
 
