@@ -72,8 +72,8 @@ def measured_on(trained: Trained, options: Options, what: Any) -> Result:
             raise InputError(f"{source.name} has no target '{encoder.target.column}', or not in every row; measuring needs one for each. "
                              "Add it, or use predict.")
     else:
-        sized = {"resize": encoder.inputs.reading.get("resize")} if isinstance(what, str | Path) and what not in datasets else {}
-        source = load(what, target=options.target, group=options.group, time=options.time, reading=Reading(**sized))
+        size = encoder.inputs.reading.get("resize") if isinstance(what, str | Path) and what not in datasets else None
+        source = load(what, target=options.target, group=options.group, time=options.time, reading=Reading(resize=size))
     source = trained.task.read(source, window_of(trained))
     return trained.measure(Part(encoder.inputs.encode(source), encoder.target.encode(source), torch.arange(len(source)),
                                 mask=encoder.target.mask(source)))

@@ -90,7 +90,8 @@ class Labels:
         self.rows += block
         if self._waiting is not None:
             frame, self._waiting = self._waiting[:block], self._waiting[block:]
-            labels |= {name if name not in {"row", *columns} - {"sequence"} else f"{name} of the data": frame[name] for name in frame.columns}
+            ours = {"row", *columns} - {"sequence"}
+            labels |= {f"{name} of the data" if name in ours else name: frame[name] for name in frame.columns}
         if "sequence" in columns:                                    # an answer at each step of it
             places = pl.Series(columns["sequence"]) - 1
             labels = {name: values.gather(places) for name, values in labels.items()}
@@ -107,9 +108,9 @@ def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = 
     overwritten, or is what is read; CorruptFile, Interrupted.
     """
     writable(out, overwrite, what)
-    labels = Labels(trained.encoder.target.column)
     line, sampler = Line(stream or sys.stderr), None if samples is None else Sampler(trained, samples)
     with _interruptible(out), Table(out) as table, contextlib.closing(line):
+        labels = Labels(trained.encoder.target.column)
         for part, expected in _encoded(trained, what, stream_bytes, labels):
             further: dict[str, Tensor] = {}
             if sampler is None:
