@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -84,3 +84,21 @@ class Decides(Protocol):
     threshold: Any
 
     def decided(self, answer: Tensor) -> Tensor: ...
+
+
+class Head(NamedTuple):
+    """What a net gives beside its outputs in training, and how much its cost counts.
+
+    `outputs` are compared with the batch's targets by its loss, or with `target` by the squared error summed over all but the samples.
+    """
+
+    weight: float
+    outputs: Tensor
+    target: Tensor | None = None
+
+
+@runtime_checkable
+class HasHeads(Protocol):
+    """A net with further heads, which are trained and not used: its outputs for inputs (n, ...) and targets, and the heads by name."""
+
+    def heads(self, x: Tensor, y: Any) -> tuple[Tensor, dict[str, Head]]: ...

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from chainrule.core.abilities import HasHeads, Head
 from chainrule.core.batch import Batch
 from chainrule.core.descend import PACE, Schedule, factor_at, unpaced
 from chainrule.core.errors import InputError
@@ -40,12 +41,24 @@ class OfOutputs(Protocol):
 
 @dataclass(frozen=True)
 class Supervised:
-    """The loss between a net's outputs (n, ...) and the batch's targets, of each sample (n,)."""
+    """The loss between a net's outputs (n, ...) and the batch's targets, of each sample (n,).
+
+    In training a net with further heads has a cost for each of them beside it.
+    """
 
     loss: Loss
 
     def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": self.costs(net(batch.x), batch)}
+        if not (net.module.training and isinstance(net.module, HasHeads)):
+            return {"loss": self.costs(net(batch.x), batch)}
+        outputs, heads = net.call("heads", batch.x, batch.y)
+        return {"loss": self.costs(outputs, batch), **{name: self._head(head, batch) for name, head in heads.items()}}
+
+    def _head(self, head: Head, batch: Batch) -> Tensor:
+        """The weighted cost (n,) of what a further head gives."""
+        if head.target is None:
+            return head.weight * self.costs(head.outputs, batch)
+        return head.weight * (head.outputs - head.target).square().flatten(1).sum(1)
 
     def costs(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The loss (n,) of outputs (n, ...)."""
@@ -68,7 +81,10 @@ class Stepwise:
 
 
 def mean_costs(costs: dict[str, Tensor], batch: Batch) -> tuple[Tensor, Report]:
-    """The sum of the mean costs, a scalar, and what a rule reports: it as `loss`, and each cost's mean by name where there are several."""
+    """The sum of the mean costs, a scalar, and what a rule reports: it as `loss`, and each cost's mean by name where there are several.
+
+    A cost that is itself called `loss` is reported as that, since it is what validation measures.
+    """
     means = {name: batch.mean(cost) for name, cost in costs.items()}
     total = torch.stack(list(means.values())).sum() if len(means) > 1 else next(iter(means.values()))
     return total, {"loss": total, **(means if len(means) > 1 else {})}

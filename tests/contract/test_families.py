@@ -12,7 +12,13 @@ from chainrule.core.registry import Entry, inits, losses, nets, tasks
 from chainrule.nets.init.initial import initialise
 from chainrule.nets.layers.activation import ACTIVATIONS
 
-SHAPES = [(5,), (16,), (3, 7), (1, 8, 8), (1, 28, 28), (3, 32, 32)]
+SHAPES = [(5,), (16,), (3, 7), (1, 8, 8), (1, 20, 24), (1, 28, 28), (3, 32, 32)]
+SMALL: dict[str, dict[str, typing.Any]] = {  # large families at fewer units: the same layers, quick to run
+    "alexnet": {"width": 0.1}, "vgg": {"width": 0.1}, "nin": {"width": 0.1}, "dsn": {"width": 0.1}, "all-cnn": {"width": 0.1},
+    "maxout": {"filters": (8, 8, 8), "kernels": (4, 4, 3), "hidden": 10}, "fitnet": {"form": 1}, "resnet": {"depth": 8},
+    "plain": {"depth": 8}, "densenet": {"depth": 10, "growth": 4}, "fractalnet": {"maps": (8, 8)}, "googlenet": {"width": 0.1},
+    "bn-inception": {"width": 0.1}, "inception-v3": {"width": 0.1}, "capsnet": {"filters": 8, "capsules": 2, "hidden": (8,)},
+}
 FAMILIES = nets.entries()
 STEPWISE = {name for name in tasks.names() if tasks.find(name).traits.steps}
 PREDICTORS = [e for e in FAMILIES if e.traits.kind is None]  # the others model the inputs, and give what their docstring says
@@ -30,7 +36,7 @@ def expected(entry: Entry, rows: int, shape: tuple[int, ...], outputs: int) -> t
 
 def built(entry: Entry, shape: tuple[int, ...], outputs: int = 4, seed: int = 0, **options) -> nn.Module:
     torch.manual_seed(seed)
-    return entry.make(shape, outputs, **options)
+    return entry.make(shape, outputs, **{**SMALL.get(entry.name, {}), **options})
 
 
 def readable(entry: Entry) -> list[tuple[int, ...]]:

@@ -1,0 +1,57 @@
+"""AlexNet: Krizhevsky, Sutskever & Hinton (2012), https://doi.org/10.1145/3065386"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import Tensor, nn
+
+from chainrule.core.errors import InputError
+from chainrule.core.registry import nets
+from chainrule.nets.layers.activation import check_dropout
+from chainrule.nets.layers.convolution import check_picture, side_after
+from chainrule.nets.layers.dense import Dense
+from chainrule.nets.layers.normalisation import LocalResponse
+from chainrule.nets.layers.pooling import Pool, pooled
+
+LARGE = 96                     # from this side on the first kernels are 11 x 11, four pixels apart; on smaller pictures 5 x 5 side by side
+
+
+@nets("alexnet", source="Krizhevsky, Sutskever & Hinton (2012), https://doi.org/10.1145/3065386", init="he")
+class AlexNet(nn.Module):
+    """Five convolutions, the 2nd, 4th and 5th in two groups, and three dense layers: (n, c, h, w) -> (n, outputs).
+
+    Local response normalisation after the first two, pooling over 3 x 3 windows two apart, dropout in the dense layers. `width` scales
+    every layer's units. Pictures smaller than 96 x 96 get first kernels of 5 x 5, one pixel apart.
+    """
+
+    def __init__(self, inputs: tuple[int, ...], outputs: int, *, groups: int = 2, dropout: float = 0.5, width: float = 1.0):
+        super().__init__()
+        channels, *sides = check_picture("alexnet", inputs)
+        check_dropout("alexnet", dropout)
+        maps = [round(width * count / groups) * groups for count in (96, 256, 384, 384, 256)]
+        units = round(width * 4096)
+        if min(*maps, units) < 1:
+            raise InputError(f"alexnet expects a width that leaves every layer a unit in each of {groups} groups; got {width}. "
+                             "Write e.g. alexnet:width=0.25.")
+        kernel, stride, pad = (11, 4, 2) if min(sides) >= LARGE else (5, 1, 2)
+        a, b, c, d, e = maps
+        self.features = nn.Sequential(OrderedDict(
+            conv1=nn.Conv2d(channels, a, kernel, stride, pad), relu1=nn.ReLU(), norm1=LocalResponse(), pool1=Pool("max", 3, 2),
+            conv2=nn.Conv2d(a, b, 5, padding=2, groups=groups), relu2=nn.ReLU(), norm2=LocalResponse(), pool2=Pool("max", 3, 2),
+            conv3=nn.Conv2d(b, c, 3, padding=1), relu3=nn.ReLU(),
+            conv4=nn.Conv2d(c, d, 3, padding=1, groups=groups), relu4=nn.ReLU(),
+            conv5=nn.Conv2d(d, e, 3, padding=1, groups=groups), relu5=nn.ReLU(), pool5=Pool("max", 3, 2),
+        ))
+        sides = [side_after(side, kernel, stride=stride, padding=pad) for side in sides]
+        for _ in range(3):
+            sides = [pooled(side, 3, 2) for side in sides]
+        self.dense = nn.Sequential(OrderedDict(
+            dropout6=nn.Dropout(dropout), dense6=Dense((e, *sides), units), relu6=nn.ReLU(),
+            dropout7=nn.Dropout(dropout), dense7=Dense((units,), units), relu7=nn.ReLU(),
+            output=nn.Linear(units, outputs),
+        ))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.dense(self.features(x))
+        return scores

@@ -1,0 +1,73 @@
+"""Highway nets: Srivastava, Greff & Schmidhuber (2015), https://arxiv.org/abs/1505.00387; https://arxiv.org/abs/1507.06228"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from chainrule.core.errors import InputError
+from chainrule.core.registry import nets
+from chainrule.nets.layers.activation import activation as nonlinearity
+from chainrule.nets.layers.convolution import Convolution
+from chainrule.nets.layers.dense import Dense
+from chainrule.nets.layers.pooling import GlobalAverage, Pool
+
+STAGES = {                                          # maps of the convolutions before each pooling, by the number of layers with weights
+    19: ((32, 32, 32, 48, 48), (80,) * 6, (128,) * 6),
+    32: ((32,) * 10, (48,) * 10, (64,) * 10),
+}
+
+
+class Highway(nn.Module):
+    """A layer that a gate mixes with what it reads, T(x) H(x) + (1 - T(x)) x: the same shape.
+
+    The transform gate's shift is a parameter of its own, since it starts below zero, where the layer carries its input.
+    """
+
+    def __init__(self, layer: nn.Module, gate: nn.Module, units: int, carry: float, activation: str):
+        super().__init__()
+        self.layer, self.gate, self.activation = layer, gate, nonlinearity(activation)
+        self.carry = nn.Parameter(torch.full((units,), carry))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shift = self.carry.reshape(-1, *[1] * (x.dim() - 2))
+        transform = (self.gate(x) + shift).sigmoid()
+        return transform * self.activation(self.layer(x)) + (1 - transform) * x
+
+
+@nets("highway", source="Srivastava, Greff & Schmidhuber (2015), https://arxiv.org/abs/1505.00387", init="he")
+def highway(inputs: tuple[int, ...], outputs: int, *, depth: int = 19, carry: float = -1.0, hidden: int = 50,
+            form: Literal["auto", "dense", "convolutional"] = "auto", activation: str = "relu") -> nn.Module:
+    """Layers behind gates that first let their inputs pass: (n, ...) -> (n, outputs).
+
+    Convolutional, for pictures, of depth 19 (FitNet 4's maps) or 32 (thin); dense, for anything else, of any depth, of `hidden` units. A
+    layer that changes the number of maps has no gate. `carry` is the transform gates' first shift.
+    """
+    if form == "auto":
+        form = "convolutional" if len(inputs) == 3 else "dense"
+    if form == "dense":
+        if depth < 2 or hidden < 1:
+            raise InputError(f"highway expects a depth of at least 2 and a hidden unit; got depth={depth}, hidden={hidden}. "
+                             "Write e.g. highway:depth=19,hidden=50.")
+        layers = [Highway(nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False), hidden, carry, activation)
+                  for _ in range(depth - 2)]
+        return nn.Sequential(Dense(inputs, hidden), nonlinearity(activation), *layers, nn.Linear(hidden, outputs))
+    return _convolutional(inputs, outputs, depth, carry, activation)
+
+
+def _convolutional(inputs: tuple[int, ...], outputs: int, depth: int, carry: float, activation: str) -> nn.Module:
+    if len(inputs) != 3 or depth not in STAGES:
+        raise InputError(f"highway:form=convolutional reads pictures (channels, height, width) at depth {' or '.join(map(str, STAGES))}; "
+                         f"got inputs of shape {inputs} and depth={depth}. Use form=dense, or one of these depths.")
+    channels, layers = inputs[0], []
+    for stage, maps in enumerate(STAGES[depth]):
+        for count in maps:
+            if count == channels:
+                layers.append(Highway(Convolution(count, count, 3), Convolution(count, count, 3, bias=False), count, carry, activation))
+            else:
+                layers += [Convolution(channels, count, 3), nonlinearity(activation)]
+            channels = count
+        layers.append(Pool() if stage < 2 else GlobalAverage())
+    return nn.Sequential(*layers, nn.Linear(channels, outputs))
