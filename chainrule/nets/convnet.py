@@ -12,8 +12,7 @@ from torch import nn
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
-from chainrule.nets.layers.activation import activation as nonlinearity
-from chainrule.nets.layers.activation import check_dropout, widening
+from chainrule.nets.layers.activation import check_dropout, make_activation, widening
 from chainrule.nets.layers.convolution import Convolution, Padding, check_picture, side_after
 from chainrule.nets.layers.dense import Dense
 from chainrule.nets.layers.normalisation import MapNorm, normalisation
@@ -50,7 +49,7 @@ def convnet(inputs: tuple[int, ...], outputs: int, *, pattern: str = "32x32-pool
                                                     groups=groups if convolutions > 1 else 1)
         if norm != "none":
             layers[f"norm{convolutions}"] = normalisation("convnet", norm, part * wider, 2, maps=True)
-        layers[f"{activation}{convolutions}"] = nonlinearity(activation)
+        layers[f"{activation}{convolutions}"] = make_activation(activation)
         channels, sides = part, [side_after(side, kernel, stride=stride, padding=padding, dilation=dilation) for side in sides]
         if min(sides) < 1:
             raise InputError(f"convnet with pattern={pattern}, kernel={kernel}, padding={padding} leaves nothing of pictures of "
@@ -60,7 +59,7 @@ def convnet(inputs: tuple[int, ...], outputs: int, *, pattern: str = "32x32-pool
         layers["average"], below = GlobalAverage(), (channels,)
     for i, units in enumerate(dense, 1):
         layers[f"dense{i}"] = Dense(below, units * wider)
-        layers[f"dense_{activation}{i}"] = nonlinearity(activation)
+        layers[f"dense_{activation}{i}"] = make_activation(activation)
         if dropout:
             layers[f"dropout{i}"] = nn.Dropout(dropout)
         below = (units,)

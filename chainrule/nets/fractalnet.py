@@ -31,7 +31,8 @@ class Join(nn.Module):
         one = torch.rand(count, device=paths.device)
         lone = (one >= one.max()).to(paths.dtype)
         alive = torch.where(alive.sum() > 0, alive, lone)
-        return torch.tensordot(alive / alive.sum(), paths, 1)
+        mean: Tensor = torch.tensordot(alive / alive.sum(), paths, 1)
+        return mean
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}"
@@ -51,7 +52,7 @@ class Fractal(nn.Module):
         self.join = Join(rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        short = self.short(x)[None]
+        short: Tensor = self.short(x)[None]
         if self.first is None or self.second is None:
             return short
         return torch.cat([short, self.second(self.join(self.first(x)))])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
-from chainrule.nets.layers.activation import activation as nonlinearity
+from chainrule.nets.layers.activation import make_activation, widening
 from chainrule.nets.layers.convolution import Convolution
 from chainrule.nets.layers.dense import Dense
 from chainrule.nets.layers.pooling import GlobalAverage, Pool
@@ -28,13 +28,14 @@ class Highway(nn.Module):
 
     def __init__(self, layer: nn.Module, gate: nn.Module, units: int, carry: float, activation: str):
         super().__init__()
-        self.layer, self.gate, self.activation = layer, gate, nonlinearity(activation)
+        self.layer, self.gate, self.activation = layer, gate, make_activation(activation)
         self.carry = nn.Parameter(torch.full((units,), carry))
 
     def forward(self, x: Tensor) -> Tensor:
         shift = self.carry.reshape(-1, *[1] * (x.dim() - 2))
         transform = (self.gate(x) + shift).sigmoid()
-        return transform * self.activation(self.layer(x)) + (1 - transform) * x
+        mixed: Tensor = transform * self.activation(self.layer(x)) + (1 - transform) * x
+        return mixed
 
 
 @nets("highway", source="Srivastava, Greff & Schmidhuber (2015), https://arxiv.org/abs/1505.00387", init="he")
@@ -51,9 +52,10 @@ def highway(inputs: tuple[int, ...], outputs: int, *, depth: int = 19, carry: fl
         if depth < 2 or hidden < 1:
             raise InputError(f"highway expects a depth of at least 2 and a hidden unit; got depth={depth}, hidden={hidden}. "
                              "Write e.g. highway:depth=19,hidden=50.")
-        layers = [Highway(nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False), hidden, carry, activation)
+        wide = hidden * widening(activation)
+        layers = [Highway(nn.Linear(hidden, wide), nn.Linear(hidden, hidden, bias=False), hidden, carry, activation)
                   for _ in range(depth - 2)]
-        return nn.Sequential(Dense(inputs, hidden), nonlinearity(activation), *layers, nn.Linear(hidden, outputs))
+        return nn.Sequential(Dense(inputs, wide), make_activation(activation), *layers, nn.Linear(hidden, outputs))
     return _convolutional(inputs, outputs, depth, carry, activation)
 
 
@@ -61,13 +63,14 @@ def _convolutional(inputs: tuple[int, ...], outputs: int, depth: int, carry: flo
     if len(inputs) != 3 or depth not in STAGES:
         raise InputError(f"highway:form=convolutional reads pictures (channels, height, width) at depth {' or '.join(map(str, STAGES))}; "
                          f"got inputs of shape {inputs} and depth={depth}. Use form=dense, or one of these depths.")
-    channels, layers = inputs[0], []
+    channels, layers, wider = inputs[0], list[nn.Module](), widening(activation)
     for stage, maps in enumerate(STAGES[depth]):
         for count in maps:
             if count == channels:
-                layers.append(Highway(Convolution(count, count, 3), Convolution(count, count, 3, bias=False), count, carry, activation))
+                gate = Convolution(count, count, 3, bias=False)
+                layers.append(Highway(Convolution(count, count * wider, 3), gate, count, carry, activation))
             else:
-                layers += [Convolution(channels, count, 3), nonlinearity(activation)]
+                layers += [Convolution(channels, count * wider, 3), make_activation(activation)]
             channels = count
         layers.append(Pool() if stage < 2 else GlobalAverage())
     return nn.Sequential(*layers, nn.Linear(channels, outputs))

@@ -50,7 +50,8 @@ class LeNet5(nn.Module):
         maps = squash(self.s4(squash(self.c3(maps))))                     # (n, 16, 5, 5)
         features = squash(self.f6(squash(self.c5(maps)).flatten(1)))      # (n, 84)
         if self.output is None:
-            return -(features[:, None] - self.codes).square().sum(2)
+            away: Tensor = (features[:, None] - self.codes).square().sum(2)
+            return -away
         scores: Tensor = self.output(features)
         return scores
 

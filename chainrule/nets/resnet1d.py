@@ -28,7 +28,8 @@ class SeriesBlock(nn.Module):
         for i, (convolution, norm, kernel) in enumerate(zip(self.convolutions, self.norms, KERNELS, strict=True)):
             y = norm(convolution(F.pad(y, ((kernel - 1) // 2, kernel // 2))))
             y = y.relu() if i < len(KERNELS) - 1 else y
-        return (y + self.shortcut(x)).relu()
+        rectified: Tensor = (y + self.shortcut(x)).relu()
+        return rectified
 
 
 @nets("resnet1d", source="Wang, Yan & Oates (2017), https://doi.org/10.1109/IJCNN.2017.7966039", init="he")

@@ -48,7 +48,7 @@ def test_convnet_is_the_layers_its_pattern_names():
     ("plain:depth=5", "The nearest depths are 8 and 14"), ("densenet:depth=41", "The nearest are 40 and 43"),
     ("densenet:depth=41,bottleneck=yes", "The nearest are 40 and 46"), ("vgg:depth=17", "11, 13, 16, 19; got 17"),
     ("highway:depth=20", "depth 19 or 32"), ("fitnet:form=5", "1, 2, 3, 4"), ("capsnet", "at least 17 x 17"),
-    ("local:maps=4x4x4", "leaves 2 x 2"), ("resnet1d", "--net resnet"), ("inception-v3:stem=large", "at least 75 x 75"),
+    ("local:maps=4x4x4", "leaves 3 x 3"), ("resnet1d", "--net resnet"), ("inception-v3:stem=large", "at least 75 x 75"),
 ])
 def test_what_does_not_fit_is_refused_with_what_would(spec, message):
     with pytest.raises(InputError, match=message):
@@ -227,7 +227,7 @@ def test_a_local_layer_with_the_same_kernel_everywhere_is_a_convolution():
     with torch.no_grad():
         layer.weight.copy_(kernel.repeat(len(layer.weight) // 4, 1))
         layer.bias.zero_()
-    torch.testing.assert_close(layer(x), F.conv2d(x, kernel.unflatten(1, (3, 3, 3)), stride=2))
+    torch.testing.assert_close(layer(x), F.conv2d(F.pad(x, (0, 1, 0, 1)), kernel.unflatten(1, (3, 3, 3)), stride=2))
     with torch.no_grad():
         layer.weight[:4] = 0
     assert not layer(x)[:, :, 0, 0].any()

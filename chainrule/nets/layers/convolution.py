@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chainrule.core.errors import InputError
-from chainrule.nets.layers.activation import activation, widening
+from chainrule.nets.layers.activation import make_activation, widening
 from chainrule.nets.layers.normalisation import MapNorm, normalisation
 
 Padding = Literal["valid", "same", "half"]
@@ -70,7 +70,7 @@ def block(family: str, inputs: int, outputs: int, kernel: int, *, stride: int = 
     layers["conv"] = Convolution(inputs, wide, kernel, stride=stride, padding=padding, groups=groups, bias=norm in ("none", "local"))
     if norm != "none":
         layers["norm"] = normalisation(family, norm, wide, norm_groups, maps=True)
-    layers[nonlinearity] = activation(nonlinearity)
+    layers[nonlinearity] = make_activation(nonlinearity)
     return nn.Sequential(layers)
 
 

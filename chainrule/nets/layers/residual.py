@@ -79,7 +79,8 @@ class Residual(nn.Module):
         for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             y = norm(convolution(y))
             y = self.dropout(y.relu()) if i < last else y
-        return (self.depth(y) if self.shortcut is None else self.depth(y) + self.shortcut(x)).relu()
+        total: Tensor = self.depth(y) if self.shortcut is None else self.depth(y) + self.shortcut(x)
+        return total.relu()
 
     def _before(self, x: Tensor) -> Tensor:
         """v2: normalisation, rectifier, convolution; a projection reads the first rectified maps."""
@@ -89,7 +90,8 @@ class Residual(nn.Module):
             if i == 0 and isinstance(self.shortcut, nn.Conv2d):
                 start = y
             y = convolution(self.dropout(y) if i else y)
-        return self.depth(y) if self.shortcut is None else self.depth(y) + self.shortcut(start)
+        total: Tensor = self.depth(y) if self.shortcut is None else self.depth(y) + self.shortcut(start)
+        return total
 
 
 def make_shortcut(inputs: int, outputs: int, stride: int, form: Form, shortcut: Shortcut) -> nn.Module:
