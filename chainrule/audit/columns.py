@@ -50,28 +50,28 @@ def repeating(data: Data, x: Tensor, names: list[str]) -> list[Finding]:
     if not names or flat.shape[1] > MOST_COMPARED or len(flat) < 3:
         return []
     inputs = data.encoder.inputs
-    pictures, kept = inputs.features is None and len(inputs.shape) > 1, list(range(len(names)))
+    pictures, remaining = inputs.features is None and len(inputs.shape) > 1, list(range(len(names)))
     if inputs.features is not None:                                        # the last category of each follows from the others
         last = {indices[len(c.categories) - 1] for c, indices in zip(inputs.features.columns, _of_table(data).values(), strict=True)
                 if c.kind == "categorical" and len(c.categories) > 1 and not c.indicator}
-        kept = [i for i in kept if i not in last]
-    found, n = redundant(flat[:, kept]), len(flat)
-    names = [names[i] for i in kept]
+        remaining = [i for i in remaining if i not in last]
+    redundancy, n = redundant(flat[:, remaining]), len(flat)
+    names = [names[i] for i in remaining]
     findings = []
-    if found.constant:
-        some = [names[i] for i in found.constant]
+    if redundancy.constant:
+        some = [names[i] for i in redundancy.constant]
         findings.append(Finding(
             "redundant", f"{_several(some)} {'is' if len(some) == 1 else 'are'} constant.", f"one value in all {n:,} rows looked at.",
             "nothing is lost without pixels that never change; a net learns to pass over them." if pictures else
             "drop it: a constant cannot tell cases apart.", columns=some))
-    for i, j, correlation in [] if pictures else found.alike:
+    for i, j, correlation in [] if pictures else redundancy.alike:
         findings.append(Finding("redundant", f"'{names[j]}' repeats '{names[i]}'.",
                                 f"their correlation over {n:,} rows is {correlation:.6f}.", "keep one of the two.",
                                 columns=[names[i], names[j]]))
-    for column, terms, coefficients in [] if pictures else found.dependent:
-        told = " ".join(f"{'-' if c < 0 else '+'} {abs(c):.3g} x {names[t]}" for t, c in zip(terms[:6], coefficients[:6], strict=True))
+    for column, terms, coefficients in [] if pictures else redundancy.dependent:
+        formula = " ".join(f"{'-' if c < 0 else '+'} {abs(c):.3g} x {names[t]}" for t, c in zip(terms[:6], coefficients[:6], strict=True))
         findings.append(Finding("redundant", f"'{names[column]}' is a sum of {len(terms)} other column{'s' * (len(terms) != 1)}.",
-                                f"in columns as the net reads them, it is {told.removeprefix('+ ')}{' ...' * (len(terms) > 6)} and a "
+                                f"in columns as the net reads them, it is {formula.removeprefix('+ ')}{' ...' * (len(terms) > 6)} and a "
                                 "constant, to single precision.",
                                 "drop it: linear rules cannot tell what each of these columns does.",
                                 columns=[names[column], *(names[t] for t in terms)]))
@@ -79,25 +79,25 @@ def repeating(data: Data, x: Tensor, names: list[str]) -> list[Finding]:
 
 
 def _of_table(data: Data) -> Groups:
-    found: Groups = {}
+    groups: Groups = {}
     at = 0
     for column in data.encoder.inputs.features.columns:
-        found[column.name] = list(range(at, at + len(column.outputs)))
+        groups[column.name] = list(range(at, at + len(column.outputs)))
         at += len(column.outputs)
-    return found
+    return groups
 
 
 def saying(folds: list[Job], data: Data, groups: Groups, seed: int) -> list[Finding]:
     """Columns that nets can do without, and columns that alone say nearly everything."""
     rises, plain = _rises(folds, list(groups), seed)
-    found = dict(zip(groups, importances(rises), strict=True))
-    leaks = _leaks(folds, data, groups, found)
+    by_column = dict(zip(groups, importances(rises), strict=True))
+    leaks = _leaks(folds, data, groups, by_column)
     leaking = {name for f in leaks for name in f.columns}
-    idle = [name for name, i in found.items() if i.low <= 0 and i.high < LITTLE * max(plain, 1e-12) + 1e-12 and name not in leaking]
+    idle = [name for name, i in by_column.items() if i.low <= 0 and i.high < LITTLE * max(plain, 1e-12) + 1e-12 and name not in leaking]
     if not idle:
         return leaks
     shown = [{"column": name, "rise of the loss": f"{i.mean:.3g}", "95 % interval": f"{i.low:.3g} to {i.high:.3g}"}
-             for name, i in found.items() if name in idle]
+             for name, i in by_column.items() if name in idle]
     return [*leaks, Finding(
         "irrelevant", f"the nets make nothing of {_several(idle)}.",
         f"permuting {'it' if len(idle) == 1 else 'one of them'} among {len(rises):,} rows that the nets did not train on raises the loss "
@@ -126,20 +126,20 @@ def _rises(folds: list[Job], names: list[str], seed: int) -> tuple[Tensor, float
     return torch.cat(rises), float(torch.cat(plain).mean())
 
 
-def _leaks(folds: list[Job], data: Data, groups: Groups, found: dict[str, Importance]) -> list[Finding]:
+def _leaks(folds: list[Job], data: Data, groups: Groups, importance: dict[str, Importance]) -> list[Finding]:
     rows, at = [], 0
-    held = []
+    places = []
     for job in folds:
         some = job.data.valid.rows[: MOST_ROWS // len(folds)]
         rows.append(some)
-        held.append(torch.arange(at, at + len(some)))
+        places.append(torch.arange(at, at + len(some)))
         at += len(some)
     every = torch.cat(rows)
     x, y = data.encoder.inputs.encode(data.source, every)[:], data.encoder.target.encode(data.source, every)
     classes = len(folds[0].task.classes)
     if classes:
         y = folds[0].trained.truth(Part(x, y, every))
-    skills = dict(zip(groups, skill_alone(x, y, held, list(groups.values()), classes=classes), strict=True))
+    skills = dict(zip(groups, skill_alone(x, y, places, list(groups.values()), classes=classes), strict=True))
     together = _skill_of_nets(folds)
     order = sorted(skills, key=lambda name: -skills[name])
     best, second = skills[order[0]], skills[order[1]] if len(order) > 1 else 0.0
@@ -147,11 +147,11 @@ def _leaks(folds: list[Job], data: Data, groups: Groups, found: dict[str, Import
     leaking = [name for name in order if skills[name] >= PERFECT]
     if not leaking and len(order) > 1 and best >= SOME and best >= NEARLY_ALL * everything and second <= RUNNER_UP * best:
         leaking = order[:1]
-    total = sum(max(i.mean, 0.0) for i in found.values())
+    total = sum(max(i.mean, 0.0) for i in importance.values())
     what = "errors of always guessing the most frequent class avoided" if classes else "variance explained"
     findings = []
     for name in leaking:
-        share = max(found[name].mean, 0.0) / total if total > 0 else 0.0
+        share = max(importance[name].mean, 0.0) / total if total > 0 else 0.0
         findings.append(Finding(
             "leak", f"'{name}' may leak the target: alone it says nearly all that can be said.",
             f"share of {what} on rows held out: {skills[name]:.1%} by this column alone, {together:.1%} by nets that read all columns, "
@@ -167,14 +167,14 @@ def _skill_of_nets(folds: list[Job]) -> float:
         train, valid = job.data.train, job.data.valid
         assert train.y is not None
         assert valid.y is not None
-        said = job.trained.predictions(valid)
+        predictions = job.trained.predictions(valid)
         if job.task.classes:
             truth, usual = job.trained.truth(valid).cpu(), job.trained.truth(train).cpu().mode().values
-            wrong += float((said.argmax(1) != truth).sum())
+            wrong += float((predictions.argmax(1) != truth).sum())
             without += float((truth != usual).sum())
         else:
             unscale = job.data.encoder.target.unscale
-            wrong += float((said - unscale(valid.y)).square().sum())
+            wrong += float((predictions - unscale(valid.y)).square().sum())
             without += float((unscale(train.y).mean(0) - unscale(valid.y)).square().sum())
     if not without:
         raise InputError("the target does not vary; there is nothing to predict. Pick another with --target.")
@@ -182,5 +182,5 @@ def _skill_of_nets(folds: list[Job]) -> float:
 
 
 def _several(names: list[str], most: int = 6) -> str:
-    told = ", ".join(f"'{name}'" for name in names[:most])
-    return told if len(names) <= most else f"{told} and {len(names) - most} more columns"
+    listed = ", ".join(f"'{name}'" for name in names[:most])
+    return listed if len(names) <= most else f"{listed} and {len(names) - most} more columns"

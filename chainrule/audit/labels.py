@@ -27,14 +27,14 @@ FAR = 6.0             # robust standard deviations of the logarithm of a distanc
 
 @dataclass(frozen=True)
 class Suspects:
-    """`rows` (k,) whose label is probably wrong, the surest first, with what it is `given` and `suggested` as, and `margin`.
+    """`rows` (k,) whose label is probably wrong, the surest first, with what its `labels` are and are `suggested` to be, and `margin`.
 
     `joint` (c, c) estimates how many rows of class i as labelled (rows) are of class j in truth (columns); `thresholds` (c,) are the mean
     confidences above which a class was counted.
     """
 
     rows: Tensor
-    given: Tensor
+    labels: Tensor
     suggested: Tensor
     margin: Tensor
     joint: Tensor

@@ -21,9 +21,9 @@ def before(job: Job) -> list[str]:
         return []
     x = seen(job.net, job.data.ready(job.data.train.x)).detach()
     names = job.data.encoder.inputs.feature_names
-    told = singular(x, names if len(names) == x.shape[1] else [f"input {i + 1}" for i in range(x.shape[1])],
+    sentence = singular(x, names if len(names) == x.shape[1] else [f"input {i + 1}" for i in range(x.shape[1])],
                     bias=only_layer(job.net, "closedform")[1] is not None)
-    return [] if told is None else [told]
+    return [] if sentence is None else [sentence]
 
 
 def after(job: Job) -> list[str]:

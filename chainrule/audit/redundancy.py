@@ -50,9 +50,9 @@ def redundant(x: Tensor) -> Redundant:
         rank = int((lengths > VANISHING * lengths[0]).sum())
         base, rest = [left[p] for p in pivots[:rank]], [left[p] for p in pivots[rank:]]
         for column in sorted(rest):
-            found = torch.from_numpy(lstsq(z[:, base].numpy(), z[:, column].numpy())[0])
-            terms = [k for k, c in enumerate(found.tolist()) if abs(c) > TERMS]
-            dependent.append((column, [base[k] for k in terms], [float(found[k] * sd[column] / sd[base[k]]) for k in terms]))
+            solution = torch.from_numpy(lstsq(z[:, base].numpy(), z[:, column].numpy())[0])
+            terms = [k for k, c in enumerate(solution.tolist()) if abs(c) > TERMS]
+            dependent.append((column, [base[k] for k in terms], [float(solution[k] * sd[column] / sd[base[k]]) for k in terms]))
     return Redundant(constant, alike, dependent)
 
 
@@ -104,17 +104,17 @@ def _skill(x: Tensor, y: Tensor, folds: Sequence[Tensor], classes: int, straight
     if straight and classes:
         return 0.0
     wrong, without = 0.0, 0.0
-    for held in folds:
+    for fold in folds:
         others = torch.ones(len(x), dtype=torch.bool)
-        others[held] = False
+        others[fold] = False
         model = (DecisionTreeClassifier(max_depth=8, min_samples_leaf=3, random_state=0) if classes else
                  LinearRegression() if straight else DecisionTreeRegressor(max_depth=8, min_samples_leaf=3, random_state=0))
-        said = torch.from_numpy(model.fit(x[others].numpy(), y[others].numpy()).predict(x[held].numpy()))
+        predictions = torch.from_numpy(model.fit(x[others].numpy(), y[others].numpy()).predict(x[fold].numpy()))
         if classes:
-            wrong += float((said != y[held]).sum())
-            without += float((y[held] != y[others].mode().values).sum())
+            wrong += float((predictions != y[fold]).sum())
+            without += float((y[fold] != y[others].mode().values).sum())
         else:
-            said = said.reshape(y[held].shape)
-            wrong += float((said - y[held]).square().sum())
-            without += float((y[others].mean(0) - y[held]).square().sum())
+            predictions = predictions.reshape(y[fold].shape)
+            wrong += float((predictions - y[fold]).square().sum())
+            without += float((y[others].mean(0) - y[fold]).square().sum())
     return 1 - wrong / without if without else 0.0

@@ -92,13 +92,13 @@ def separable(x: Tensor, y: Tensor) -> Verdict:
                        torch.empty(0, dtype=torch.float64), 0.0)
     used = torch.from_numpy(share > 0)
     at = torch.from_numpy(chosen)[used]
-    held = torch.from_numpy(share)[used]
-    mean = _signed_mean(near.rows(rows[at].numpy()), number, rows[at], rival[at], held, classes)
+    certificate = torch.from_numpy(share)[used]
+    mean = _signed_mean(near.rows(rows[at].numpy()), number, rows[at], rival[at], certificate, classes)
     residual = float(mean.abs().sum())
     if residual > TOLERANCE:
         raise InputError(f"separable could not decide: the best plane misses by {distance:.2g}, and the proof that there is none by "
                          f"{residual:.2g} where {TOLERANCE:.0g} is allowed. The classes touch; remove duplicate rows, or scale the inputs.")
-    return Verdict(False, weight, bias, distance, rows[at], rival[at], held, residual)
+    return Verdict(False, weight, bias, distance, rows[at], rival[at], certificate, residual)
 
 
 def one_against_rest(x: Tensor, y: Tensor) -> list[Verdict]:
@@ -117,9 +117,9 @@ class _Near:
 
     def rows(self, at: np.ndarray) -> np.ndarray:
         """Rows (len(at), d + 1), in double precision, with a last column of ones."""
-        made = np.ones((len(at), self.d + 1))
-        made[:, :-1] = (self.x[at] - self.mean.numpy()) / self.scale.numpy()
-        return made
+        rows = np.ones((len(at), self.d + 1))
+        rows[:, :-1] = (self.x[at] - self.mean.numpy()) / self.scale.numpy()
+        return rows
 
     def scores(self, planes: np.ndarray) -> np.ndarray:
         """All rows times planes (planes, d + 1): (n, planes)."""
@@ -186,10 +186,10 @@ def _decided(conditions: _Two | _Kesler) -> tuple[np.ndarray, np.ndarray, np.nda
     if conditions.count * conditions.filled <= SMALL or conditions.width > WIDE:
         return _programme(conditions, begin)
     first = max(FIRST, 3 * conditions.width)
-    found = search(conditions, first=first, most=max(first, HELD // conditions.width), tolerance=TOLERANCE)
-    if found.decided:
-        return found.plane, np.zeros(len(found.rows)) if found.share is None else found.share, found.rows
-    return _programme(conditions, np.argsort(conditions.heights(found.plane))[:FIRST])
+    outcome = search(conditions, first=first, most=max(first, HELD // conditions.width), tolerance=TOLERANCE)
+    if outcome.decided:
+        return outcome.plane, np.zeros(len(outcome.rows)) if outcome.share is None else outcome.share, outcome.rows
+    return _programme(conditions, np.argsort(conditions.heights(outcome.plane))[:FIRST])
 
 
 def _programme(conditions: _Two | _Kesler, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -125,10 +125,10 @@ def _least_squares(z: np.ndarray, weights: np.ndarray) -> np.ndarray:
     diagonal = matrix.diagonal().copy()
     matrix[np.diag_indices_from(matrix)] += LEAST * np.maximum(diagonal, LEAST * max(diagonal.max(), 1e-300))
     factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
-    found = np.zeros(z.shape[1])
+    solution = np.zeros(z.shape[1])
     for _ in range(4):
-        found += cho_solve(factor, (weights * (1 - z @ found)) @ z, check_finite=False)
-    return found
+        solution += cho_solve(factor, (weights * (1 - z @ solution)) @ z, check_finite=False)
+    return solution
 
 
 def _log_sum(heights: np.ndarray) -> float:

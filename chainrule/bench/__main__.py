@@ -21,18 +21,18 @@ def works() -> None:
     """Measure chainrule beside its peers, and by itself. Without a command, or with the name of a work: the works side by side."""
 
 
-for found in pkgutil.iter_modules(bench.__path__):
-    if not found.name.startswith("_"):
-        module = importlib.import_module(f"chainrule.bench.{found.name}")
+for module_info in pkgutil.iter_modules(bench.__path__):
+    if not module_info.name.startswith("_"):
+        module = importlib.import_module(f"chainrule.bench.{module_info.name}")
         if hasattr(module, "main"):
-            app.command(found.name)(module.main)
+            app.command(module_info.name)(module.main)
 app.command(BESIDE)(command.bench)
 
 
-def words(given: list[str]) -> list[str]:
+def words(arguments: list[str]) -> list[str]:
     """The command line with the side-by-side command put in front where no other command is named."""
     commands = {command.name for command in app.registered_commands}
-    return given if "--help" in given[:1] or commands & set(given[:1]) else [BESIDE, *given]
+    return arguments if "--help" in arguments[:1] or commands & set(arguments[:1]) else [BESIDE, *arguments]
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def reach(table: Table, frame: pd.DataFrame, seed: int, folder: Path) -> tuple[d
     rows = split(source, train=1 - TEST_SHARE, valid=0.0, test=TEST_SHARE, seed=seed)
     peers = peers_reach(table, frame, rows.train.numpy(), rows.test.numpy(), seed)
     began = time.perf_counter()
-    run = train(replace(source, given={"test": rows.test}), seed=seed, out=folder, progress=False)
+    run = train(replace(source, parts={"test": rows.test}), seed=seed, out=folder, progress=False)
     seconds = time.perf_counter() - began
     result = run.test()
     reached = result.accuracy if result.accuracy is not None else result.measures["r2"].value

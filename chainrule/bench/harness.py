@@ -51,13 +51,13 @@ def in_turns(sides: Mapping[str, Callable[[], T]], repeats: int) -> dict[str, li
     """
     if repeats < FEWEST_REPEATS:
         raise InputError(f"--repeats must be at least {FEWEST_REPEATS} for a median and a spread; got {repeats}.")
-    found: dict[str, list[T]] = {name: [] for name in sides}
+    values: dict[str, list[T]] = {name: [] for name in sides}
     for round_ in range(repeats + 1):
         for name, side in sides.items():
             value = side()
             if round_:
-                found[name].append(value)
-    return found
+                values[name].append(value)
+    return values
 
 
 def ratio(ours: Sequence[float], peer: Sequence[float]) -> Spread:
@@ -104,9 +104,9 @@ def marked(path: Path, name: str) -> str:
     mark = f"<!-- bench {name} -->\n"
     if not path.is_file():
         raise InputError(f"--record keeps figures in docs/results.md of a checkout; there is no {path}. Leave it out, or use --json.")
-    found = path.read_text().count(mark)
-    if found != 1:
-        raise InputError(f"{path} needs exactly one line {mark.strip()}; it has {found}. Give the work a heading there.")
+    count = path.read_text().count(mark)
+    if count != 1:
+        raise InputError(f"{path} needs exactly one line {mark.strip()}; it has {count}. Give the work a heading there.")
     return mark
 
 
@@ -126,12 +126,12 @@ def python(code: str) -> str:
 def features() -> str:
     """The instruction sets that decide how fast nets are here."""
     try:
-        found = re.search(r"^flags\s*:\s*(.+)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        match = re.search(r"^flags\s*:\s*(.+)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
-        found = None
-    flags = set(found.group(1).split()) if found else set()
-    told = " ".join(shown for flag, shown in INSTRUCTIONS.items() if flag in flags) or "instruction sets unknown"
-    return told if {"avx512_bf16", "amx_bf16"} & flags else f"{told}, no native bfloat16"
+        match = None
+    flags = set(match.group(1).split()) if match else set()
+    sets = " ".join(shown for flag, shown in INSTRUCTIONS.items() if flag in flags) or "instruction sets unknown"
+    return sets if {"avx512_bf16", "amx_bf16"} & flags else f"{sets}, no native bfloat16"
 
 
 def _commit() -> str:

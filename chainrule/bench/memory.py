@@ -30,19 +30,19 @@ def child(side: str) -> None:
     pictures = torch.rand(2, 1, 28, 28, requires_grad=True)  # what a library keeps after its first convolution is not the run's
     F.cross_entropy(F.conv2d(pictures, torch.rand(20, 1, 5, 5)).relu().mean((2, 3)), torch.tensor([0, 1])).backward()
     __import__("chainrule.evaluate.measures")
-    told: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     if side == "loads":
-        told["rows"] = len(build(load("mnist"), Options(**OPTIONS)).data.train)
+        sizes["rows"] = len(build(load("mnist"), Options(**OPTIONS)).data.train)
     elif side == "trains":
         source = load("mnist")
         with tempfile.TemporaryDirectory() as folder:
             run = train(source, **OPTIONS, out=f"{folder}/run", progress=False)
-        told["peak"] = peak()
+        sizes["peak"] = peak()
         batch = run.job.data.ready(run.job.data.train.x[: OPTIONS["batch"]])
-        told["data set"] = source.inputs.nbytes + source.targets.nbytes
-        told["3 x parameters"] = 3 * sum(p.nbytes for p in run.net.parameters())
-        told["a batch of activations"] = activations(run.net, batch)
-    print(json.dumps({"peak": peak(), **told}))
+        sizes["data set"] = source.inputs.nbytes + source.targets.nbytes
+        sizes["3 x parameters"] = 3 * sum(p.nbytes for p in run.net.parameters())
+        sizes["a batch of activations"] = activations(run.net, batch)
+    print(json.dumps({"peak": peak(), **sizes}))
 
 
 def peak() -> int:
@@ -52,21 +52,21 @@ def peak() -> int:
 
 def activations(module: nn.Module, x: Tensor) -> int:
     """Bytes of a batch and of what every layer makes of it; a view of what is there already is not counted again."""
-    kept = [x]  # all of them, so that no memory is used twice
+    outputs = [x]  # all of them, so that no memory is used twice
     layers = [m for m in module.modules() if not list(m.children())]
-    hooks = [layer.register_forward_hook(lambda _layer, _inputs, output: kept.append(output)) for layer in layers]
+    hooks = [layer.register_forward_hook(lambda _layer, _inputs, output: outputs.append(output)) for layer in layers]
     with torch.no_grad():
         module(x)
     for hook in hooks:
         hook.remove()
-    return sum({t.untyped_storage().data_ptr(): t.nbytes for t in kept}.values())
+    return sum({t.untyped_storage().data_ptr(): t.nbytes for t in outputs}.values())
 
 
 def main(repeats: int = FEWEST_REPEATS, record: bool = False) -> None:
     """Peak resident memory of training LeNet on MNIST at batch 50, against what it needs."""
-    found = in_turns({side: partial(_measured, side) for side in SIDES}, repeats)
-    peaks = {side: [f["peak"] for f in each] for side, each in found.items()}
-    needs = {name: size for name, size in found["trains"][-1].items() if name != "peak"}
+    measured = in_turns({side: partial(_measured, side) for side in SIDES}, repeats)
+    peaks = {side: [f["peak"] for f in each] for side, each in measured.items()}
+    needs = {name: size for name, size in measured["trains"][-1].items() if name != "peak"}
     rows = [["peak of a fresh process, MB, median (least to most)", "", "over the line above"]]
     for above, side in zip((None, *SIDES), SIDES, strict=False):
         over = Spread.of([a - b for a, b in zip(peaks[side], peaks[above], strict=True)]).shown(".1f", 1 / MEGABYTE) if above else ""

@@ -170,8 +170,8 @@ def main(repeats: int = 7, threads: Annotated[int, typer.Option(help="Processor 
     rows = [["work", "us a step, median (least to most)", "engine / it, wall", "engine / it, processor", "mean loss"]]
     lines = []
     for work in works:
-        found, over = measure(work, source, repeats, threads)
-        rows += found
+        measured, over = measure(work, source, repeats, threads)
+        rows += measured
         lines.append(f"{work.name}: engine / by hand {over.shown('.3f')}; {verdict(over.middle <= TARGET, f'at most {TARGET}')}")
     steps = ", ".join(f"{w.steps} steps of {w.name}" for w in works)
     tell("overhead", [f"{repeats} rounds in turns, {threads} thread{'s' * (threads != 1)}, eager, float32, no validation; {steps}", "",

@@ -40,11 +40,11 @@ class Worker:
         """Wait until the data are read and the net is built."""
         self._answer(START_SECONDS)
 
-    def ask(self, **told: Any) -> dict[str, Any]:
+    def ask(self, **request: Any) -> dict[str, Any]:
         """The answer to one command. Raises Failed where there is none."""
         assert self.process.stdin is not None
         try:
-            self.process.stdin.write(json.dumps(told).encode() + b"\n")
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             raise Failed(self._last_words()) from None
@@ -95,8 +95,8 @@ def environment(name: str, home: Path, cuda: bool) -> dict[str, str]:
     if not cuda:
         seen["CUDA_VISIBLE_DEVICES"] = ""
     if name == OURS:
-        kept = os.environ.get("CHAINRULE_DATA")
+        folder = os.environ.get("CHAINRULE_DATA")
         seen |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "TORCHINDUCTOR_CACHE_DIR": str(home / "inductor"),
                  "TORCH_EXTENSIONS_DIR": str(home / "extensions"), "PYTHONUSERBASE": site.getuserbase(),
-                 "CHAINRULE_DATA": str(Path(kept or Path.home() / ".cache" / "chainrule").expanduser().absolute())}
+                 "CHAINRULE_DATA": str(Path(folder or Path.home() / ".cache" / "chainrule").expanduser().absolute())}
     return seen

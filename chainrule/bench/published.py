@@ -22,8 +22,8 @@ def main(name: Annotated[str, typer.Argument(help=f"{', '.join(NAMES)}, or all."
     """Published results at full size on real MNIST; minutes of training for each seed."""
     if name != "all" and name not in NAMES:
         raise InputError(f"There is no experiment called '{name}'. {suggest(name, [*NAMES, 'all'])}")
-    told = []
+    lines = []
     for one in NAMES if name == "all" else (name,):
         with nullcontext(str(out)) if out else tempfile.TemporaryDirectory() as folder:
-            told += [one, *str(run(one, Setting(Path(folder) / one, seeds))).splitlines(), ""]
-    tell("published", told[:-1], record)
+            lines += [one, *str(run(one, Setting(Path(folder) / one, seeds))).splitlines(), ""]
+    tell("published", lines[:-1], record)

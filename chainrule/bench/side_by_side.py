@@ -127,15 +127,15 @@ def records(outcome: Outcome) -> list[dict[str, Any]]:
 
     Seconds are medians, `ratio` is the peer's over ours, by rounds.
     """
-    found = []
+    rows = []
     for ours in [r for r in outcome.racers if r.name == OURS]:
         for peer in outcome.peers if outcome.work.sides else [outcome.ours]:
             over = None if peer is ours else outcome.against(peer, ours)
             if over is not None:
-                found.append({"work": outcome.work.name, "variant": ours.variant, "ours": ours.spread.middle, "peer": peer.spread.middle,
+                rows.append({"work": outcome.work.name, "variant": ours.variant, "ours": ours.spread.middle, "peer": peer.spread.middle,
                               "peer_name": peer.label, "ratio": over.middle, "ratio_low": over.low, "ratio_high": over.high,
                               "loss": ours.loss, "peer_loss": peer.loss, "peer_reckoned": peer.reckoned})
-    return found
+    return rows
 
 
 def race_all(name: str, *, repeats: int, quick: bool, only: str, as_json: bool, record: bool) -> None:

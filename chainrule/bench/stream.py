@@ -38,7 +38,7 @@ def child(folder: str, rows: int) -> None:
     from chainrule.workflows.train import train
 
     path = Path(folder) / f"{rows}.parquet"
-    found: dict[str, float] = {"library": peak()}
+    laps: dict[str, float] = {"library": peak()}
     began = time.perf_counter(), time.process_time()
 
     def lap(stage: str) -> dict[str, float]:
@@ -47,20 +47,20 @@ def child(folder: str, rows: int) -> None:
         return {stage: began[0] - before[0], f"{stage} cpu": began[1] - before[1], f"{stage} peak": peak()}
 
     source = load(path, target="y", stream=True, say=lambda _: None)
-    found |= lap("pack")
+    laps |= lap("pack")
     prepared = prepare(source)
-    found |= lap("prepare")
+    laps |= lap("prepare")
     feed = feed_of(prepared.train, prepared.ready, batch=OPTIONS["batch"])
     read = sum(batch.x.shape[0] * batch.x.shape[1] for batch in feed.chunks(0, 0, feed.longest_chunk()))
-    found |= {**lap("read"), "rows read": read}
+    laps |= {**lap("read"), "rows read": read}
     del prepared, feed
     train(source, **OPTIONS, out=f"{folder}/run-{rows}", progress=False)
-    print(json.dumps({**found, **lap("train")}))
+    print(json.dumps({**laps, **lap("train")}))
 
 
 def main(rows: int = 20_000_000, columns: int = 50, record: bool = False) -> None:
     """Peak resident memory of training from Parquet that stays on disk, and cost per row at a sixteenth, a quarter and all rows."""
-    found = {}
+    sizes = {}
     with tempfile.TemporaryDirectory() as folder:
         needed, free = int(TIMES_ON_DISK * 8 * rows * columns), shutil.disk_usage(folder).free
         if free < needed:
@@ -69,18 +69,18 @@ def main(rows: int = 20_000_000, columns: int = 50, record: bool = False) -> Non
             n = rows // share
             path = Path(folder) / f"{n}.parquet"
             python(f"from pathlib import Path; from bench.stream import make; make(Path({str(path)!r}), {n}, {columns})")
-            told = python(f"from bench.stream import child; child({folder!r}, {n})")
-            found[n] = {"file": path.stat().st_size, **json.loads(told)}
+            printed = python(f"from bench.stream import child; child({folder!r}, {n})")
+            sizes[n] = {"file": path.stat().st_size, **json.loads(printed)}
             path.unlink()
             shutil.rmtree(Path(folder) / ".cache")
     table = [["rows", "file MB", "pack us", "split and fit us", "read us", "(wall) rows/s", "train s", "peak MB", "over the library"]]
-    for n, f in found.items():
+    for n, f in sizes.items():
         cpu = [f"{f[stage + ' cpu'] / over * 1e6:.2f}" for stage, over in (("pack", n), ("prepare", n), ("read", f["rows read"]))]
         table.append([f"{n:,}", f"{f['file'] / 1e6:,.0f}", *cpu, f"{f['rows read'] / f['read']:,.0f}", f"{f['train']:.1f}",
                       f"{f['train peak'] / 1e6:,.0f}", f"{(f['train peak'] - f['library']) / 1e6:,.0f}"])
-    most = max(f["train peak"] for f in found.values())
+    most = max(f["train peak"] for f in sizes.values())
     options = " ".join(f"{k} {v}," for k, v in OPTIONS.items())
-    last = found[max(found)]
+    last = sizes[max(sizes)]
     stages = ", ".join(f"{name} {last[key] / 1e6:,.0f}" for name, key in (
         ("library", "library"), ("packed", "pack peak"), ("split and fitted", "prepare peak"), ("an epoch read", "read peak"),
         ("trained", "train peak")))

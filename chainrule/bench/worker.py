@@ -13,13 +13,13 @@ from chainrule.bench.sides import SIDES, Side
 from chainrule.bench.works import Setting, find, reached, rebuilt
 
 
-def answer(setting: Setting, side: Side, told: dict[str, Any]) -> dict[str, Any]:
+def answer(setting: Setting, side: Side, request: dict[str, Any]) -> dict[str, Any]:
     """What one command is answered with: `settle`, `run` so many units, or `loss` of the evaluated rows after the last run."""
-    match told["do"]:
+    match request["do"]:
         case "settle":
             return {"chosen": side.settle()}
         case "run":
-            return {"marks": side.run(told["units"], told["chosen"]), "remark": side.remark()}
+            return {"marks": side.run(request["units"], request["chosen"]), "remark": side.remark()}
         case _:
             loss, right = evaluated(setting, side)
             return {"loss": loss, "right": right}
@@ -27,10 +27,10 @@ def answer(setting: Setting, side: Side, told: dict[str, Any]) -> dict[str, Any]
 
 def evaluated(setting: Setting, side: Side) -> tuple[float, float | None]:
     """The loss and the share of right answers, by the functions that serve every side."""
-    said = side.outputs()
-    if isinstance(said, tuple):
-        return rebuilt(*said, setting.eval_x), None
-    return reached(setting.work, said, setting.eval_y)
+    outputs = side.outputs()
+    if isinstance(outputs, tuple):
+        return rebuilt(*outputs, setting.eval_x), None
+    return reached(setting.work, outputs, setting.eval_y)
 
 
 def serve(name: str, work_name: str, variant: str, quick: bool, say: Callable[[dict[str, Any]], None]) -> None:

@@ -150,12 +150,12 @@ def alike(module: nn.Module, other: nn.Module) -> None:
             p.copy_(q)
 
 
-def reached(work: Work, said: np.ndarray, y: Tensor) -> tuple[float, float]:
+def reached(work: Work, scores: np.ndarray, y: Tensor) -> tuple[float, float]:
     """Mean loss, and the share of right answers, of what a side says (n, k) of the evaluated rows; float64, one function for all.
 
     Cross-entropy reads probabilities; squared error is half the squared distance to the one-hot target.
     """
-    outputs, classes = torch.from_numpy(np.array(said, dtype=np.float64)), y.long()
+    outputs, classes = torch.from_numpy(np.array(scores, dtype=np.float64)), y.long()
     right = float((outputs.argmax(1) == classes).double().mean())
     if work.squared:
         wanted = torch.nn.functional.one_hot(classes, outputs.shape[1]).double()
@@ -185,27 +185,27 @@ def pictures(rows: int) -> Source:
     """CIFAR-10 where CHAINRULE_DATA has its binary files, else made pictures of the same shape, a blurred pattern for each class."""
     from chainrule.data.load import load
 
-    held = min(VALIDATED, rows)
+    validated = min(VALIDATED, rows)
     root = Path(os.environ.get("CHAINRULE_DATA", "."))
     folder = next((f for f in (root, root / "cifar10", root / "cifar-10-batches-bin") if (f / "data_batch_1.bin").is_file()), None)
     if folder is not None:
         source = load(str(folder))
-        return _part(source.inputs, source.targets, rows, held)
+        return _part(source.inputs, source.targets, rows, validated)
     random = np.random.default_rng(0)
-    y = random.integers(0, 10, rows + 2 * held)
+    y = random.integers(0, 10, rows + 2 * validated)
     patterns = random.normal(128, 30, (10, 3, 8, 8)).repeat(4, 2).repeat(4, 3)
     x = (patterns[y] + random.normal(0, 40, (len(y), 3, 32, 32))).clip(0, 255).astype(np.uint8)
-    return _part(torch.from_numpy(x), torch.from_numpy(y), rows, held)
+    return _part(torch.from_numpy(x), torch.from_numpy(y), rows, validated)
 
 
 def table(rows: int) -> Source:
     """Rows of 50 normal features whose ten classes a random net of 30 units decides, with some noise."""
     random = np.random.default_rng(0)
-    held = min(EVALUATED, rows)
-    x = random.standard_normal((rows + 2 * held, 50), dtype=np.float32)
+    evaluated = min(EVALUATED, rows)
+    x = random.standard_normal((rows + 2 * evaluated, 50), dtype=np.float32)
     scores = np.tanh(x @ random.standard_normal((50, 30), dtype=np.float32) / 5) @ random.standard_normal((30, 10), dtype=np.float32)
     y = (scores + 0.3 * random.standard_normal(scores.shape, dtype=np.float32)).argmax(1)
-    return _part(torch.from_numpy(x), torch.from_numpy(y), rows, held)
+    return _part(torch.from_numpy(x), torch.from_numpy(y), rows, evaluated)
 
 
 def letters(rows: int) -> Source:
@@ -221,14 +221,14 @@ def letters(rows: int) -> Source:
     return text.source("".join(map(chr, drawn)), "drawn letters", context=CONTEXT)
 
 
-def _part(x: Tensor, y: Any, rows: int, held: int) -> Source:
-    """The first `rows` for training, `held` each for validation and test."""
+def _part(x: Tensor, y: Any, rows: int, evaluated: int) -> Source:
+    """The first `rows` for training, `evaluated` each for validation and test."""
     from chainrule.data.load import load
 
-    rows = min(rows, len(x) - 2 * held)
-    source = load((x[: rows + 2 * held], torch.as_tensor(y)[: rows + 2 * held]))
-    given = {"valid": torch.arange(rows, rows + held), "test": torch.arange(rows + held, rows + 2 * held)}
-    return replace(source, given=given)
+    rows = min(rows, len(x) - 2 * evaluated)
+    source = load((x[: rows + 2 * evaluated], torch.as_tensor(y)[: rows + 2 * evaluated]))
+    divided = {"valid": torch.arange(rows, rows + evaluated), "test": torch.arange(rows + evaluated, rows + 2 * evaluated)}
+    return replace(source, parts=divided)
 
 
 LENET = "lenet:filters=32x64,hidden=1024,padding=same"

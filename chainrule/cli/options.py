@@ -70,11 +70,11 @@ def command(*, without: Collection[str] = ()) -> Callable[[Command], Command]:
     def decorated(body: Command) -> Command:
         records = {name: hint for name, hint in typing.get_type_hints(body).items() if name != "return"}
 
-        def run(context: typer.Context, **given: Any) -> None:
-            config = given.pop("config", None)
+        def run(context: typer.Context, **values: Any) -> None:
+            config = values.pop("config", None)
             built = {}
             for name, record in records.items():
-                own = {one.name: given[one.name] for one in _fields(record, without)}
+                own = {one.name: values[one.name] for one in _fields(record, without)}
                 built[name] = _under(config, own, typed_in(context, own), without) if record is Options else record(**own)
             body(**built)
 
@@ -96,12 +96,12 @@ def stored(path: Path) -> Options:
     return read(Options, _toml(path), where=str(path))
 
 
-def _under(config: Path | None, given: Mapping[str, Any], typed: Collection[str], without: Collection[str]) -> Options:
+def _under(config: Path | None, values: Mapping[str, Any], typed: Collection[str], without: Collection[str]) -> Options:
     """The options of the command line over those of a file."""
     if config is None:
-        return read(Options, given)
+        return read(Options, values)
     under = {name: value for name, value in dataclasses.asdict(stored(config)).items() if name not in without}
-    return read(Options, {**under, **{name: given[name] for name in typed}})
+    return read(Options, {**under, **{name: values[name] for name in typed}})
 
 
 def _toml(path: Path) -> dict[str, Any]:

@@ -50,10 +50,10 @@ def show_run(run: Any, test: bool, as_json: bool) -> None:
         print_json({**run.summary(), "notes": notes, **({} if learned is None else {"weights": learned.to_json()})})
 
 
-def show_ensemble(made: Any, test: bool, as_json: bool) -> None:
-    print(f"{made.path}: {made.record['net']}, on validation\n{made.standing()}")
+def show_ensemble(ensemble: Any, test: bool, as_json: bool) -> None:
+    print(f"{ensemble.path}: {ensemble.record['net']}, on validation\n{ensemble.standing()}")
     if test:
-        print(f"On the test part:\n{made.test()}\n{made.tested_standing}")
+        print(f"On the test part:\n{ensemble.test()}\n{ensemble.tested_standing}")
     if as_json:
-        print(json.dumps(made.summary(), default=str))
+        print(json.dumps(ensemble.summary(), default=str))
     sys.stdout.flush()

@@ -50,8 +50,8 @@ class Net:
         """Like calling the net, but runs the module's `method` (an encoder, a decoder, an energy)."""
         if self.bound:
             return getattr(self.module, method)(*inputs)
-        held = {f"module.{name}": t for name, t in self._held().items()}
-        return torch.func.functional_call(self.caller, held, (method, *inputs), tie_weights=False)
+        named = {f"module.{name}": t for name, t in self._held().items()}
+        return torch.func.functional_call(self.caller, named, (method, *inputs), tie_weights=False)
 
     def _held(self) -> dict[str, Tensor]:
         """A tensor for every place of the module. Torch's own tying would leave a submodule that is used twice with the wrong ones."""

@@ -214,7 +214,7 @@ class Registry(Generic[T]):
         """
         name, _, rest = spec.strip().partition(":")
         entry = self.find(name.strip())
-        given: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for at, part in enumerate(p for p in split(rest) if p.strip()):
             key, equals, text = part.partition("=")
             if not equals:
@@ -225,15 +225,15 @@ class Registry(Generic[T]):
             key = key.strip().replace("-", "_")
             if key not in entry.options:
                 raise InputError(f"{self.noun} {entry.name} has no option '{key}'. {suggest(key, entry.options)}")
-            if key in given:
+            if key in values:
                 raise InputError(f"{self.noun} {entry.name} is given {key} twice in '{spec.strip()}'. Leave one of them out; a list is "
                                  "joined by x, as in 300x100.")
-            given[key] = entry.options[key].read(text.strip(), entry.name)
-        missing = [k for k, o in entry.options.items() if o.default is REQUIRED and k not in given and o.nested is None]
+            values[key] = entry.options[key].read(text.strip(), entry.name)
+        missing = [k for k, o in entry.options.items() if o.default is REQUIRED and k not in values and o.nested is None]
         if missing:
             example = _example(entry.options[missing[0]])
             raise InputError(f"{self.noun} {entry.name} needs {missing[0]}: write {entry.name}:{missing[0]}={example}.")
-        return Chosen(entry, given)
+        return Chosen(entry, values)
 
 
 NESTED: dict[Any, Registry[Any]] = {}  # types whose values a user names, with options, and whose names those are

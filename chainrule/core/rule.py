@@ -46,9 +46,9 @@ def rule(name: str | None = None, *, source: str = "", reads: Reads = "batch", t
     Further traits are those of `RuleTraits`. Raises TypeError for one that does not exist.
     """
 
-    def register(made: M) -> M:
-        if isinstance(made, type):
-            made.reads, made.target, made.tolerance = reads, target, tolerance  # type: ignore[attr-defined]
-        return rules(name, source=source, reads=reads, target=target, tolerance=tolerance, whole=isinstance(made, type), **traits)(made)
+    def register(make: M) -> M:
+        if isinstance(make, type):
+            make.reads, make.target, make.tolerance = reads, target, tolerance  # type: ignore[attr-defined]
+        return rules(name, source=source, reads=reads, target=target, tolerance=tolerance, whole=isinstance(make, type), **traits)(make)
 
     return register

@@ -41,8 +41,8 @@ def augmentation(spec: str, shape: Shape, name: str = "the data") -> Alter:
                              "noise or drop, or leave out --augment.")
     alters: list[Alter] = []
     for moves, several in itertools.groupby(chosen, lambda one: bool(one.entry.traits.moves)):
-        made = list(several)
-        alters += [_resampling(made, shape)] if moves else [one.make(shape) for one in made]
+        together = list(several)
+        alters += [_resampling(together, shape)] if moves else [one.make(shape) for one in together]
 
     def alter(x: Tensor) -> Tensor:
         samples = x.reshape(len(x), *shape) if len(shape) == 3 else x  # rules that read features are given pictures flat
@@ -119,8 +119,8 @@ def flip(shape: Shape, *, probability: float = 0.5) -> Move:
     _within("flip", "probability", probability, 0, 1)
 
     def move(n: int, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-        kept = torch.rand(n, 1, 1, device=rows.device) >= probability           # (n, 1, 1)
-        return rows, torch.where(kept, columns, -columns)
+        upright = torch.rand(n, 1, 1, device=rows.device) >= probability           # (n, 1, 1)
+        return rows, torch.where(upright, columns, -columns)
 
     return move
 

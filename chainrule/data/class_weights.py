@@ -40,16 +40,16 @@ def class_weights(spec: str, classes: Sequence[str], codes: Tensor) -> Tensor:
         counts = torch.bincount(codes, minlength=len(classes)).double()
         return len(codes) / (len(classes) * counts.clamp(min=1))
     weights = torch.ones(len(classes), dtype=torch.float64)
-    given: set[str] = set()
+    named: set[str] = set()
     for part in spec.split(","):
         name, equals, text = (piece.strip() for piece in part.rpartition("="))
         if not equals:
             raise InputError(f"--class-weights cannot read '{part.strip()}'. {EXAMPLE}")
         if name not in classes:
             raise InputError(f"--class-weights names the class '{name}', which the data lacks. {suggest(name, classes)}")
-        if name in given:
+        if name in named:
             raise InputError(f"--class-weights names the class '{name}' twice. Name each once.")
-        given.add(name)
+        named.add(name)
         weights[classes.index(name)] = _number(name, text)
     if float(weights[codes].sum()) == 0:
         raise InputError(f"--class-weights leaves no training row that counts. {EXAMPLE}")

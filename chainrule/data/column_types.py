@@ -193,14 +193,14 @@ def _format(one: Evidence, kind: str, reading: Reading, decimal: str | None, ord
     if kind == "truth":
         return Format("truth"), []
     if kind == "date":
-        held, notes = _date_format(one, reading, order, where)
+        chosen, notes = _date_format(one, reading, order, where)
     elif kind == "plain":
-        held, notes = _plain_format(one, decimal)
+        chosen, notes = _plain_format(one, decimal)
     elif kind == "number":
-        held, notes = _number_format(one, decimal, where)
+        chosen, notes = _number_format(one, decimal, where)
     else:
         return _word_format(one, kind)
-    return held, [*notes, *_absent(one, held)] if held.kind != "word" else notes
+    return chosen, [*notes, *_absent(one, chosen)] if chosen.kind != "word" else notes
 
 
 def _plain_format(one: Evidence, decimal: str | None) -> tuple[Format, list[str]]:
@@ -317,7 +317,7 @@ def _misfit(one: Evidence) -> str | None:
     return min(strange, key=one.row) if several else None
 
 
-def _absent(one: Evidence, held: Format) -> list[str]:
+def _absent(one: Evidence, chosen: Format) -> list[str]:
     """What is said of words that are read as missing values: marks, and words that are neither number nor date."""
     present = without_marks(one.words)
     marks = one.words.filter(present.is_null() & one.words.is_not_null()).unique().sort().to_list()
@@ -327,18 +327,18 @@ def _absent(one: Evidence, held: Format) -> list[str]:
         notes.append(f"'{one.name}': {', '.join(repr(m) for m in marks[:5])} in {n} row{'s' * (n != 1)} "
                      f"{'are' if len(marks) > 1 else 'is'} "
                      "read as missing.")
-    if held.missing:
-        word = min(held.missing, key=one.row)
-        n = int(one.words.is_in(list(held.missing)).sum())
-        notes.append(f"'{one.name}': '{word}' in row {one.row(word)} is no {'date' if held.kind == 'date' else 'number'}"
+    if chosen.missing:
+        word = min(chosen.missing, key=one.row)
+        n = int(one.words.is_in(list(chosen.missing)).sum())
+        notes.append(f"'{one.name}': '{word}' in row {one.row(word)} is no {'date' if chosen.kind == 'date' else 'number'}"
                      f"{f', nor are {n - 1} others' if n > 1 else ''}; read as missing. --columns {one.name}:word reads all as words.")
     return notes
 
 
 def _refuse(one: Evidence, expected: str, where: str) -> None:
     """Raises InputError naming the first word that a declared kind does not fit."""
-    held = Format("date" if expected == "a date" else "number")
-    _, bad = read(one.words, held)
+    wanted = Format("date" if expected == "a date" else "number")
+    _, bad = read(one.words, wanted)
     row = int(bad.arg_max())
     raise InputError(f"{where}, row {row + 1}, column '{one.name}': expected {expected}, as --columns says; got '{one.words[row]}'. "
                      f"Correct it, or "

@@ -97,8 +97,8 @@ def _groups(words: Any, pattern: str) -> tuple[np.ndarray, list[np.ndarray]]:
     rows = np.flatnonzero(words.str.contains(pattern).to_numpy())
     if not len(rows):
         return rows, []
-    held = words.gather(rows).str.extract_groups(pattern).struct.unnest()
-    return rows, [held[name].cast(pl.String).fill_null("").to_numpy().astype(object) for name in held.columns]
+    groups = words.gather(rows).str.extract_groups(pattern).struct.unnest()
+    return rows, [groups[name].cast(pl.String).fill_null("").to_numpy().astype(object) for name in groups.columns]
 
 
 def _fill(under: dict[str, np.ndarray], words: Any, pattern: str, places: tuple[int, int, int | None], clock: int | None) -> None:

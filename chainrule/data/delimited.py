@@ -48,11 +48,11 @@ class Lines:
         """The number of a line in the file, from 1; a value may hold newlines."""
         return self.data.count(b"\n", 0, self.starts[i]) + 1
 
-    def join(self, kept: np.ndarray) -> bytes:
+    def join(self, content: np.ndarray) -> bytes:
         """The lines kept, (n,) bool, one after the other."""
-        if kept.all():
+        if content.all():
             return self.data
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], kept.view(np.int8), [0]])))
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], content.view(np.int8), [0]])))
         return b"\n".join(self.data[self.starts[a] : self.ends[b - 1]] for a, b in zip(edges[::2], edges[1::2], strict=True))
 
 
@@ -157,9 +157,9 @@ class Dialect:
         Raises CorruptFile naming a line that has another number of values.
         """
         lines = lines_of(data, self.separator, self.quoted)
-        kept = _content(lines, self.separator, self.commented)
+        content = _content(lines, self.separator, self.commented)
         width = self.width
-        wrong = np.flatnonzero(kept & (lines.separators != width - 1))
+        wrong = np.flatnonzero(content & (lines.separators != width - 1))
         if self.quoted:
             _refuse_stray(data, self, line)
         if len(wrong):
@@ -170,19 +170,19 @@ class Dialect:
                               f"value{'s' * (values != 1)} where {width} are expected. Correct that line, or name what separates values "
                               f"with "
                               "--separator.")
-        return lines, kept
+        return lines, content
 
     def rows(self, data: bytes, line: int = 1) -> tuple[Any, int]:
         """A polars frame of words, null where empty, of checked lines; and how many were comments. Raises CorruptFile."""
         import polars as pl
 
-        lines, kept = self.checked(data, line)
-        comments = int((_first_bytes(lines) == HASH)[~kept].sum())
+        lines, content = self.checked(data, line)
+        comments = int((_first_bytes(lines) == HASH)[~content].sum())
         names = [*map(str, range(self.width))]
-        if not kept.any():
+        if not content.any():
             return pl.DataFrame({name: pl.Series([], dtype=pl.String) for name in self.names}), comments
         try:
-            frame = pl.read_csv(io.BytesIO(lines.join(kept)), has_header=False, separator=self.separator,
+            frame = pl.read_csv(io.BytesIO(lines.join(content)), has_header=False, separator=self.separator,
                                 quote_char='"' if self.quoted else None,
                                 infer_schema=False, new_columns=names)
         except pl.exceptions.PolarsError as error:
@@ -221,12 +221,12 @@ def _content(lines: Lines, separator: str, commented: bool) -> np.ndarray:
     """Which lines are neither comments nor blank, nor nothing but separators."""
     first, blank = _first_bytes(lines), (separator + " \r\t").encode()
     doubtful = np.isin(first, np.frombuffer(blank + b"\n", np.uint8)) | ((first == HASH) & commented)
-    kept: np.ndarray = ~doubtful
+    content: np.ndarray = ~doubtful
     for i in np.flatnonzero(doubtful):
         text = lines.text(int(i))
         comment = commented and text.startswith(b"#") and not text.startswith(SPREADSHEET_ERRORS)
-        kept[i] = not comment and bool(text.strip(blank))
-    return kept
+        content[i] = not comment and bool(text.strip(blank))
+    return content
 
 
 def sniff(data: bytes, where: str, suffix: str, reading: Reading, known: tuple[str, ...] = ()) -> Dialect:
@@ -243,12 +243,12 @@ def sniff(data: bytes, where: str, suffix: str, reading: Reading, known: tuple[s
         raise InputError(f"{where} has more than {MOST_COLUMNS:,} columns in its first line; expected rows as lines. Transpose it.")
     hashed = _first_bytes(lines) == HASH
     commented = bool(hashed.any()) and hashed.mean() < 0.5
-    kept = np.flatnonzero(_content(lines, separator, commented))
-    if not len(kept):
+    content = np.flatnonzero(_content(lines, separator, commented))
+    if not len(content):
         raise InputError(f"{where} is empty; expected a line of column names and rows below it.")
     draft = Dialect(where, separator, quoted, (), False, commented)
-    values = [_values(lines.text(i), draft) for i in kept[:SAMPLE_LINES]]
-    first, at = values[0], int(kept[0])
+    values = [_values(lines.text(i), draft) for i in content[:SAMPLE_LINES]]
+    first, at = values[0], int(content[0])
     draft = replace(draft, comments=int(hashed[:at].sum()) if commented else 0)
     below = values[1:]
     widths = Counter(len(v) for v in below)

@@ -52,8 +52,8 @@ class Format:
         return "a number" + (f" with {marks}" if marks else "") + (f" or in {self.unit}" if self.unit else "")
 
     @classmethod
-    def from_json(cls, given: Mapping[str, Any]) -> Format:
-        return cls(**{**given, "missing": tuple(given["missing"])})
+    def from_json(cls, record: Mapping[str, Any]) -> Format:
+        return cls(**{**record, "missing": tuple(record["missing"])})
 
 
 WORD, NUMBER = Format("word"), Format("number")
@@ -61,7 +61,7 @@ WORD, NUMBER = Format("word"), Format("number")
 
 def to_json(formats: Mapping[str, Format]) -> dict[str, Any]:
     """Formats by name of column, as JSON has them."""
-    return {name: asdict(held) for name, held in formats.items()}
+    return {name: asdict(one) for name, one in formats.items()}
 
 
 def stripped(series: Any, marks: Iterable[str] = ()) -> Any:
@@ -76,30 +76,30 @@ def without_marks(words: Any, more: Iterable[str] = ()) -> Any:
     return words.set(absent, None) if absent.any() else words
 
 
-def read(words: Any, held: Format) -> tuple[Any, Any]:
+def read(words: Any, format: Format) -> tuple[Any, Any]:
     """Stripped words as a Series of float64, of Boolean or of words; and which of them do not fit, (n,) Boolean."""
     import polars as pl
 
-    if held.kind == "word":
-        return (words if held.exact else spelt_alike(words)[0]), pl.repeat(False, len(words), eager=True)
-    if held.kind == "number" and held.style == PLAIN:  # most columns: no regular expression, no copy
+    if format.kind == "word":
+        return (words if format.exact else spelt_alike(words)[0]), pl.repeat(False, len(words), eager=True)
+    if format.kind == "number" and format.style == PLAIN:  # most columns: no regular expression, no copy
         values = words.cast(pl.Float64, strict=False)
         if values.null_count() == words.null_count():
             return values, pl.repeat(False, len(words), eager=True)
-    words = without_marks(words, held.missing)
-    if held.kind == "truth":
+    words = without_marks(words, format.missing)
+    if format.kind == "truth":
         lower = words.str.to_lowercase()
         values = lower.is_in(list(TRUE))
         values = values.set(~(values | lower.is_in(list(FALSE))), None)
-    elif held.kind == "date":
-        values = mapped(words, lambda distinct: dates.parse(distinct).days(held.order))
+    elif format.kind == "date":
+        values = mapped(words, lambda distinct: dates.parse(distinct).days(format.order))
     else:
-        values = words.cast(pl.Float64, strict=False) if held.style == PLAIN else held.style.read(words)
+        values = words.cast(pl.Float64, strict=False) if format.style == PLAIN else format.style.read(words)
         rest = values.is_null() & words.is_not_null()
         if rest.any():
             parts = take_apart(words.set(~rest, None))
-            own = pl.Series([unit_name(u) in ("", unit_name(held.unit)) for u in parts.units.to_list()], dtype=pl.Boolean)
-            values = values.zip_with(~rest, parts.read(held.style).set(~own, None))
+            own = pl.Series([unit_name(u) in ("", unit_name(format.unit)) for u in parts.units.to_list()], dtype=pl.Boolean)
+            values = values.zip_with(~rest, parts.read(format.style).set(~own, None))
     return values, values.is_null() & words.is_not_null()
 
 

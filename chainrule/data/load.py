@@ -70,8 +70,8 @@ def load(what: Any = "digits", *, target: str | int | None = None, data_dir: str
         source = _of_memory(what, target, roles, reading)
     about_tables = replace(reading, resize=None)
     if about_tables != USUAL and source.origin.get("files") is None and not isinstance(source.inputs, Table | StoredTable):
-        given = ", ".join(f"--{key.replace('_', '-')}" for key in about_tables.to_json())
-        raise InputError(f"{source.name} is no table; {given} {'are' if ',' in given else 'is'} for tables ({' '.join(TABLES)} or a data "
+        flags = ", ".join(f"--{key.replace('_', '-')}" for key in about_tables.to_json())
+        raise InputError(f"{source.name} is no table; {flags} {'are' if ',' in flags else 'is'} for tables ({' '.join(TABLES)} or a data "
                          f"frame). "
                          "Leave it out.")
     if reading.resize is not None and "resize" not in source.origin.get("reading", {}):
@@ -139,8 +139,8 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
             raise InputError(f"{what} has its own target and no further columns; --target, --group, --time and --weight are for tables. "
                              "Leave them out.")
         source = datasets.find(what).make(data_dir, say)
-        kept = {"data_dir": str(Path(data_dir).expanduser().absolute())} if data_dir is not None else {}
-        return Source(**{**vars(source), "origin": {**source.origin, **kept}})
+        folder = {"data_dir": str(Path(data_dir).expanduser().absolute())} if data_dir is not None else {}
+        return Source(**{**vars(source), "origin": {**source.origin, **folder}})
     path = _existing(what)
     if path.is_dir():
         _refuse_roles(roles, f"{path} is a folder and has")
@@ -160,8 +160,8 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
     if suffix == ".npy":
         return _array_file(path, origin, target, stream)
     if suffix == ".npz":
-        values, held, given = arrays.roles(arrays.read_npz(path), path, target)
-        return _array(values, held, str(path), stem_of(path), origin, target if isinstance(target, int) else None, given)
+        values, labels, parts = arrays.roles(arrays.read_npz(path), path, target)
+        return _array(values, labels, str(path), stem_of(path), origin, target if isinstance(target, int) else None, parts)
     if idx.is_idx(path):
         return _idx_file(path, origin)
     if suffix == ".bin":
@@ -185,11 +185,11 @@ def _symbols(path: Path, target: str | int | None, like: InputEncoder | None = N
     origin, name = {"kind": "file", "what": str(path.absolute())}, stem_of(path)
     if suffix_of(path) in fasta.SUFFIXES:
         return fasta.source(path, suffix_of(path), origin=origin, name=name, targets=target is None, lenient=like is not None)
-    held = text.read(path)
+    content = text.read(path)
     if like is not None and like.vocabulary is not None:
         unit, context = like.vocabulary.unit, 1 if like.stride == like.shape[0] else like.shape[0]
-        return text.source(held, str(path), name=name, origin=origin, context=context, unit=unit, targets=False)
-    return text.source(held, str(path), name=name, origin=origin, targets=target is None)
+        return text.source(content, str(path), name=name, origin=origin, context=context, unit=unit, targets=False)
+    return text.source(content, str(path), name=name, origin=origin, targets=target is None)
 
 
 def _refuse_roles(roles: Roles, what: str) -> None:
@@ -242,10 +242,10 @@ def _table_file(path: Path, origin: dict[str, Any], target: str | int | None, ro
     source = tables.source_of(table, str(path), name=stem_of(path), origin={**origin, "streamed": True}, fingerprint=lambda *_: "",
                               target=target, **roles._asdict(), lenient=lenient, reading=reading,
                               formats=dict.fromkeys(kinds, Format("out")))
-    told = {role: source.origin[role] for role in ("target", "group", "time")}
-    told |= {} if source.weights is None else {"weight": source.origin["weight"]}
-    told |= {"reading": source.origin["reading"]} if "reading" in source.origin else {}
-    return replace(source, fingerprint=fingerprint.of_file(sha256, **told))
+    given_roles = {role: source.origin[role] for role in ("target", "group", "time")}
+    given_roles |= {} if source.weights is None else {"weight": source.origin["weight"]}
+    given_roles |= {"reading": source.origin["reading"]} if "reading" in source.origin else {}
+    return replace(source, fingerprint=fingerprint.of_file(sha256, **given_roles))
 
 
 def _array_file(path: Path, origin: dict[str, Any], target: str | int | None, stream: bool | None) -> Source:
@@ -254,9 +254,9 @@ def _array_file(path: Path, origin: dict[str, Any], target: str | int | None, st
     if stored is None:
         return _array(arrays.read_npy(path), None, str(path), stem_of(path), origin, target)
     x, column, digest = stored
-    task, held, classes = ("none", None, ()) if column is None else targets.of_array(column, len(x), str(path))
+    task, labels, classes = ("none", None, ()) if column is None else targets.of_array(column, len(x), str(path))
     origin = {**origin, "streamed": True, "target": at}
-    return Source(stem_of(path), x, held, task, origin, digest.of(held, classes), classes)  # type: ignore[arg-type]
+    return Source(stem_of(path), x, labels, task, origin, digest.of(labels, classes), classes)  # type: ignore[arg-type]
 
 
 def _column_number(target: str | int, where: str) -> int:
@@ -305,40 +305,40 @@ def _sized(paths: list[Path], reading: Reading, shrink: bool = True) -> tuple[im
 
 def _folder(path: Path, channels: Any, stream: bool | None, reading: Reading, say: Callable[[str], None], shrink: bool = True) -> Source:
     """A folder of images, in memory or on disk."""
-    paths, y, classes, given = images.find(path)
+    paths, y, classes, parts = images.find(path)
     size, sized, notes = _sized(paths, reading, shrink)
     labels = {"file": [str(p.relative_to(path)) for p in paths]}
     stored = packing.pictures(path, paths, y, classes, channels, size, stream, say)
     if stored is None:
-        source = _pictures(images.read(paths, channels, size), y, classes, path, "folder", given, sized)
+        source = _pictures(images.read(paths, channels, size), y, classes, path, "folder", parts, sized)
         return replace(source, notes=notes, labels=labels)
     x, digest = stored
     task: Any = "none" if y is None else "class"
     origin = {"kind": "folder", "what": str(path.absolute()), "streamed": True, **_as_read(sized)}
-    return Source(path.absolute().name, x, y, task, origin, digest, classes, given, notes=notes, labels=labels)
+    return Source(path.absolute().name, x, y, task, origin, digest, classes, parts, notes=notes, labels=labels)
 
 
 def _as_read(reading: Reading) -> dict[str, Any]:
     return {"reading": reading.to_json()} if reading != USUAL else {}
 
 
-def _table(held: Typed, where: str, origin: dict[str, Any], target: str | int | None, roles: Roles, reading: Reading,
+def _table(typed: Typed, where: str, origin: dict[str, Any], target: str | int | None, roles: Roles, reading: Reading,
            lenient: bool = False) -> Source:
     name = stem_of(Path(where)) if origin["kind"] == "file" else origin["what"]
-    source = tables.source_of(held.table, where, name=name, origin=origin, fingerprint=fingerprint.of, target=target, **roles._asdict(),
-                              lenient=lenient, formats=held.formats, notes=held.notes, reading=reading)
-    return replace(source, labels=held.labels)
+    source = tables.source_of(typed.table, where, name=name, origin=origin, fingerprint=fingerprint.of, target=target, **roles._asdict(),
+                              lenient=lenient, formats=typed.formats, notes=typed.notes, reading=reading)
+    return replace(source, labels=typed.labels)
 
 
 def _array(values: Any, y: Any, where: str, name: str, origin: dict[str, Any], target: int | str | None = None,
-           given: dict[str, Tensor] | None = None) -> Source:
+           parts: dict[str, Tensor] | None = None) -> Source:
     x = arrays.of_inputs(values, where)
     if target is not None and target != "none" and y is None:
         at = _column_number(target, where)
         x, y = arrays.column_apart(x, at, where)
         origin = {**origin, "target": at}
-    task, held, classes = ("none", None, ()) if y is None else _targets(y, len(x), where)
-    return Source(name, x, held, task, origin, fingerprint.of(x, held, classes), classes, given or {})  # type: ignore[arg-type]
+    task, labels, classes = ("none", None, ()) if y is None else _targets(y, len(x), where)
+    return Source(name, x, labels, task, origin, fingerprint.of(x, labels, classes), classes, parts or {})  # type: ignore[arg-type]
 
 
 def _targets(y: Any, n: int, where: str) -> targets.Targets:
@@ -351,11 +351,11 @@ def _targets(y: Any, n: int, where: str) -> targets.Targets:
 
 
 def _pictures(x: Tensor, y: Tensor | None, classes: tuple[str, ...], path: Path, kind: str,
-              given: dict[str, Tensor] | None = None, reading: Reading = USUAL) -> Source:
+              parts: dict[str, Tensor] | None = None, reading: Reading = USUAL) -> Source:
     origin = {"kind": kind, "what": str(path.absolute()), **_as_read(reading)}
     task: Any = "none" if y is None else "class"
     name = path.absolute().name if kind == "folder" else stem_of(path)
-    return Source(name, x, y, task, origin, fingerprint.of(x, y, classes), classes, given or {})
+    return Source(name, x, y, task, origin, fingerprint.of(x, y, classes), classes, parts or {})
 
 
 def _idx_file(path: Path, origin: dict[str, Any]) -> Source:
@@ -389,5 +389,5 @@ def _of_memory(what: Any, target: str | int | None, roles: Roles, reading: Readi
 def _frame_and_targets(inputs: Any, y: Any, reading: Reading) -> Source:
     frame = tables.typed(inputs, FRAME, reading, wordy=False)
     alone = _table(frame, FRAME, {"kind": "memory", "what": "frame"}, "none", NO_ROLES, reading)
-    task, held, classes = _targets(y, len(alone), "the targets")
-    return replace(alone, targets=held, target_kind=task, classes=classes, fingerprint=fingerprint.of(alone.inputs, held, classes))
+    task, labels, classes = _targets(y, len(alone), "the targets")
+    return replace(alone, targets=labels, target_kind=task, classes=classes, fingerprint=fingerprint.of(alone.inputs, labels, classes))

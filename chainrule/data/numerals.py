@@ -40,12 +40,12 @@ class Style:
         """A polars Series of such numbers as float64, null where one is not written so."""
         import polars as pl
 
-        held = texts.str.contains(self.pattern)
+        fits = texts.str.contains(self.pattern)
         if self.thousands:
             texts = texts.str.replace_all({" ": BLANK, "'": "['’]"}.get(self.thousands, rf"\{self.thousands}"), "")
         if self.decimal == ",":
             texts = texts.str.replace(",", ".", literal=True)
-        return texts.cast(pl.Float64, strict=False).set(~held, None)
+        return texts.cast(pl.Float64, strict=False).set(~fits, None)
 
 
 PLAIN = Style()

@@ -40,17 +40,17 @@ def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None
         raise InputError(f"{source.name} has {len(source)} sample{'s' * (len(source) != 1)}; learning and checking need at least one "
                          "each. Give more rows.")
     source, kind = _as_target(source, target)
-    kept = torch.arange(len(source)) if rows is None else rows.sort().values
+    chosen = torch.arange(len(source)) if rows is None else rows.sort().values
     names = source.classes
     if classes is not None:
-        names, kept = _only(source, classes, kept)
+        names, chosen = _only(source, classes, chosen)
     if kind in ("class", "sign"):
-        _refuse_constant(source, names, kept)
+        _refuse_constant(source, names, chosen)
     if kind == "sign" and len(names) != 2:
         raise InputError(f"this rule needs targets in {{-1, +1}}; {source.name} has {len(names)} classes. "
                          f"Pick two with --classes {','.join(names[:2])}, or use --rule backprop.")
-    parts = split if isinstance(split, Splits) else _divided(source, split, seed, kept)
-    del kept  # at 20 million rows a list of them takes 160 MB
+    parts = split if isinstance(split, Splits) else _divided(source, split, seed, chosen)
+    del chosen  # at 20 million rows a list of them takes 160 MB
     if limit is not None:
         parts = replace(parts, train=sample(source, parts.train, limit, seed))
     open_ended = isinstance(source.inputs, Symbols) and source.inputs.next_symbol and kind in ("class", "steps") and classes is None
@@ -120,13 +120,13 @@ def _divided(source: Source, shares: Mapping[str, float] | None, seed: int, rows
     if isinstance(source.inputs, Symbols) and source.times is not None:
         return split(source, **SHARES, seed=seed, rows=rows)
     usual = catalog.traits(source).valid_rows
-    if usual and "test" in source.given:
-        is_test = marked(source.given["test"], len(source))
+    if usual and "test" in source.parts:
+        is_test = marked(source.parts["test"], len(source))
         free = (~is_test).nonzero()[:, 0]
         is_valid = marked(free[-usual:], len(source))
-        found = Splits(rows[~(is_valid | is_test)[rows]], rows[is_valid[rows]], rows[is_test[rows]])
-        if len(free) >= 4 * usual and min(map(len, vars(found).values())):
-            return found
+        splits = Splits(rows[~(is_valid | is_test)[rows]], rows[is_valid[rows]], rows[is_test[rows]])
+        if len(free) >= 4 * usual and min(map(len, vars(splits).values())):
+            return splits
     return split(source, seed=seed, rows=rows)
 
 

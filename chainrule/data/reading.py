@@ -95,18 +95,18 @@ class Reading:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
 
     @classmethod
-    def from_json(cls, given: Mapping[str, Any]) -> Reading:
+    def from_json(cls, record: Mapping[str, Any]) -> Reading:
         """Raises InputError where a key is no option of this version."""
         known = [f.name for f in dataclasses.fields(cls)]
-        for key in given:
+        for key in record:
             if key not in known:
                 raise InputError(f"There is no option '{key}' for reading a table. {suggest(key, known)}")
-        return cls(**given)
+        return cls(**record)
 
     @classmethod
-    def of_new_rows(cls, given: Mapping[str, Any]) -> Reading:
-        """For further rows of a table that was read as `given`: what its columns are is known by now, and they have names or not."""
-        return cls.from_json({key: value for key, value in given.items() if key not in ("columns", "header")})
+    def of_new_rows(cls, record: Mapping[str, Any]) -> Reading:
+        """For further rows of a table that was read by `record`: what its columns are is known by now, and they have names or not."""
+        return cls.from_json({key: value for key, value in record.items() if key not in ("columns", "header")})
 
 
 USUAL = Reading()

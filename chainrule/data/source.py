@@ -18,7 +18,7 @@ TargetKind = Literal["class", "real", "sign", "steps", "none"]  # classes, numbe
 class Source:
     """Raw rows: `inputs` is a tensor (n, ...), a table or symbols over an alphabet; `targets` one value per row, or None.
 
-    Images are `uint8` (n, channels, height, width). `given` holds row numbers of parts the source itself defines (an
+    Images are `uint8` (n, channels, height, width). `parts` holds row numbers of parts the source itself defines (an
     official test set); `weights` (n,) say how much each row counts in training. What is larger than memory is a StoredTable or
     StoredArray. `origin` is what `load` needs to read it again; `fingerprint` is a SHA-256 of the content. `formats` say how the
     words of each column of a table were read, and `notes` in sentences what of that is not as programs write it. `labels` (n,) by name
@@ -32,7 +32,7 @@ class Source:
     origin: Mapping[str, Any]
     fingerprint: str
     classes: tuple[str, ...] = ()
-    given: Mapping[str, Tensor] = field(default_factory=dict)
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
     groups: Any = None
     times: Any = None
     weights: Tensor | None = None

@@ -64,18 +64,18 @@ def split(source: Source, *, train: float = SHARES["train"], valid: float = SHAR
     shares = _checked({"train": train, "valid": valid, "test": test})
     rows = torch.arange(len(source)) if rows is None else rows
     wanted = marked(rows, len(source))
-    held = {name: given[wanted[given]] for name, given in source.given.items()}
-    held = {name: given for name, given in held.items() if len(given)}
-    for given in held.values():
-        wanted[given] = False
-    free = rows[wanted[rows]] if held else rows
-    left = {name: share for name, share in shares.items() if name not in held}
-    if sum(left.values()) == 0 or ("train" in held and not len(free)):  # nothing is left, or no part asks for it
+    defined = {name: numbers[wanted[numbers]] for name, numbers in source.parts.items()}
+    defined = {name: numbers for name, numbers in defined.items() if len(numbers)}
+    for numbers in defined.values():
+        wanted[numbers] = False
+    free = rows[wanted[rows]] if defined else rows
+    left = {name: share for name, share in shares.items() if name not in defined}
+    if sum(left.values()) == 0 or ("train" in defined and not len(free)):  # nothing is left, or no part asks for it
         parts = [free[:0] for _ in left]
     else:
         parts = _divide(source, free, [s / sum(left.values()) for s in left.values()], seed, list(left))
-    found = {**held, **dict(zip(left, parts))}
-    return Splits(*(found[name].sort().values.long() for name in SHARES))
+    divided = {**defined, **dict(zip(left, parts))}
+    return Splits(*(divided[name].sort().values.long() for name in SHARES))
 
 
 def marked(numbers: Tensor, n: int) -> Tensor:
@@ -210,14 +210,14 @@ def kfold(source: Source, folds: int = 5, *, test: float = SHARES["test"], seed:
     base = split(source, train=1 - test, valid=0.0, test=test, seed=seed, rows=rows)
     free = torch.cat([base.train, base.valid]).sort().values
     blocks = _blocks(source, free, folds, seed)
-    made = []
+    several = []
     for i in range(folds):
         if source.times is not None:
             before, valid = torch.cat(blocks[: i + 1]), blocks[i + 1]
         else:
             before, valid = torch.cat([b for j, b in enumerate(blocks) if j != i]), blocks[i]
-        made.append(Splits(before.sort().values, valid.sort().values, base.test))
-    return made
+        several.append(Splits(before.sort().values, valid.sort().values, base.test))
+    return several
 
 
 def _blocks(source: Source, rows: Tensor, folds: int, seed: int) -> list[Tensor]:

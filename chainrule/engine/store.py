@@ -75,8 +75,8 @@ class Store:
 
     def position(self) -> dict[str, Any] | None:
         """Where the run was when it was last saved whole; None where it was not."""
-        found = self._newest()
-        return found[1]["position"] if found else None
+        newest = self._newest()
+        return newest[1]["position"] if newest else None
 
     def restore(self, net: Net, randomness: Randomness) -> Restored | None:
         """Put the last whole checkpoint into `net` and `randomness`; None where the run has not saved yet.
@@ -85,10 +85,10 @@ class Store:
         checkpoint gives way to the one before it, so that the next save does not drop the only whole one.
         """
         remove_strays(self.folder)
-        found = self._newest()
-        if not found:
+        newest = self._newest()
+        if not newest:
             return None
-        tensors, payload, path, refused = found
+        tensors, payload, path, refused = newest
         if refused:
             path.replace(self.folder / LAST)
         _put(net, tensors, "run/net")
@@ -108,10 +108,10 @@ class Store:
         try:
             _put(net, self._read(self.folder / BEST, "best")[0])
         except CorruptFile as error:
-            found = self._newest()
-            if not found:
+            newest = self._newest()
+            if not newest:
                 raise
-            tensors, payload, path, _ = found
+            tensors, payload, path, _ = newest
             refused = [f"{error} Took the best weights from {path.name}."]
             _put(net, tensors, "run/best" if payload["position"]["best"] else "run/net")
         return refused
@@ -144,10 +144,10 @@ class Store:
 def _put(net: Net, tensors: dict[str, Tensor], under: str = "") -> None:
     """Copy what lies under a name, or the whole of a file of weights, into `net`."""
     flat = tensors if under else {f"weights/{name}": t for name, t in tensors.items()}
-    found = checkpoint.unpack(flat, net.tensors, under or "weights")
+    restored = checkpoint.unpack(flat, net.tensors, under or "weights")
     with torch.no_grad():
         for name, t in net.tensors.items():
-            t.copy_(found[name])
+            t.copy_(restored[name])
 
 
 def _to(tree: Tree, device: torch.device) -> Tree:

@@ -86,10 +86,10 @@ class _Network(BaseEstimator):
 
     def _options(self) -> Options:
         """The parameters as the engine's options; those that are objects of the caller's own travel beside them."""
-        given = {name: value for name, value in self.get_params(deep=False).items() if name in Options.__dataclass_fields__}
+        values = {name: value for name, value in self.get_params(deep=False).items() if name in Options.__dataclass_fields__}
         net = self._net()
-        given |= {"net": net if isinstance(net, str) else None, "seed": int(check_random_state(self.random_state).randint(SEEDS))}
-        return Options.from_json({name: None if callable(value) else value for name, value in given.items()})
+        values |= {"net": net if isinstance(net, str) else None, "seed": int(check_random_state(self.random_state).randint(SEEDS))}
+        return Options.from_json({name: None if callable(value) else value for name, value in values.items()})
 
     def _read(self, X: Any, *, reset: bool) -> Any:
         """X as the encoder takes it: a table where the columns hold words or gaps, else numbers checked by scikit-learn."""

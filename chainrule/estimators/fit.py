@@ -124,7 +124,7 @@ class Learned:
 
     trained: Trained
     options: Options
-    said: list[str]
+    choices: list[str]
     history: list[dict[str, Any]] = field(default_factory=list)
     epochs: int = 0
     state: Tree | None = None
@@ -231,7 +231,7 @@ def job_of(data: Data, options: Options, chosen: Chosen[NetTraits] | None, rule:
         raise InputError("patience needs rows to validate on, and there are none. Set validation_fraction to 0.1, or patience to None.")
     job = assemble(data, options, chosen, rule, kind, task, module=module, loss=loss, dtype=dtype, made_as=Whole, keeps_last=True)
     job.options = replace(job.options, patience=None)
-    job.said = [s for s in job.said if not s.startswith("patience")]
+    job.choices = [s for s in job.choices if not s.startswith("patience")]
     return job
 
 
@@ -328,11 +328,11 @@ def _made(net: nn.Module | Callable[[tuple[int, ...], int], nn.Module], data: Da
     """A copy of the caller's module, or what the caller's function makes of (input shape, outputs)."""
     if isinstance(net, nn.Module):
         return copy.deepcopy(net)
-    made = net(data.input_shape, outputs)
-    if not isinstance(made, nn.Module):
+    module = net(data.input_shape, outputs)
+    if not isinstance(module, nn.Module):
         raise InputError("net is a name, a torch.nn.Module, or a function of (input shape, outputs) that makes one; this one made a "
-                         f"{type(made).__name__}.")
-    return made
+                         f"{type(module).__name__}.")
+    return module
 
 
 def _run(job: Job, watch: bool) -> Learned:
@@ -351,7 +351,7 @@ def _run(job: Job, watch: bool) -> Learned:
     assert ended is not None
     if ended.reason == "diverged":
         raise Diverged(f"The loss stopped being finite. {fault}")
-    return Learned(job.trained.answering(), job.options, job.said, history, ended.epochs)
+    return Learned(job.trained.answering(), job.options, job.choices, history, ended.epochs)
 
 
 def _quick_plan(job: Job) -> list[dict[str, Any]] | None:

@@ -21,8 +21,8 @@ def samme_round(weights: Tensor, wrong: Tensor, classes: int) -> tuple[float, fl
     wrong is given an error of half a sample, since a vote without bound would silence the others.
     """
     error = float(weights[wrong].sum() / weights.sum())
-    held = max(error, 0.5 / len(weights))
-    vote = math.log((1 - held) / held) + math.log(classes - 1) if held < 1 else -math.inf
+    bounded = max(error, 0.5 / len(weights))
+    vote = math.log((1 - bounded) / bounded) + math.log(classes - 1) if bounded < 1 else -math.inf
     following = weights * torch.where(wrong, math.exp(min(vote, 700.0)), 1.0)
     return error, vote, following / following.sum()
 

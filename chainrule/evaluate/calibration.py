@@ -40,12 +40,12 @@ class Bin:
 def reliability(probabilities: Tensor, y: Tensor, *, bins: int = BINS, level: float = 0.95) -> list[Bin]:
     """The bins that hold any case, from probabilities (n, classes) and classes (n,)."""
     confidence, right, which = _binned(probabilities, y, bins)
-    found = []
+    filled = []
     for i in which.unique().tolist():
         inside = which == i
         n, k = int(inside.sum()), int(right[inside].sum())
-        found.append(Bin(i / bins, (i + 1) / bins, n, float(confidence[inside].mean()), k / n, wilson(k, n, level)))
-    return found
+        filled.append(Bin(i / bins, (i + 1) / bins, n, float(confidence[inside].mean()), k / n, wilson(k, n, level)))
+    return filled
 
 
 def ece(probabilities: Tensor, y: Tensor, *, bins: int = BINS) -> float:

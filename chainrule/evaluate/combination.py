@@ -16,7 +16,7 @@ from chainrule.core.errors import InputError, suggest
 WAYS = ("mean", "product", "vote")
 
 
-def combine(said: Tensor, by: str = "mean", weights: Sequence[float] | None = None) -> Tensor:
+def combine(answers: Tensor, by: str = "mean", weights: Sequence[float] | None = None) -> Tensor:
     """Class probabilities (members, n, classes) of several nets as one (n, classes), each net with its weight, equal where left out.
 
     `mean` is the mixture; `product` the geometric mean, its rows divided by their sums; `vote` the share of votes for each class. Values
@@ -30,20 +30,20 @@ def combine(said: Tensor, by: str = "mean", weights: Sequence[float] | None = No
     """
     if by not in WAYS:
         raise InputError(f"A committee answers by {', '.join(WAYS[:-1])} or {WAYS[-1]}; got '{by}'. {suggest(by, WAYS)}")
-    if said.dim() != 3 or len(said) < 1:
-        raise InputError(f"A committee needs what each member said, of shape (members, samples, outputs); got {tuple(said.shape)}. "
+    if answers.dim() != 3 or len(answers) < 1:
+        raise InputError(f"A committee needs what each member said, of shape (members, samples, outputs); got {tuple(answers.shape)}. "
                          "Stack the members' predictions.")
-    return joined(said, by, shares(weights, len(said)).to(said))
+    return joined(answers, by, shares(weights, len(answers)).to(answers))
 
 
-def joined(said: Tensor, by: str, share: Tensor) -> Tensor:
+def joined(answers: Tensor, by: str, share: Tensor) -> Tensor:
     """What `combine` gives, for shares (members,) that sum to one; in operations that a graph can hold."""
     if by == "vote":
-        said = torch.nn.functional.one_hot(said.argmax(-1), said.shape[-1]).to(said.dtype)
+        answers = torch.nn.functional.one_hot(answers.argmax(-1), answers.shape[-1]).to(answers.dtype)
     if by == "product":
-        tiny = torch.finfo(said.dtype).tiny                                     # a class that one member rules out stays comparable
-        return torch.einsum("m,mnk->nk", share, said.clamp(min=tiny).log()).softmax(-1)
-    return torch.einsum("m,mnk->nk", share, said)
+        tiny = torch.finfo(answers.dtype).tiny                                     # a class that one member rules out stays comparable
+        return torch.einsum("m,mnk->nk", share, answers.clamp(min=tiny).log()).softmax(-1)
+    return torch.einsum("m,mnk->nk", share, answers)
 
 
 def shares(weights: Sequence[float] | None, members: int) -> Tensor:

@@ -102,15 +102,15 @@ def move_operating_point(points: OperatingPoints, *, fpr: float | None = None, t
     """The point that finds most positives at a false-positive rate of at most `fpr`, or that has fewest false positives at
     a true-positive rate of at least `tpr`. Choose it on validation data: on test data it flatters.
     """
-    given = fpr if fpr is not None else tpr
-    if (fpr is None) == (tpr is None) or given is None or not 0 <= given <= 1:
+    rate = fpr if fpr is not None else tpr
+    if (fpr is None) == (tpr is None) or rate is None or not 0 <= rate <= 1:
         raise InputError(f"Moving the operating point needs either fpr or tpr, in [0, 1]; got fpr = {fpr}, tpr = {tpr}. "
                          "Write fpr=0.01 for at most 1 % false positives.")
     if fpr is not None:
         best = points.tp[points.fpr <= fpr].max()
         i = int((points.tp >= best).nonzero()[0])                        # the strictest threshold that finds as many
     else:
-        i = int((points.tpr >= given).nonzero()[0])
+        i = int((points.tpr >= rate).nonzero()[0])
     return _point(points, i, float(points.thresholds[i]), level)
 
 

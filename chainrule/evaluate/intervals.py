@@ -125,8 +125,8 @@ def influences(statistics: Callable[[Tensor], Tensor], n: int) -> tuple[Tensor, 
         w = torch.ones(n, 1, dtype=torch.float64, requires_grad=True)
         values = statistics(w).squeeze(1)
         slopes = [torch.autograd.grad(v, w, retain_graph=True)[0].squeeze(1) for v in values]
-    found = torch.stack(slopes) * n                                      # (m, n)
-    return values.detach(), found - found.mean(1, keepdim=True)
+    influence = torch.stack(slopes) * n                                      # (m, n)
+    return values.detach(), influence - influence.mean(1, keepdim=True)
 
 
 def _unskewed(x: float, a: float) -> float:

@@ -70,11 +70,11 @@ class Result:
         if self.confusion is None:
             return {}
         columns = [sum(c) for c in zip(*self.confusion, strict=True)]
-        found = {}
+        counts = {}
         for i, name in enumerate(self.classes):
             tp, row, column = self.confusion[i][i], sum(self.confusion[i]), columns[i]
-            found[name] = {"tp": tp, "fp": column - tp, "tn": self.n - row - column + tp, "fn": row - tp}
-        return found
+            counts[name] = {"tp": tp, "fp": column - tp, "tn": self.n - row - column + tp, "fn": row - tp}
+        return counts
 
     def to_dict(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "counts": self.counts, "baseline": self.baseline.to_dict() if self.baseline else None}

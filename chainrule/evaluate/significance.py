@@ -243,8 +243,8 @@ def compare(names: Sequence[str], cases: Sequence[Cases], *, level: float = 0.95
     if len(raw) > 1:
         test += f", Holm-corrected over {len(raw)} pairs"
     pairs = []
-    for (i, j, found, difference, p), p_corrected in zip(raw, corrected, strict=True):
-        only_a, only_b, both_wrong, both_right = found or (None, None, None, None)
+    for (i, j, pair_counts, difference, p), p_corrected in zip(raw, corrected, strict=True):
+        only_a, only_b, both_wrong, both_right = pair_counts or (None, None, None, None)
         verdict = _verdict(names[i], names[j], scores[i], scores[j], n, p_corrected, 1 - level, measure, test)
         verdict += _apart(difference, p, p_corrected, 1 - level, len(raw))
         pairs.append(Pair(names[i], names[j], only_a, only_b, both_wrong, both_right, difference, p, p_corrected, verdict))

@@ -43,8 +43,8 @@ class Standing:
         counted = self.measure == "errors"
 
         def cells(name: str, score: float, pair: Pair | None) -> list[str]:
-            told = [f"{score:,.0f}", shown(score / self.n, True) + " %"] if counted else [shown(score), ""]
-            return [name, *told, probability(pair.p) if pair else "", probability(pair.p_corrected) if pair else ""]
+            columns = [f"{score:,.0f}", shown(score / self.n, True) + " %"] if counted else [shown(score), ""]
+            return [name, *columns, probability(pair.p) if pair else "", probability(pair.p_corrected) if pair else ""]
 
         order = sorted(range(len(self.names)), key=lambda i: self.scores[i])
         rows = [["net", self.measure, "share" if counted else "", "p against it", "corrected"], cells("committee", self.score, None)]

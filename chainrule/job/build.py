@@ -117,7 +117,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     spread = the_loss is not None and the_loss.one_hot and bool(task.classes) and kind == "class" and {"loss", "criterion"} & set(wanted)
     trained = Trained(Net.of(module), name, data.encoder, task, the_loss, device, choice.options.precision, choice.options.seed, dtype,
                       constant=task.constant(Net.of(module), data.train, data.ready) if len(data.train) else None)
-    job = made_as(data.source, data, trained, rule, str(rule_chosen), choice.options, choice.said,
+    job = made_as(data.source, data, trained, rule, str(rule_chosen), choice.options, choice.choices,
                   keeps_last=keeps_last or rule_chosen.entry.traits.best == "last",
                   one_hot=data.outputs if spread else 0,
                   augment=augmentation(options.augment, data.encoder.inputs.shape, data.name) if options.augment else None)

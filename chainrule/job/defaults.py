@@ -24,7 +24,7 @@ LENET_PIXELS = 16                # from this height and width on, pictures go to
 
 @dataclass(frozen=True)
 class Choice:
-    """The names resolved, each with its options, and the filled-in settings; `said` tells what was chosen and why."""
+    """The names resolved, each with its options, and the filled-in settings; `choices` tells what was chosen and why."""
 
     net: Chosen[NetTraits] | None
     rule: Chosen[RuleTraits]
@@ -33,7 +33,7 @@ class Choice:
     schedule: ByPart[NoTraits] | None
     constraint: ByPart[NoTraits] | None
     options: Options
-    said: list[str]
+    choices: list[str]
 
 
 def choose_rule(options: Options, own_module: bool,
@@ -53,12 +53,12 @@ def choose_rule(options: Options, own_module: bool,
 def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleTraits], task: Task, data: Data, own_module: bool,
              own_loss: bool) -> Choice:
     """Fill in what the user left open, from the kind and size of the data."""
-    said = []
+    choices = []
     n, shape = len(data.train), data.input_shape
     if net is None and not own_module:
         pictures = len(shape) == 3 and min(shape[1:]) >= LENET_PIXELS
         net = nets.choose("lenet" if pictures else "mlp" if n >= 500 else "mlp:hidden=32")
-        said.append(f"net {net}")
+        choices.append(f"net {net}")
     loss = None
     if not own_loss and rule.entry.traits.target != "none":
         name = options.loss or rule.entry.traits.loss or (net.entry.traits.loss if net else None) or task.loss or "squared"
@@ -76,22 +76,22 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
     if epochs is None and options.steps is None and options.seconds is None:
         per_epoch = max(1, n // batch)
         epochs = max(usual or max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(AIM_STEPS / per_epoch))), options.snapshots or 0)
-        said.append(f"{epochs} epochs")
+        choices.append(f"{epochs} epochs")
     patience, validated = options.patience, len(data.valid) > 0
     if not validated:
         if patience is not None:
             raise InputError(f"--patience {patience} waits for the validation part to improve, and --split leaves none. Leave it out, or "
                              "write --split train=.7,valid=.15,test=.15.")
-        said.append("the last weights, since no rows validate")
+        choices.append("the last weights, since no rows validate")
     elif patience is None and options.epochs is None and epochs is not None and usual is None and options.snapshots is None:
         patience = max(5, epochs // 4)
-        said.append(f"patience {patience}")
+        choices.append(f"patience {patience}")
     if options.batch is None and rule.entry.traits.reads != "everything":
-        said.append("the whole training part at each step" if whole else f"batch {batch}")
+        choices.append("the whole training part at each step" if whole else f"batch {batch}")
     if options.optimizer is None and usual is None:
-        said.append(f"optimizer {optimizer}")
+        choices.append(f"optimizer {optimizer}")
     if options.loss is None and loss is not None:
-        said.append(f"loss {loss}")
+        choices.append(f"loss {loss}")
     schedule = schedule_of(options)
     if options.snapshots:
         cyclic = [one.entry.name for _, one in schedule.chosen if "cycles" in one.entry.options] if schedule is not None else []
@@ -100,14 +100,14 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
                              "Use --schedule cosine, or leave it out.")
         if schedule is None:
             schedule = ByPart.read(schedules, "cosine")
-            said.append("schedule cosine, begun anew for each snapshot")
+            choices.append("schedule cosine, begun anew for each snapshot")
     constraint = constraint_of(replace(options, constraint=options.constraint or rule.entry.traits.constraint))
     if options.optimizer is None:
         rule = with_parts(rule)
     filled = replace(options, net=str(net) if net else options.net, rule=str(rule), loss=str(loss) if loss else options.loss,
                      schedule=str(schedule) if schedule else None, constraint=str(constraint) if constraint else None,
                      optimizer=str(optimizer), epochs=epochs, batch=batch, patience=patience)
-    return Choice(net, rule, loss, optimizer, schedule_in_shares(filled.checked()), constraint, filled, said)
+    return Choice(net, rule, loss, optimizer, schedule_in_shares(filled.checked()), constraint, filled, choices)
 
 
 def target_kind(rule: Chosen[RuleTraits], source: Source, classes: int, loss: str | None = None) -> TargetKind:

@@ -39,7 +39,7 @@ DENSITY_ROWS = 2000
 
 @dataclass
 class Job:
-    """Everything of one run that is not yet on disk. `trained` holds the net; `said` lists what was chosen for the user.
+    """Everything of one run that is not yet on disk. `trained` holds the net; `choices` lists what was chosen for the user.
 
     `augment` alters the inputs of training steps; the `rule` itself knows nothing of it, so that validation may use it.
     """
@@ -50,7 +50,7 @@ class Job:
     rule: Rule
     rule_name: str
     options: Options
-    said: list[str]
+    choices: list[str]
     keeps_last: bool = False
     one_hot: int = 0
     augment: Alter | None = None

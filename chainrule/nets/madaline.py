@@ -65,8 +65,8 @@ class Madaline(nn.Module):
 
     def walk(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """What each layer reads, (n, d), and the sums of its units, (n, units), from the inputs up."""
-        found, below = [], x.flatten(1)
+        layers, below = [], x.flatten(1)
         for layer in self.layers:
-            found.append((below, layer(below)))
-            below = self.fire(found[-1][1])
-        return found
+            layers.append((below, layer(below)))
+            below = self.fire(layers[-1][1])
+        return layers

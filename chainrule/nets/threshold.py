@@ -52,10 +52,10 @@ class McCullochPitts(nn.Module):
         if weights and len(weights) != count:
             raise InputError(f"mcculloch-pitts expects a weight for each of its {count} inputs; got {len(weights)}. "
                              f"Write weights={'x'.join(['1'] * min(count, 3))}{'x...' if count > 3 else ''}, or leave them out.")
-        given = torch.tensor(weights or (1,) * count, dtype=torch.get_default_dtype())     # (d,)
+        whole = torch.tensor(weights or (1,) * count, dtype=torch.get_default_dtype())     # (d,)
         self.outputs = outputs
-        self.register_buffer("weights", given.clamp(min=0))
-        self.register_buffer("inhibits", (given < 0).to(given.dtype))
+        self.register_buffer("weights", whole.clamp(min=0))
+        self.register_buffer("inhibits", (whole < 0).to(whole.dtype))
         self.threshold = int(self.weights.sum()) if threshold is None else threshold
 
     def forward(self, x: Tensor) -> Tensor:

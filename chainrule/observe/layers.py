@@ -270,13 +270,13 @@ def _bilinear(tensors: list[Tensor], out: Tensor, args: Any) -> int:
 
 def _einsum(tensors: list[Tensor], out: Tensor, args: Any) -> int:
     """Every combination of the indices, once for each product; one that a single factor has and the result lacks is summed before."""
-    read, arrow, made = args[0].replace(" ", "").partition("->")
+    read, arrow, written = args[0].replace(" ", "").partition("->")
     sizes: dict[str, int] = {}
     for part, t in zip(read.split(","), tensors):
         before, dots, after = part.partition("...")
         places = [*before, *(f".{i}" for i in range(len(before) + len(after) - t.dim(), 0) if dots), *after]
         for place, size in zip(places, t.shape):
-            if not arrow or place.startswith(".") or read.count(place) > 1 or place in made:
+            if not arrow or place.startswith(".") or read.count(place) > 1 or place in written:
                 sizes[place] = max(size, sizes.get(place, 1))
     return math.prod(sizes.values()) * (len(tensors) - 1)
 

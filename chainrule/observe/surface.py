@@ -38,9 +38,9 @@ def of_parameters(path: Sequence[Params]) -> Plane:
         raise InputError(f"expected a net of two numbers; got {len(numbers)}. Use the plane of the path instead.")
 
     def unit(which: int) -> Params:
-        made = {name: torch.zeros_like(p).flatten() for name, p in path[-1].items()}
-        made[numbers[which][0]][numbers[which][1]] = 1.0
-        return {name: t.reshape(path[-1][name].shape) for name, t in made.items()}
+        flat = {name: torch.zeros_like(p).flatten() for name, p in path[-1].items()}
+        flat[numbers[which][0]][numbers[which][1]] = 1.0
+        return {name: t.reshape(path[-1][name].shape) for name, t in flat.items()}
 
     at = torch.stack([torch.cat([p.flatten() for p in params.values()]) for params in path])          # (steps, 2)
     return Plane({name: torch.zeros_like(p) for name, p in path[-1].items()}, unit(0), unit(1), at.double())
@@ -66,15 +66,15 @@ def at_random(params: Params, *, seed: int = 0) -> Plane:
     generator = torch.Generator().manual_seed(seed)
 
     def direction() -> Params:
-        made = {}
+        along = {}
         for name, p in params.items():
             if p.dim() < 2:
-                made[name] = torch.zeros_like(p)
+                along[name] = torch.zeros_like(p)
                 continue
             drawn = torch.randn(p.shape, generator=generator, dtype=torch.float64).flatten(1)
             length = p.detach().double().cpu().flatten(1).norm(dim=1, keepdim=True)
-            made[name] = (drawn * (length / drawn.norm(dim=1, keepdim=True))).reshape(p.shape).to(p)
-        return made
+            along[name] = (drawn * (length / drawn.norm(dim=1, keepdim=True))).reshape(p.shape).to(p)
+        return along
 
     return Plane(params, direction(), direction(), torch.zeros(1, 2, dtype=torch.float64))
 

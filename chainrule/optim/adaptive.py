@@ -18,7 +18,7 @@ from chainrule.core.descend import Optimizer
 from chainrule.core.errors import InputError
 from chainrule.core.registry import optimizers
 from chainrule.core.tree import Tree
-from chainrule.optim.first_order import check_least, check_positive, check_share, decayed, descend, each, follow_, given, scalar_for
+from chainrule.optim.first_order import active, check_least, check_positive, check_share, decayed, descend, each, follow_, scalar_for
 
 Tensors = dict[str, Tensor]
 
@@ -34,7 +34,7 @@ def adagrad(*, rate: float = 0.01, slowing: float = 0.0, initial: float = 0.0, e
     check_least("adagrad", slowing=slowing, initial=initial, decay=decay)
 
     def init(params: Tensors) -> Tree:
-        count = {"steps": scalar_for(params, 0.0)} if given(slowing) else {}
+        count = {"steps": scalar_for(params, 0.0)} if active(slowing) else {}
         return count | {"sum": _zeros(params)}
 
     def update(params: Tensors, direction: Tensors, state: Tree, factor: float | Tensor, loss: Tensor | None) -> Tree:
@@ -42,9 +42,9 @@ def adagrad(*, rate: float = 0.01, slowing: float = 0.0, initial: float = 0.0, e
         total = [state["sum"][k] for k in direction]
         slope = decayed(list(direction.values()), into, decay)
         each("add_", total, each("mul", slope, slope))
-        size = each("sqrt", each("add", total, initial) if given(initial) else total)
+        size = each("sqrt", each("add", total, initial) if active(initial) else total)
         each("add_", size, epsilon)
-        if given(slowing):
+        if active(slowing):
             factor = factor / (1 + state["steps"] * slowing)
             state["steps"].add_(1)
         descend(into, each("div", slope, size), rate, factor)
@@ -96,7 +96,7 @@ def rmsprop(*, rate: float = 0.01, beta: float = 0.99, epsilon: float = 1e-8, mo
     check_share("rmsprop", beta=beta, momentum=momentum)
 
     def init(params: Tensors) -> Tree:
-        parts = ["square", *(["mean"] if centered else []), *(["velocity"] if given(momentum) else [])]
+        parts = ["square", *(["mean"] if centered else []), *(["velocity"] if active(momentum) else [])]
         return {part: _zeros(params) for part in parts}
 
     def update(params: Tensors, direction: Tensors, state: Tree, factor: float | Tensor, loss: Tensor | None) -> Tree:
@@ -112,7 +112,7 @@ def rmsprop(*, rate: float = 0.01, beta: float = 0.99, epsilon: float = 1e-8, mo
         size = each("sqrt", usual)
         each("add_", size, epsilon)
         down = each("div", slope, size)
-        if given(momentum):
+        if active(momentum):
             velocity = [state["velocity"][k] for k in direction]
             each("mul_", velocity, momentum)
             each("add_", velocity, down)

@@ -31,7 +31,7 @@ def each(op: str, tensors: Sequence[Tensor], *others: Any, **numbers: float | Te
     return results
 
 
-def given(number: float | Tensor) -> bool:
+def active(number: float | Tensor) -> bool:
     """Whether a number asks for something: not zero, or one that every member of a stack has for itself, zeros among them."""
     return isinstance(number, Tensor) or bool(number)
 
@@ -54,22 +54,22 @@ def sgd(*, rate: float = 0.1, momentum: float = 0.0, dampening: float = 0.0, nes
     check_positive("sgd", rate=rate)
     check_least("sgd", decay=decay)
     check_share("sgd", momentum=momentum, dampening=dampening)
-    if nesterov and not given(momentum):
+    if nesterov and not active(momentum):
         raise InputError("sgd looks ahead along its momentum, which is 0. Write sgd:momentum=0.9,nesterov=yes.")
-    if given(dampening) and (nesterov or not given(momentum)):
+    if active(dampening) and (nesterov or not active(momentum)):
         raise InputError("sgd dampens what enters a momentum above 0 that does not look ahead. Write sgd:momentum=0.9,dampening=0.1.")
 
     def init(params: dict[str, Tensor]) -> Tree:
-        state: dict[str, Any] = {"velocity": {k: torch.zeros_like(p) for k, p in params.items()}} if given(momentum) else {}
-        return state | {"begun": scalar_for(params, 0.0)} if given(dampening) else state
+        state: dict[str, Any] = {"velocity": {k: torch.zeros_like(p) for k, p in params.items()}} if active(momentum) else {}
+        return state | {"begun": scalar_for(params, 0.0)} if active(dampening) else state
 
     def update(params: dict[str, Tensor], direction: dict[str, Tensor], state: Tree, factor: float | Tensor, loss: Tensor | None) -> Tree:
         into = [params[k] for k in direction]
         down = decayed(list(direction.values()), into, decay)
-        if given(momentum):
+        if active(momentum):
             velocity = [state["velocity"][k] for k in direction]
             each("mul_", velocity, momentum)
-            if given(dampening):
+            if active(dampening):
                 each("add_", velocity, each("mul", down, 1 - dampening * state["begun"]))
                 state["begun"].fill_(1)
             else:
@@ -115,7 +115,7 @@ def adaptive_moments(name: str, rate: float, beta1: float, beta2: float, epsilon
                      amsgrad: bool = False) -> Optimizer:
     """Adam with the decay `added` to the slope, or `decoupled` from it; `name` is whose options complaints are about."""
     check_positive(name, rate=rate, epsilon=epsilon)
-    check_least(name, decay=decoupled if given(decoupled) else added)
+    check_least(name, decay=decoupled if active(decoupled) else added)
     check_share(name, beta1=beta1, beta2=beta2)
 
     def init(params: dict[str, Tensor]) -> Tree:
@@ -127,7 +127,7 @@ def adaptive_moments(name: str, rate: float, beta1: float, beta2: float, epsilon
         mean, square = ([state[part][k] for k in direction] for part in ("mean", "square"))
         steps = state["steps"].add_(1)
         slope = decayed(list(direction.values()), into, added)
-        if given(decoupled):
+        if active(decoupled):
             each("mul_", into, 1 - rate * factor * decoupled)
         follow_(mean, slope, beta1)
         follow_(square, each("mul", slope, slope), beta2)
@@ -148,7 +148,7 @@ def adaptive_moments(name: str, rate: float, beta1: float, beta2: float, epsilon
 
 def decayed(direction: Sequence[Tensor], params: Sequence[Tensor], decay: float) -> Sequence[Tensor]:
     """The direction with `decay` times the parameters added, where it is given; never written in place."""
-    return each("add", direction, params, alpha=decay) if given(decay) else direction
+    return each("add", direction, params, alpha=decay) if active(decay) else direction
 
 
 def follow_(means: Sequence[Tensor], values: Sequence[Tensor], beta: float) -> None:

@@ -14,7 +14,7 @@ from chainrule.core.descend import Optimizer
 from chainrule.core.errors import InputError
 from chainrule.core.registry import optimizers
 from chainrule.core.tree import Tree
-from chainrule.optim.first_order import adaptive_moments, check_least, check_positive, check_share, descend, each, follow_, given
+from chainrule.optim.first_order import active, adaptive_moments, check_least, check_positive, check_share, descend, each, follow_
 
 SMALLEST = 1e-7  # of a matrix's norm, by which it is divided
 
@@ -60,7 +60,7 @@ def muon(*, rate: float = 0.02, momentum: float = 0.95, nesterov: bool = True, d
         if nesterov:
             ahead = each("mul", slope, 1 - momentum)  # type: ignore[assignment]
             each("add_", ahead, velocity, alpha=momentum)
-        if given(decay):
+        if active(decay):
             each("mul_", into, 1 - rate * factor * decay)
         descend(into, [_stretch(a.shape, scale) * orthogonal(a, rounds, coefficients) for a in ahead], rate, factor)
         return state

@@ -287,8 +287,8 @@ def _columns(predictions: Tensor, y: Tensor, targets: Sequence[str]) -> tuple[Te
 
 def _thinned(x: Tensor, y: Tensor) -> tuple[Any, Any]:
     """At most about CURVE_POINTS of a curve's points, first and last among them, as arrays."""
-    kept = torch.linspace(0, len(x) - 1, min(len(x), CURVE_POINTS)).round().long()
-    return x[kept].numpy(), y[kept].numpy()
+    picked = torch.linspace(0, len(x) - 1, min(len(x), CURVE_POINTS)).round().long()
+    return x[picked].numpy(), y[picked].numpy()
 
 
 def _short(name: str, most: int = 18) -> str:

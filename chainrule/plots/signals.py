@@ -78,25 +78,25 @@ def _one(axes: Axes, values: Tensor, colour: str) -> None:
     axes.set_xticks(ticks, [f"{t:.2g}" for t in ticks])
 
 
-def boundary(across: Tensor, up: Tensor, said: Tensor, points: Tensor, y: Tensor, classes: Sequence[str], *,
+def boundary(across: Tensor, up: Tensor, chances: Tensor, points: Tensor, y: Tensor, classes: Sequence[str], *,
              labels: tuple[str, str]) -> Figure:
-    """Regions by the likeliest class of probabilities `said` (up, across, classes), paler where less sure; points (n, 2) of class `y`."""
-    if said.shape[:2] != (len(up), len(across)) or said.shape[-1] != len(classes):
-        raise InputError(f"Regions need probabilities ({len(up)}, {len(across)}, {len(classes)}); got {tuple(said.shape)}.")
+    """Regions by the likeliest class, by `chances` (up, across, classes), paler where less sure; points (n, 2) of class `y`."""
+    if chances.shape[:2] != (len(up), len(across)) or chances.shape[-1] != len(classes):
+        raise InputError(f"Regions need probabilities ({len(up)}, {len(across)}, {len(classes)}); got {tuple(chances.shape)}.")
     from matplotlib.colors import to_rgb
 
     figure = _figure(6.2, 5.0)
     axes = figure.add_subplot()
     palette = torch.tensor([to_rgb(COLOURS[i % len(COLOURS)]) for i in range(len(classes))], dtype=torch.float64)   # (classes, 3)
-    sure, which = said.double().max(-1)                                      # (up, across)
+    sure, which = chances.double().max(-1)                                      # (up, across)
     strength = ((sure - 1 / len(classes)) / (1 - 1 / len(classes))).clamp(0, 1)[..., None]
     picture = 1 - (1 - palette[which]) * (0.15 + 0.35 * strength)
     extent = (float(across[0]), float(across[-1]), float(up[0]), float(up[-1]))
     axes.imshow(picture.numpy(), origin="lower", extent=extent, aspect="auto", interpolation="nearest")
     if len(which.unique()) > 1:
         for c in which.unique().tolist():
-            others = torch.cat([said[..., :c], said[..., c + 1 :]], -1).amax(-1).double()
-            axes.contour(across.numpy(), up.numpy(), (said[..., c].double() - others).numpy(), levels=[0.0], colors=INK, linewidths=0.8)
+            others = torch.cat([chances[..., :c], chances[..., c + 1 :]], -1).amax(-1).double()
+            axes.contour(across.numpy(), up.numpy(), (chances[..., c].double() - others).numpy(), levels=[0.0], colors=INK, linewidths=0.8)
     size = 26 if len(points) <= 500 else max(4, round(26 * math.sqrt(500 / len(points))))
     for c, name in enumerate(classes):
         mine = points[y == c]

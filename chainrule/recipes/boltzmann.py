@@ -49,7 +49,7 @@ def contrastive_divergence(setting: Setting) -> Outcome:
         at_the_model = contrast(net, Phase(data, net.call("hidden", data), even), Phase(v, net.call("hidden", v), share))
     apart = max(float((at_the_model[name] - g).abs().max()) for name, g in exact.items())
     one, thirty = (_direction(net, data, steps) for steps in (1, 30))
-    off = {steps: float(norm(_minus(made, exact)) / norm(exact)) for steps, made in ((1, one), (30, thirty))}
+    off = {steps: float(norm(_minus(estimate, exact)) / norm(exact)) for steps, estimate in ((1, one), (30, thirty))}
     turned = float(dot(one, exact) / norm(one) / norm(exact))
     return Outcome([
         Figure("greatest difference from the exact gradient, at the model's own distribution", apart, published=0, goal="about",

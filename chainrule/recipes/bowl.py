@@ -95,11 +95,11 @@ def _told(descent: Descent) -> str:
 
 def _best(entry: Entry[OptimizerTraits], most: int) -> Descent:
     """The fastest of an optimizer's descents; those that are already slower than another are broken off."""
-    found: list[Descent] = []
+    descents: list[Descent] = []
     for spec in _specs(entry):
-        if descent := _descend(spec, int(min([most, *(d.needed for d in found)]))):
-            found.append(descent)
-    return min(found, key=lambda d: (d.needed, d.losses[-1]))
+        if descent := _descend(spec, int(min([most, *(d.needed for d in descents)]))):
+            descents.append(descent)
+    return min(descents, key=lambda d: (d.needed, d.losses[-1]))
 
 
 def _specs(entry: Entry[OptimizerTraits]) -> list[str]:

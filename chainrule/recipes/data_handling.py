@@ -115,14 +115,14 @@ def splits(setting: Setting) -> Outcome:
         groups = torch.randint(0, n // 4, (n,), generator=random)
         times = torch.rand(n, generator=random, dtype=torch.float64)
         for divided in (source, replace(source, groups=groups), replace(source, times=times)):
-            made = split(divided, seed=seed)
-            parts = (made.train, made.valid, made.test)
+            divided_rows = split(divided, seed=seed)
+            parts = (divided_rows.train, divided_rows.valid, divided_rows.test)
             counts = torch.bincount(torch.cat(parts), minlength=n)
             twice, lost = twice + int((counts > 1).sum()), lost + int((counts == 0).sum())
             if divided.groups is not None:
                 straddling += sum(map(len, parts)) and len(torch.cat([groups[p].unique() for p in parts])) - len(groups.unique())
             if divided.times is not None:
-                early += int((times[made.test] < times[made.train].max()).sum())
+                early += int((times[divided_rows.test] < times[divided_rows.train].max()).sum())
     source_ = "Kohavi (1995), by definition"
     return Outcome([Figure("rows in two parts", twice, published=0, goal="at most", source=source_),
                     Figure("rows in no part", lost, published=0, goal="at most"),

@@ -93,14 +93,14 @@ def estimator_contract(setting: Setting) -> Outcome:
     """scikit-learn's own checks of an estimator: of the regressor in the short form, of all four in the full one."""
     from sklearn.utils.estimator_checks import check_estimator
 
-    made = {"NetworkRegressor": chainrule.estimators.NetworkRegressor("linear", rule="closedform", epochs=1)}
+    estimators = {"NetworkRegressor": chainrule.estimators.NetworkRegressor("linear", rule="closedform", epochs=1)}
     if not setting.short:
-        made = {"NetworkClassifier": chainrule.estimators.NetworkClassifier(epochs=60),
+        estimators = {"NetworkClassifier": chainrule.estimators.NetworkClassifier(epochs=60),
                 "NetworkRegressor": chainrule.estimators.NetworkRegressor(epochs=60),
                 "NetworkTransformer": chainrule.estimators.NetworkTransformer("rbm:hidden=5", epochs=5),
                 "NetworkGenerator": chainrule.estimators.NetworkGenerator("mixture:components=2", epochs=5)}
     rows, failed, passed = [["estimator", "checks", "failed", "skipped"]], list[str](), 0
-    for name, estimator in made.items():
+    for name, estimator in estimators.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             results = check_estimator(estimator, on_fail=None, on_skip=None)
@@ -108,7 +108,7 @@ def estimator_contract(setting: Setting) -> Outcome:
         rows.append([name, str(len(results)), str(len(bad)), str(sum(r["status"] == "skipped" for r in results))])
         failed, passed = failed + bad, passed + sum(r["status"] == "passed" for r in results)
     return Outcome([Figure("checks that fail", len(failed), published=0, goal="at most", source="Buitinck et al. (2013)"),
-                    Figure("checks that pass", passed, published=20 * len(made), goal="at least")], rows, failed)
+                    Figure("checks that pass", passed, published=20 * len(estimators), goal="at least")], rows, failed)
 
 
 @recipes("export-agreement", source=ASKED)

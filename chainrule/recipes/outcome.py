@@ -115,13 +115,13 @@ def accuracy(setting: Setting, data: str, options: dict[str, Any], *, reach: flo
     for seed in range(1 if setting.short else setting.seeds):
         setting.say(f"seed {seed}")
         run = chainrule.train(source_data, **used, seed=seed, out=setting.out / f"seed-{seed}", progress=False)
-        result, told = run.test(), run.summary()
+        result, summary = run.test(), run.summary()
         assert result.errors is not None
         correct = result.n - result.errors
         own = wilson(correct, result.n)
         rows.append([str(seed), f"{100 * correct / result.n:.2f}", f"{100 * own.low:.2f} to {100 * own.high:.2f}",
-                     str(told["best"]["epoch"]), f"{told['seconds']['training'] + told['seconds']['compiling']:.0f} s",
-                     told["plan"]["name"]])
+                     str(summary["best"]["epoch"]), f"{summary['seconds']['training'] + summary['seconds']['compiling']:.0f} s",
+                     summary["plan"]["name"]])
         right, asked = right + correct, asked + result.n
         accuracies.append(100 * correct / result.n)
     together = wilson(right, asked)

@@ -105,9 +105,9 @@ def root_finders(setting: Setting) -> Outcome:
         "x^2 + y^2 - 6x + 10, gradient descent": (gradient_descent(two, both), (3.0, 0.0)),
     }
     rows, worst = [["problem", "ends at", "steps"]], 0.0
-    for name, (found, lowest) in ends.items():
-        worst = max(worst, float((found.x.reshape(-1) - torch.tensor(lowest, dtype=torch.float64)).abs().max()))
-        rows.append([name, ", ".join(f"{v:.8f}" for v in found.x.reshape(-1).tolist()), str(found.steps)])
+    for name, (solution, lowest) in ends.items():
+        worst = max(worst, float((solution.x.reshape(-1) - torch.tensor(lowest, dtype=torch.float64)).abs().max()))
+        rows.append([name, ", ".join(f"{v:.8f}" for v in solution.x.reshape(-1).tolist()), str(solution.steps)])
     return Outcome([Figure("greatest distance from the lowest point", worst, published=1e-6, goal="at most",
                            source="lecture: the slopes vanish at x = 3, y = 0")], rows)
 

@@ -60,11 +60,11 @@ def epochs(net: str, rule: str, loss: str, optimizer: str, batch: int, seed: int
     module = chosen.make((2,), 1)
     initialise(module, inits.choose("normal:1"))
     own = Net.of(module)
-    made = make_rule(rules.choose(rule), Supervised(losses.choose(loss).make()), optimizers.choose(optimizer), None)
-    state = made.init(own)
+    learner = make_rule(rules.choose(rule), Supervised(losses.choose(loss).make()), optimizers.choose(optimizer), None)
+    state = learner.init(own)
     for epoch in range(1, most + 1):
         for picked in torch.randperm(4, generator=generator).split(batch):
-            own, state, _ = made.step(own, state, Batch(X[picked], Y[picked]))
+            own, state, _ = learner.step(own, state, Batch(X[picked], Y[picked]))
         if _right(own):
             return epoch
     return math.inf

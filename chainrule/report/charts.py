@@ -47,8 +47,8 @@ def charts(history: Sequence[Mapping[str, Any]]) -> list[Chart]:
     """A chart for each measure of the evaluations {epoch, step, train, valid, best}, the loss first."""
     names = dict.fromkeys(name for row in history for part in ("train", "valid") for name in row[part])
     ordered = sorted(names, key=lambda name: (name != "loss", name != "accuracy"))
-    made = (_chart(name, history) for name in ordered)
-    return [chart for chart in made if chart is not None][:MOST_CHARTS]
+    drawn = (_chart(name, history) for name in ordered)
+    return [chart for chart in drawn if chart is not None][:MOST_CHARTS]
 
 
 def _chart(name: str, history: Sequence[Mapping[str, Any]]) -> Chart | None:
@@ -76,8 +76,8 @@ def _chart(name: str, history: Sequence[Mapping[str, Any]]) -> Chart | None:
     drawn = [_line(part, [(x(a), None if v is None else y(v)) for a, v in zip(at, curve)]) for part, curve in curves.items()]
     lines = tuple(line for line in drawn if line is not None)
     chosen = next((i for i in reversed(range(len(history))) if history[i]["best"]), None)
-    kept = None if chosen is None else curves["valid"][chosen]
-    best = None if chosen is None or kept is None else (x(at[chosen]), y(kept))
+    lowest = None if chosen is None else curves["valid"][chosen]
+    best = None if chosen is None or lowest is None else (x(at[chosen]), y(lowest))
     x_ticks, y_ticks = tuple((x(m), f"{m:,.0f}") for m in marks_x), tuple((y(m), f"{m:g}") for m in marks_y)
     return Chart(name, across, x_ticks, y_ticks, lines, best, logarithmic)
 

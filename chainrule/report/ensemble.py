@@ -29,15 +29,15 @@ def against(standing: Standing, part: str) -> Table:
     counted, n = standing.measure == "errors", standing.n
 
     def cells(name: str, score: float, pair: Pair | None) -> list[str]:
-        told = [shown(score)]
+        scores = [shown(score)]
         if counted:
             ends = wilson(round(score), n)
-            told = [f"{score:,.0f}", f"{shown(score / n, True)} %", f"{shown(ends.low, True)} to {shown(ends.high, True)} %"]
+            scores = [f"{score:,.0f}", f"{shown(score / n, True)} %", f"{shown(ends.low, True)} to {shown(ends.high, True)} %"]
         if pair is None:
-            return [name, *told, "", "", ""]
+            return [name, *scores, "", "", ""]
         d = pair.difference
         apart = f"{shown(d.value, counted)} ({shown(d.low, counted)} to {shown(d.high, counted)})" + (" %" if counted else "")
-        return [name, *told, apart, probability(pair.p), probability(pair.p_corrected)]
+        return [name, *scores, apart, probability(pair.p), probability(pair.p_corrected)]
 
     heads = ["net", "errors", "share", "95 % interval"] if counted else ["net", "mean squared error"]
     order = sorted(range(len(standing.names)), key=lambda i: standing.scores[i])

@@ -75,12 +75,12 @@ class Facts:
         finished = next((e for e in reversed(events) if isinstance(e, Finished)), None)
         plans = [{"name": e.name, "since": e.since, "precision": e.precision, "seconds_per_step": e.seconds_per_step,
                   "rejected": e.rejected, "reason": e.reason} for e in events if isinstance(e, Planned)]
-        told = dict(started.data) if started else {}
+        described = dict(started.data) if started else {}
         return cls(
-            title=f"{started.net} on {told.get('name', 'data')}" if started else "A run",
+            title=f"{started.net} on {described.get('name', 'data')}" if started else "A run",
             run=started.run if started else "",
             settings={"rule": started.rule, **started.settings} if started else {},
-            splits=told.pop("splits", {}), data=told, plans=plans, timings=finished.timing if finished else {},
+            splits=described.pop("splits", {}), data=described, plans=plans, timings=finished.timing if finished else {},
             history=[{"epoch": e.epoch, "step": e.step, "train": e.train, "valid": e.valid, "best": e.best}
                      for e in events if isinstance(e, Evaluated)],
             diagnoses=[{"layer": e.layer, "evidence": e.evidence, "remedy": e.remedy} for e in events if isinstance(e, Diagnosed)],
@@ -135,15 +135,15 @@ def headline(facts: Facts) -> dict[str, Any] | None:
     """The one number to remember, with its interval: of the test part where it was opened, else of the validation part."""
     result, part = (facts.test, "test") if facts.test else (facts.valid, "validation")
     if result:
-        found = result["measures"]
-        name = "accuracy" if result.get("accuracy") is not None else headline_of(found)
+        measures = result["measures"]
+        name = "accuracy" if result.get("accuracy") is not None else headline_of(measures)
         if name is None:
             return None
         number, low, high = result.get("accuracy"), None, None
         if name == "accuracy" and result.get("interval"):
             low, high = result["interval"]["low"], result["interval"]["high"]
-        elif name in found:
-            number, low, high = found[name]["value"], found[name]["low"], found[name]["high"]
+        elif name in measures:
+            number, low, high = measures[name]["value"], measures[name]["low"], measures[name]["high"]
         return {"part": part, "name": name, "number": value(name, number), "low": low, "high": high, "n": result["n"],
                 "errors": result.get("errors"), "level": result.get("level", 0.95), "opened": result.get("opened", 0),
                 "constant": _constant(result.get("baseline"), name)}
@@ -233,10 +233,10 @@ def _confusions(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> l
 
 def _pictures(pictures: Sequence[Picture]) -> list[dict[str, Any]]:
     """Captions with data addresses; `small` ones are enlarged without smoothing."""
-    made = []
+    drawn = []
     for caption, png in pictures:
         if not png.startswith(PNG) or len(png) < 24:
             raise InputError(f"The picture '{caption}' is not a PNG. Give the bytes of one, e.g. evaluate.plots.to_png(figure).")
         width = int.from_bytes(png[16:20])
-        made.append({"caption": caption, "address": "data:image/png;base64," + base64.b64encode(png).decode(), "small": width < SMALL})
-    return made
+        drawn.append({"caption": caption, "address": "data:image/png;base64," + base64.b64encode(png).decode(), "small": width < SMALL})
+    return drawn

@@ -60,8 +60,8 @@ class Search:
         heights = torch.vmap(height, randomness="same")(places)                        # (1 + tries,)
         heights = torch.where(heights.isfinite(), heights, float("inf"))
         best = heights.argmin()
-        for name, kept in _shaped(places.index_select(0, best[None]).squeeze(0), params).items():
-            params[name].copy_(kept)
+        for name, value in _shaped(places.index_select(0, best[None]).squeeze(0), params).items():
+            params[name].copy_(value)
         state["tried"].add_(self.tries)
         return net, state, {"loss": heights.amin()}
 

@@ -49,8 +49,8 @@ class IRLS:
         names = only_layer(net, "irls")
         x = seen(net, batch.x).double()                                                # (n, d)
         x = x if names[1] is None else torch.cat([x, torch.ones_like(x[:, :1])], 1)    # (n, p)
-        held = [net.params[name].double() for name in names if name is not None]
-        weight = held[0] if names[1] is None else torch.cat([held[0], held[1][:, None]], 1)  # (classes, p)
+        tensors = [net.params[name].double() for name in names if name is not None]
+        weight = tensors[0] if names[1] is None else torch.cat([tensors[0], tensors[1][:, None]], 1)  # (classes, p)
         scores = x @ weight.T                                                          # (n, classes)
         if scores.shape[1] == 1:
             raise InputError("irls needs one output for each class, two at least; this net has one. Give it targets that are classes.")
@@ -95,7 +95,7 @@ def _newton(x: Tensor, probability: Tensor, right: Tensor, share: Tensor, weight
         own = torch.stack([rows.T @ (rows * (chance[:, k] * part)[:, None]) for k in range(classes)])  # (classes, p, p)
         curvature = curvature + torch.block_diag(*own) - spread.T @ (spread * part[:, None])
     values, axes = torch.linalg.eigh((curvature + curvature.T) / 2)
-    kept = values > values.amax() * len(values) * torch.finfo(values.dtype).eps
-    gain = torch.where(kept, 1 / torch.where(kept, values, 1.0), 0.0)
+    large = values > values.amax() * len(values) * torch.finfo(values.dtype).eps
+    gain = torch.where(large, 1 / torch.where(large, values, 1.0), 0.0)
     move: Tensor = (axes @ (gain * (axes.T @ slope.flatten()))).unflatten(0, (classes, p))
     return move

@@ -78,9 +78,9 @@ def _reduced(x: Tensor, y: Tensor, scale: Tensor, x_mean: Tensor, y_mean: Tensor
 def _shortest(a: Tensor, b: Tensor, ridge: float, cutoff: float) -> tuple[Tensor, Tensor]:
     """The shortest w that minimises |a w - b|^2 + ridge |w|^2, and the rank of `a`: singular values below the cutoff count as zero."""
     u, s, vh = torch.linalg.svd(a, full_matrices=False)
-    kept = s > cutoff * s.amax()  # (r,)
-    gain = torch.where(kept, s / (s.square() + ridge).clamp(min=torch.finfo(s.dtype).tiny), 0.0)
-    return vh.mH @ (gain[:, None] * (u.mH @ b)), kept.sum()
+    large = s > cutoff * s.amax()  # (r,)
+    gain = torch.where(large, s / (s.square() + ridge).clamp(min=torch.finfo(s.dtype).tiny), 0.0)
+    return vh.mH @ (gain[:, None] * (u.mH @ b)), large.sum()
 
 
 def _cutoff(x: Tensor) -> float:
@@ -102,31 +102,31 @@ def dependent_columns(x: Tensor, names: Sequence[str], *, bias: bool = True) -> 
     mean = _mean(x, ones) if bias else x.new_zeros(x.shape[1]).double()                 # (d,)
     a = _reduced(x, x[:, :0], ones, mean, mean[:0])                                     # (r, d)
     size = a.norm(dim=0) + (mean.abs() * len(x) ** 0.5)                                 # (d,)
-    kept: list[int] = []
+    base: list[int] = []
     basis = a[:, :0]                                                                    # (r, kept)
-    found: dict[str, dict[str, float]] = {}
+    dependent: dict[str, dict[str, float]] = {}
     for j, name in enumerate(names):
         rest = a[:, j]
         for _ in range(2):
             rest = rest - basis @ (basis.T @ rest)
         if float(rest.norm()) > _cutoff(x) * float(size[j]):
-            kept.append(j)
+            base.append(j)
             basis = torch.cat([basis, (rest / rest.norm())[:, None]], 1)
         else:
-            factors = torch.linalg.lstsq(a[:, kept], a[:, j : j + 1], driver="gelsd").solution.flatten() if kept else a.new_zeros(0)
-            found[name] = {names[k]: float(f) for k, f in zip(kept, factors, strict=True) if abs(f * size[k]) > 1e-6 * size[j]}
-    return found
+            factors = torch.linalg.lstsq(a[:, base], a[:, j : j + 1], driver="gelsd").solution.flatten() if base else a.new_zeros(0)
+            dependent[name] = {names[k]: float(f) for k, f in zip(base, factors, strict=True) if abs(f * size[k]) > 1e-6 * size[j]}
+    return dependent
 
 
 def singular(x: Tensor, names: Sequence[str], *, bias: bool = True) -> str | None:
     """A sentence that names rank and dependent columns of inputs (n, d), or None where every column says something of its own."""
-    found = dependent_columns(x, names, bias=bias)
-    if not found:
+    depends = dependent_columns(x, names, bias=bias)
+    if not depends:
         return None
-    told = [f"{name} = {_terms(of)}" for name, of in list(found.items())[:SHOWN]]
-    more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return (f"The inputs have rank {len(names) - len(found)}, not {len(names)}: {'; '.join(told)}{more}. Of all weights that fit equally "
-            "well the shortest are taken; leave these columns out, or use closedform:ridge=0.1, to have weights with a meaning.")
+    equations = [f"{name} = {_terms(of)}" for name, of in list(depends.items())[:SHOWN]]
+    more = f", and {len(depends) - SHOWN} more" if len(depends) > SHOWN else ""
+    return (f"The inputs have rank {len(names) - len(depends)}, not {len(names)}: {'; '.join(equations)}{more}. Of all weights that fit "
+            "equally well the shortest are taken; leave these columns out, or use closedform:ridge=0.1, to have weights with a meaning.")
 
 
 def _terms(of: dict[str, float]) -> str:

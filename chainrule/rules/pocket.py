@@ -57,8 +57,8 @@ class Pocket(_Wandering):
             fewer = _mistakes(net.at(state["wandering"]), batch) < mistakes               # ()
             fewer = fewer | ~state["filled"]
             state["filled"].fill_(True)
-            for name, kept in net.params.items():
-                kept.copy_(torch.where(fewer, state["wandering"][name], kept))
+            for name, pocketed in net.params.items():
+                pocketed.copy_(torch.where(fewer, state["wandering"][name], pocketed))
             return net, state, {"loss": batch.mean(_criterion(net, batch)), "mistakes": _mistakes(net, batch)}
 
 

@@ -83,7 +83,7 @@ def lay_down(folder: Folder, job: Job, asked: Options, own: Own = NOTHING) -> No
 def started(job: Job, path: str, *, at: int, resumed: bool) -> Started:
     return Started(at=at, seconds=0.0, run=path, net=job.net_name, rule=job.rule_name, parameters=job.net.count(),
                    data={"name": job.source.name, "n": len(job.source), **describe_data(job)},
-                   settings={**job.options.to_json(), "chosen": job.said}, resumed=resumed)
+                   settings={**job.options.to_json(), "chosen": job.choices}, resumed=resumed)
 
 
 def watching(progress: bool, more: Iterable[Sink]) -> list[Sink]:

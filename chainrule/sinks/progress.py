@@ -190,8 +190,8 @@ def started(event: Started) -> str:
     verb = "Resuming" if event.resumed else "Training"
     parameters = f"{event.parameters:,} parameter{'' if event.parameters == 1 else 's'}"
     chosen = event.settings.get("chosen")
-    said = f" Chosen, since not asked for otherwise: {', '.join(map(str, chosen))}." if chosen and not event.resumed else ""
-    return f"{verb} {event.net} ({parameters}) by {event.rule} on {data.get('name', 'the data')}{f' ({rows})' if rows else ''}.{said}"
+    choices = f" Chosen, since not asked for otherwise: {', '.join(map(str, chosen))}." if chosen and not event.resumed else ""
+    return f"{verb} {event.net} ({parameters}) by {event.rule} on {data.get('name', 'the data')}{f' ({rows})' if rows else ''}.{choices}"
 
 
 def planned(event: Planned) -> str:

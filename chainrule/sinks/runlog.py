@@ -42,8 +42,8 @@ class RunLog:
         """
         path = Path(path)
         if path.exists():
-            kept = [event for event in read(path) if event.at < keep_before or isinstance(event, TestOpened)]
-            write_atomically(path, "".join(event.to_json() + "\n" for event in kept).encode())
+            events = [event for event in read(path) if event.at < keep_before or isinstance(event, TestOpened)]
+            write_atomically(path, "".join(event.to_json() + "\n" for event in events).encode())
         return cls(path)
 
     def __call__(self, event: Event) -> None:

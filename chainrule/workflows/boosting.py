@@ -30,7 +30,7 @@ from chainrule.job.options import Options
 from chainrule.job.own import Own
 from chainrule.runs.folder import Folder
 from chainrule.workflows.boosting_data import residual_source, spread_over
-from chainrule.workflows.ensemble import ROUNDS, Committee, found
+from chainrule.workflows.ensemble import ROUNDS, Committee, write_committee
 from chainrule.workflows.options import Boosting, Dataset
 from chainrule.workflows.run import Run
 from chainrule.workflows.session import session_of
@@ -75,25 +75,25 @@ def boost(data: Any = Dataset.data, *, rounds: int = Boosting.rounds, by: str = 
     folder = Folder.create(session.out, source.name, base.net_name.split(":")[0], by)
     series: Samme | Gradient = Samme(base, asked) if by == "samme" else Gradient(base, asked, boosting.shrinkage)
     members: list[Run] = []
-    made: Committee | None = None
+    committee: Committee | None = None
     while len(members) < boosting.rounds and not series.over:
-        given, weights, settings = series.task()
+        task_source, weights, settings = series.task()
         into = replace(session, out=folder.path / f"round-{len(members) + 1}")
         began, settled, own = time.perf_counter(), Options(**settings), Own(weights=weights)
-        run = train_job(build(given, settled, own), settled, own, into, began)
-        said, joins = series.learn(run)
+        run = train_job(build(task_source, settled, own), settled, own, into, began)
+        remark, joins = series.learn(run)
         if session.progress:
-            print(f"round {len(members) + 1}: {said}", file=sys.stderr)
+            print(f"round {len(members) + 1}: {remark}", file=sys.stderr)
         if joins:
             members.append(run)
-            checkpoint.write(folder.path / ROUNDS, {series.kept_name: torch.stack(series.kept)}, {"kind": "rounds"})
-            made = found(folder, how=by, by=series.by, members=members, base=members[0].job if by == "samme" else base,
+            checkpoint.write(folder.path / ROUNDS, {series.by_round_name: torch.stack(series.by_round)}, {"kind": "rounds"})
+            committee = write_committee(folder, how=by, by=series.by, members=members, base=members[0].job if by == "samme" else base,
                          net=f"{by} of {len(members)} nets", data=source, **series.record)
-    if made is None:
-        raise ChainruleError(f"The first net, {folder.path / 'round-1'}, is no better than a guess: {said}. Give it more --epochs, or a "
+    if committee is None:
+        raise ChainruleError(f"The first net, {folder.path / 'round-1'}, is no better than a guess: {remark}. Give it more --epochs, or a "
                              "larger --net.")
-    made.keep_validation()
-    return made
+    committee.keep_validation()
+    return committee
 
 
 def _check(boosting: Boosting, asked: Options) -> None:
@@ -114,7 +114,7 @@ class Samme:
     What `--class-weights` make of the samples is where their weights begin, so that nets are judged by it as they are trained by it.
     """
 
-    by, kept_name = "vote", "weights"
+    by, by_round_name = "vote", "weights"
 
     def __init__(self, base: Job, asked: Options):
         part = base.data.train
@@ -124,7 +124,7 @@ class Samme:
         importance = torch.ones(len(part)) if part.weight is None else part.weight
         self.weights = importance.double().cpu() / float(importance.double().sum())  # (n,)
         self.votes: list[float] = []
-        self.kept: list[Tensor] = []
+        self.by_round: list[Tensor] = []
         self.settings = {name: value for name, value in asdict(asked).items() if value is not None and name != "class_weights"}
 
     def task(self) -> Task:
@@ -142,7 +142,7 @@ class Samme:
             self.over = True
             return f"a weighted error of {error:.4f}, which chance has too; it is left out, and boosting ends", False
         self.over = error == 0
-        self.votes, self.kept = [*self.votes, vote], [*self.kept, weights]
+        self.votes, self.by_round = [*self.votes, vote], [*self.by_round, weights]
         return f"weighted error {error:.4f}, vote {vote:.3f}" + (", and nothing is left to weight" if self.over else ""), True
 
     @property
@@ -153,7 +153,7 @@ class Samme:
 class Gradient:
     """Rounds that fit the slope of the loss at every sample; what the nets say is summed, each with a step found along it."""
 
-    by, kept_name = "sum", "targets"
+    by, by_round_name = "sum", "targets"
 
     def __init__(self, base: Job, asked: Options, shrinkage: float):
         self.base, self.shrinkage, self.over = base, shrinkage, False
@@ -162,7 +162,7 @@ class Gradient:
         self.start = start_of(self.y[0], base.data.outputs)                         # (k,)
         self.outputs = [self.start.expand(len(part), -1) for part in self.parts]    # (n, k) of each part
         self.steps: list[float] = []
-        self.kept: list[Tensor] = []
+        self.by_round: list[Tensor] = []
         self.settings = {name: value for name, value in asdict(asked).items() if value is not None and name not in OF_THE_BASE}
 
     def targets(self) -> Tensor:
@@ -183,7 +183,7 @@ class Gradient:
             self.over = True
             return "no step along it lowers the loss; it is left out, and boosting ends", False
         self.outputs = [o + step * move for o, move in zip(self.outputs, moves, strict=True)]
-        self.steps, self.kept = [*self.steps, step], [*self.kept, targets]
+        self.steps, self.by_round = [*self.steps, step], [*self.by_round, targets]
         left = Moments.of(negative_gradient(self.outputs[0], self.y[0]))
         self.over = bool((left.high == left.low).any())                             # a constant cannot be standardised, nor fitted better
         return f"step {step:.3f}" + (", and nothing is left to fit" if self.over else ""), True

@@ -13,13 +13,13 @@ from chainrule.data.source import Data, Source
 
 def residual_source(source: Source, data: Data, targets: Tensor, number: int) -> Source:
     """The rows of `source`, divided as `data` is, with the numbers (n, k) that round `number` is to fit; held-out rows have zeros."""
-    held = torch.ones(len(source), dtype=torch.bool)
-    held[data.train.rows] = held[data.valid.rows] = False
+    elsewhere = torch.ones(len(source), dtype=torch.bool)
+    elsewhere[data.train.rows] = elsewhere[data.valid.rows] = False
     digest = hashlib.sha256(source.fingerprint.encode() + targets.double().contiguous().numpy().tobytes()).hexdigest()
     name = f"what round {number} fits of {source.name}"
     return replace(source, name=name, targets=targets.double(), target_kind="real", classes=(), origin={"kind": "memory", "what": name},
                    fingerprint=digest, groups=None, times=None,
-                   given={"train": data.train.rows, "valid": data.valid.rows, "test": held.nonzero()[:, 0]})
+                   parts={"train": data.train.rows, "valid": data.valid.rows, "test": elsewhere.nonzero()[:, 0]})
 
 
 def spread_over(source: Source, rows: Tensor, values: Tensor, fill: float) -> Tensor:

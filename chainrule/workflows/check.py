@@ -74,14 +74,14 @@ class Check:
 
     def __str__(self) -> str:
         plural = "s" * (len(self.findings) != 1)
-        said = [f"{self.name}: {len(self.findings)} finding{plural} in {self.rows:,} rows (counted from 1, below any header; as `rows` of "
+        lines = [f"{self.name}: {len(self.findings)} finding{plural} in {self.rows:,} rows (counted from 1, below any header; as `rows` of "
                 f"{CHECK} from 0)"]
         for finding in self.findings:
-            said += ["", f"{finding.kind}: {finding.found}", f"  evidence: {finding.evidence}", f"  what to do: {finding.remedy}"]
-            said += table([list(finding.table[0].keys()), *[[str(v) for v in row.values()] for row in finding.table[:10]]],
+            lines += ["", f"{finding.kind}: {finding.found}", f"  evidence: {finding.evidence}", f"  what to do: {finding.remedy}"]
+            lines += table([list(finding.table[0].keys()), *[[str(v) for v in row.values()] for row in finding.table[:10]]],
                           left=()) if finding.table else []
-        said += ["", *[f"not checked: {line}" for line in self.skipped]] if self.skipped else []
-        return "\n".join([*said, *[f"note: {line}" for line in self.notes], f"All rows: {self.path / CHECK}"])
+        lines += ["", *[f"not checked: {line}" for line in self.skipped]] if self.skipped else []
+        return "\n".join([*lines, *[f"note: {line}" for line in self.notes], f"All rows: {self.path / CHECK}"])
 
 
 def check(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss: LossLike = None, data_dir: str | Path | None = None,
@@ -102,15 +102,15 @@ def check(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss:
     source = as_source(data, asked, session.data_dir)
     looking = _Looking(source, asked, own, session.stop or Stop())
     folder = Folder.create(session.out, source.name, "check")
-    found = Check(source.name, folder.path, len(source))
+    report = Check(source.name, folder.path, len(source))
     looking.door_log(folder)
-    pictures = looking.into(found)
+    pictures = looking.into(report)
     order = ("label", "leak", "duplicate", "outlier", "redundant", "irrelevant")
-    found.findings.sort(key=lambda f: order.index(f.kind))
-    folder.write_json(CHECK, found.to_dict())
+    report.findings.sort(key=lambda f: order.index(f.kind))
+    folder.write_json(CHECK, report.to_dict())
     for name, png in pictures:
         write_atomically(folder.path / name, png)
-    return found
+    return report
 
 
 class _Looking:
@@ -158,37 +158,37 @@ class _Looking:
             raise Interrupted("Interrupted; nothing was written.", self.stop.requested)
         return jobs
 
-    def into(self, found: Check) -> list[tuple[str, bytes]]:
+    def into(self, report: Check) -> list[tuple[str, bytes]]:
         """Everything that can be looked at; the pictures to be written."""
         pictures: list[tuple[str, bytes]] = []
-        found.findings += self.duplicates()
+        report.findings += self.duplicates()
         x, rows = self.inputs(MOST_APART)                                     # (n, ...), (n,)
         apart = outliers(x.flatten(1), seed=self.asked.seed) if len(x) > FEWEST_ROWS else None
         if apart is None:
-            found.skipped.append(f"outliers: {len(x)} rows outside the test part; at least {FEWEST_ROWS + 1} are needed.")
+            report.skipped.append(f"outliers: {len(x)} rows outside the test part; at least {FEWEST_ROWS + 1} are needed.")
         else:
-            found.findings += self.outlying(apart, rows)
-        found.notes += self.data.encoder.inputs.notes
+            report.findings += self.outlying(apart, rows)
+        report.notes += self.data.encoder.inputs.notes
         names, groups = groups_of(self.data)
-        found.findings += repeating(self.data, x, names)
+        report.findings += repeating(self.data, x, names)
         few = self._too_few()
         if few:
-            found.skipped += [f"{part}: {few}" for part in ("mislabelled rows", "irrelevant columns", "leaking columns")]
+            report.skipped += [f"{part}: {few}" for part in ("mislabelled rows", "irrelevant columns", "leaking columns")]
             return pictures
         doubted: Suspects | None = None
         if self.data.classes:
             unsaid = self.no_verdict()
             if unsaid:
-                found.skipped.append(f"mislabelled rows: {unsaid}")
+                report.skipped.append(f"mislabelled rows: {unsaid}")
             else:
-                found.findings += self.labels()
+                report.findings += self.labels()
                 doubted = self.doubts[0]
         else:
-            found.skipped.append("mislabelled rows: the target is a number; confident learning is for classes.")
+            report.skipped.append("mislabelled rows: the target is a number; confident learning is for classes.")
         if groups is None:
-            found.skipped.append(f"irrelevant and leaking columns: {why_not(self.data)}")
+            report.skipped.append(f"irrelevant and leaking columns: {why_not(self.data)}")
         else:
-            found.findings += saying(self.folds, self.data, groups, self.asked.seed)
+            report.findings += saying(self.folds, self.data, groups, self.asked.seed)
 
         if doubted is not None or apart is not None:
             joint = None if doubted is None else Joint(doubted.joint, len(doubted.rows))
@@ -265,18 +265,18 @@ class _Looking:
         if not len(suspects.rows):
             return []
         names, rows, n = self.data.classes, cases[suspects.rows], len(cases)
-        found = [{"row": int(r) + 1, "given": names[int(g)], "suggested": names[int(s)], "margin": round(float(m), 4)}
-                 for r, g, s, m in zip(rows, suspects.given, suspects.suggested, suspects.margin, strict=True)]
+        lines = [{"row": int(r) + 1, "given": names[int(g)], "suggested": names[int(s)], "margin": round(float(m), 4)}
+                 for r, g, s, m in zip(rows, suspects.labels, suspects.suggested, suspects.margin, strict=True)]
         return [Finding(
             "label", f"{len(rows)} of {n:,} labels look wrong ({len(rows) / n:.1%}), {listed(rows)} first.",
             f"nets that did not train on these rows find another class more probable; the calibrated confident joint puts the number of "
             f"wrong labels at {suspects.estimated:.0f} (Northcutt et al. 2021, {FOLDS} folds).",
-            "look at these rows, the first ones first; correct what is wrong, keep what is only difficult.", rows.tolist(), table=found)]
+            "look at these rows, the first ones first; correct what is wrong, keep what is only difficult.", rows.tolist(), table=lines)]
 
     def seen(self, suspects: Suspects) -> bytes:
         rows, names = self.doubts[1][suspects.rows[:24]], self.data.classes
         titles = [f"row {int(r) + 1}\n{names[int(g)]}: or {names[int(s)]}?"
-                  for r, g, s in zip(rows, suspects.given[:24], suspects.suggested[:24], strict=True)]
+                  for r, g, s in zip(rows, suspects.labels[:24], suspects.suggested[:24], strict=True)]
         images = self.source.inputs[rows]
         if images.dtype == torch.uint8:
             images = images.float() / self.data.encoder.inputs.maximum
@@ -286,12 +286,12 @@ class _Looking:
         if not len(apart.rows):
             return []
         where = rows[apart.rows]
-        found = [{"row": int(r) + 1, "distance": f"{float(apart.distance[i]):.4g}"} for r, i in zip(where, apart.rows, strict=True)]
+        lines = [{"row": int(r) + 1, "distance": f"{float(apart.distance[i]):.4g}"} for r, i in zip(where, apart.rows, strict=True)]
         return [Finding(
             "outlier", f"{len(where)} of {len(rows):,} rows lie apart from the others ({apart.share:.2%}), {listed(where)} first.",
             f"{apart.how} above {apart.threshold:.4g}: {apart.reason}; the farthest is at {float(apart.distance.max()):.4g}.",
             "look for errors of measurement or of units; rows that are right but rare belong in the training part.", where.tolist(),
-            table=found)]
+            table=lines)]
 
     def duplicates(self) -> list[Finding]:
         """Rows that two parts share, and equal inputs with unequal targets; the test part's inputs alone are looked at."""
@@ -303,20 +303,20 @@ class _Looking:
         hashed = {name: [key for piece in _pieces(part) for key in keys(piece)] for name, part in parts.items()}
         every = [key for several in hashed.values() for key in several]
         few_kinds = len(set(every)) < len(every) / 2                         # so few different rows repeat by nature
-        found = list(self._conflicts(hashed["train"] + hashed["valid"]))
+        findings = list(self._conflicts(hashed["train"] + hashed["valid"]))
         for a, b in (("train", "valid"), ("train", "test"), ("valid", "test")):
             if b not in parts or few_kinds:
                 continue
             pairs = exact(hashed[a], hashed[b])
             after = f" The test part was opened for its inputs, opening {opened} in this folder of runs." if b == "test" else ""
             if len(pairs):
-                found.append(self._shared(parts, a, b, pairs, "the same", f"their inputs are equal to the last bit.{after}"))
+                findings.append(self._shared(parts, a, b, pairs, "the same", f"their inputs are equal to the last bit.{after}"))
             close = near(_drawn(parts[a], self.data), _drawn(parts[b], self.data)) if max(map(len, parts.values())) <= MOST_ROWS else None
             if close is not None and len(close.pairs):
                 evidence = ("they are nearer than chance puts any row of a part in one case of twenty; the closest are "
                             f"{float(close.distance[0]):.3g} apart, where the tenth neighbour is at {float(close.usual[0]):.3g}.{after}")
-                found.append(self._shared(parts, a, b, close.pairs, "nearly the same", evidence))
-        return found
+                findings.append(self._shared(parts, a, b, close.pairs, "nearly the same", evidence))
+        return findings
 
     def _shared(self, parts: dict[str, Part], a: str, b: str, pairs: Tensor, how: str, evidence: str) -> Finding:
         mine, theirs = parts[a].rows[pairs[:, 0]], parts[b].rows[pairs[:, 1]]

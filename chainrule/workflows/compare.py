@@ -84,15 +84,15 @@ def fitted_cases(run: Answering, names: list[str]) -> dict[str, Cases]:
     if len(part) == 0:
         raise InputError(f"{run.path} held out no test part. Train with --split train=.7,valid=.15,test=.15.")
     x, truth = _rows(run, part), run.trained.truth(part)
-    found = {}
+    cases = {}
     for name, one in models.items():
-        said = torch.from_numpy(one.predict(x))
+        predictions = torch.from_numpy(one.predict(x))
         if classes:
-            found[name] = Cases(part.rows, name_of_rows, right=said == truth)
+            cases[name] = Cases(part.rows, name_of_rows, right=predictions == truth)
         else:
-            errors = (said.reshape(truth.shape).to(truth.dtype) - truth).square().mean(1)
-            found[name] = Cases(part.rows, name_of_rows, costs=errors)
-    return found
+            errors = (predictions.reshape(truth.shape).to(truth.dtype) - truth).square().mean(1)
+            cases[name] = Cases(part.rows, name_of_rows, costs=errors)
+    return cases
 
 
 def model(name: str, classes: bool | None, seed: int = 0) -> Any:

@@ -109,10 +109,10 @@ class Committee:
         how = self.record["how"]
         if how == "joined":
             return Run(folder, data=self._own_data)
-        given = checkpoint.read(self.path / ROUNDS)[0]
+        tensors = checkpoint.read(self.path / ROUNDS)[0]
         if how == "samme":
-            return Run(folder, data=lambda: self.source, weights=given["weights"][number])
-        return Run(folder, data=lambda: residual_source(self.source, self.base.data, given["targets"][number], number + 1))
+            return Run(folder, data=lambda: self.source, weights=tensors["weights"][number])
+        return Run(folder, data=lambda: residual_source(self.source, self.base.data, tensors["targets"][number], number + 1))
 
     @cached_property
     def trainings(self) -> list[Run]:
@@ -307,21 +307,21 @@ def committee(*several: Member | Sweep | str | Path, by: str = Joining.by, out: 
     validated(first.job.data, "a committee")
     _agreeing(members)
     folder = Folder.create(out, first.record["data"]["name"], first.record["net"].split(":")[0], "committee")
-    joined = found(folder, how="joined", by=by, members=members, weights=None, base=first.job,
+    joined = write_committee(folder, how="joined", by=by, members=members, weights=None, base=first.job,
                    net=f"{by} of {len(members)} {'snapshots' if isinstance(first, Snapshot) else 'nets'}")
     joined.keep_validation()
     return joined
 
 
-def found(folder: Folder, *, how: str, by: str, members: Sequence[Member], weights: Sequence[float] | None, net: str, base: Job,
+def write_committee(folder: Folder, *, how: str, by: str, members: Sequence[Member], weights: Sequence[float] | None, net: str, base: Job,
           data: Any = None, **more: Any) -> Committee:
     """Write down who belongs to a committee, and give it back; `more` is what its `how` has to say besides."""
-    told = [{"folder": os.path.relpath(run.path, folder.path), "run": run.record["run"],
+    described = [{"folder": os.path.relpath(run.path, folder.path), "run": run.record["run"],
              **({"snapshot": run.number} if isinstance(run, Snapshot) else {})} for run in members]
     first = record_of(base.source, base.options, net=net, rule=how, asked=base.options)
     first["data"] |= describe_data(base)
     folder.write_encoder(base.trained, first["run"])
-    folder.write_json(COMMITTEE, {"format": FORMAT, **first, "how": how, "by": by, "members": told,
+    folder.write_json(COMMITTEE, {"format": FORMAT, **first, "how": how, "by": by, "members": described,
                                        "weights": None if weights is None else list(weights), **more})
     return Committee(folder.path, data=data, members=members)
 
@@ -347,11 +347,11 @@ def _members(several: Sequence[Member | Sweep | str | Path]) -> list[Member]:
 
 
 def _all_snapshots(run: Run) -> list[Snapshot]:
-    found, wanted = run.snapshots, run.options.snapshots
-    if len(found) != wanted:
-        raise InputError(f"{run.path} has {len(found)} of its {wanted} snapshots: its training did not come to its end. Finish it with "
+    snapshots, wanted = run.snapshots, run.options.snapshots
+    if len(snapshots) != wanted:
+        raise InputError(f"{run.path} has {len(snapshots)} of its {wanted} snapshots: its training did not come to its end. Finish it with "
                          f"chainrule resume {run.path}, then make the committee.")
-    return found
+    return snapshots
 
 
 def _place(path: Path, member: dict[str, Any]) -> Path:

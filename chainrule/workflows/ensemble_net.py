@@ -37,10 +37,10 @@ class Panel(nn.Module):
         return torch.stack([read(member(x)) for member, read in zip(self.members, self.read, strict=True)])
 
     def forward(self, x: Tensor) -> Tensor:
-        said = joined(self.each(x), self.by, self.share)
+        answers = joined(self.each(x), self.by, self.share)
         if not self.classes:
-            return said
-        log = said.clamp(min=torch.finfo(said.dtype).tiny).log()
+            return answers
+        log = answers.clamp(min=torch.finfo(answers.dtype).tiny).log()
         return 0.5 * (log[:, 1:] - log[:, :1]) if self.signed else log
 
 

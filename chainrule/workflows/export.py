@@ -86,8 +86,8 @@ def _pt2(module: nn.Module, example: Tensor) -> tuple[bytes, Answer]:
     file = io.BytesIO()
     torch.export.save(program, file)
     content = file.getvalue()
-    if found := pickled(content):
-        raise InputError(f"{type(module).__name__} keeps {found[0]} as a pickle, which can run code when read. "
+    if names := pickled(content):
+        raise InputError(f"{type(module).__name__} keeps {names[0]} as a pickle, which can run code when read. "
                          "Use --to onnx or --to safetensors.")
     loaded = torch.export.load(io.BytesIO(content)).module()
     return content, lambda x: _outputs(loaded(x))
@@ -100,11 +100,11 @@ def _onnx(module: nn.Module, example: Tensor) -> tuple[bytes, Answer]:
     import onnxruntime
 
     program = _program(module, example, "onnx")
-    made = torch.onnx.export(program, dynamo=True, input_names=["input"], verbose=False)
-    assert made is not None
-    if made.model_proto.ByteSize() >= ONNX_BYTES:
+    onnx_program = torch.onnx.export(program, dynamo=True, input_names=["input"], verbose=False)
+    assert onnx_program is not None
+    if onnx_program.model_proto.ByteSize() >= ONNX_BYTES:
         raise InputError(f"{type(module).__name__} is larger than the 2 GB that one ONNX file holds. Use --to pt2 or --to safetensors.")
-    content = made.model_proto.SerializeToString()
+    content = onnx_program.model_proto.SerializeToString()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -143,14 +143,14 @@ def _largest(tensors: list[Tensor]) -> float:
 
 def pickled(archive: bytes) -> list[str]:
     """What in a pt2 archive torch would unpickle on loading: example inputs, and each tensor marked so in its tables of contents."""
-    found = []
+    names = []
     with zipfile.ZipFile(io.BytesIO(archive)) as files:
         for file in files.infolist():
             if file.filename.endswith("_config.json"):
-                found += [name for name, entry in json.loads(files.read(file))["config"].items() if entry["use_pickle"]]
+                names += [name for name, entry in json.loads(files.read(file))["config"].items() if entry["use_pickle"]]
             elif file.filename.endswith(".pt") and file.file_size:
-                found.append(file.filename)
-    return found
+                names.append(file.filename)
+    return names
 
 
 @contextlib.contextmanager

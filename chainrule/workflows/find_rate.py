@@ -66,9 +66,9 @@ class Rates:
 
     def __str__(self) -> str:
         end = f"it rises after {self.edge:.2g}" if self.diverged else f"up to {self.rates[-1]:.2g} it never rose for good"
-        said = [f"The loss falls fastest at a rate of {self.steepest:.2g}; {end} ({len(self.rates)} steps).",
+        lines = [f"The loss falls fastest at a rate of {self.steepest:.2g}; {end} ({len(self.rates)} steps).",
                 f"--optimizer {self.optimizer}"]
-        return "\n".join([*said, f"Picture: {self.path}"] if self.path else said)
+        return "\n".join([*lines, f"Picture: {self.path}"] if self.path else lines)
 
 
 def find_rate(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
@@ -87,16 +87,16 @@ def find_rate(data: Any = Dataset.data, *, net: str | nn.Module | None = None, l
     span = read_options(RateRange, {"steps": steps, "lowest": lowest, "highest": highest})
     source = as_source(data, asked, session.data_dir)
     job = build(source, asked, own)
-    found = range_test(job, steps=span.steps, lowest=span.lowest, highest=span.highest)
+    rates = range_test(job, steps=span.steps, lowest=span.lowest, highest=span.highest)
     folder = Folder.create(session.out, source.name, "rates")
-    found = replace(found, path=folder.path / "rates.png")
-    figure = descent.rates(found.rates, found.losses, found.smoothed, found.suggested, found.edge if found.diverged else None,
+    rates = replace(rates, path=folder.path / "rates.png")
+    figure = descent.rates(rates.rates, rates.losses, rates.smoothed, rates.suggested, rates.edge if rates.diverged else None,
                                  optimizers.choose(str(job.options.optimizer)).entry.name)
     png = to_png(figure)
-    assert found.path is not None
-    write_atomically(found.path, png)
-    write_atomically(folder.path / RATES, json.dumps(found.to_dict(), indent=1).encode())
-    return found
+    assert rates.path is not None
+    write_atomically(rates.path, png)
+    write_atomically(folder.path / RATES, json.dumps(rates.to_dict(), indent=1).encode())
+    return rates
 
 
 def range_test(job: Job, *, steps: int = RateRange.steps, lowest: float = RateRange.lowest,

@@ -66,7 +66,7 @@ def combinations(over: Over, options: Options, resolve: Resolve) -> list[tuple[d
     plain = {key: _values(key, values) for key, values in over.items() if _field(key)}
     _spread_folds(plain)
     inner = {key: _values(key, values) for key, values in over.items() if key not in plain}
-    made = []
+    settings = []
     for some in itertools.product(*plain.values()):
         base = options
         for key, value in zip(plain, some, strict=True):
@@ -79,9 +79,9 @@ def combinations(over: Over, options: Options, resolve: Resolve) -> list[tuple[d
             for axis, value in zip(axes, others, strict=True):
                 asked = axis.apply(asked, value)
             setting = {**dict(zip(plain, some, strict=True)), **dict(zip(inner, others, strict=True))}
-            made.append(({key: setting[key] for key in over}, asked.checked()))
+            settings.append(({key: setting[key] for key in over}, asked.checked()))
     place = {key: values.index for key, values in {**plain, **inner}.items()}
-    return sorted(made, key=lambda one: tuple(place[key](one[0][key]) for key in over))
+    return sorted(settings, key=lambda one: tuple(place[key](one[0][key]) for key in over))
 
 
 def _field(key: str) -> bool:
@@ -94,14 +94,14 @@ def _field(key: str) -> bool:
 
 def _axis(key: str, values: tuple[str, ...], resolved: Options) -> Axis:
     """The inner option a key names, `rate` or `optimizer.rate`, among those of the resolved net, rule, optimizer and schedule."""
-    found = {owner: OWNERS[owner].choose(spec).entry for owner in OWNERS if (spec := getattr(resolved, owner)) and _named(owner, spec)}
+    owners = {owner: OWNERS[owner].choose(spec).entry for owner in OWNERS if (spec := getattr(resolved, owner)) and _named(owner, spec)}
     owner, dot, name = key.rpartition(".")
     name = name.replace("-", "_")
     if dot and owner not in OWNERS:
         raise InputError(f"--over {key}: there is nothing called '{owner}' to set '{name}' of. {suggest(owner, OWNERS)}")
-    if dot and owner not in found:
+    if dot and owner not in owners:
         raise InputError(f"--over {key}: this run has no {owner} of a known name. Give one with --{owner}.")
-    having = [o for o in ([owner] if dot else found) if name in found[o].options]
+    having = [o for o in ([owner] if dot else owners) if name in owners[o].options]
     if len(having) > 1 and "optimizer" in having and name == "rate":
         having = ["optimizer"]
     if len(having) == 1:
@@ -109,7 +109,7 @@ def _axis(key: str, values: tuple[str, ...], resolved: Options) -> Axis:
     if having:
         raise InputError(f"--over {key} could be {' or '.join(f'{o}.{name}' for o in having)}. Write one of them.")
     known = [*(f.name for f in dataclasses.fields(Options) if f.name not in OF_THE_DATA),
-             *(option for o, entry in found.items() for option in ([f"{o}.{n}" for n in entry.options] if dot else entry.options))]
+             *(option for o, entry in owners.items() for option in ([f"{o}.{n}" for n in entry.options] if dot else entry.options))]
     raise InputError(f"There is nothing called '{key}' to sweep over. {suggest(key, known)}")
 
 

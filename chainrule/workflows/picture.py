@@ -61,11 +61,11 @@ def boundary(run: Run) -> Figure:
     across, up = (torch.linspace(float(a), float(b), GRID) for a, b in zip(low - room, high + room, strict=True))
     grid = torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).reshape(-1, 2)  # (up * across, 2)
     with _evaluating(job):
-        said = job.task.answer(job.trained.inference.plainly(grid), job.loss).reshape(GRID, GRID, -1)
+        answers = job.task.answer(job.trained.inference.plainly(grid), job.loss).reshape(GRID, GRID, -1)
     names = inputs.feature_names or ("first input", "second input")
     centre, factor = inputs.units
     raw = points.double() / factor + centre
-    return boundary_picture(across.double() / factor[0] + centre[0], up.double() / factor[1] + centre[1], said, raw, y, data.classes,
+    return boundary_picture(across.double() / factor[0] + centre[0], up.double() / factor[1] + centre[1], answers, raw, y, data.classes,
                                   labels=(names[0], names[1]))
 
 
@@ -73,11 +73,11 @@ def weights(run: Run) -> Figure:
     """The weights into each unit of the first layer as pictures, by class where that layer is the only one. Raises InputError."""
     trained = run.trained
     shape = trained.encoder.inputs.picture_shape
-    found = first_weights(trained.net.module, shape) if shape else None
-    if found is None:
+    first = first_weights(trained.net.module, shape) if shape else None
+    if first is None:
         raise InputError(f"weights are drawn as pictures where the inputs are pictures and the first layer reads them all; {run.name} has "
                          f"inputs of shape {run.job.data.input_shape}. Use the kind histograms.")
-    rows, size = found                                                       # (units, channels, height, width)
+    rows, size = first                                                       # (units, channels, height, width)
     matrices = [p for p in run.job.net.params.values() if p.dim() >= 2]
     classes = run.job.data.classes
     titles = classes if len(matrices) == 1 and len(classes) == len(rows) else ()
@@ -132,24 +132,24 @@ def _steps(run: Run) -> int:
 
 def descent(job: Job, steps: int) -> list[dict[str, Tensor]]:
     """The parameters on the way, at most about a hundred times, from before the first step to the last: replayed eagerly on a copy."""
-    every, kept, done, epoch = max(1, steps // KEPT), [], 0, 0
+    every, path, done, epoch = max(1, steps // KEPT), [], 0, 0
     rule = job.reading(job.rule)
     feed = job.feed()
     with Aside(job.options.seed, job.device):
         net, _ = copied(Learner(job.net, {}))
         net.module.train()
         state = rule.init(net)
-        kept.append({k: v.detach().clone() for k, v in net.params.items()})
+        path.append({k: v.detach().clone() for k, v in net.params.items()})
         while done < steps:
             for chunk in feed.chunks(epoch, 0, 1):
                 net, state, _ = rule.step(net, state, chunk[0])
                 done += 1
                 if done % every == 0 or done == steps:
-                    kept.append({k: v.detach().clone() for k, v in net.params.items()})
+                    path.append({k: v.detach().clone() for k, v in net.params.items()})
                 if done == steps:
                     break
             epoch += 1
-    return kept
+    return path
 
 
 def histograms(net: nn.Module | Net, x: Tensor, y: Tensor | None, loss: LossLike | Any) -> tuple[list[dict[str, Any]], Figure]:
@@ -157,13 +157,13 @@ def histograms(net: nn.Module | Net, x: Tensor, y: Tensor | None, loss: LossLike
 
     `loss` is a name, a `Loss`, or any function of (outputs, targets); None takes a random projection of the outputs. The net stays as is.
     """
-    found = signals(net.module if isinstance(net, Net) else net, x, y, _each(loss))
-    return stats(found), histogram_picture([Spread(s.name, s.activations, s.gradients) for s in found])
+    measured = signals(net.module if isinstance(net, Net) else net, x, y, _each(loss))
+    return stats(measured), histogram_picture([Spread(s.name, s.activations, s.gradients) for s in measured])
 
 
-def stats(found: list[Signal]) -> list[dict[str, Any]]:
+def stats(measured: list[Signal]) -> list[dict[str, Any]]:
     """A row for each layer, the lowest first."""
-    return [{"layer": s.name, "kind": s.kind, **s.figures} for s in found]
+    return [{"layer": s.name, "kind": s.kind, **s.figures} for s in measured]
 
 
 def _each(loss: Any) -> Callable[[Tensor, Tensor | None], Tensor]:
@@ -214,8 +214,8 @@ def picture(run: Run, kind: str, out: str | Path | None = None, *, plane: str = 
     if kind not in KINDS:
         raise InputError(f"There is no picture called '{kind}'. {suggest(kind, [*KINDS, 'paths'])}")
     path = writable(Path(out), overwrite) if out else run.path / f"{kind}.png"
-    made = surface(run, plane=plane) if kind == "surface" else KINDS[kind](run)
-    figures, figure = made if isinstance(made, tuple) else ([], made)
+    drawn = surface(run, plane=plane) if kind == "surface" else KINDS[kind](run)
+    figures, figure = drawn if isinstance(drawn, tuple) else ([], drawn)
     return Drawn(write(figure, path), figures)
 
 

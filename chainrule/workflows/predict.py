@@ -149,12 +149,12 @@ def _encoded(trained: Trained, what: Any, stream_bytes: int, labels: Labels) -> 
         for begin in range(0, len(part), size):
             yield part.rows_at(begin, begin + size), len(part)
         return
-    said: set[str] = set()
+    printed: set[str] = set()
     strangers: dict[str, tuple[int, int, str]] = {}
 
     def once(text: str) -> None:
-        if text not in said:
-            said.add(text)
+        if text not in printed:
+            printed.add(text)
             to_stderr(text)
 
     def encode(piece: Typed) -> Tensor:

@@ -114,8 +114,8 @@ class Run:
         """The data, read again. Raises InputError where it is gone, or is no longer what it was."""
         if self._job is not None:
             return self._job.source
-        given = self._own_data() if callable(self._own_data) else self._own_data
-        return source_again(self.path, self.record, self.options, given)
+        own = self._own_data() if callable(self._own_data) else self._own_data
+        return source_again(self.path, self.record, self.options, own)
 
     def share(self, source: Source) -> None:
         """Take data that another run read already, where it is the same and none was given, so that the rows are held once."""

@@ -21,9 +21,9 @@ def as_source(data: Any, options: Options, data_dir: str | Path | None = None) -
     if not isinstance(data, Source):
         return load(data, target=options.target, data_dir=data_dir, group=options.group, time=options.time, weight=options.weight,
                     reading=options.reading)
-    given = options.reading.to_json()
-    if any(data.origin.get("reading", {}).get(name) != value for name, value in given.items()):
-        raise InputError(f"expected data that is still to be read; got {data.name}, which is loaded already, and --{next(iter(given))}. "
+    asked = options.reading.to_json()
+    if any(data.origin.get("reading", {}).get(name) != value for name, value in asked.items()):
+        raise InputError(f"expected data that is still to be read; got {data.name}, which is loaded already, and --{next(iter(asked))}. "
                          "Give that to cr.load(..., reading=...).")
     if options.weight is not None and data.origin.get("weight") != options.weight:
         raise InputError(f"expected data whose column '{options.weight}' is still to be taken out; got {data.name}, which is loaded "
@@ -31,17 +31,17 @@ def as_source(data: Any, options: Options, data_dir: str | Path | None = None) -
     return data
 
 
-def source_again(path: Path, record: dict[str, Any], options: Options, given: Any, opener: str = "cr.Run") -> Source:
-    """The data of a run, or of a committee, read again, or as `given`; `opener` is what opens the folder in Python.
+def source_again(path: Path, record: dict[str, Any], options: Options, own: Any, opener: str = "cr.Run") -> Source:
+    """The data of a run, or of a committee, read again, or `own` data in its place; `opener` is what opens the folder in Python.
 
     Raises InputError where it is gone, or is no longer what it was.
     """
     about = record["data"]
     origin = about["origin"]
-    if origin["kind"] == "memory" and given is None:
+    if origin["kind"] == "memory" and own is None:
         raise InputError(f"{path} was trained on data in memory. Give it again: {opener}(path, data=...).")
-    what = origin["what"] if given is None else given
-    if given is None and origin["kind"] in ("file", "folder") and not Path(what).exists():
+    what = origin["what"] if own is None else own
+    if own is None and origin["kind"] in ("file", "folder") and not Path(what).exists():
         raise InputError(f"This needs the data that {path} was trained on, and {what} is not there any more. Put it back, or give it again "
                          f"in Python: {opener}(path, data=...).")
     roles = {role: getattr(options, role) or origin.get(role) for role in ("target", "group", "time", "weight")}

@@ -88,18 +88,18 @@ class Sweep:
 
     def rows(self) -> list[dict[str, Any]]:
         """One for each run, best first: its settings, how it ended, and its best epoch with the validation measures there."""
-        found = []
+        table_rows = []
         for i in self._order:
             run, end = self.runs[i], self._ends[i]
             planned = next((e for e in reversed(run.events) if isinstance(e, Planned)), None)
-            found.append({
+            table_rows.append({
                 "run": str(run.path), "settings": self.settings[i], "ended": end.reason if end else "unfinished",
                 "epochs": end.epochs if end else 0, "steps": end.steps if end else 0,
                 "best": {"epoch": end.best_epoch, **end.best} if end else {},
                 "valid": {"n": run.record["data"]["splits"]["valid"], **(end.best if end else {})},
                 "plan": {"name": planned.name, "reason": planned.reason, "rejected": planned.rejected} if planned else {},
             })
-        return found
+        return table_rows
 
     def summary(self) -> dict[str, Any]:
         """The keys that `chainrule sweep --json` prints."""
@@ -127,12 +127,12 @@ class Sweep:
             measures = [shown(end.best[name]) if end and name in end.best else "-" for name in names]
             lines.append([*(self.settings[i][k] for k in keys), str(end.best_epoch) if end and end.best else "-", *measures,
                           self._interval(i), end.reason if end else "unfinished"])
-        said = table(lines, left=tuple(range(len(keys))))
+        text = table(lines, left=tuple(range(len(keys))))
         for group in self.spread():
             of = ", ".join(f"{k}={v}" for k, v in group["settings"].items()) or "all"
-            told = ", ".join(f"{name} {shown(m['mean'])} ± {shown(m['sd'])}" for name, m in group["measures"].items())
-            said.append(f"  {of}: {told} (mean and standard deviation of {group['n']})")
-        return "\n".join([f"{len(self.runs)} runs in {self.path}, best first", *said])
+            figures = ", ".join(f"{name} {shown(m['mean'])} ± {shown(m['sd'])}" for name, m in group["measures"].items())
+            text.append(f"  {of}: {figures} (mean and standard deviation of {group['n']})")
+        return "\n".join([f"{len(self.runs)} runs in {self.path}, best first", *text])
 
     def _interval(self, i: int) -> str:
         """The interval of the accuracy, or of the first measure that has one, on the validation part."""
@@ -141,8 +141,8 @@ class Sweep:
             return ""
         result = self.runs[i].valid
         name = "accuracy" if "accuracy" in result.measures else next(iter(result.measures), "")
-        found = result.measures.get(name)
-        return f"{name} {shown(found.low)} to {shown(found.high)}" if found and found.low is not None and found.high is not None else ""
+        one = result.measures.get(name)
+        return f"{name} {shown(one.low)} to {shown(one.high)}" if one and one.low is not None and one.high is not None else ""
 
 
 def sweep_over(source: Source, asked: Options, over: Over, own: Own, session: Session) -> Sweep:
@@ -226,20 +226,20 @@ def _same(a: Any, b: Any) -> bool:
 
 def _train(path: Path, folders: Sequence[Path], jobs: Sequence[Job], reading: float, session: Session) -> Sweep:
     stop = session.stop or Stop()
-    told: list[Callable[[int, Event], None]] = []
+    listeners: list[Callable[[int, Event], None]] = []
     if session.progress:
-        told.append(Tally([f.name for f in folders]))
+        listeners.append(Tally([f.name for f in folders]))
     ended: dict[int, Finished] = {}
     faults: list[str] = []
-    with ExitStack() as held:
+    with ExitStack() as locks:
         for folder in folders:
-            held.enter_context(RunLock(folder))
-        for each in told:
-            held.callback(each.close)  # type: ignore[attr-defined]
-        held.callback(close, session.sinks)
+            locks.enter_context(RunLock(folder))
+        for each in listeners:
+            locks.callback(each.close)  # type: ignore[attr-defined]
+        locks.callback(close, session.sinks)
         recordings = [Recording(folder, job, notes=before(job)) for folder, job in zip(folders, jobs, strict=True)]
         for recording in recordings:
-            held.callback(recording.close)
+            locks.callback(recording.close)
         members = []
         for recording, job in zip(recordings, jobs, strict=True):
             common, numbers = job.kind()
@@ -251,7 +251,7 @@ def _train(path: Path, folders: Sequence[Path], jobs: Sequence[Job], reading: fl
                 recordings[i].begin()
             recordings[i].tell(event)
             tell(event, session.sinks)
-            for each in told:
+            for each in listeners:
                 each(i, event)
             if isinstance(event, Diagnosed):
                 faults.append(f"{folders[i].name}: {recordings[i].fault}")
@@ -279,10 +279,10 @@ def _names(settings: Sequence[dict[str, str]]) -> list[str]:
     names: list[str] = []
     for setting in settings:
         name = re.sub(r"[^A-Za-z0-9._=,+-]+", "_", ",".join(f"{k}={v}" for k, v in setting.items())).strip("._")[:LONGEST_NAME]
-        number, given = 2, name
-        while given in names:
-            given, number = f"{name}-{number}", number + 1
-        names.append(given)
+        number, unique = 2, name
+        while unique in names:
+            unique, number = f"{name}-{number}", number + 1
+        names.append(unique)
     return names
 
 

@@ -107,8 +107,8 @@ def repeat(path: str | Path | Run, *, progress: bool = True) -> tuple[bool, floa
     >>> cr.repeat(cr.train("iris", net="mlp:hidden=4", epochs=2, plan="eager", progress=False), progress=False)
     (True, 0.0)
     """
-    found = [_again(run, progress) for run in (path if isinstance(path, Run) else open_run(path)).trainings]
-    return all(same for same, _ in found), max(difference for _, difference in found)
+    repeated = [_again(run, progress) for run in (path if isinstance(path, Run) else open_run(path)).trainings]
+    return all(same for same, _ in repeated), max(difference for _, difference in repeated)
 
 
 def _again(run: Run, progress: bool) -> tuple[bool, float]:

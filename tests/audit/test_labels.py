@@ -48,7 +48,7 @@ def test_planted_errors_are_found_counted_and_named():
     assert abs(found.estimated - int(planted.sum())) <= 3
     assert bool(planted[found.rows].all())
     assert torch.equal(found.suggested, truth[found.rows])
-    assert torch.equal(found.given, labels[found.rows])
+    assert torch.equal(found.labels, labels[found.rows])
     assert bool((found.margin[:-1] >= found.margin[1:]).all())
 
 

@@ -136,7 +136,7 @@ def test_names_are_sought_in_the_package_that_registers_them(kind):
     """Else a list is empty in a process that happens to have imported nothing of that package."""
     own = getattr(registry, kind)
     assert own.entries()
-    places = (own.package + ".", "chainrule.evaluate.") if kind == "measures" else own.package + "."    # tasks register evaluate's functions
+    places = (own.package + ".", "chainrule.evaluate.") if kind == "measures" else own.package + "."  # tasks register evaluate's functions
     assert {entry.name for entry in own.entries() if not entry.make.__module__.startswith(places)} == set()
 
 

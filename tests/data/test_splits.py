@@ -165,13 +165,13 @@ def test_too_little_to_divide_is_refused(source, message):
 def test_parts_that_are_all_given_are_kept_and_divided_into_folds():
     """Nothing is left to divide, and no share asks for it: what boosting's residuals are, split and in folds."""
     rows = torch.arange(30)
-    source = replace(source_of(30), given={"train": rows[:15], "valid": rows[15:24], "test": rows[24:]})
+    source = replace(source_of(30), parts={"train": rows[:15], "valid": rows[15:24], "test": rows[24:]})
     parts = split(source)
-    assert all(torch.equal(getattr(parts, name), given) for name, given in source.given.items())
-    free = replace(source, given={"train": rows[:20], "valid": rows[20:]})
+    assert all(torch.equal(getattr(parts, name), given) for name, given in source.parts.items())
+    free = replace(source, parts={"train": rows[:20], "valid": rows[20:]})
     assert len(split(free).test) == 0
     folds = kfold(free, 3, test=0.0)
     assert torch.cat([fold.valid for fold in folds]).sort().values.tolist() == list(range(30))
     assert all(len(fold.train) == 20 and len(fold.test) == 0 for fold in folds)
     with pytest.raises(InputError, match="has 0 rows to divide into train and valid"):
-        split(replace(source, given={"test": rows}))
+        split(replace(source, parts={"test": rows}))

@@ -32,11 +32,11 @@ def test_net_rule_and_loss_pick_each_other(data, options, net, rule, loss):
 
 
 def test_what_is_chosen_is_said_and_what_is_asked_for_is_not():
-    said = " ".join(chosen("digits").said)
+    said = " ".join(chosen("digits").choices)
     for word in ("net mlp", "epochs", "batch 32", "optimizer adam", "loss cross-entropy"):
         assert word in said
     asked = chosen("digits", net="mlp", epochs=3, batch=10, optimizer="sgd", loss="cross-entropy")
-    assert asked.said == []
+    assert asked.choices == []
 
 
 def test_the_options_come_back_from_json_as_they_were():

@@ -146,7 +146,7 @@ def test_twins_across_parts_are_found_and_the_opening_is_logged(tmp_path):
         columns[name][:3] = columns[name][100:103]                           # rows 0 to 49 are the test part
         columns[name][3] = columns[name][105] + 1e-4
     y[:4] = y[[100, 101, 102, 105]]
-    source = replace(cr.load(write(tmp_path / "t.csv", columns, y), target="said"), given={"test": torch.arange(50)})
+    source = replace(cr.load(write(tmp_path / "t.csv", columns, y), target="said"), parts={"test": torch.arange(50)})
     found = cr.check(source, out=tmp_path / "runs" / "one", **QUICK)
     said = found.of("duplicate")
     assert sorted(r for f in said if "nearly" not in f.found for r in f.rows) == [0, 1, 2]
@@ -162,7 +162,7 @@ def test_test_targets_are_not_read(tmp_path):
     test = torch.tensor(_test_rows(bad))
     targets = bad.targets.clone()
     targets[test] = targets[test].flip(0)
-    one, other = (cr.check(replace(bad, targets=t, given={"test": test}), out=tmp_path / n, plan="eager", net="softmax", epochs=4)
+    one, other = (cr.check(replace(bad, targets=t, parts={"test": test}), out=tmp_path / n, plan="eager", net="softmax", epochs=4)
                   for n, t in (("1", bad.targets), ("2", targets)))
     assert one.of("label")
     assert [f.rows for f in one.findings] == [f.rows for f in other.findings]

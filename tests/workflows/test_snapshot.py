@@ -188,7 +188,7 @@ def test_left_open_the_schedule_is_cosine_and_nothing_ends_a_cycle_early():
     assert job.options.schedule == "cosine"
     assert job.options.patience is None
     assert job.options.epochs >= 5
-    assert any("begun anew for each snapshot" in sentence for sentence in job.said)
+    assert any("begun anew for each snapshot" in sentence for sentence in job.choices)
     assert build(cr.load("iris"), Options(snapshots=5, schedule="linear:final=0.1")).options.schedule == "linear:final=0.1"
 
 

@@ -29,7 +29,7 @@ class Ours:
     def __init__(self, setting: Setting):
         self.work, self.source = setting.work, setting.source
         self.many = setting.work.kind == "members" and setting.variant != setting.work.variants[0]
-        self.said = ""
+        self.remarks = ""
         self.plan = self.settled = ""  # the plan it runs under, and the name of the one that it comes to in the end
         self.job: Job = self._fresh()
 
@@ -53,15 +53,15 @@ class Ours:
         if self.work.kind == "rbm":
             weight, visible, hidden = (self.job.net.params[n].detach().numpy() for n in ("weight", "visible_bias", "hidden_bias"))
             return weight, visible, hidden
-        said = []
+        answers = []
         with torch.no_grad():
             for rows in data.valid.x[:EVALUATED].split(BLOCK):
                 scores = module(data.ready(rows.to(self.job.device))).float().cpu()
-                said.append(scores if self.work.squared else scores.softmax(-1))
-        return torch.cat(said).numpy()
+                answers.append(scores if self.work.squared else scores.softmax(-1))
+        return torch.cat(answers).numpy()
 
     def remark(self) -> str:
-        return self.said
+        return self.remarks
 
     def _fresh(self, seed: int = 0) -> Job:
         """The job at its start, whose validation is a number that falls, so that the last weights stay and nothing is measured."""
@@ -76,14 +76,14 @@ class Ours:
         Under a plan that it will leave again it goes on: steady state is what it settled on when it was given time.
         """
         self.job = self._fresh()
-        self.said = ""
+        self.remarks = ""
         stop, began = Stop(), time.perf_counter()
         marks = [began]
         for event in self.job.events(stop=stop):
             now = time.perf_counter()
             if isinstance(event, Planned):
                 self.plan = _described(event)
-                self.said = " then ".join(filter(None, [self.said, self.plan]))
+                self.remarks = " then ".join(filter(None, [self.remarks, self.plan]))
                 marks = marks if self.work.whole else [now]
             elif isinstance(event, Evaluated):
                 marks.append(now)
@@ -106,7 +106,7 @@ class Ours:
         for i, event in _until_stopped(train_members(members)):
             now = time.perf_counter()
             if isinstance(event, Planned) and i == 0:
-                self.said, marks, ended = f"{_described(event)}; {event.reason}", [now], [0] * MEMBERS
+                self.remarks, marks, ended = f"{_described(event)}; {event.reason}", [now], [0] * MEMBERS
             elif isinstance(event, Evaluated):
                 ended[i] += 1
                 if min(ended) == len(marks):

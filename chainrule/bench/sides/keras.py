@@ -120,25 +120,25 @@ class Keras:
 
 def weights_of(start: nn.Module) -> list[np.ndarray]:
     """A torch net's weights in the order and the layout of the Keras net of the same layers."""
-    found: list[np.ndarray] = []
+    arrays: list[np.ndarray] = []
     maps = 0  # of the convolution before
     for layer in (m for m in start.modules() if isinstance(m, WEIGHTED)):
-        held = {name: t.detach().numpy() for name, t in layer.state_dict().items()}
+        tensors = {name: t.detach().numpy() for name, t in layer.state_dict().items()}
         if isinstance(layer, nn.Conv2d):
-            found += [held["weight"].transpose(2, 3, 1, 0), *([held["bias"]] if "bias" in held else [])]
+            arrays += [tensors["weight"].transpose(2, 3, 1, 0), *([tensors["bias"]] if "bias" in tensors else [])]
             maps = layer.out_channels
         elif isinstance(layer, nn.BatchNorm2d):
-            found += [held[name] for name in ("weight", "bias", "running_mean", "running_var")]
+            arrays += [tensors[name] for name in ("weight", "bias", "running_mean", "running_var")]
         elif isinstance(layer, nn.LSTM):
-            found += [held["weight_ih_l0"].T, held["weight_hh_l0"].T, held["bias_ih_l0"] + held["bias_hh_l0"]]
+            arrays += [tensors["weight_ih_l0"].T, tensors["weight_hh_l0"].T, tensors["bias_ih_l0"] + tensors["bias_hh_l0"]]
         else:
-            weight = held["weight"]                                      # (outputs, inputs)
+            weight = tensors["weight"]                                      # (outputs, inputs)
             if maps:                                                     # flattened pictures: (c, h, w) there, (h, w, c) here
                 side = math.isqrt(weight.shape[1] // maps)
                 weight = weight.reshape(-1, maps, side, side).transpose(0, 2, 3, 1).reshape(len(weight), -1)
                 maps = 0
-            found += [weight.T, held["bias"]]
-    return found
+            arrays += [weight.T, tensors["bias"]]
+    return arrays
 
 
 def _channels_last(x: Tensor) -> np.ndarray:

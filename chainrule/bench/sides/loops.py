@@ -59,7 +59,7 @@ class Eager:
         self.all_threads = torch.get_num_threads()
         self.module: nn.Module = nn.Identity()
         self.machine: list[Tensor] = []
-        self.said = ""
+        self.remarks = ""
         self.until = np.inf  # when a trial of a choice ends, and how many rows it has done
         self.rows = 0
 
@@ -77,9 +77,9 @@ class Eager:
     def run(self, units: int, chosen: dict[str, Any]) -> list[float]:
         torch.set_num_threads(chosen.get("threads", self.all_threads))
         count = torch.get_num_threads()
-        self.said = f"{count} thread{'s' * (count != 1)}"
+        self.remarks = f"{count} thread{'s' * (count != 1)}"
         if self.work.kind == "predict":
-            self.said += f", {chosen['batch']} rows at once"
+            self.remarks += f", {chosen['batch']} rows at once"
             return self._predict(units, chosen["batch"])
         return self._boltzmann(units) if self.work.kind == "rbm" else self._train(units)
 
@@ -90,7 +90,7 @@ class Eager:
         return said_of(self.setting, self.module)
 
     def remark(self) -> str:
-        return self.said
+        return self.remarks
 
     def _train(self, epochs: int) -> list[float]:
         module = self._fresh().train()

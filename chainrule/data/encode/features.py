@@ -192,8 +192,8 @@ class Features:
             raise InputError(f"{where} lacks {len(absent)} of the {len(names)} columns that training read: "
                              f"{', '.join(map(repr, absent[:5]))}. {hint}")
         if strange:
-            said = f"the column '{strange[0]}'" if len(strange) == 1 else f"{len(strange)} columns ({', '.join(map(repr, strange[:5]))})"
-            say(f"{where} has {said} that training did not read; passed over.")
+            unread = f"the column '{strange[0]}'" if len(strange) == 1 else f"{len(strange)} columns ({', '.join(map(repr, strange[:5]))})"
+            say(f"{where} has {unread} that training did not read; passed over.")
 
     def unseen(self, table: Table, rows: Tensor | None = None) -> dict[str, tuple[int, int, str]]:
         """For each column of words with some that training never saw: how many rows have one, the first of them, and its word."""
@@ -225,11 +225,11 @@ def _summaries(table: Table | StoredTable, rows: Tensor) -> Iterator[Summary]:
         for column in table.columns:
             yield Summary(column.name, column.kind, column.categories).add(column.take(rows))
         return
-    found = [Summary(c.name, c.kind, c.categories) for c in table.columns]
+    summaries = [Summary(c.name, c.kind, c.categories) for c in table.columns]
     for piece in table.pieces(rows):
-        for seen, column in zip(found, piece.columns, strict=True):
+        for seen, column in zip(summaries, piece.columns, strict=True):
             seen.add(column)
-    yield from found
+    yield from summaries
 
 
 def _encode_column(fitted: Fitted, scale: Tensor, column: Column, out: Tensor) -> None:

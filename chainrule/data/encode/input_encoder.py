@@ -110,34 +110,34 @@ class InputEncoder:
         of training; tells `say` of columns passed over.
         """
         where = rows_of.name if isinstance(rows_of, Source) else "the data"
-        held = rows_of.inputs if isinstance(rows_of, Source) else rows_of
+        values = rows_of.inputs if isinstance(rows_of, Source) else rows_of
         if self.features is not None:
-            if tables.is_frame(held):
+            if tables.is_frame(values):
                 known = tables.Known(self.formats, lenient=self.apart, names=tuple(c.name for c in self.features.columns))
-                held = tables.typed(held, where, Reading.of_new_rows(self.reading), known, wordy=False).table
-            if not isinstance(held, Table | StoredTable):
+                values = tables.typed(values, where, Reading.of_new_rows(self.reading), known, wordy=False).table
+            if not isinstance(values, Table | StoredTable):
                 raise InputError(f"{where}: expected a table with the columns {', '.join(c.name for c in self.features.columns[:10])}; "
                                  "got an array.")
             features = self.features
-            features.check(held, where, self.apart, say)
-            if isinstance(held, Table):
-                for sentence in self.strangers(features.unseen(held, rows) if say is not silent else {}, where, len(held)):
+            features.check(values, where, self.apart, say)
+            if isinstance(values, Table):
+                for sentence in self.strangers(features.unseen(values, rows) if say is not silent else {}, where, len(values)):
                     say(sentence)
-                return features.encode(held, rows, where)
-            return Streamed(held.only(c.name for c in features.columns), rows, lambda table: features.encode(table, None, where))
+                return features.encode(values, rows, where)
+            return Streamed(values.only(c.name for c in features.columns), rows, lambda table: features.encode(table, None, where))
         if self.vocabulary is not None:
-            if not isinstance(held, Symbols):
+            if not isinstance(values, Symbols):
                 raise InputError(f"{where}: expected text or sequences of symbols; got rows of numbers. Give a .txt or FASTA file.")
-            if held.shape[1:] != self.shape and (held.of_text or self.stride is not None):
-                raise InputError(f"{where} has a context of {held.shape[1]} symbols; the network was trained on {self.shape[0]}. Read it "
+            if values.shape[1:] != self.shape and (values.of_text or self.stride is not None):
+                raise InputError(f"{where} has a context of {values.shape[1]} symbols; the network was trained on {self.shape[0]}. Read it "
                                  "with that context.")
-            return widened(self.vocabulary.recode(held, rows), self.shape[0], self.vocabulary.padding, where)
-        if isinstance(held, Symbols):
+            return widened(self.vocabulary.recode(values, rows), self.shape[0], self.vocabulary.padding, where)
+        if isinstance(values, Symbols):
             raise InputError(f"{where} is text or sequences of symbols; the network was trained on rows of shape {self.shape}. Give such "
                              "rows.")
-        if isinstance(held, Table | StoredTable):
+        if isinstance(values, Table | StoredTable):
             raise InputError(f"{where} is a table; the network was trained on rows of shape {self.shape}. Give an array or images.")
-        x = held if isinstance(rows_of, Source) or isinstance(held, StoredArray) else arrays.of_inputs(held, where)
+        x = values if isinstance(rows_of, Source) or isinstance(values, StoredArray) else arrays.of_inputs(values, where)
         if tuple(x.shape[1:]) != self.shape:
             raise InputError(f"{where} has rows of shape {tuple(x.shape[1:])}; the network was trained on {self.shape}. Bring them to "
                              "that shape.")

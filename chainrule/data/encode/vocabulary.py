@@ -81,14 +81,14 @@ class Vocabulary:
         return cls(tuple(sorted({*tokens(text, unit)} - {UNKNOWN})), unit)
 
     @classmethod
-    def of_rows(cls, held: Symbols, rows: Tensor, following: Tensor | None = None) -> Vocabulary:
+    def of_rows(cls, symbols: Symbols, rows: Tensor, following: Tensor | None = None) -> Vocabulary:
         """The symbols in these rows, and in `following` (n,) of these rows; in the order of the alphabet."""
-        present = torch.zeros(len(held.alphabet) + 1, dtype=torch.bool)
+        present = torch.zeros(len(symbols.alphabet) + 1, dtype=torch.bool)
         for some in rows.split(ROWS):
-            present[held.codes[some].unique().long()] = True
+            present[symbols.codes[some].unique().long()] = True
             if following is not None:
                 present[following[some]] = True
-        return cls(tuple(s for s, seen in zip(held.alphabet, present.tolist()) if seen and s != UNKNOWN), held.unit)
+        return cls(tuple(s for s, seen in zip(symbols.alphabet, present.tolist()) if seen and s != UNKNOWN), symbols.unit)
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -130,13 +130,13 @@ class Vocabulary:
             raise InputError(f"expected symbol codes from 0 to {self.padding}; got {wrong[0]}. Decode with the vocabulary that encoded.")
         return "".join(self.names[c] for c in numbers if c != self.padding)
 
-    def recode(self, held: Symbols, rows: Tensor | None = None) -> Tensor:
+    def recode(self, symbols: Symbols, rows: Tensor | None = None) -> Tensor:
         """Raw rows as codes of this vocabulary, (n, t), in the smallest dtype."""
-        lookup = torch.cat([self._codes(held.alphabet), torch.tensor([self.padding])]).to(self.dtype)  # (alphabet + 1,)
-        rows = torch.arange(len(held)) if rows is None else rows
-        out = torch.empty(len(rows), held.codes.shape[1], dtype=self.dtype)
+        lookup = torch.cat([self._codes(symbols.alphabet), torch.tensor([self.padding])]).to(self.dtype)  # (alphabet + 1,)
+        rows = torch.arange(len(symbols)) if rows is None else rows
+        out = torch.empty(len(rows), symbols.codes.shape[1], dtype=self.dtype)
         for into, some in zip(out.split(ROWS), rows.split(ROWS)):
-            into.copy_(lookup[held.codes[some].long()])
+            into.copy_(lookup[symbols.codes[some].long()])
         return out
 
 

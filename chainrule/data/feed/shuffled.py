@@ -163,12 +163,12 @@ class StreamedFeed(Feed):
     def _span(self, epoch: int, begin: int, end: int) -> Tensor:
         windows, starts = self._windows(epoch)
         first = int(torch.searchsorted(starts, begin, right=True)) - 1
-        found, at = [torch.empty(0, dtype=torch.int64)], first
+        spans, at = [torch.empty(0, dtype=torch.int64)], first
         while at < len(windows) and int(starts[at]) < end:
-            found.append(self._mixed(epoch, at, windows[at]))
+            spans.append(self._mixed(epoch, at, windows[at]))
             at += 1
         skip = begin - int(starts[first])
-        return torch.cat(found)[skip : skip + end - begin]
+        return torch.cat(spans)[skip : skip + end - begin]
 
     def _windows(self, epoch: int) -> tuple[tuple[Tensor, ...], Tensor]:
         """The blocks of each window, and how many samples of the epoch precede it, (windows,)."""

@@ -150,14 +150,14 @@ def roles(arrays: dict[str, np.ndarray], path: Path, target: str | int | None) -
     y = [parts[p]["y"] for p in used if "y" in parts[p]]
     if y and len(y) < len(used):
         raise InputError(f"{path} holds targets for only some of {', '.join(used)}; expected them for all.")
-    given, at = {}, 0
+    rows_of, at = {}, 0
     for part, values in zip(used, x):
         if part in ("valid", "test"):
-            given[part] = torch.arange(at, at + len(values))
+            rows_of[part] = torch.arange(at, at + len(values))
         at += len(values)
     if len({(v.shape[1:], v.dtype) for v in x}) > 1:
         raise InputError(f"{path}: the parts differ in shape or type: {', '.join(f'{p} {v.dtype} {v.shape}' for p, v in zip(used, x))}.")
-    return (x[0] if len(x) == 1 else np.concatenate(x)), (None if not y else y[0] if len(y) == 1 else np.concatenate(y)), given
+    return (x[0] if len(x) == 1 else np.concatenate(x)), (None if not y else y[0] if len(y) == 1 else np.concatenate(y)), rows_of
 
 
 def column_apart(x: Tensor, target: int, where: str) -> tuple[Tensor, np.ndarray]:

@@ -64,9 +64,9 @@ def traits(source: Source) -> DatasetTraits:
 def known_folder(folder: Path, name: str | None = None, check: idx.Check | None = None) -> Source | None:
     """The set whose standard files a folder holds (IDX, CIFAR binary, SVHN .mat), or None. Raises InputError, CorruptFile."""
     origin: dict[str, Any] = {"kind": "folder", "what": str(folder.absolute())}
-    found = idx.read_folder(folder, check)
-    if found is not None:
-        x, y, trained = found
+    contents = idx.read_folder(folder, check)
+    if contents is not None:
+        x, y, trained = contents
         known = name or _recognised(folder)
         origin["set"], name = known, known or folder.name
         classes = CLASSES.get(known or "", tuple(map(str, range(int(y.max()) + 1))))
@@ -86,8 +86,8 @@ def known_folder(folder: Path, name: str | None = None, check: idx.Check | None 
 
 
 def _source(name: str, x: Tensor, y: Tensor, trained: int, classes: tuple[str, ...], origin: dict[str, Any]) -> Source:
-    given = {"test": torch.arange(trained, len(x))} if trained < len(x) else {}
-    return Source(name, x, y, "class", origin, fingerprint.of(x, y, classes), classes, given)
+    parts = {"test": torch.arange(trained, len(x))} if trained < len(x) else {}
+    return Source(name, x, y, "class", origin, fingerprint.of(x, y, classes), classes, parts)
 
 
 def _recognised(folder: Path) -> str | None:

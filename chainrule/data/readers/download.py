@@ -53,8 +53,8 @@ def roots(data_dir: str | Path | None) -> list[Path]:
     named = Path(data_dir).expanduser() if data_dir is not None else None
     if named is not None and not named.is_dir():
         raise InputError(f"--data-dir {named} is not a folder. Make it, or name the one that holds the sets.")
-    kept = os.environ.get("CHAINRULE_DATA")
-    return [*([named] if named else []), *([Path(kept).expanduser()] if kept else []), cache_folder(), SYSTEM]
+    folder = os.environ.get("CHAINRULE_DATA")
+    return [*([named] if named else []), *([Path(folder).expanduser()] if folder else []), cache_folder(), SYSTEM]
 
 
 def folders(name: str, others: Sequence[str], data_dir: str | Path | None) -> list[Path]:
@@ -109,14 +109,14 @@ def _download(name: str, file: File, data_dir: str | Path | None) -> bytes:
 
 def _members(archive: bytes, file: File) -> dict[str, bytes]:
     """The wanted plain files of a .tar.gz by their last name; nothing else of it is read."""
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
         for member in tar:
             last = member.name.rsplit("/", 1)[-1]
             taken = tar.extractfile(member) if last in file.members and member.isreg() and member.size <= MOST_MEMBER else None
             if taken is not None:
-                found[last] = taken.read()
-    absent = [m for m in file.members if m not in found]
+                contents[last] = taken.read()
+    absent = [m for m in file.members if m not in contents]
     if absent:
         raise CorruptFile(f"{file.url} lacks {', '.join(absent)}. Nothing was kept.")
-    return found
+    return contents

@@ -37,10 +37,10 @@ DIABETES = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
 
 def _numbers(file: str, columns: int, separator: str = ",", skip: int = 0) -> np.ndarray:
     """The numbers of a file below its first `skip` lines, (n, columns). Raises CorruptFile on another content."""
-    found = importlib.util.find_spec("sklearn")
-    if found is None or not found.submodule_search_locations:
+    package = importlib.util.find_spec("sklearn")
+    if package is None or not package.submodule_search_locations:
         raise InputError("scikit-learn, which carries this data set, is not installed. Run: pip install scikit-learn")
-    path = Path(found.submodule_search_locations[0]) / "datasets" / "data" / file
+    path = Path(package.submodule_search_locations[0]) / "datasets" / "data" / file
     data = content(path)
     if hashlib.sha256(data).hexdigest() != SHA256[file]:
         raise CorruptFile(f"{path} is not the file its set was published with (SHA-256 differs). Reinstall scikit-learn.")

@@ -47,8 +47,8 @@ class Record:
     @property
     def label(self) -> str | None:
         """The value of `label=` or `class=` in the header, where it has one."""
-        found = LABEL.search(self.header)
-        return found[1] if found else None
+        match = LABEL.search(self.header)
+        return match[1] if match else None
 
 
 def read_fasta(text: str, where: str = "the text", letters: str | None = None) -> list[Record]:
@@ -119,24 +119,25 @@ def source(path: Path, suffix: str, *, origin: dict[str, Any], name: str, target
     """The sequences of a file; their classes where headers say `label=` or `class=`. `lenient` lets some lack it: then none is read."""
     letters = LETTERS.get(suffix)
     records = read_fasta(read(path), str(path), letters)
-    held = coded(records, letters or alphabet_of(records))
+    symbols = coded(records, letters or alphabet_of(records))
     headers = {"sequence": [r.name for r in records]}
     if targets and all(r.labels for r in records):
-        return replace(_tagged(records, held, origin, name), labels=headers)
+        return replace(_tagged(records, symbols, origin, name), labels=headers)
     labels = [r.label for r in records] if targets else []
     lacking = next((i for i, word in enumerate(labels) if word is None), None)
     if lacking is not None and any(labels) and not lenient:
         raise InputError(f"{path}, record {lacking + 1} ({records[lacking].header[:40]}) has no label= in its header, but others do. Add "
                          "it, or write --target none.")
     if lacking is not None or not labels:
-        return Source(name, held, None, "none", origin, fingerprint.of(held.codes, None, held.alphabet), labels=headers)
+        return Source(name, symbols, None, "none", origin, fingerprint.of(symbols.codes, None, symbols.alphabet), labels=headers)
     _, y, classes = of_column(of_words("label", labels), str(path))
-    return Source(name, held, y, "class", origin, fingerprint.of(held.codes, y, (*held.alphabet, *classes)), classes, labels=headers)
+    digest = fingerprint.of(symbols.codes, y, (*symbols.alphabet, *classes))
+    return Source(name, symbols, y, "class", origin, digest, classes, labels=headers)
 
 
-def _tagged(records: Sequence[Record], held: Symbols, origin: dict[str, Any], name: str) -> Source:
+def _tagged(records: Sequence[Record], symbols: Symbols, origin: dict[str, Any], name: str) -> Source:
     """Sequences with a label for each of their letters; what fills the end of short ones has the first label, and is masked."""
     kinds = tuple(sorted({letter for r in records for letter in r.labels}))
     place = {kind: i for i, kind in enumerate(kinds)}
     y, _ = pad([torch.tensor([place[letter] for letter in r.labels]) for r in records])
-    return Source(name, held, y, "steps", origin, fingerprint.of(held.codes, y, (*held.alphabet, *kinds)), kinds)
+    return Source(name, symbols, y, "steps", origin, fingerprint.of(symbols.codes, y, (*symbols.alphabet, *kinds)), kinds)

@@ -38,19 +38,19 @@ def find(folder: Path) -> tuple[list[Path], Tensor | None, tuple[str, ...], dict
     inside = _folders(folder)
     parts = [(PARTS[d.name.lower()], d) for d in inside if d.name.lower() in PARTS]
     nested = bool(parts) and len(parts) == len(inside)
-    found: list[tuple[str, str, Path]] = []  # part, class, file
+    files: list[tuple[str, str, Path]] = []  # part, class, file
     for part, top in parts if nested else [("", folder)]:
-        found += [(part, d.name, path) for d in _folders(top) for path in in_folder(d)]
-    flat = [] if found else in_folder(folder)
-    if not found and not flat:
+        files += [(part, d.name, path) for d in _folders(top) for path in in_folder(d)]
+    flat = [] if files else in_folder(folder)
+    if not files and not flat:
         raise InputError(f"{folder} holds no images; expected a folder for each class with {' '.join(SUFFIXES[:3])} files in it, "
                          "or the files of a known set (MNIST's IDX, CIFAR's .bin, SVHN's .mat).")
     if flat:
         return flat, None, (), {}
-    classes = tuple(sorted({name for _, name, _ in found}, key=natural))
-    y = torch.tensor([classes.index(name) for _, name, _ in found])
-    rows = {part: torch.tensor([i for i, (p, *_) in enumerate(found) if p == part]) for part in ("valid", "test")}
-    return [path for *_, path in found], y, classes, {part: at for part, at in rows.items() if nested and len(at)}
+    classes = tuple(sorted({name for _, name, _ in files}, key=natural))
+    y = torch.tensor([classes.index(name) for _, name, _ in files])
+    rows = {part: torch.tensor([i for i, (p, *_) in enumerate(files) if p == part]) for part in ("valid", "test")}
+    return [path for *_, path in files], y, classes, {part: at for part, at in rows.items() if nested and len(at)}
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -24,8 +24,8 @@ def read(paths: Sequence[Path]) -> tuple[Tensor, Tensor, list[int]]:
             raise InputError(f"{path} cannot be read: {error.strerror}.") from None
         try:
             with file:
-                held = loadmat(file, variable_names=["X", "y"])
-            x, y = held["X"], held["y"].reshape(-1)
+                arrays = loadmat(file, variable_names=["X", "y"])
+            x, y = arrays["X"], arrays["y"].reshape(-1)
         except KeyError as error:
             raise CorruptFile(f"{path} holds no variable {error}; expected X (h, w, 3, n) and y as SVHN's cropped digits have.") from None
         except Exception as error:  # scipy's parser raises OSError, ValueError, TypeError, zlib.error, ... on damaged files

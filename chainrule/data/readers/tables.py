@@ -144,26 +144,26 @@ def typed(frame: Any, where: str, reading: Reading = USUAL, known: Known | None 
 
     known = known or Known()
     try:
-        held = nw.from_native(frame, eager_only=True)
-        series = {str(s.name): s for s in held.iter_columns()}
+        table_as_given = nw.from_native(frame, eager_only=True)
+        series = {str(s.name): s for s in table_as_given.iter_columns()}
     except (TypeError, nw.exceptions.NarwhalsError) as error:
         raise InputError(f"{where}: expected a data frame in memory with distinct column names; {first_line(error)}.") from None
-    if not len(held) or not series:
+    if not len(table_as_given) or not series:
         raise InputError(f"{where} has no rows; expected at least one below the column names.")
     declared = {**(known.kinds if wordy else {}), **reading.kinds(list(series), where)}
     words = {name: stripped(_polars(s), reading.marks)
              for name, s in series.items() if s.dtype == nw.String and (wordy or name in declared or name in known.formats)}
     notes = [*notes, *_hidden(series, declared)] if not wordy and not known.names else notes
     undecided = {name: w for name, w in words.items() if name not in known.formats}
-    formats, said = decide(undecided, reading, declared, where, semicolons=semicolons)
+    formats, decided = decide(undecided, reading, declared, where, semicolons=semicolons)
     formats |= {name: known.formats[name] for name in words if name in known.formats}
     columns = tuple(_of_words(name, words[name], formats[name], where, name in known.formats, name in known.lenient) if name in words
                     else _declared(column_of(s, where), declared.get(name), reading, where) for name, s in series.items())
     formats |= {name: Format("out") for name in series
                 if declared.get(name) == "out" or (name in known.formats and known.formats[name].kind == "out")}
     table = Table(columns)
-    refuse_infinite(table.without(n for n, held in formats.items() if held.kind == "out"), where)
-    return Typed(table, formats, (*notes, *said), {name: plain(s) for name, s in series.items() if name in known.labels})
+    refuse_infinite(table.without(n for n, table_as_given in formats.items() if table_as_given.kind == "out"), where)
+    return Typed(table, formats, (*notes, *decided), {name: plain(s) for name, s in series.items() if name in known.labels})
 
 
 def _hidden(series: Mapping[str, Any], declared: Collection[str]) -> list[str]:
@@ -189,21 +189,21 @@ def _polars(series: Any) -> Any:
     return pl.Series(series.name, [v if isinstance(v, str) else None for v in series.to_list()], dtype=pl.String)
 
 
-def _of_words(name: str, words: Any, held: Format, where: str, trained: bool, lenient: bool) -> Column:
+def _of_words(name: str, words: Any, format: Format, where: str, trained: bool, lenient: bool) -> Column:
     """A column of stripped words. Raises InputError naming the first row that the format of training does not fit."""
-    if held.kind == "out":
+    if format.kind == "out":
         return of_numbers(name, np.full(len(words), np.nan))
-    values, misfits = read(words, held)
+    values, misfits = read(words, format)
     if not lenient and misfits.any():
         row = int(misfits.arg_max())
-        raise InputError(f"{where}, row {row + 1}, column '{name}': expected {held.expected}{' as in training' * trained}; got "
+        raise InputError(f"{where}, row {row + 1}, column '{name}': expected {format.expected}{' as in training' * trained}; got "
                          f"'{words[row]}'.")
-    if held.kind == "word":
+    if format.kind == "word":
         return of_words(name, values.to_list())
     numbers = values.cast(float).to_numpy()
-    if held.kind == "date":
+    if format.kind == "date":
         return Column(name, "date", torch.from_numpy(np.array(numbers)))
-    return of_booleans(name, numbers) if held.kind == "truth" else of_numbers(name, numbers)
+    return of_booleans(name, numbers) if format.kind == "truth" else of_numbers(name, numbers)
 
 
 def _declared(column: Column, kind: str | None, reading: Reading, where: str) -> Column:
@@ -310,12 +310,12 @@ def source_of(table: Table | StoredTable, where: str, *, name: str, origin: dict
 
     `lenient` is for reading rows to predict: a target column that is absent or has gaps is no target.
     """
-    formats, said, declared = dict(formats or {}), list(notes), reading.kinds(table.names, where)
+    formats, remarks, declared = dict(formats or {}), list(notes), reading.kinds(table.names, where)
     wanted = _target(table, where, target, lenient)
     apart = {role: table.find(c, where, f"--{role}") for role, c in (("group", group), ("time", time), ("weight", weight))
              if c is not None and not (lenient and c not in table.names)}
     taken = {c.name for c in apart.values()} | ({wanted.name} if wanted else set())
-    out = {n for n, held in formats.items() if held.kind == "out"}
+    out = {n for n, format in formats.items() if format.kind == "out"}
     if taken & out:
         raise InputError(f"--columns {min(taken & out)}:out leaves out a column of {where} that --target, --group, --time or --weight "
                          f"names. "
@@ -326,13 +326,13 @@ def source_of(table: Table | StoredTable, where: str, *, name: str, origin: dict
     inputs = table.without(taken | out)
     if not lenient:
         numbering = row_names(inputs, formats, declared)
-        inputs, said = inputs.without(numbering), [*said, *numbering.values()]
+        inputs, remarks = inputs.without(numbering), [*remarks, *numbering.values()]
         formats |= dict.fromkeys(numbering, Format("out"))
     if not inputs.columns:
         raise InputError(f"{where} has no input columns left beside {', '.join(sorted(set(table.names)))}; expected at least one.")
     if reading.drop_unlabelled and wanted is not None and not lenient:
         inputs, wanted, apart, dropped = _labelled(inputs, wanted, apart, where)
-        said += dropped
+        remarks += dropped
     for role, column in apart.items():
         if bool(column.missing.any()):
             row = int(column.missing.nonzero()[0, 0])
@@ -345,7 +345,7 @@ def source_of(table: Table | StoredTable, where: str, *, name: str, origin: dict
     none: tuple[TargetKind, None, tuple[str, ...]] = ("none", None, ())
     exact = wanted is not None and wanted.name in formats and formats[wanted.name].exact
     task, values, classes = of_column(wanted, where, "exact" if exact else declared.get(wanted.name)) if wanted else none
-    said += target_notes(wanted, task, declared) if wanted is not None and not lenient else []
+    remarks += target_notes(wanted, task, declared) if wanted is not None and not lenient else []
     groups = apart["group"].values if "group" in apart else None
     weights = weights_of(apart["weight"], where) if "weight" in apart else None
     names = {role: apart[role].name if role in apart else None for role in ("group", "time", "weight")}
@@ -354,7 +354,7 @@ def source_of(table: Table | StoredTable, where: str, *, name: str, origin: dict
     when = times.values if times else None
     digest = fingerprint(inputs, values, classes, groups, when, weights)
     return Source(name, inputs, values, task, origin, digest, classes, groups=groups, times=when, weights=weights, formats=formats,
-                  notes=tuple(said))
+                  notes=tuple(remarks))
 
 
 def _labelled(inputs: Any, wanted: Column, apart: dict[str, Column], where: str) -> tuple[Any, Column, dict[str, Column], list[str]]:

@@ -45,12 +45,12 @@ def source(text: str, where: str, *, name: str = "text", origin: dict[str, Any] 
     codes, alphabet = numbered(words)                                # (t,)
     windows = codes.unfold(0, context, 1)                            # (t - context + 1, context)
     usual = context == CONTEXT and unit == "characters"
-    told = origin if origin is not None and usual else {"kind": "memory", "what": name}
+    about = origin if origin is not None and usual else {"kind": "memory", "what": name}
     digest = fingerprint.of(codes, torch.tensor([context]), alphabet)
     if not targets:
-        return Source(name, Symbols(windows, alphabet, unit, stride=1), None, "none", told, digest)
+        return Source(name, Symbols(windows, alphabet, unit, stride=1), None, "none", about, digest)
     times = torch.arange(context, len(codes))                        # (n,)
-    return Source(name, Symbols(windows[:-1], alphabet, unit, next_symbol=True, stride=1), codes[context:].long(), "class", told, digest,
+    return Source(name, Symbols(windows[:-1], alphabet, unit, next_symbol=True, stride=1), codes[context:].long(), "class", about, digest,
                   alphabet, times=times)
 
 

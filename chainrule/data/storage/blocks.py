@@ -72,8 +72,8 @@ class Blocks:
         self.sound = np.zeros(self.count, bool)  # blocks whose check was made; once is enough
 
     def _stamp(self) -> tuple[int, int]:
-        found = os.fstat(self.file)
-        return found.st_size, found.st_mtime_ns
+        status = os.fstat(self.file)
+        return status.st_size, status.st_mtime_ns
 
     def pieces(self, rows: np.ndarray) -> Iterator[tuple[int, int]]:
         """Where to cut ascending row numbers so that each piece needs at most READ_BYTES of blocks."""
@@ -86,14 +86,14 @@ class Blocks:
         """The fields (all if None) at ascending row numbers, each (n, ...); reads every block that holds one of them."""
         blocks, slot = np.unique(rows // self.rows, return_inverse=True)
         raw = self._read(blocks)                                        # (blocks, block_bytes)
-        within, found, at = rows % self.rows, {}, 0
+        within, columns, at = rows % self.rows, {}, 0
         for field in self.fields:
             size = field.bytes_per_row * self.rows
             if names is None or field.name in names:
                 values = raw[:, at : at + size].view(field.dtype).reshape(len(blocks), self.rows, *field.shape)
-                found[field.name] = values[slot, within]
+                columns[field.name] = values[slot, within]
             at += size
-        return found
+        return columns
 
     def _read(self, blocks: np.ndarray) -> np.ndarray:
         raw = np.empty((len(blocks), self.block_bytes), np.uint8)
@@ -153,9 +153,9 @@ def pack(path: Path, fields: Sequence[Field], n: int, pieces: Iterable[dict[str,
         try:
             with temporary.open("wb") as file:
                 checks = [_write(file, block) for piece in pieces for block in _blocks_of(piece, fields, rows)]
-                held = {"format": FORMAT, "n": n, "rows": rows, "fields": [[f.name, f.dtype, list(f.shape)] for f in fields],
+                header = {"format": FORMAT, "n": n, "rows": rows, "fields": [[f.name, f.dtype, list(f.shape)] for f in fields],
                         "checks": zlib.crc32(np.array(checks, "<u4").tobytes()), **describe()}
-                text = json.dumps(held).encode()
+                text = json.dumps(header).encode()
                 file.write(np.array(checks, "<u4").tobytes())
                 file.write(text + len(text).to_bytes(8, "little") + hashlib.sha256(text).digest() + MAGIC)
                 file.flush()
@@ -213,18 +213,18 @@ def unpack(path: Path) -> Blocks:
             text = file.read(length)
             if hashlib.sha256(text).digest() != digest:
                 raise refused
-            held = json.loads(text)
-            if held["format"] != FORMAT:
+            header = json.loads(text)
+            if header["format"] != FORMAT:
                 raise refused
-            fields = [Field(name, dtype, tuple(shape)) for name, dtype, shape in held["fields"]]
-            found = Blocks(path, held["n"], fields, held["rows"], described=held)
-            if size != found.count * (found.block_bytes + 4) + length + TAIL:
+            fields = [Field(name, dtype, tuple(shape)) for name, dtype, shape in header["fields"]]
+            blocks = Blocks(path, header["n"], fields, header["rows"], described=header)
+            if size != blocks.count * (blocks.block_bytes + 4) + length + TAIL:
                 raise refused
-            file.seek(found.count * found.block_bytes)
-            checks = np.frombuffer(file.read(4 * found.count), "<u4")
+            file.seek(blocks.count * blocks.block_bytes)
+            checks = np.frombuffer(file.read(4 * blocks.count), "<u4")
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
-    if zlib.crc32(checks.tobytes()) != held["checks"]:
+    if zlib.crc32(checks.tobytes()) != header["checks"]:
         raise refused
-    found.checks = checks
-    return found
+    blocks.checks = checks
+    return blocks

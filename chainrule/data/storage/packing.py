@@ -33,12 +33,12 @@ Say = Callable[[str], None]
 def free_memory() -> int:
     """Bytes that can be taken without swapping, as the kernel or the container's limit has it."""
     free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    found = Path("/proc/meminfo")
-    if found.exists():
-        free = next(int(line.split()[1]) * 1024 for line in found.read_text().splitlines() if line.startswith("MemAvailable"))
-    limit, held = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.stat")
-    if limit.exists() and held.exists() and limit.read_text().strip().isdigit():
-        anonymous = next(int(line.split()[1]) for line in held.read_text().splitlines() if line.startswith("anon "))
+    machine = Path("/proc/meminfo")
+    if machine.exists():
+        free = next(int(line.split()[1]) * 1024 for line in machine.read_text().splitlines() if line.startswith("MemAvailable"))
+    limit, group = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.stat")
+    if limit.exists() and group.exists() and limit.read_text().strip().isdigit():
+        anonymous = next(int(line.split()[1]) for line in group.read_text().splitlines() if line.startswith("anon "))
         free = min(free, int(limit.read_text()) - anonymous)
     return max(free, 0)
 
@@ -66,8 +66,8 @@ def _kept(kind: str, path: Path, same: Callable[[dict[str, Any]], bool], say: Sa
 
 
 def _stamp(path: Path) -> list[int]:
-    found = path.stat()
-    return [found.st_size, found.st_mtime_ns]
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _sha256(path: Path) -> str:
@@ -115,8 +115,8 @@ def parquet(path: Path, stream: bool | None, say: Say) -> tuple[StoredTable, str
         blocks = unpack(place)
     for name in blocks.described["left_out"]:
         say(f"{path}: '{name}' holds more than {MOST_WORDS:,} different words, as names or free text do, and was left out.")
-    found = [StoredColumn(name, kind, tuple(words)) for name, kind, words in blocks.described["columns"]]
-    return StoredTable(blocks, found), blocks.described["sha256"]
+    stored_columns = [StoredColumn(name, kind, tuple(words)) for name, kind, words in blocks.described["columns"]]
+    return StoredTable(blocks, stored_columns), blocks.described["sha256"]
 
 
 def _columns(lazy: Any, schema: Any, path: Path) -> tuple[list[StoredColumn], list[str]]:

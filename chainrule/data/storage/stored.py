@@ -50,8 +50,8 @@ class StoredTable:
         return self[self.names[place(self.names, name, where, option)]]
 
     def only(self, names: Iterable[str]) -> StoredTable:
-        kept = set(names)
-        return StoredTable(self.blocks, [c for c in self.columns if c.name in kept])
+        chosen = set(names)
+        return StoredTable(self.blocks, [c for c in self.columns if c.name in chosen])
 
     def without(self, names: Iterable[str]) -> StoredTable:
         gone = set(names)
@@ -59,8 +59,8 @@ class StoredTable:
 
     def read(self, rows: np.ndarray) -> Table:
         """Ascending rows, few enough for memory."""
-        found = self.blocks.take(rows, self.names)
-        return Table(tuple(_column(c, torch.from_numpy(found[c.name])) for c in self.columns))
+        values = self.blocks.take(rows, self.names)
+        return Table(tuple(_column(c, torch.from_numpy(values[c.name])) for c in self.columns))
 
     def pieces(self, rows: Tensor) -> Iterator[Table]:
         """Ascending rows, a few thousand at a time, read ahead."""

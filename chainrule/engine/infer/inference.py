@@ -344,8 +344,8 @@ class Trials:
         if mine >= FASTER_BY * theirs:
             self.refuse(way, f"slower: {1e6 * mine:.1f} us a row against {1e6 * theirs:.1f}")
             return False
-        told = [*best.rejected, {"plan": best.way.name, "reason": f"slower: {1e6 * theirs:.1f} us a row against {1e6 * mine:.1f}"}]
-        self.best = Chosen(way, run, mine, f"fastest measured: {1e6 * mine:.1f} us a row", told)
+        rejected = [*best.rejected, {"plan": best.way.name, "reason": f"slower: {1e6 * theirs:.1f} us a row against {1e6 * mine:.1f}"}]
+        self.best = Chosen(way, run, mine, f"fastest measured: {1e6 * mine:.1f} us a row", rejected)
         return True
 
     def _seconds(self, way: Way, run: Run, rows: Tensor) -> float:

@@ -62,12 +62,12 @@ class Program:
         values: list[Any] = [None] * self.slots
         values[0] = x
         for step in self.steps:
-            made = step.run(*[_value(a, values) for a in step.args], **{k: _value(a, values) for k, a in step.options.items()})
+            results = step.run(*[_value(a, values) for a in step.args], **{k: _value(a, values) for k, a in step.options.items()})
             if len(step.results) == 1:
                 if step.results[0] is not None:
-                    values[step.results[0]] = made
+                    values[step.results[0]] = results
             else:
-                for number, value in zip(step.results, made, strict=True):
+                for number, value in zip(step.results, results, strict=True):
                     if number is not None:
                         values[number] = value
             for number in step.done:
@@ -76,10 +76,10 @@ class Program:
         return output
 
 
-def _value(given: Any, values: list[Any]) -> Any:
-    if isinstance(given, Slot):
-        return values[given.number]
-    return [_value(g, values) for g in given] if isinstance(given, list) else given
+def _value(argument: Any, values: list[Any]) -> Any:
+    if isinstance(argument, Slot):
+        return values[argument.number]
+    return [_value(g, values) for g in argument] if isinstance(argument, list) else argument
 
 
 def _read(step: Step) -> Iterator[int]:
@@ -104,25 +104,26 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        made = func(*args, **kwargs)
-        self.alive.append((args, kwargs, made))
-        given = [t for t in pytree.tree_leaves((list(args), kwargs)) if isinstance(t, Tensor)]
-        known = [t for t in given if id(t) in self.number]
+        output = func(*args, **kwargs)
+        self.alive.append((args, kwargs, output))
+        known_tensors = [t for t in pytree.tree_leaves((list(args), kwargs)) if isinstance(t, Tensor)]
+        known = [t for t in known_tensors if id(t) in self.number]
         views = func._schema.is_mutable is False and any(a.alias_info for a in func._schema.arguments)
-        if given and not known and views:
-            return made  # another look at a weight
+        if known_tensors and not known and views:
+            return output  # another look at a weight
         if torch.Tag.nondeterministic_seeded in func.tags:
             raise Unrecordable(f"it draws random numbers ({func})")
-        if {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & {*func.tags} or not isinstance(made, Tensor | tuple | list):
+        if {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & {*func.tags} or not isinstance(
+                output, Tensor | tuple | list):
             raise Unrecordable(f"what it computes depends on the values ({func})")
         if func in LAYOUTS:
             raise Unrecordable(f"it reads memory by its layout ({func})")
-        if func._schema.is_mutable and given and id(given[0]) not in self.number:
+        if func._schema.is_mutable and known_tensors and id(known_tensors[0]) not in self.number:
             raise Unrecordable(f"it changes a tensor that it keeps ({func})")
         if len(self.steps) == MOST_STEPS:
             raise Unrecordable(f"it takes more than {MOST_STEPS} operations")
         slotted = tuple(self._slotted(list(args))), self._slotted(kwargs)
-        results = made if isinstance(made, tuple | list) else [made]
+        results = output if isinstance(output, tuple | list) else [output]
         places: list[int | None] = []
         for one in results:  # what an operation in place returns is a new value too: nobody reads the old one any more
             if isinstance(one, Tensor):
@@ -134,7 +135,7 @@ class _Recorder(TorchDispatchMode):
         func = ATEN.relu.default if func == ATEN.relu_.default else func  # so that it can be joined
         self.steps.append(Step(func, *slotted, places,
                                tuple(results[0].shape) if results and isinstance(results[0], Tensor) else ()))
-        return made
+        return output
 
     def _slotted(self, value: Any) -> Any:
         if isinstance(value, dict):
@@ -170,15 +171,15 @@ def record(net: Callable[[Tensor], Tensor], x: Tensor, packed: bool = False) -> 
 
 def _needed(steps: list[Step], output: int) -> list[Step]:
     """Without what nobody reads; results that nobody reads have no slot."""
-    wanted, kept = {output}, []
+    wanted, needed = {output}, []
     for step in reversed(steps):
         schema = getattr(step.run, "_schema", None)
         changes = schema is not None and schema.is_mutable
         if changes or any(r in wanted for r in step.results):
             step.results = [r if r in wanted else None for r in step.results]
             wanted.update(_read(step))
-            kept.append(step)
-    return kept[::-1]
+            needed.append(step)
+    return needed[::-1]
 
 
 def _uses(steps: list[Step], output: int) -> Counter[int]:
@@ -191,11 +192,11 @@ def _makers(steps: list[Step]) -> dict[int, Step]:
 
 def _folded(steps: list[Step], output: int) -> list[Step]:
     """Batch norm with fixed moments is a scale and a shift of each channel: both go into the layer that made the channels."""
-    uses, makers, kept = _uses(steps, output), _makers(steps), []
+    uses, makers, remaining = _uses(steps, output), _makers(steps), []
     for step in steps:
         maker = makers.get(step.args[0].number) if step.run in NORMS and isinstance(step.args[0], Slot) else None
         if maker is None or uses[step.args[0].number] > 1 or not _fixed(step) or not _scalable(maker):
-            kept.append(step)
+            remaining.append(step)
             continue
         weight, bias = _weights(maker)
         gamma, beta = (None if a is None else a.double() for a in step.args[1:3])
@@ -206,7 +207,7 @@ def _folded(steps: list[Step], output: int) -> list[Step]:
         _set_weights(maker, new, (shift * scale + (0 if beta is None else beta)).to(weight.dtype))
         maker.results = [step.results[0]]
         makers[step.results[0]] = maker  # type: ignore[index]
-    return kept
+    return remaining
 
 
 def _fixed(norm: Step) -> bool:
@@ -258,22 +259,22 @@ def _in_place(steps: list[Step], output: int) -> list[Step]:
     return steps
 
 
-def _packed(steps: list[Step], output: int, given: tuple[int, ...]) -> list[Step]:
+def _packed(steps: list[Step], output: int, shape: tuple[int, ...]) -> list[Step]:
     """Convolutions and linear layers with weights in oneDNN's own order, and the activation after them in the same operation."""
-    uses, makers, kept = _uses(steps, output), _makers(steps), []
+    uses, makers, remaining = _uses(steps, output), _makers(steps), []
     joined: dict[int, str] = {}  # by the identity of the layer's step
     for step in steps:
         maker = makers.get(step.args[0].number) if step.run in PACKED_ACTIVATIONS and isinstance(step.args[0], Slot) else None
         if maker is None or uses[step.args[0].number] > 1 or not _packable(maker) or id(maker) in joined:
-            kept.append(step)
+            remaining.append(step)
             continue
         joined[id(maker)] = PACKED_ACTIVATIONS[step.run]
         maker.results = step.results
-    shapes = {0: given} | {r: step.shape for step in steps for r in step.results[:1] if r is not None}
-    for step in kept:
+    shapes = {0: shape} | {r: step.shape for step in steps for r in step.results[:1] if r is not None}
+    for step in remaining:
         if _packable(step):
             _pack(step, joined.get(id(step), "none"), shapes)
-    return kept
+    return remaining
 
 
 def _packable(step: Step) -> bool:

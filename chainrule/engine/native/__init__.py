@@ -39,5 +39,5 @@ def maker(step: Step, learner: Learner, batches: Batch, threads: int) -> Callabl
     low = Lowering(traced, folded, tensors_of(learner), one.tensors())
     finals = low.run()
     source = emit(low, finals, threads)
-    made = library(source.text, threads)
-    return lambda: Program(source, made, traced, low, learner, one).advance
+    loaded = library(source.text, threads)
+    return lambda: Program(source, loaded, traced, low, learner, one).advance

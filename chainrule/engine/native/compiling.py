@@ -41,18 +41,18 @@ def library(source: str, threads: int, folder: Path | None = None) -> ctypes.CDL
         digest.update(f"{len(part)}\n{part}\n".encode())
     folders = [usual_folder(), spare_folder()] if folder is None else [folder]
     for place in folders:
-        found = _cached(place, digest.hexdigest())
-        if found is not None:
-            return found
+        cached = _cached(place, digest.hexdigest())
+        if cached is not None:
+            return cached
     try:
-        made = _compiled(compiler, flags, source, headers)
+        binary = _compiled(compiler, flags, source, headers)
     except MachineFailed:
         raise
     except PlanRejected:
         if flags[-1] != "-fopenmp":
             raise
-        made = _compiled(compiler, flags[:-1], source, headers)  # a compiler that came without OpenMP
-    return _stored(folders, f"{digest.hexdigest()}-{hashlib.sha256(made).hexdigest()}.so", made)
+        binary = _compiled(compiler, flags[:-1], source, headers)  # a compiler that came without OpenMP
+    return _stored(folders, f"{digest.hexdigest()}-{hashlib.sha256(binary).hexdigest()}.so", binary)
 
 
 def usual_folder() -> Path:
@@ -82,9 +82,9 @@ def compiler_words() -> str:
 
 def _compiler() -> str:
     for name in COMPILERS:
-        found = shutil.which(name)
-        if found:
-            return found
+        path = shutil.which(name)
+        if path:
+            return path
     raise MachineFailed("there is no C compiler on this machine (cc, gcc or clang)")
 
 
@@ -173,6 +173,6 @@ def _loaded(path: Path) -> ctypes.CDLL:
 
 def _tidied(folder: Path) -> None:
     with contextlib.suppress(OSError):
-        kept = sorted(folder.glob("*.so"), key=lambda p: p.stat().st_mtime)
-        for path in kept[:-KEPT]:
+        libraries = sorted(folder.glob("*.so"), key=lambda p: p.stat().st_mtime)
+        for path in libraries[:-KEPT]:
             path.unlink()

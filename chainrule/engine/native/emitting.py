@@ -81,7 +81,7 @@ class _Program:
     def __init__(self, real: torch.dtype, threads: int, places: dict[Buffer, int]):
         self.real, self.threads, self.places = real, threads, places
         self.functions: list[str] = []
-        self.made: dict[str, str] = {}
+        self.kernels_by_text: dict[str, str] = {}
         self.scratch: dict[str, None] = {}
         self.seen: set[Buffer] = set()
 
@@ -91,8 +91,8 @@ class _Program:
                 return []
             nest = Nest(kernel, self.real, self.threads)
             name = self._function(nest.text("{}"), kernel.origin)
-            given = [self._at(b, offset) for b, offset in nest.parameters]
-            return [f"        {name}({', '.join([*given, '&bad'])});"]
+            arguments = [self._at(b, offset) for b, offset in nest.parameters]
+            return [f"        {name}({', '.join([*arguments, '&bad'])});"]
         if isinstance(kernel, Product):
             return self._product(kernel)
         assert isinstance(kernel, Call)
@@ -108,10 +108,10 @@ class _Program:
         return [f"        {name}({', '.join([*(self._at(b, o) for b, o in kernel.pointers), 'scratch'])});"]
 
     def _function(self, text: str, origin: str) -> str:
-        if text not in self.made:
-            self.made[text] = f"k{len(self.made)}"
-            self.functions.append(f"/* {origin} */\n{text.replace('{}', self.made[text], 1)}\n")
-        return self.made[text]
+        if text not in self.kernels_by_text:
+            self.kernels_by_text[text] = f"k{len(self.kernels_by_text)}"
+            self.functions.append(f"/* {origin} */\n{text.replace('{}', self.kernels_by_text[text], 1)}\n")
+        return self.kernels_by_text[text]
 
     def _at(self, buffer: Buffer, offset: int) -> str:
         buffer = buffer.storage
@@ -135,8 +135,8 @@ class _Program:
         return names[term]
 
     def _product(self, k: Product) -> list[str]:
-        given = [m for m in (k.a, k.b, k.c, k.bias) if m is not None]
-        for b in (m[0] for m in given):
+        operands = [m for m in (k.a, k.b, k.c, k.bias) if m is not None]
+        for b in (m[0] for m in operands):
             if b.dtype != self.real:
                 raise PlanRejected(f"native multiplies matrices of type {self.real} only; got {b.dtype}")
         m, n, inner = k.sizes
@@ -157,5 +157,5 @@ class _Program:
             call = call.replace("alpha", alpha)
         self.scratch[f"cr_matmul_scratch({m}, {n}, {inner})"] = None
         name = self._function(f"static CR_KERNEL void {{}}({', '.join(types)})\n{{\n    {levels}{call}\n}}", k.origin)
-        pointers = [self._at(x[0], x[1]) for x in given]
+        pointers = [self._at(x[0], x[1]) for x in operands]
         return [f"        {name}({', '.join([*pointers, 'scratch', *([alpha] if k.alpha.op != 'const' else [])])});"]

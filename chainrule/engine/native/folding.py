@@ -45,8 +45,8 @@ def fold(traced: Traced) -> Folded:
     for node in draws:
         if node.target not in AHEAD:
             raise PlanRejected(f"the step draws numbers that depend on what it computes ({node.target}), which native cannot draw ahead")
-        given = zip(node.target._schema.arguments, arguments(node), strict=True)
-        if any(a.name == "generator" and value is not None for a, value in given):
+        values = zip(node.target._schema.arguments, arguments(node), strict=True)
+        if any(a.name == "generator" and value is not None for a, value in values):
             raise PlanRejected(f"the step draws from a generator of its own ({node.target}), which native does not keep")
     constants: dict[fx.Node, Tensor] = {}
     seen: dict[Any, fx.Node] = {}
@@ -79,8 +79,8 @@ def _value(node: Any, constants: dict[fx.Node, Tensor]) -> Tensor | None:
     """What the node always is, or None where that depends on an input."""
     meta = node.meta.get("val")
     if isinstance(meta, Tensor) and node.target in FILLED:
-        given = FILLED[node.target]
-        fill = node.args[given] if isinstance(given, int) else given
+        filled = FILLED[node.target]
+        fill = node.args[filled] if isinstance(filled, int) else filled
         if not isinstance(fill, fx.Node):
             return torch.full((), fill, dtype=meta.dtype).expand(meta.shape)
     if node.target is operator.getitem or any(n not in constants for n in node.all_input_nodes):

@@ -48,8 +48,8 @@ class Loop:
 
     @cached_property
     def reads(self) -> set[Buffer]:
-        found = {t.args[0] for t in self.loads}
-        return found | {s.buffer for s in self.stores if s.scattered}
+        buffers = {t.args[0] for t in self.loads}
+        return buffers | {s.buffer for s in self.stores if s.scattered}
 
     @cached_property
     def writes(self) -> set[Buffer]:
@@ -69,10 +69,10 @@ class Loop:
 
     def places(self) -> list[Linear]:
         """Every linear map in the loop, stores first."""
-        found = [s.place for s in self.stores]
+        places = [s.place for s in self.stores]
         for term in self.terms:
-            found += [a for a in term.args if isinstance(a, Linear)]
-        return found
+            places += [a for a in term.args if isinstance(a, Linear)]
+        return places
 
 
 def _moved(place: Linear, where: Callable[[int], Linear]) -> Linear:
@@ -82,13 +82,13 @@ def _moved(place: Linear, where: Callable[[int], Linear]) -> Linear:
 
 def tidy(loop: Loop) -> Loop:
     """Without axes of length one, and with the axes in the order in which memory runs: that of the stores, or of what is added up."""
-    kept = [a for a, n in enumerate(loop.space) if n != 1]
+    axes = [a for a, n in enumerate(loop.space) if n != 1]
     if not loop.sequential:
         lead = _lead(loop)
-        kept.sort(key=lambda a: tuple(-abs(place.factor(a)) for place in lead))
-        if any(loop.reduced) and not all(loop.reduced[a] for a in kept) and loop.reduced[kept[-1]]:
-            kept.sort(key=lambda a: loop.reduced[a])  # a row is added up at a time
-    loop = _over(loop, kept)
+        axes.sort(key=lambda a: tuple(-abs(place.factor(a)) for place in lead))
+        if any(loop.reduced) and not all(loop.reduced[a] for a in axes) and loop.reduced[axes[-1]]:
+            axes.sort(key=lambda a: loop.reduced[a])  # a row is added up at a time
+    loop = _over(loop, axes)
     return loop if any(loop.reduced) else replace(loop, stores=[_alone(s) for s in loop.stores])
 
 
@@ -152,8 +152,8 @@ class Product:
 
     @cached_property
     def reads(self) -> set[Buffer]:
-        found = {m[0] for m in (self.a, self.b, self.bias) if m is not None} | {t.args[0] for t in walk([self.alpha]) if t.op == "load"}
-        return found | ({self.onto} if self.onto is not None else set())
+        buffers = {m[0] for m in (self.a, self.b, self.bias) if m is not None} | {t.args[0] for t in walk([self.alpha]) if t.op == "load"}
+        return buffers | ({self.onto} if self.onto is not None else set())
 
     @cached_property
     def writes(self) -> set[Buffer]:

@@ -63,14 +63,14 @@ def bound(node: Any, names: Collection[str], shown: Collection[str] = ()) -> dic
 
     Raises PlanRejected where any other argument is not at its default: what nobody has taught a handler must not be passed over.
     """
-    given = {}
+    values = {}
     for argument, value in zip(node.target._schema.arguments, arguments(node), strict=True):
         name = _named(argument)
         if name in names:
-            given[name] = value
+            values[name] = value
         elif name not in INERT and name not in shown and not (argument.has_default_value() and value == argument.default_value):
             raise PlanRejected(f"native does not know {node.target} with {argument.name}={value}")
-    return given
+    return values
 
 
 def _named(argument: Any) -> str:
@@ -194,12 +194,12 @@ class Lowering:
     def lazy(self, node: fx.Node, value: Callable[[Sequence[Linear]], Term]) -> View:
         """The value of `node`, computed where it is read; stored at once where that is more than once, and not cheap."""
         meta = node.meta["val"]
-        made = Lazy(meta.dtype, meta.shape, value, str(node.target))
-        made.destined = self.destined.get(node)
-        view = View.of(made)
+        lazy = Lazy(meta.dtype, meta.shape, value, str(node.target))
+        lazy.destined = self.destined.get(node)
+        view = View.of(lazy)
         term = value([axis(i) for i in range(len(meta.shape))])
         loads = sum(t.op == "load" for t in walk([term]))
-        if made.destined is not None or loads > LONGEST or (self.uses(node) > 1 and (term.cost > CHEAP or loads > 2)):
+        if lazy.destined is not None or loads > LONGEST or (self.uses(node) > 1 and (term.cost > CHEAP or loads > 2)):
             return self.stored(view)
         return view
 
@@ -239,22 +239,22 @@ class Lowering:
     def strided(self, view: View) -> tuple[Buffer, int, list[int]]:
         """Buffer, offset and strides of the view, which is stored for it if need be."""
         view = self.stored(view)
-        found = view.strides()
-        if found is None:
+        steps = view.strides()
+        if steps is None:
             view = self.dense(view)
-            found = view.strides()
-        assert found is not None
+            steps = view.strides()
+        assert steps is not None
         assert view.buffer is not None
-        return view.buffer, found[0], found[1]
+        return view.buffer, steps[0], steps[1]
 
     def reshaped(self, view: View, shape: Sequence[int]) -> View:
-        found = view.reshape(shape)
-        if found is None:
-            found = self.stored(view).reshape(shape)
-        if found is None:
-            found = self.dense(view).reshape(shape)
-        assert found is not None
-        return found
+        reshaped = view.reshape(shape)
+        if reshaped is None:
+            reshaped = self.stored(view).reshape(shape)
+        if reshaped is None:
+            reshaped = self.dense(view).reshape(shape)
+        assert reshaped is not None
+        return reshaped
 
     def spread(self, view: View, shape: Sequence[int]) -> View:
         """`view` expanded to `shape`; stored first where every element would be computed again and again."""
@@ -298,17 +298,17 @@ def _given(node: Any, make: Callable[..., Term]) -> tuple[list[Any], dict[str, A
     takes = list(inspect.signature(make).parameters.values())[1:]  # after the type
     places = [p for p in takes if p.kind is not p.KEYWORD_ONLY]
     operands = [_named(a) for a in node.target._schema.arguments if not a.kwarg_only][: len(places)]
-    given = bound(node, {*operands, *(p.name for p in takes if p.kind is p.KEYWORD_ONLY)}, {"dtype"})
-    if any(isinstance(value, complex) for value in given.values()):
+    values = bound(node, {*operands, *(p.name for p in takes if p.kind is p.KEYWORD_ONLY)}, {"dtype"})
+    if any(isinstance(value, complex) for value in values.values()):
         raise PlanRejected(f"native does not know complex numbers, which {node.target} is given")
-    return [given.pop(name) for name in operands], given
+    return [values.pop(name) for name in operands], values
 
 
 def _computes_in(node: Any, name: str, operands: list[Any]) -> torch.dtype:
     if name not in COMPUTED_IN_ARGUMENTS:
         return torch.bool if name in LOGICAL else node.meta["val"].dtype
-    given = [a.meta["val"] if isinstance(a, fx.Node) else a for a in operands]
-    return torch.result_type(*given) if len(given) == 2 else given[0].dtype
+    values = [a.meta["val"] if isinstance(a, fx.Node) else a for a in operands]
+    return torch.result_type(*values) if len(values) == 2 else values[0].dtype
 
 
 def _dense(shape: Sequence[int]) -> tuple[int, ...]:

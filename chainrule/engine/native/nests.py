@@ -57,11 +57,11 @@ class Nest:
         several: dict[Buffer, int] = {}
         for b, _ in self.parameters:
             several[b] = several.get(b, 0) + 1
-        given = []
+        parameters = []
         for i, (b, _) in enumerate(self.parameters):
             alone = several[b] == 1 or b not in self.stored
-            given.append(f"{'' if b in self.stored else 'const '}{C_TYPES[b.dtype]} *{'restrict ' if alone else ''}p{i}")
-        return "\n".join([f"static CR_KERNEL void {name}({', '.join([*given, 'int *restrict bad'])})", "{", *self.lines, "}"])
+            parameters.append(f"{'' if b in self.stored else 'const '}{C_TYPES[b.dtype]} *{'restrict ' if alone else ''}p{i}")
+        return "\n".join([f"static CR_KERNEL void {name}({', '.join([*parameters, 'int *restrict bad'])})", "{", *self.lines, "}"])
 
     def _say(self, line: str) -> None:
         self.lines.append("    " * self.indent + line)

@@ -31,7 +31,7 @@ def arranged(kernels: list[Kernel], finals: list[tuple[Buffer, Buffer]]) -> list
             final.home = home
             copies.append(tidy(Loop("result", list(home.shape), [False] * len(home.shape),
                                     [Store(final, View.of(home).where[0], View.of(buffer).load(index))])))
-    kernels = [made for k in kernels for made in _begun(k)]
+    kernels = [kernel for k in kernels for kernel in _begun(k)]
     return _contracted(_fused([*_sorted(kernels), *copies]))
 
 
@@ -241,10 +241,10 @@ def _contracted(kernels: list[Kernel]) -> list[Kernel]:
     done: list[Kernel] = []
     for k in kernels:
         if isinstance(k, Loop):
-            kept = [s for s in k.stores if s.buffer in read or s.buffer.home is not None]
-            if not kept:
+            stores = [s for s in k.stores if s.buffer in read or s.buffer.home is not None]
+            if not stores:
                 continue
-            k = replace(k, stores=kept)
+            k = replace(k, stores=stores)
         done.append(k)
     return done
 

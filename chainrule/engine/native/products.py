@@ -81,8 +81,8 @@ def updated(low: Lowering, node: Any) -> View | None:
         return None
     first, second = node.args[:2]
     sign = node.kwargs.get("alpha", 1) * (-1 if node.target is aten.sub.Tensor else 1)
-    for kept, moved, kept_sign, moved_sign in ((first, second, 1, sign), (second, first, sign, 1)):
-        old, product = _scaled(low, kept), _scaled(low, moved)
+    for old_term, moved, kept_sign, moved_sign in ((first, second, 1, sign), (second, first, sign, 1)):
+        old, product = _scaled(low, old_term), _scaled(low, moved)
         if old is None or product is None or product[0] not in low.products or product[0].target not in (aten.mm.default, aten.bmm.default):
             continue
         if old[2] or old[4] != sorted(old[4]):

@@ -44,8 +44,8 @@ class Program:
         tensors = tensors_of(learner)
         if _shapes(tensors) != self.shapes:
             raise InputError("this native program was made for a learner of other shapes or layouts. Build the plan again for this one.")
-        given = [t.contiguous() for t in batches.tensors()]
-        if [(t.shape[1:], t.dtype) for t in given] != self.batch:
+        inputs = [t.contiguous() for t in batches.tensors()]
+        if [(t.shape[1:], t.dtype) for t in inputs] != self.batch:
             raise InputError("this native program was made for batches of another shape. Build the plan again for this one.")
         k = len(batches.x)
         reports = {name: torch.empty((k, *b.shape), dtype=b.dtype) for name, b in self.reports}
@@ -53,7 +53,7 @@ class Program:
         while done < k:
             steps = min(self.at_once, k - done)
             drawn = self._draw(steps)
-            ahead = [*(t[done:] for t in given), *drawn]
+            ahead = [*(t[done:] for t in inputs), *drawn]
             self._call(steps, [*tensors, *ahead, *self.constants, *(r[done:] for r in reports.values())])
             done += steps
         return learner, reports

@@ -46,8 +46,8 @@ def _reduced(low: Lowering, node: Any, how: str, x: Any, dims: list[int], meta: 
     left = [view.shape[d] for d in range(rank) if d not in over]
     buffer = low.temporary(meta.dtype, left)
     index = [axis(d) for d in range(rank)]
-    kept = [d for d in range(rank) if d not in over]
-    place = View.of(buffer).where[0].at(lambda i: axis(kept[i]))
+    remaining = [d for d in range(rank) if d not in over]
+    place = View.of(buffer).where[0].at(lambda i: axis(remaining[i]))
     value = view.load(index)
     if how.startswith("arg"):
         at, step = Linear(), 1

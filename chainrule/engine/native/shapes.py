@@ -184,9 +184,9 @@ def index(low: Lowering, node: Any, x: Any, indices: Any) -> View:
 
 def _places(low: Lowering, indices: Any, source: View) -> tuple[list[View | None], tuple[int, ...], int]:
     """The index of each axis, broadcast; their common shape; and at which axis of the result it begins."""
-    given: list[Any] = list(indices)
-    given += [None] * (len(source.shape) - len(given))
-    views = [None if n is None else low.view(n) for n in given]
+    whole: list[Any] = list(indices)
+    whole += [None] * (len(source.shape) - len(whole))
+    views = [None if n is None else low.view(n) for n in whole]
     if any(v is not None and v.dtype in (torch.bool, torch.uint8) for v in views):
         raise PlanRejected("native cannot pick by a mask, whose result has no fixed size; use torch.where")
     spread = torch.broadcast_shapes(*(v.shape for v in views if v is not None))
@@ -198,14 +198,14 @@ def _places(low: Lowering, indices: Any, source: View) -> tuple[list[View | None
 def _indexed(source: View, places: list[View | None], spread: tuple[int, ...], first: int, where: Sequence[Linear]) -> list[Linear]:
     inner = where[first : first + len(spread)]
     rest = iter([*where[:first], *where[first + len(spread) :]])
-    found = []
+    where_to = []
     for d, view in enumerate(places):
         if view is None:
-            found.append(next(rest))
+            where_to.append(next(rest))
         else:
             at = op("at_wrapped", cast(view.load(inner), torch.int64), const(source.shape[d], torch.int64))
-            found.append(Linear(0, ((at, 1),)))
-    return found
+            where_to.append(Linear(0, ((at, 1),)))
+    return where_to
 
 
 @handles(aten.index_put)
@@ -215,21 +215,21 @@ def index_put(low: Lowering, node: Any, x: Any, indices: Any, values: Any, accum
     places, spread, first = _places(low, indices, whole)
     rest = [n for n, v in zip(whole.shape, places, strict=True) if v is None]
     shape = [*rest[:first], *spread, *rest[first:]]
-    given = low.spread(low.view(values), shape)
+    source = low.spread(low.view(values), shape)
     where = [axis(i) for i in range(len(shape))]
     place = whole.where[0].at(_indexed(whole, places, spread, first, where).__getitem__)
-    return _scattered(low, node, whole, shape, place, cast(given.load(where), whole.dtype), "sum" if accumulate else None)
+    return _scattered(low, node, whole, shape, place, cast(source.load(where), whole.dtype), "sum" if accumulate else None)
 
 
 @handles(aten.scatter, aten.scatter_add)
 def scatter(low: Lowering, node: Any, x: Any, dim: int, index: Any, src: Any = None, value: Any = None) -> View:
     """A copy with values written, or added, at places along one axis."""
     base, dim, places = low.view(x), dim % node.meta["val"].dim(), low.view(index)
-    given, dtype = value if src is None else src, node.meta["val"].dtype
+    source, dtype = value if src is None else src, node.meta["val"].dtype
     adds = node.target.overloadpacket is aten.scatter_add
 
     def what(index: Sequence[Linear]) -> Term:
-        return low.view(given).load(index) if isinstance(given, fx.Node) else const(given, dtype)
+        return low.view(source).load(index) if isinstance(source, fx.Node) else const(source, dtype)
 
     size = const(base.shape[dim], torch.int64)
     same = all(d == dim or n == places.shape[d] for d, n in enumerate(base.shape))

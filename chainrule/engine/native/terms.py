@@ -79,9 +79,9 @@ class Linear:
 
 
 def _sorted(const: int, sums: dict[Any, int]) -> Linear:
-    kept = [(v, f) for v, f in sums.items() if f]
-    axes = sorted((t for t in kept if isinstance(t[0], int)), key=lambda t: t[0])
-    return Linear(const, axes + [t for t in kept if not isinstance(t[0], int)])
+    terms = [(v, f) for v, f in sums.items() if f]
+    axes = sorted((t for t in terms if isinstance(t[0], int)), key=lambda t: t[0])
+    return Linear(const, axes + [t for t in terms if not isinstance(t[0], int)])
 
 
 def axis(i: int) -> Linear:
@@ -102,13 +102,13 @@ class Term:
     @classmethod
     def of(cls, op: str, dtype: torch.dtype, *args: Any) -> Term:
         key = (op, dtype, *((repr(a) if isinstance(a, float) else a) for a in args))
-        found = cls._made.get(key)
-        if found is None:
-            found = cls()
-            found.op, found.dtype, found.args = op, dtype, args
-            found.cost = sum(a.cost for a in args if isinstance(a, Term)) + (op not in FREE) + 9 * (op in DEAR)
-            cls._made[key] = found
-        return found
+        term = cls._made.get(key)
+        if term is None:
+            term = cls()
+            term.op, term.dtype, term.args = op, dtype, args
+            term.cost = sum(a.cost for a in args if isinstance(a, Term)) + (op not in FREE) + 9 * (op in DEAR)
+            cls._made[key] = term
+        return term
 
 
 FREE = {"load", "const", "index", "cast"}
@@ -151,13 +151,13 @@ def walk(terms: Sequence[Term]) -> list[Term]:
 
 def parts(term: Term) -> list[Term]:
     """The terms a term is made of: its arguments, and what its index is computed from."""
-    found: list[Term] = []
+    terms: list[Term] = []
     for a in term.args:
         if isinstance(a, Term):
-            found.append(a)
+            terms.append(a)
         elif isinstance(a, Linear):
-            found += [v for v, _ in a.terms if isinstance(v, Term)]
-    return found
+            terms += [v for v, _ in a.terms if isinstance(v, Term)]
+    return terms
 
 
 def rewritten(terms: Sequence[Term], where: Callable[[int], Linear], loads: Callable[[Term], Term | None] = lambda _: None) -> list[Term]:
@@ -169,7 +169,7 @@ def rewritten(terms: Sequence[Term], where: Callable[[int], Linear], loads: Call
 
     for term in walk(terms):
         args = [done[a] if isinstance(a, Term) else moved(a) if isinstance(a, Linear) else a for a in term.args]
-        made = Term.of(term.op, term.dtype, *args)
-        other = loads(made) if term.op == "load" else None
-        done[term] = other if other is not None else made
+        anew = Term.of(term.op, term.dtype, *args)
+        other = loads(anew) if term.op == "load" else None
+        done[term] = other if other is not None else anew
     return [done[t] for t in terms]

@@ -70,15 +70,15 @@ def trace(step: Step, learner: Learner, batch: Batch) -> Traced:
     from torch.fx.experimental.proxy_tensor import make_fx
 
     net, state = learner
-    mine, given = tensors_of(learner), batch.tensors()
-    _check(mine, given, state)
+    mine, inputs = tensors_of(learner), batch.tensors()
+    _check(mine, inputs, state)
     names: list[str] = []
 
     def run(*tensors: Tensor) -> list[Tensor]:
-        held = iter([t.clone() for t in tensors[: len(mine)]])
-        params = {name: next(held) for name in net.params}
-        buffers = {name: next(held) for name in net.buffers}
-        now = _refilled(state, held)
+        remaining = iter([t.clone() for t in tensors[: len(mine)]])
+        params = {name: next(remaining) for name in net.params}
+        buffers = {name: next(remaining) for name in net.buffers}
+        now = _refilled(state, remaining)
         rest = iter(tensors[len(mine) :])
         given_batch = batch.map(lambda _: next(rest))
         into = (dict(params), dict(buffers), clone_structure(now))
@@ -88,29 +88,29 @@ def trace(step: Step, learner: Learner, batch: Batch) -> Traced:
 
     try:
         with torch.no_grad(), _taken_apart(), Aside(0, torch.device("cpu")):
-            made: Any = run
+            graph: Any = run
             for _ in range(2):  # some decompositions write in place again
-                made = make_fx(torch.func.functionalize(made), decomposition_table=_table(), tracing_mode="fake",
-                               _allow_non_fake_inputs=True)(*[t.detach() for t in mine + given])
-                if _settled(made.graph):
+                graph = make_fx(torch.func.functionalize(graph), decomposition_table=_table(), tracing_mode="fake",
+                               _allow_non_fake_inputs=True)(*[t.detach() for t in mine + inputs])
+                if _settled(graph.graph):
                     break
     except PlanRejected:
         raise
     except Exception as error:
-        said = str(error).strip().splitlines()
-        raise PlanRejected(f"native cannot write this step out: {type(error).__name__}: {said[0][:140] if said else ''}") from error
-    for node in made.graph.nodes:
+        lines = str(error).strip().splitlines()
+        raise PlanRejected(f"native cannot write this step out: {type(error).__name__}: {lines[0][:140] if lines else ''}") from error
+    for node in graph.graph.nodes:
         value = node.meta.get("val")
         if isinstance(value, Tensor) and any(isinstance(n, torch.SymInt) for n in value.shape):
             raise PlanRejected(f"native needs tensors of fixed size; that of {node.target} depends on what the step computes")
-    attributes = {node.target: getattr(made, node.target) for node in made.graph.nodes if node.op == "get_attr"}
-    return Traced(made.graph, len(mine), list(names), attributes)
+    attributes = {node.target: getattr(graph, node.target) for node in graph.graph.nodes if node.op == "get_attr"}
+    return Traced(graph.graph, len(mine), list(names), attributes)
 
 
 def arguments(node: Any) -> list[Any]:
     """All that the operation of a node is called with, in the order of its schema; what was left out has its default."""
-    given = list(node.args)
-    return given + [node.kwargs.get(a.name, a.default_value) for a in node.target._schema.arguments[len(given) :]]
+    positional = list(node.args)
+    return positional + [node.kwargs.get(a.name, a.default_value) for a in node.target._schema.arguments[len(positional) :]]
 
 
 @contextlib.contextmanager
@@ -152,8 +152,8 @@ def _shares(node: fx.Node) -> bool:
     return node.op == "placeholder" or (operation and any(r.alias_info for r in node.target._schema.returns))  # type: ignore[union-attr]
 
 
-def _check(mine: list[Tensor], given: list[Tensor], state: Tree) -> None:
-    for t in mine + given:
+def _check(mine: list[Tensor], inputs: list[Tensor], state: Tree) -> None:
+    for t in mine + inputs:
         if t.device.type != "cpu" or t.layout != torch.strided:
             raise PlanRejected(f"native runs on the processor with dense tensors; got one of {t.layout} on {t.device}")
         if t.dtype not in DTYPES:
@@ -189,9 +189,9 @@ def _table() -> dict[Any, Callable[..., Any]]:
     from torch._decomp import core_aten_decompositions, get_decompositions
 
     table = {**core_aten_decompositions(), **get_decompositions(TAKEN_APART), **OWN}
-    kept = {op for packet in KEPT for op in (getattr(packet, name) for name in packet.overloads())}
+    whole = {op for packet in KEPT for op in (getattr(packet, name) for name in packet.overloads())}
     # Draws stay whole too: taken apart, they would draw other numbers than eager does.
-    return {op: f for op, f in table.items() if op not in kept and torch.Tag.nondeterministic_seeded not in op.tags}
+    return {op: f for op, f in table.items() if op not in whole and torch.Tag.nondeterministic_seeded not in op.tags}
 
 
 def _dims(x: Tensor, dim: list[int] | None) -> list[int]:

@@ -19,11 +19,11 @@ class Pointers:
     """Buffers as the arguments of a call, and how they are named in its text."""
 
     def __init__(self) -> None:
-        self.given: list[tuple[Buffer, int]] = []
+        self.operands: list[tuple[Buffer, int]] = []
 
     def __call__(self, buffer: Buffer, offset: int = 0) -> str:
-        self.given.append((buffer, offset))
-        return f"{{{len(self.given) - 1}}}"
+        self.operands.append((buffer, offset))
+        return f"{{{len(self.operands) - 1}}}"
 
     def tensor(self, low: Lowering, view: View) -> str:
         """A 4-D tensor and its strides."""
@@ -59,12 +59,12 @@ def convolution(low: Lowering, node: Any, input: Any, weight: Any, bias: Any, st
     meta = node.meta["val"]
     sizes = _convolution(input.meta["val"], weight.meta["val"], stride, padding, dilation, transposed, groups)
     point = Pointers()
-    given = f"{point.tensor(low, low.view(input))}, {point.tensor(low, low.view(weight))}"
+    operands = f"{point.tensor(low, low.view(input))}, {point.tensor(low, low.view(weight))}"
     added = point(*low.strided(_packed(low, bias))[:2]) if bias is not None else "NULL"
     y = _activations(low, node, meta)
-    text = f"cr_conv2d({sizes}, {given}, {added}, {point.tensor(low, y)}, scratch)"
+    text = f"cr_conv2d({sizes}, {operands}, {added}, {point.tensor(low, y)}, scratch)"
     assert y.buffer is not None
-    low.kernels.append(Call(str(node.target), point.given, {y.buffer}, text, f"cr_conv2d_scratch({sizes})"))
+    low.kernels.append(Call(str(node.target), point.operands, {y.buffer}, text, f"cr_conv2d_scratch({sizes})"))
     return y
 
 
@@ -75,33 +75,33 @@ def convolution_backward(low: Lowering, node: Any, grad_output: Any, input: Any,
     metas = node.meta["val"]
     used = {n.args[1] for n in node.users}
     dy = low.stored(low.view(grad_output))
-    made: list[View | None] = [None, None, None]
+    slopes: list[View | None] = [None, None, None]
     if 0 in used and output_mask[0]:
         point = Pointers()
         dx = View.of(low.temporary(metas[0].dtype, metas[0].shape, channels_last(metas[0].shape)))
         text = (f"cr_conv2d_backward_input({sizes}, {point.tensor(low, dy)}, {point.tensor(low, low.view(weight))}, "
                 f"{point.tensor(low, dx)}, scratch)")
         assert dx.buffer is not None
-        low.kernels.append(Call(f"{node.target} (input)", point.given, {dx.buffer}, text, f"cr_conv2d_backward_input_scratch({sizes})"))
-        made[0] = dx
+        low.kernels.append(Call(f"{node.target} (input)", point.operands, {dx.buffer}, text, f"cr_conv2d_backward_input_scratch({sizes})"))
+        slopes[0] = dx
     if used & {1, 2}:
         point = Pointers()
         dw = View.of(low.temporary(metas[1].dtype if metas[1] is not None else dy.dtype, weight.meta["val"].shape))
         assert dw.buffer is not None
         written = {dw.buffer}
         text = f"cr_conv2d_backward_weight({sizes}, {point.tensor(low, low.view(input))}, {point.tensor(low, dy)}, {point.tensor(low, dw)}"
-        made[1] = dw
+        slopes[1] = dw
         if 2 in used and output_mask[2]:
             db = View.of(low.temporary(metas[2].dtype, metas[2].shape))
             assert db.buffer is not None
             written.add(db.buffer)
             text += f", {point(db.buffer)}"
-            made[2] = db
+            slopes[2] = db
         else:
             text += ", NULL"
-        low.kernels.append(Call(f"{node.target} (weight)", point.given, written, text + ", scratch)",
+        low.kernels.append(Call(f"{node.target} (weight)", point.operands, written, text + ", scratch)",
                                 f"cr_conv2d_backward_weight_scratch({sizes})"))
-    return made
+    return slopes
 
 
 def _packed(low: Lowering, node: Any) -> View:
@@ -127,15 +127,15 @@ def max_pool(low: Lowering, node: Any, x: Any, kernel_size: Any, stride: Any, pa
     meta = node.meta["val"][0]
     n, c, h, w = meta.shape
     point = Pointers()
-    given = point.tensor(low, low.view(x))
+    operand = point.tensor(low, low.view(x))
     y = View.of(low.temporary(meta.dtype, meta.shape, channels_last(meta.shape)))
     places = View.of(low.temporary(torch.uint8, (n, h, w, c)))
     assert y.buffer is not None
     assert places.buffer is not None
     read = any(u.args[1] == 1 for u in node.users)
-    text = (f"cr_maxpool2d({_pool(x.meta['val'], meta, kernel_size, stride, padding, dilation)}, {given}, {point.tensor(low, y)}, "
+    text = (f"cr_maxpool2d({_pool(x.meta['val'], meta, kernel_size, stride, padding, dilation)}, {operand}, {point.tensor(low, y)}, "
             f"{point(places.buffer) if read else 'NULL'})")
-    low.kernels.append(Call(str(node.target), point.given, {y.buffer, *([places.buffer] if read else [])}, text))
+    low.kernels.append(Call(str(node.target), point.operands, {y.buffer, *([places.buffer] if read else [])}, text))
     return [y, places]
 
 
@@ -153,12 +153,12 @@ def avg_pool(low: Lowering, node: Any, x: Any, kernel_size: Any, stride: Any, pa
     meta = node.meta["val"]
     sizes = _pool(x.meta["val"], meta, kernel_size, stride, padding, 1)
     point = Pointers()
-    given = point.tensor(low, low.view(x))
+    operand = point.tensor(low, low.view(x))
     y = _activations(low, node, meta)
     assert y.buffer is not None
     counts = _counts(count_include_pad, divisor_override, meta.dtype)
-    text = f"cr_avgpool2d({sizes}, {counts}, {given}, {point.tensor(low, y)})"
-    low.kernels.append(Call(str(node.target), point.given, {y.buffer}, text))
+    text = f"cr_avgpool2d({sizes}, {counts}, {operand}, {point.tensor(low, y)})"
+    low.kernels.append(Call(str(node.target), point.operands, {y.buffer}, text))
     return y
 
 
@@ -182,5 +182,5 @@ def _back(low: Lowering, node: Any, grad: Any, text: Any) -> View:
     dx = _activations(low, node, node.meta["val"])
     assert dx.buffer is not None
     into = point.tensor(low, dx)
-    low.kernels.append(Call(str(node.target), point.given, {dx.buffer}, text(point, dy, into)))
+    low.kernels.append(Call(str(node.target), point.operands, {dx.buffer}, text(point, dy, into)))
     return dx

@@ -55,8 +55,8 @@ class Memory:
             self._drop(self._file(about))
             return Measured()
 
-    def keep(self, about: str, found: Measured) -> None:
-        self._write(self._file(about), {"format": FORMAT, "about": about, **vars(found)})
+    def keep(self, about: str, measured: Measured) -> None:
+        self._write(self._file(about), {"format": FORMAT, "about": about, **vars(measured)})
 
     def compile_seconds(self, program: str, operations: int = USUAL_OPERATIONS) -> float:
         """How long making such a program of a step of so many operations takes: in proportion to them, at the median rate of the last few
@@ -137,10 +137,10 @@ def machine() -> str:
 def processor() -> str:
     """What this machine's processor calls itself."""
     try:
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        match = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     except OSError:
-        found = None
-    return found.group(1).strip() if found else platform.processor() or platform.machine()
+        match = None
+    return match.group(1).strip() if match else platform.processor() or platform.machine()
 
 
 def _checked(name: str, stored: dict[str, Any]) -> dict[str, Any]:

@@ -28,16 +28,16 @@ def recorded(step: Step, learner: Learner, few: Batch, k: int) -> Advance:
         raise PlanRejected(f"a graph records CUDA kernels, and this run is on the {learner.net.device.type}")
     if len(few) < k:
         raise PlanRejected(f"it records {k} steps, and only {len(few)} pass at once")
-    held: dict[str, Any] = {}
+    recording: dict[str, Any] = {}
 
     def advance(learner: Learner, batches: Batch) -> tuple[Learner, Report]:
         where = tuple(t.data_ptr() for t in leaves([learner.net.tensors, learner.state]))
-        if held.get("where") != where:
-            held.update(_record(step, learner, batches), where=where)
-        for mine, theirs in zip(leaves(held["batches"]), leaves(batches), strict=True):
+        if recording.get("where") != where:
+            recording.update(_record(step, learner, batches), where=where)
+        for mine, theirs in zip(leaves(recording["batches"]), leaves(batches), strict=True):
             mine.copy_(theirs)
-        held["graph"].replay()
-        return learner, {name: value.clone() for name, value in held["reports"].items()}
+        recording["graph"].replay()
+        return learner, {name: value.clone() for name, value in recording["reports"].items()}
 
     return advance
 
@@ -47,7 +47,7 @@ def _record(step: Step, learner: Learner, batches: Batch) -> dict[str, Any]:
     device = learner.net.device
     own = batches.map(torch.clone)
     run = _in_place(step, learner)
-    kept: list[tuple[Tensor, Tensor]] = [(t, t.detach().clone()) for t in leaves([learner.net.tensors, learner.state])]
+    copies: list[tuple[Tensor, Tensor]] = [(t, t.detach().clone()) for t in leaves([learner.net.tensors, learner.state])]
     drawn = torch.cuda.get_rng_state(device)
     side = torch.cuda.Stream(device)
     side.wait_stream(torch.cuda.current_stream(device))
@@ -59,7 +59,7 @@ def _record(step: Step, learner: Learner, batches: Batch) -> dict[str, Any]:
     with torch.cuda.graph(graph):
         reports = run(own)
     with torch.no_grad():
-        for t, was in kept:
+        for t, was in copies:
             t.copy_(was)
     torch.cuda.set_rng_state(drawn, device)
     return {"graph": graph, "batches": own, "reports": reports}

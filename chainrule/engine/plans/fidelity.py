@@ -87,10 +87,10 @@ def surroundings(net: Net, *others: object) -> dict[str, Any]:
 def attributes(net: Net) -> list[Any]:
     """The attributes of all modules, and what hooks there are: the part of the surroundings that code between steps may change, looked
     at in microseconds."""
-    found: list[Any] = [hooked(net)]
+    values: list[Any] = [hooked(net)]
     for module in net.module.modules():
-        found += [(name, value if isinstance(value, PLAIN) else id(value)) for name, value in vars(module).items() if name not in OWN]
-    return found
+        values += [(name, value if isinstance(value, PLAIN) else id(value)) for name, value in vars(module).items() if name not in OWN]
+    return values
 
 
 class _Look:

@@ -36,15 +36,15 @@ class Accumulated:
         report: Report = {}
         for begin in range(0, n, size):
             part = batch.rows(begin, begin + size)
-            direction, told = self.rule.direction(net, part)
+            direction, of_part = self.rule.direction(net, part)
             share = part.size() / whole
             with torch.no_grad():
                 if not total:
-                    total, report = scale(direction, share), scale(told, share)
+                    total, report = scale(direction, share), scale(of_part, share)
                 else:
                     add_(total, {name: d for name, d in direction.items() if name in total}, share)
                     total |= {name: d * share for name, d in direction.items() if name not in total}
-                    report = {name: value + share * told[name] for name, value in report.items()}
+                    report = {name: value + share * of_part[name] for name, value in report.items()}
         return self.rule.follow(net, state, total, report)
 
 

@@ -128,8 +128,8 @@ def fused(step: Step, like: Net, k: int, backend: str = "inductor") -> Advance:
 
     module, caller, idle = like.module, like.caller, like.idle
 
-    def run(given: tuple[dict[str, Tensor], dict[str, Tensor], Tree], scalars: list[bool], batches: Batch) -> Report:
-        params, buffers, state = _dropped(given, iter(scalars))
+    def run(tensors: tuple[dict[str, Tensor], dict[str, Tensor], Tree], scalars: list[bool], batches: Batch) -> Report:
+        params, buffers, state = _dropped(tensors, iter(scalars))
         net, now, reports = Net(module, dict(params), dict(buffers), caller=caller, idle=idle), clone_structure(state), []
         for i in range(k):
             net, now, report = step(net, now, batches[i])
@@ -182,10 +182,10 @@ def _grouped(together: Advance, alone: Advance, k: int) -> Advance:
     return advance
 
 
-def _shaped(made: Advance, alone: Advance, few: Batch) -> Advance:
-    """`made` for batches of the shape it was made for, `alone` for the last, smaller one of an epoch."""
+def _shaped(whole: Advance, alone: Advance, few: Batch) -> Advance:
+    """`whole` for batches of the shape it was made for, `alone` for the last, smaller one of an epoch."""
     shapes = [t.shape[1:] for t in few.tensors()]
-    return lambda learner, batches: (made if [t.shape[1:] for t in batches.tensors()] == shapes else alone)(learner, batches)
+    return lambda learner, batches: (whole if [t.shape[1:] for t in batches.tensors()] == shapes else alone)(learner, batches)
 
 
 def _bf16(step: Step, device: torch.device) -> Step:

@@ -147,16 +147,16 @@ def change_over(rule: Rule, learner: Learner, chunk: Batch, now: Choice, to: Pla
     """In mid-run: `to` instead of what runs `now` where it is faster and agrees; otherwise `now` again, with the reason why not."""
     later = [one for one in now.later if one.plan != to]
     refused: list[dict[str, str]] = []
-    found = Measured()
+    measurements = Measured()
     best = Trial(now.plan, now.advance, now.seconds_per_step)
     eager, candidate = Plan(threads=now.plan.threads), replace(to, threads=now.plan.threads)
     few = chunk if candidate.fused > 1 else shortened(chunk, now.seconds_per_step)
     step, against = signature(rule, learner, chunk[0], planning.seed), Reference(rule, learner, few, eager, planning.seed)
-    trial = _compete(against, candidate, best, planning, step, refused, found)
-    trial = _with_threads(against, trial, planning, step, refused, found)
+    trial = _compete(against, candidate, best, planning, step, refused, measurements)
+    trial = _with_threads(against, trial, planning, step, refused, measurements)
     words = about(planning.identity, learner, chunk, step.digest)
     known = planning.memory.recall(words)
-    planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(found)[name]} for name in vars(found))))
+    planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(measurements)[name]} for name in vars(measurements))))
     if trial.plan.threads:
         torch.set_num_threads(trial.plan.threads)  # trials have set others
     if trial.plan == best.plan:
@@ -167,7 +167,7 @@ def change_over(rule: Rule, learner: Learner, chunk: Batch, now: Choice, to: Pla
 
 
 def _compete(against: Reference, candidate: Plan, best: Trial, planning: Planning, step: Signature, rejected: list[dict[str, str]],
-             found: Measured, handicap: float = 1.0) -> Trial:
+             measurements: Measured, handicap: float = 1.0) -> Trial:
     """The faster of the best so far and a candidate, whose time counts `handicap` times, the other noted. Both are timed in turns."""
     rule, learner, chunk = against.rule, against.learner, against.chunk
     try:
@@ -175,15 +175,15 @@ def _compete(against: Reference, candidate: Plan, best: Trial, planning: Plannin
     except PlanRejected as error:
         rejected.append({"plan": candidate.name, "reason": str(error)})
         if not isinstance(error, NotNow):
-            found.refused[candidate.name] = str(error)
+            measurements.refused[candidate.name] = str(error)
         return best
     if trial.compiling:
         planning.memory.compiled(candidate.program, trial.compiling, step.operations)
-        found.compiling[candidate.name] = trial.compiling
+        measurements.compiling[candidate.name] = trial.compiling
     if trial.seconds_per_step < HOPELESS * best.seconds_per_step:  # else no load explains it
         before, after = in_turns(best, trial, learner, chunk, planning.seed)
         best, trial = replace(best, seconds_per_step=before), replace(trial, seconds_per_step=after)
-    found.seconds_per_step[candidate.name] = min(trial.seconds_per_step, found.seconds_per_step.get(candidate.name, math.inf))
+    measurements.seconds_per_step[candidate.name] = min(trial.seconds_per_step, measurements.seconds_per_step.get(candidate.name, math.inf))
     won = handicap * trial.seconds_per_step < best.seconds_per_step
     loser, winner = (best, trial) if won else (trial, best)
     threads = f", {loser.plan.threads} thread{'s' * (loser.plan.threads > 1)}" if loser.plan.name == winner.plan.name else ""
@@ -193,7 +193,7 @@ def _compete(against: Reference, candidate: Plan, best: Trial, planning: Plannin
 
 
 def _with_threads(against: Reference, best: Trial, planning: Planning, step: Signature, rejected: list[dict[str, str]],
-                  found: Measured) -> Trial:
+                  measurements: Measured) -> Trial:
     """A native program on one thread or on all, whichever is faster: eager's own number says little about it."""
     many = _own_threads(against.learner.net.device, planning)
     if not best.plan.native or best.seconds_per_step <= WORTH_THREADS_SECONDS or planning.threads or many <= 1:
@@ -202,7 +202,7 @@ def _with_threads(against: Reference, best: Trial, planning: Planning, step: Sig
     if not alone and best.seconds_per_step > LONG_STEP_SECONDS:
         return best  # eager has shown that they help, and a step so long is arithmetic
     other, handicap = replace(best.plan, threads=many if alone else 1), 1 / ONE_NATIVE_UNLESS if alone else ONE_NATIVE_UNLESS
-    return _compete(against, other, best, planning, step, rejected, found, handicap)
+    return _compete(against, other, best, planning, step, rejected, measurements, handicap)
 
 
 def _not_worth(candidate: Plan, best: Trial, known: Measured, planning: Planning, operations: int) -> Later | str:

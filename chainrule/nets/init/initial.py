@@ -69,17 +69,17 @@ def followers(module: nn.Module) -> dict[str, nn.Module | None]:
     An activation called as a function, not as a module, cannot be seen here.
     """
     kinds = tuple({type(make()) for make in ACTIVATIONS.values()} - {nn.Identity})
-    found: dict[str, nn.Module | None] = {}
+    following: dict[str, nn.Module | None] = {}
     waiting: list[str] = []
     for path, part in module.named_modules():
         own = [f"{path}.{name}" if path else name for name, p in part.named_parameters(recurse=False) if p.dim() >= 2]
         if own:
             waiting = own
-            found |= dict.fromkeys(own)
+            following |= dict.fromkeys(own)
         elif isinstance(part, kinds):
-            found |= dict.fromkeys(waiting, part)
+            following |= dict.fromkeys(waiting, part)
             waiting = []
-    return found
+    return following
 
 
 @inits(source="Rumelhart, Hinton & Williams (1986), on breaking the symmetry, https://doi.org/10.1038/323533a0")

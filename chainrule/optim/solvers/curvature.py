@@ -104,7 +104,7 @@ class Surface:
             if name not in self.net.idle:
                 p.copy_(part.view(p.shape))
 
-    def kept(self, value: Tensor, reached: float, fall: float) -> tuple[float, bool]:
+    def share_of_fall(self, value: Tensor, reached: float, fall: float) -> tuple[float, bool]:
         """The share of the `fall` predicted from `value` that came, and whether less was predicted than rounding shows.
 
         A shorter step would not be seen to fall then either. If it was the first, and nothing was lost, the net stands at the bottom: 1.
@@ -129,8 +129,8 @@ class Surface:
 
     def report(self, loss: Tensor, **numbers: float) -> dict[str, Tensor]:
         """What a step reports: the loss before it, the passes it took, and `numbers`."""
-        told = {"evaluations": float(self.evaluations), **numbers}
-        return {"loss": loss, **{name: loss.new_tensor(number) for name, number in told.items()}}
+        figures = {"evaluations": float(self.evaluations), **numbers}
+        return {"loss": loss, **{name: loss.new_tensor(number) for name, number in figures.items()}}
 
 
 class GaussNewton:
@@ -202,13 +202,13 @@ def jacobian(values: Tensor, where: Tensor) -> Tensor:
 
 def _derivatives(values: Tensor, where: Tensor, rows: int) -> Tensor:
     """One backward pass a row, many at once."""
-    made: list[Tensor] = []
+    rows_of_matrix: list[Tensor] = []
     for begin in range(0, rows, ROWS_AT_ONCE):
         some = min(ROWS_AT_ONCE, rows - begin)
         picks = values.new_zeros(some, rows)
         picks[torch.arange(some), begin + torch.arange(some)] = 1
-        made += torch.autograd.grad(values, where, picks, retain_graph=True, is_grads_batched=True, materialize_grads=True)
-    return torch.cat(made)
+        rows_of_matrix += torch.autograd.grad(values, where, picks, retain_graph=True, is_grads_batched=True, materialize_grads=True)
+    return torch.cat(rows_of_matrix)
 
 
 def within(name: str, least: float, most: float = math.inf, *, open: bool = False, **numbers: float) -> None:

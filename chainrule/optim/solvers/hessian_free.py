@@ -64,18 +64,18 @@ def hessian_free(*, damping: float = 1.0, iterations: int = 250, progress: float
         bare = GaussNewton(surface, surface.start, some)
         matrix = GaussNewton(surface, surface.start, some, structural=structural * strength) if structural else bare
         scales = (_squares(surface, some) + strength) ** POWER if preconditioned else None
-        kept = minimise(lambda v: matrix(v) + strength * v, slope, decay * state["solution"], scales=scales, iterations=iterations,
+        iterates = minimise(lambda v: matrix(v) + strength * v, slope, decay * state["solution"], scales=scales, iterations=iterations,
                         progress=progress)
-        last = kept[-1].solution
+        last = iterates[-1].solution
         state["solution"].copy_(last)
-        move, reached, end = _back(surface, kept)
+        move, reached, end = _back(surface, iterates)
         promised = float(slope @ last + last @ bare(last) / 2)  # of the whole solution, without damping
         strength *= corrected((end - float(value)) / promised if promised else 1.0)
         state["damping"].fill_(strength)
-        length, found = _shorter(surface, move, reached, float(value), float(slope @ move), float(factor))
+        length, fell = _shorter(surface, move, reached, float(value), float(slope @ move), float(factor))
         surface.move(surface.start + length * move)
         products = bare.products + (matrix.products if structural else 0)
-        return state, surface.report(value, damping=strength, products=float(products), failed=float(not found))
+        return state, surface.report(value, damping=strength, products=float(products), failed=float(not fell))
 
     return Solver(init, step)
 
@@ -104,7 +104,7 @@ def minimise(product: Callable[[Tensor], Tensor], slope: Tensor, start: Tensor, 
     values = [float(x @ (left + slope)) / 2]
     scaled = left if scales is None else left / scales
     direction, size = -scaled, float(left @ scaled)
-    kept: list[Iterate] = []
+    iterates: list[Iterate] = []
     mark = 1.0
     for i in range(1, iterations + 1):
         if size == 0:
@@ -117,7 +117,7 @@ def minimise(product: Callable[[Tensor], Tensor], slope: Tensor, start: Tensor, 
         left = left + size / bend * bent
         values.append(float(x @ (left + slope)) / 2)
         if i >= mark:
-            kept.append(Iterate(x, values[-1]))
+            iterates.append(Iterate(x, values[-1]))
             mark = math.ceil(mark * SPACING)
         k = max(10, i // 10)
         if i > k and values[-1] < 0 and values[-1] - values[-1 - k] > k * progress * values[-1]:
@@ -125,16 +125,16 @@ def minimise(product: Callable[[Tensor], Tensor], slope: Tensor, start: Tensor, 
         scaled = left if scales is None else left / scales
         size, before = float(left @ scaled), size
         direction = size / before * direction - scaled
-    if not kept or kept[-1].solution is not x:
-        kept.append(Iterate(x, values[-1]))
-    return kept
+    if not iterates or iterates[-1].solution is not x:
+        iterates.append(Iterate(x, values[-1]))
+    return iterates
 
 
-def _back(surface: Surface, kept: list[Iterate]) -> tuple[Tensor, float, float]:
+def _back(surface: Surface, iterates: list[Iterate]) -> tuple[Tensor, float, float]:
     """From the last iterate back as long as the objective falls: the move (p,), the objective there, and that at the last iterate."""
-    move = kept[-1].solution
+    move = iterates[-1].solution
     reached = end = surface.value(surface.start + move)
-    for iterate in reversed(kept[:-1]):
+    for iterate in reversed(iterates[:-1]):
         value = surface.value(surface.start + iterate.solution)
         if math.isfinite(reached) and value >= reached:
             break

@@ -47,9 +47,9 @@ class Uses(TorchFunctionMode):
         if isinstance(out, Tensor):
             for name in {self.names[id(t)] for t in pytree.tree_leaves((args, kwargs)) if id(t) in self.names}:
                 self.counts[name] += 1
-                given = dict(zip(("input", "weight", "bias"), args, strict=False)) | kwargs
-                if func in CALLS and given["weight"] is self.weights[name] and given.get("bias") is self.biases[name]:
-                    self.through[name] = given["input"].detach(), out
+                named = dict(zip(("input", "weight", "bias"), args, strict=False)) | kwargs
+                if func in CALLS and named["weight"] is self.weights[name] and named.get("bias") is self.biases[name]:
+                    self.through[name] = named["input"].detach(), out
         return out
 
     def once(self) -> dict[str, tuple[Tensor, Tensor]]:
@@ -94,18 +94,18 @@ def kfac(*, rate: float = 0.1, momentum: float = 0.9, damping: float = 1e-2, dec
         parts = dict(zip(names, slope.split([p.numel() for p in surface.params.values()]), strict=True))
         keep = min(1 - 1 / (count + 1), decay)
         for name, (reads, slopes) in seen.items():
-            held, layer = state["layers"][name], layers[name]
-            held["inputs"].mul_(keep).add_(reads, alpha=1 - keep)
-            held["outputs"].mul_(keep).add_(slopes, alpha=1 - keep)
+            factors_of, layer = state["layers"][name], layers[name]
+            factors_of["inputs"].mul_(keep).add_(reads, alpha=1 - keep)
+            factors_of["outputs"].mul_(keep).add_(slopes, alpha=1 - keep)
             if count % every == 0:
-                inverses = inverted(held["inputs"], held["outputs"], damping)
-                held["inputs_inverse"].copy_(inverses[0])
-                held["outputs_inverse"].copy_(inverses[1])
+                inverses = inverted(factors_of["inputs"], factors_of["outputs"], damping)
+                factors_of["inputs_inverse"].copy_(inverses[0])
+                factors_of["outputs_inverse"].copy_(inverses[1])
             weight, bias = f"{name}.weight".lstrip("."), f"{name}.bias".lstrip(".")
             both = parts[weight].view(len(layer.weight), -1)                                         # (out, reads)
             if layer.bias is not None:
                 both = torch.cat([both, parts[bias][:, None]], 1)
-            both = held["outputs_inverse"] @ both @ held["inputs_inverse"]
+            both = factors_of["outputs_inverse"] @ both @ factors_of["inputs_inverse"]
             if layer.bias is not None:
                 both, parts[bias] = both[:, :-1], both[:, -1]
             parts[weight] = both.reshape(-1)
@@ -128,7 +128,7 @@ def kfac(*, rate: float = 0.1, momentum: float = 0.9, damping: float = 1e-2, dec
 def factored(net: Net) -> dict[str, Any]:
     """The layers, by path, whose Fisher block may be a Kronecker product: dense and plain convolutional ones, their weight and bias all
     that they have and trained. Whether it is shows when they are used."""
-    mine, found, again = net.params, {}, set(net.caller.ties)
+    mine, layers, again = net.params, {}, set(net.caller.ties)
     again |= set(net.caller.ties.values())
     for path, layer in net.module.named_modules():
         prefix = f"{path}." if path else ""
@@ -137,8 +137,8 @@ def factored(net: Net) -> dict[str, Any]:
         own = {name for name, _ in layer.named_parameters(recurse=False)}
         places = {prefix + name for name in own}
         if (dense or conv) and {"weight"} <= own <= {"weight", "bias"} and places <= set(mine) and not places & again:
-            found[path] = layer
-    return found
+            layers[path] = layer
+    return layers
 
 
 def _passes(surface: Surface, layers: dict[str, Any], sampled: bool) -> tuple[Tensor, Tensor, dict[str, tuple[Tensor, Tensor]]]:

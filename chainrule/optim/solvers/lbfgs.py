@@ -47,10 +47,10 @@ def lbfgs(*, memory: int = 10, c1: float = 1e-4, c2: float = 0.9, evaluations: i
             state["count"].zero_()
             return state, surface.report(value, failed=float(not bool((gradient == 0).all())))
         first = 1.0 if count else min(1.0, 1 / float(gradient.abs().sum()))
-        found, well = wolfe(along(surface, direction), start, first * float(factor), c1=c1, c2=c2, evaluations=evaluations)
-        move = found.length * direction
+        point, well = wolfe(along(surface, direction), start, first * float(factor), c1=c1, c2=c2, evaluations=evaluations)
+        move = point.length * direction
         surface.move(surface.start + move)
-        bend = found.gradient - gradient
+        bend = point.gradient - gradient
         if not well:
             state["count"].zero_()
         elif move @ bend > torch.finfo(move.dtype).eps * bend.square().sum():

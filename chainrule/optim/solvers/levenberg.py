@@ -80,7 +80,7 @@ def _least_squares(name: str, damping: float, evaluations: int) -> Solver:
             with surface.still(), torch.no_grad():
                 reached = float(residuals(name, surface, surface.start + move).square().sum()) / 2
             surface.evaluations += 1
-            share, hopeless = surface.kept(value, reached, fall)
+            share, hopeless = surface.share_of_fall(value, reached, fall)
             moved = share >= ACCEPT
             if moved:
                 surface.move(surface.start + move)

@@ -57,7 +57,7 @@ def newton(*, damping: float = 0.0, evaluations: int = 25) -> Solver:
             move = -float(factor) * torch.cholesky_solve(slope[:, None], root).squeeze(1)            # (p,)
             fall = -float(slope @ move + move @ (matrix @ move) / 2)
             reached = surface.value(surface.start + move)
-            share, hopeless = surface.kept(value, reached, fall)
+            share, hopeless = surface.share_of_fall(value, reached, fall)
             moved = share >= ACCEPT
             if moved:
                 surface.move(surface.start + move)

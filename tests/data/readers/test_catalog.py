@@ -80,7 +80,7 @@ def test_a_download_is_announced_checked_and_cached(home, tmp_path, monkeypatch)
     source = load("mnist", say=said.append)
     assert len(said) == 4
     assert all(s.startswith("Downloading file://") for s in said)
-    assert source.given["test"].tolist() == list(range(30, 40))
+    assert source.parts["test"].tolist() == list(range(30, 40))
     assert source.origin == {"kind": "named", "what": "mnist", "target": None, "group": None, "time": None, "weight": None}
     assert sorted(p.name for p in (home / ".cache" / "chainrule" / "mnist").iterdir()) == sorted(f"{n}.gz" for n in catalog.IDX_FILES)
     assert load("mnist", say=lambda s: pytest.fail(s)).fingerprint == source.fingerprint

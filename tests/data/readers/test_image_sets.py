@@ -29,7 +29,7 @@ def test_a_folder_of_idx_files_is_read_pixel_for_pixel_and_keeps_its_test_part(t
     source = load(tmp_path / "tiny")
     assert torch.equal(source.inputs[:, 0], torch.from_numpy(np.concatenate([made["train"][0], made["t10k"][0]])))
     assert source.targets.tolist() == [*made["train"][1], *made["t10k"][1]]
-    assert source.given["test"].tolist() == list(range(30, 40))
+    assert source.parts["test"].tolist() == list(range(30, 40))
     assert describe_source(source) == {"name": "tiny", "n": 40, "inputs": [1, 5, 4], "classes": ["0", "1", "2"], "task": "class"}
     assert prepare(source).door.open("test").rows.tolist() == list(range(30, 40))
 
@@ -113,7 +113,7 @@ def test_cifar_records_keep_their_planes_and_fine_labels(tmp_path, labels):
     assert torch.equal(source.inputs, torch.from_numpy(x))
     assert source.targets.tolist() == y.tolist()
     assert (source.name, len(source.classes)) == (("cifar10", 10) if labels == 1 else ("cifar100", 100))
-    assert source.given["test"].tolist() == list(range(len(x) - 4, len(x)))
+    assert source.parts["test"].tolist() == list(range(len(x) - 4, len(x)))
 
 
 def test_cifar_class_names_come_from_its_own_list(tmp_path):
@@ -144,7 +144,7 @@ def test_svhn_is_transposed_and_its_ten_is_zero(tmp_path):
     source = load(tmp_path)
     assert torch.equal(source.inputs[:6], torch.from_numpy(x.transpose(0, 3, 1, 2).copy()))
     assert source.targets.tolist() == [1, 0, 3, 4, 5, 6, 1, 0]
-    assert source.given["test"].tolist() == [6, 7]
+    assert source.parts["test"].tolist() == [6, 7]
     (tmp_path / "test_32x32.mat").write_bytes((tmp_path / "test_32x32.mat").read_bytes()[:2000])
     with pytest.raises(CorruptFile, match=r"test_32x32\.mat is damaged"):
         load(tmp_path)
@@ -184,7 +184,7 @@ def test_folders_called_train_and_test_are_parts(tmp_path):
     picture_folder(tmp_path / "set" / "test", ((6, 5),) * 4)
     source = load(tmp_path / "set")
     assert source.classes == ("ant", "cat")
-    test = source.given["test"]
+    test = source.parts["test"]
     assert len(test) == 4
     assert source.targets[test].tolist() == [0, 0, 1, 1]
 
@@ -254,7 +254,7 @@ def test_gzip_that_would_flood_the_memory_is_refused(tmp_path, monkeypatch):
 def test_mnist_is_the_published_one_and_divides_as_is_customary():
     """Counts per class of the training and test parts are those of the original files."""
     source = load("mnist", data_dir=HELD)
-    train, test = source.targets[:60_000], source.targets[source.given["test"]]
+    train, test = source.targets[:60_000], source.targets[source.parts["test"]]
     assert torch.bincount(train).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert torch.bincount(test).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert load(HELD).name == "mnist"
@@ -283,5 +283,5 @@ def test_cifar10_has_its_counts(tmp_path):
     assert [p.stat().st_size for p in sorted((tmp_path / "cifar10").glob("*.bin"))] == [30_730_000] * 6
     source = load("cifar10", data_dir=tmp_path)
     assert torch.bincount(source.targets[:50_000]).tolist() == [5000] * 10
-    assert torch.bincount(source.targets[source.given["test"]]).tolist() == [1000] * 10
+    assert torch.bincount(source.targets[source.parts["test"]]).tolist() == [1000] * 10
     assert source.classes[3] == "cat"

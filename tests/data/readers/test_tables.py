@@ -138,7 +138,7 @@ def test_arrays_and_npz_and_npy_keep_their_values(tmp_path):
     assert load(tmp_path / "c.npy").target_kind == "none"
     np.savez(tmp_path / "parts.npz", x_train=x[:15], y_train=y[:15], x_test=x[15:], y_test=y[15:])
     parts = load(tmp_path / "parts.npz")
-    assert parts.given["test"].tolist() == [15, 16, 17, 18, 19]
+    assert parts.parts["test"].tolist() == [15, 16, 17, 18, 19]
     assert parts.targets.tolist() == y.tolist()
 
 

@@ -272,8 +272,8 @@ def test_packed_images_are_those_in_memory(tmp_path, colour):
     assert torch.equal(stored.inputs[:], whole.inputs)
     assert torch.equal(stored.targets, whole.targets)
     assert (stored.fingerprint, stored.classes) == (whole.fingerprint, whole.classes)
-    assert stored.given.keys() == whole.given.keys()
-    assert torch.equal(stored.given["test"], whole.given["test"])
+    assert stored.parts.keys() == whole.parts.keys()
+    assert torch.equal(stored.parts["test"], whole.parts["test"])
     a, b = prepare(whole), prepare(stored)
     assert a.encoder.inputs.maximum == b.encoder.inputs.maximum
     assert torch.equal(a.train.x, b.train.x[:])
