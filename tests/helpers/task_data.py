@@ -1,0 +1,38 @@
+"""Small data that each task is asked of, for the tests of contracts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import chainrule as cr
+from chainrule.data.readers.text import source as text_source
+from chainrule.data.source import Source
+
+TEXT = "the quick brown fox jumps over the lazy dog. " * 60
+
+
+def tags(folder: Path) -> Path:
+    """Sequences of letters whose label is that of the letter before: lengths differ."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for i in range(60):
+        letters = rng.choice(list("ACDE"), size=rng.integers(6, 14))
+        labels = ["H", *("H" if a in "AC" else "E" for a in letters[:-1])]
+        lines += [f">s{i}", "".join(letters), "".join(labels)]
+    path = folder / "labelled.fasta"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def small(task: str, folder: Path, *, classes: int = 3) -> Source:
+    """Few rows that such a task can be asked of: pictures of 8 x 8, a text in windows, or sequences with a label a letter."""
+    if task == "language":
+        return text_source(TEXT, "a text")
+    if task == "tagging":
+        return cr.load(tags(folder))
+    rng = np.random.default_rng(0)
+    numbers = np.arange(60) % classes
+    x = (rng.random((60, 1, 8, 8)) + numbers[:, None, None, None]).astype(np.float32)
+    return cr.load((x, numbers)) if task == "classification" else cr.load((x, numbers + rng.random(60)))
