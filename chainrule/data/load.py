@@ -17,7 +17,7 @@ from chainrule.data.encode import targets
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.formats import Format
-from chainrule.data.readers import arrays, catalog, cifar, fasta, idx, images, picture_list, svhn, tables, text
+from chainrule.data.readers import arrays, catalog, cifar, fasta, idx, images, objects, picture_list, svhn, tables, text
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.readers.gzipped import stem_of, suffix_of
 from chainrule.data.readers.tables import Known, Typed
@@ -43,10 +43,12 @@ class Roles(NamedTuple):
 NO_ROLES = Roles()
 
 
-def load(what: Any = "digits", *, target: str | int | None = None, data_dir: str | Path | None = None, group: str | int | None = None,
-         time: str | int | None = None, weight: str | int | None = None, name: str | None = None, stream: bool | None = None,
+def load(what: Any = "digits", y: Any = None, *, target: str | int | None = None, data_dir: str | Path | None = None,
+         group: str | int | None = None, time: str | int | None = None, weight: str | int | None = None,
+         name: str | None = None, stream: bool | None = None,
          reading: Reading = USUAL, say: Callable[[str], None] = to_stderr) -> Source:
-    """The source that `what` is: a named set, a file, a folder, a frame, an array or tensor, or (inputs, targets) of these.
+    """The source that `what` is: a named set, a file, a folder, a frame, an array, a tensor, a sparse matrix, a dict of columns, a list of
+    records, or inputs of these with targets `y` apart.
 
     `target`, `group`, `time` and `weight` name columns of a table (or number them from 0); `target="none"` is a table without one.
     `data_dir` is where named sets are sought first. `stream` says whether the rows of a Parquet file, an .npy file or a folder of
@@ -61,6 +63,8 @@ def load(what: Any = "digits", *, target: str | int | None = None, data_dir: str
     >>> cr.load(([[0.0], [1.0]], [5.5, 7.0])).targets.flatten().tolist()
     [5.5, 7.0]
     """
+    if y is not None:
+        what = paired(what, y)
     if isinstance(what, Source):
         return what
     roles = Roles(group, time, weight)
@@ -78,6 +82,16 @@ def load(what: Any = "digits", *, target: str | int | None = None, data_dir: str
         raise InputError(f"{source.name} is no folder or list of pictures; --resize is for these. Leave it out.")
     origin = {"kind": "memory", "what": source.name, "target": None, **NO_ROLES._asdict(), **source.origin}
     return Source(**{**vars(source), "origin": origin, "name": name or source.name})
+
+
+def paired(what: Any, y: Any) -> Any:
+    """Inputs with the targets that were given apart from them; what came where none were. Raises InputError where it has its own."""
+    if y is None:
+        return what
+    if isinstance(what, str | Path | Source) or (isinstance(what, tuple) and len(what) == 2):
+        raise InputError(f"y goes with inputs in memory; {what if isinstance(what, str | Path) else 'the data'} has targets of its own. "
+                         "Leave y out, or name a column with target=.")
+    return what, y
 
 
 def load_inputs(what: Any, *, like: InputEncoder, target: str | None = None, data_dir: str | Path | None = None,
@@ -104,7 +118,14 @@ def load_inputs(what: Any, *, like: InputEncoder, target: str | None = None, dat
                 return catalog.known_folder(path) or _folder(path, channels, None, same, say, shrink=False)
             if suffix_of(path) in TABLES:
                 return _named_pictures(path, channels, same)
-    elif like.kind == "table" and tables.is_frame(what):
+        return load(what, data_dir=data_dir, say=say)
+    if like.kind == "table":
+        what = objects.plain(what, FRAME)
+        if tuple(like.column_kinds) == objects.numbered(len(like.column_kinds)):
+            what = objects.as_numbered(what)
+    elif not isinstance(what, str | Path | Source):
+        what = objects.with_means(objects.plain(what, "the rows", gaps=False), like, say)
+    if like.kind == "table" and tables.is_frame(what):
         frame = tables.typed(what, FRAME, reading, known, wordy=False)
         return _table(frame, FRAME, {"kind": "memory", "what": "frame"}, target, NO_ROLES, reading, lenient=True)
     return load(what, data_dir=data_dir, say=say)
@@ -374,20 +395,25 @@ def _idx_file(path: Path, origin: dict[str, Any]) -> Source:
 def _of_memory(what: Any, target: str | int | None, roles: Roles, reading: Reading) -> Source:
     if isinstance(what, tuple) and len(what) == 2:
         _refuse_roles(roles, "inputs and targets that are given apart have")
-        inputs, y = what
+        inputs, y = objects.plain(what[0], "the inputs"), what[1]
         if tables.is_frame(inputs) and getattr(inputs, "ndim", 2) == 2:
             return _frame_and_targets(inputs, y, reading)
         return _array(inputs, y, "the arrays", "arrays", {"kind": "memory", "what": "arrays"})
+    what = objects.plain(what, "the data")
     if tables.is_frame(what):
         return _table(tables.typed(what, FRAME, reading, wordy=False), FRAME, {"kind": "memory", "what": "frame"}, target, roles, reading)
     if isinstance(what, (np.ndarray, Tensor)):
         _refuse_roles(roles, "an array has")
         return _array(what, None, "the array", "array", {"kind": "memory", "what": "array"}, target)
-    raise InputError(f"cannot load a {type(what).__name__}; expected a named set, a path, an array, a data frame, or (inputs, targets).")
+    raise InputError(f"cannot load a {type(what).__name__}; expected a named set, a path, an array, a data frame, a dict of "
+                     "columns, a list of records, a sparse matrix, or (inputs, targets).")
 
 
 def _frame_and_targets(inputs: Any, y: Any, reading: Reading) -> Source:
     frame = tables.typed(inputs, FRAME, reading, wordy=False)
     alone = _table(frame, FRAME, {"kind": "memory", "what": "frame"}, "none", NO_ROLES, reading)
     task, labels, classes = _targets(y, len(alone), "the targets")
-    return replace(alone, targets=labels, target_kind=task, classes=classes, fingerprint=fingerprint.of(alone.inputs, labels, classes))
+    name = getattr(y, "name", None)
+    origin = {**alone.origin, "target": name if isinstance(name, str) and name else None}
+    return replace(alone, origin=origin, targets=labels, target_kind=task, classes=classes,
+                   fingerprint=fingerprint.of(alone.inputs, labels, classes))

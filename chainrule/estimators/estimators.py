@@ -26,7 +26,7 @@ from torch import Tensor
 
 from chainrule.core.abilities import Samples
 from chainrule.core.errors import InputError
-from chainrule.data.readers import arrays, tables
+from chainrule.data.readers import arrays, objects, tables
 from chainrule.data.source import Source, TargetKind
 from chainrule.engine.randomness import Aside
 from chainrule.estimators.fit import Learned, NetLike, go_on, learn
@@ -81,6 +81,11 @@ class _Network(BaseEstimator):
         """Every option as it was used, those included that were chosen."""
         return self.learned_.options.to_json()
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.sparse = True
+        return tags
+
     def _net(self) -> NetLike:
         return self._default_net if self.net is None else self.net
 
@@ -96,7 +101,23 @@ class _Network(BaseEstimator):
         if tables.is_frame(X) and (_mixed(X) if reset else self.learned_.encoder.inputs.kind == "table"):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return tables.of_frame(X, "X")
-        return arrays.of_inputs(validate_data(self, X, reset=reset, allow_nd=True), "X")
+        return self._numbers(validate_data(self, X, reset=reset, **self._checks), reset)
+
+    @property
+    def _checks(self) -> dict[str, Any]:
+        """What scikit-learn is to check of arrays: gaps pass where the estimator allows them, sparse rows are made dense."""
+        finite = "allow-nan" if self.__sklearn_tags__().input_tags.allow_nan else True
+        return {"allow_nd": True, "accept_sparse": True, "ensure_all_finite": finite}
+
+    def _numbers(self, checked: Any, reset: bool) -> Any:
+        """Numbers as the encoder takes them: with gaps a table, whose gaps are filled in as those of a file."""
+        x = objects.plain(checked, "X", gaps=False)
+        inputs = None if reset else self.learned_.encoder.inputs
+        if objects.framed(x, "X") is x and (inputs is None or inputs.kind != "table"):
+            return arrays.of_inputs(x, "X")
+        if inputs is None or inputs.kind == "table":
+            return tables.of_frame(objects.as_numbered(x), "X")
+        return objects.with_means(x, inputs)
 
     def _read_both(self, X: Any, y: Any, reset: bool, **check: Any) -> tuple[Any, np.ndarray]:
         """X as above, and y checked against it."""
@@ -105,8 +126,8 @@ class _Network(BaseEstimator):
             y = check_array(y, ensure_2d=False, dtype="numeric" if check.get("y_numeric") else None, input_name="y")
             check_consistent_length(X, y)
             return table, y
-        x, y = validate_data(self, X, y, reset=reset, allow_nd=True, **check)
-        return arrays.of_inputs(x, "X"), y
+        x, y = validate_data(self, X, y, reset=reset, **self._checks, **check)
+        return self._numbers(x, reset), y
 
 
 class _Supervised(_Network):
@@ -318,6 +339,11 @@ class NetworkGenerator(_Unsupervised):
     """New rows from a net that learned how they are spread. Without `net`, a mixture of Gaussians; `gan` and `rbm` serve as well."""
 
     _default_net = "mixture"
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = False
+        return tags
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
         """New rows (n_samples, ...) in the units of the data; `random_state` as in scikit-learn. Nothing outside notices the draws."""

@@ -22,6 +22,7 @@ from chainrule.core.events import Diagnosed, Event, Finished, Planned, Sink
 from chainrule.core.measure import higher_is_better
 from chainrule.core.registry import tasks
 from chainrule.core.text import now, shown, table
+from chainrule.data.load import paired
 from chainrule.data.source import Source, validated
 from chainrule.engine.lock import RunLock
 from chainrule.engine.members.grouping import train_members
@@ -293,7 +294,8 @@ def _create(out: Path | None, data: str, net: str) -> Path:
     return Folder.create(out, data, net, "sweep").path
 
 
-def sweep(data: Any = Dataset.data, *, over: Mapping[str, Sequence[Any] | str], net: str | nn.Module | None = None, loss: LossLike = None,
+def sweep(data: Any = Dataset.data, y: Any = None, *, over: Mapping[str, Sequence[Any] | str], net: str | nn.Module | None = None,
+          loss: LossLike = None,
           weights: Tensor | None = None, out: str | Path | None = None, progress: bool = True, sinks: Iterable[Sink] = (),
           stop: Stop | None = None, data_dir: str | Path | None = None, **options: Any) -> Sweep:
     """Train a net for every combination of the settings in `over`, side by side where that is faster; each is an ordinary run.
@@ -309,4 +311,4 @@ def sweep(data: Any = Dataset.data, *, over: Mapping[str, Sequence[Any] | str], 
     """
     asked, own = options_of(net, loss, options), own_of(net, loss, weights)
     session = session_of(out=out, data_dir=data_dir, progress=progress, sinks=sinks, stop=stop)
-    return sweep_over(as_source(data, asked, session.data_dir), asked, over, own, session)
+    return sweep_over(as_source(paired(data, y), asked, session.data_dir), asked, over, own, session)

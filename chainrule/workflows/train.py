@@ -16,6 +16,7 @@ from chainrule.audit.one_layer import before
 from chainrule.core.errors import ChainruleError, Diverged, InputError, Interrupted
 from chainrule.core.events import Event, Finished, Sink
 from chainrule.core.options import check, read
+from chainrule.data.load import paired
 from chainrule.engine.lock import RunLock
 from chainrule.engine.stop import Stop
 from chainrule.engine.train import train_seat
@@ -34,17 +35,19 @@ from chainrule.workflows.sweep import Sweep, go_on, sweep_over
 
 
 @overload
-def train(data: Any = ..., *, members: None = None, **rest: Any) -> Run: ...
+def train(data: Any = ..., y: Any = ..., *, members: None = None, **rest: Any) -> Run: ...
 @overload
-def train(data: Any = ..., *, members: int, **rest: Any) -> Sweep: ...
+def train(data: Any = ..., y: Any = ..., *, members: int, **rest: Any) -> Sweep: ...
 
 
-def train(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
+def train(data: Any = Dataset.data, y: Any = None, *, net: str | nn.Module | None = None, loss: LossLike = None,
+          weights: Tensor | None = None,
           out: str | Path | None = None, progress: bool = True, sinks: Iterable[Sink] = (), stop: Stop | None = None,
           data_dir: str | Path | None = None, members: int | None = Siblings.members, **options: Any) -> Run | Sweep:
     """Train on `data`, save a run folder, return the run with its best weights.
 
-    `net` is a name or any `torch.nn.Module`, `loss` a name or any function of (outputs, targets). `options` are those of
+    `data` is whatever `load` takes; `y`, where given, are the targets of inputs in memory: `train(X, y)`. `net` is a name or any
+    `torch.nn.Module`, `loss` a name or any function of (outputs, targets). `options` are those of
     `chainrule train` (see `Options`). With `members`, so many nets of consecutive seeds are trained, a sweep. Raises InputError for
     what does not fit, Diverged when the loss stops being finite (the best weights are kept), Interrupted when `stop` was requested.
 
@@ -58,7 +61,7 @@ def train(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss:
     session = session_of(out=out, data_dir=data_dir, progress=progress, sinks=sinks, stop=stop)
     siblings = read(Siblings, {"members": members})
     check(siblings)
-    source = as_source(data, asked, session.data_dir)
+    source = as_source(paired(data, y), asked, session.data_dir)
     if siblings.members is not None:
         return sweep_over(source, asked, {"seed": range(asked.seed, asked.seed + siblings.members)}, own, session)
     return train_job(build(source, asked, own), asked, own, session, began)
@@ -132,7 +135,8 @@ def _again(run: Run, progress: bool) -> tuple[bool, float]:
     return all(torch.equal(a, b) for a, b in pairs), difference
 
 
-def events(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss: LossLike = None, weights: Tensor | None = None,
+def events(data: Any = Dataset.data, y: Any = None, *, net: str | nn.Module | None = None, loss: LossLike = None,
+           weights: Tensor | None = None,
            data_dir: str | Path | None = None, stop: Stop | None = None, **options: Any) -> Iterator[Event]:
     """The same training as a stream, with no folder; a module given as `net` holds the best weights when it ends.
 
@@ -142,7 +146,7 @@ def events(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss
     ('Started', 2, 'Finished')
     """
     asked, own, session = options_of(net, loss, options), own_of(net, loss, weights), session_of(data_dir=data_dir, stop=stop)
-    job = build(as_source(data, asked, session.data_dir), asked, own)
+    job = build(as_source(paired(data, y), asked, session.data_dir), asked, own)
     yield started(job, "", at=0, resumed=False)
     yield from job.events(stop=session.stop, at=1)
 
