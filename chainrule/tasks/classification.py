@@ -16,10 +16,10 @@ from chainrule.data.encode.encoder import Encoder
 from chainrule.data.source import Part, Source
 from chainrule.evaluate import measures
 from chainrule.evaluate.decision import Threshold, decided
-from chainrule.evaluate.result import Result
+from chainrule.evaluate.result import Baseline, Result
 from chainrule.evaluate.significance import Cases
 from chainrule.tasks.samples import SampleTask
-from chainrule.tasks.task import Ready, Runner, numbered_names
+from chainrule.tasks.task import Ready, Runner, baseline_of, numbered_names
 
 
 def has_classes(source: Source) -> bool:
@@ -75,9 +75,11 @@ class Classification(SampleTask):
         """How many training samples each class has, (classes,)."""
         return torch.bincount(self.truth(part, ready), minlength=len(self.classes))
 
-    def constantly(self, constant: Tensor) -> tuple[str, Tensor]:
-        """The most frequent class, as probable as it is frequent."""
-        return f"always {self.classes[int(constant.argmax())]}", constant.double() / constant.sum()
+    def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
+        """Always the most frequent class, whatever threshold the net has, as probable as it is frequent."""
+        answer = (constant.double() / constant.sum()).expand(len(part), -1)
+        return baseline_of(f"always {self.classes[int(constant.argmax())]}",
+                           measures.classification(answer, self.truth(part, ready), self.classes, seed=seed))
 
     def names(self, count: int) -> tuple[str, ...]:
         return numbered_names(self.target.classes, count)

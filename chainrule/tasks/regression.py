@@ -11,10 +11,10 @@ from chainrule.core.net import Net
 from chainrule.core.registry import tasks
 from chainrule.data.source import Part, Source
 from chainrule.evaluate import measures
-from chainrule.evaluate.result import Result
+from chainrule.evaluate.result import Baseline, Result
 from chainrule.evaluate.significance import Cases
 from chainrule.tasks.samples import SampleTask
-from chainrule.tasks.task import Ready, Runner
+from chainrule.tasks.task import Ready, Runner, baseline_of
 
 
 def has_numbers(source: Source) -> bool:
@@ -48,5 +48,5 @@ class Regression(SampleTask):
         """The mean (k,) of the training targets."""
         return self.truth(part, ready).double().reshape(len(part), -1).mean(0)
 
-    def constantly(self, constant: Tensor) -> tuple[str, Tensor]:
-        return "always the mean", constant
+    def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
+        return baseline_of("always the mean", self.measure(constant.expand(len(part), -1), self.truth(part, ready), seed=seed))

@@ -15,7 +15,7 @@ from chainrule.data.encode.encoder import Encoder
 from chainrule.data.source import Part, Source
 from chainrule.evaluate.result import Baseline, Result
 from chainrule.evaluate.significance import Cases
-from chainrule.tasks.task import Ready, Runner, baseline_of, numbered_names, validation_costs, watched, with_registered
+from chainrule.tasks.task import Ready, Runner, numbered_names, validation_costs, watched, with_registered
 
 
 class SampleTask:
@@ -76,14 +76,8 @@ class SampleTask:
     def constant(self, net: Net, part: Part, ready: Ready) -> Tensor | None:
         return None
 
-    def constantly(self, constant: Tensor) -> tuple[str, Tensor]:
-        """The constant answer by its name, as one row (k,)."""
-        raise NotImplementedError
-
     def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
-        name, row = self.constantly(constant)
-        truth = self.truth(part, ready)
-        return baseline_of(name, self.measure(row.expand(len(part), -1), truth, seed=seed))
+        raise NotImplementedError
 
     def names(self, count: int) -> tuple[str, ...]:
         return numbered_names(self.target.names, count)

@@ -11,6 +11,7 @@ import torch
 import chainrule as cr
 from chainrule.cli.main import run_command
 from chainrule.core.registry import tasks
+from chainrule.evaluate.decision import Threshold
 from chainrule.evaluate.intervals import of_mean
 from chainrule.evaluate.result import Result
 from chainrule.job.trained import Trained
@@ -148,6 +149,17 @@ def test_commands_tell_it_beside_their_numbers(capsys):
     baseline = json.loads(last)["baseline"]
     assert lines[-1].startswith(f"{baseline['name']}: accuracy {100 * baseline['accuracy']['value']:.2f} % (")
     assert set(baseline["accuracy"]) == {"value", "low", "high", "method"}
+
+
+def test_a_threshold_of_the_net_moves_no_constant_answer():
+    """A class that is answered from any probability on would make the constant answer another one than its name says."""
+    run = cr.train("breast-cancer", net="softmax", **QUICK)
+    trained, valid = run.trained, run.job.data.valid
+    before, rarest = trained.measure(valid), int(trained.constant.argmin())
+    trained.task.threshold = Threshold(rarest, 0.0)
+    after = trained.measure(valid)
+    assert after.accuracy == float((valid.y == rarest).double().mean()) != before.accuracy
+    assert after.baseline == before.baseline
 
 
 def test_a_free_energy_has_none_and_says_why():
