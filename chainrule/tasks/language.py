@@ -90,10 +90,9 @@ class Language(StepTask):
         return baseline_of("the unigram", self.measure((shares / shares.sum()).expand(*truth.shape, -1), truth, seed=seed))
 
     def columns(self, answer: Tensor, mask: Tensor | None = None) -> Mapping[str, Any]:
-        """A row for each symbol of the text: its place, what is likeliest to follow it, and how probable that is."""
-        columns = dict(super().columns(answer, mask))
-        del columns["sequence"], columns["step"]
-        return {"symbol": torch.arange(1, len(columns["prediction"]) + 1).numpy(), **columns}
+        """A row for each symbol of the text: what is likeliest to follow it, and how probable that is."""
+        columns = super().columns(answer, mask)
+        return {name: columns[name] for name in ("prediction", "probability")}
 
 
 def surprise(answer: Tensor, truth: Tensor) -> Tensor:

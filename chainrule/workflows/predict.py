@@ -119,7 +119,8 @@ def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = 
                 values, further = sampler(part.x)
             names = trained.columns(values.shape[-1])
             answered = {**trained.task.columns(values.cpu(), part.mask), **further_columns(further, names)}
-            table.add(labels.beside(answered, len(part)))
+            rows = len(answered["prediction"]) if trained.task.consecutive else len(part)      # of a text each symbol is a row
+            table.add(labels.beside(answered, rows))
             line(table.rows, expected)
     return table.rows
 

@@ -124,7 +124,7 @@ def test_a_text_is_answered_symbol_by_symbol_with_the_state_carried_along(tmp_pa
 
     assert predict_to(run.trained, "new.txt", tmp_path / "out.csv") == 32
     table = pl.read_csv(tmp_path / "out.csv", quote_char='"')
-    assert table.columns == ["symbol", "prediction", "probability"]
+    assert table.columns == ["row", "prediction", "probability"]
     assert table["probability"].to_list() == pytest.approx(whole.max(1).values.tolist(), rel=1e-5)
     assert run.test_on("t.txt").n == (len(TEXT) - 1) // 16
     assert run.predict(cr.load("t.txt"))[0].shape == (len(TEXT), len(names))
@@ -138,7 +138,7 @@ def test_predictions_of_labels_have_a_row_for_each_letter_that_exists(tmp_path):
     run = cr.train("t.fasta", net="rnn:hidden=4", **QUICK)
     assert predict_to(run.trained, "t.fasta", tmp_path / "out.csv") == sum(4 + i % 3 for i in range(40))
     table = pl.read_csv(tmp_path / "out.csv")
-    assert table.group_by("sequence", maintain_order=True).len()["len"].to_list() == [4 + i % 3 for i in range(40)]
+    assert table.group_by("row", maintain_order=True).len()["len"].to_list() == [4 + i % 3 for i in range(40)]
     assert cr.train("t.fasta", net="rnn:hidden=4", seed=1, split_seed=0, **QUICK).job.task.name == "tagging"
 
 
