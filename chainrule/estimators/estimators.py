@@ -113,10 +113,12 @@ class _Network(BaseEstimator):
         """Numbers as the encoder takes them: with gaps a table, whose gaps are filled in as those of a file."""
         x = objects.plain(checked, "X", gaps=False)
         inputs = None if reset else self.learned_.encoder.inputs
-        if objects.framed(x, "X") is x and (inputs is None or inputs.kind != "table"):
-            return arrays.of_inputs(x, "X")
-        if inputs is None or inputs.kind == "table":
+        gaps, named = objects.framed(x, "X") is not x, inputs is not None and inputs.kind == "table"
+        numbered = inputs is not None and tuple(inputs.column_kinds) == objects.numbered(len(inputs.column_kinds))
+        if (named and numbered) or (gaps and inputs is None):
             return tables.of_frame(objects.as_numbered(x), "X")
+        if inputs is None or named or not gaps:
+            return arrays.as_held(x, "X") if named else arrays.of_inputs(x, "X")
         return objects.with_means(x, inputs)
 
     def _read_both(self, X: Any, y: Any, reset: bool, **check: Any) -> tuple[Any, np.ndarray]:
