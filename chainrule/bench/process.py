@@ -19,6 +19,7 @@ from chainrule.core.errors import ChainruleError
 
 ANSWER_SECONDS = 900.0
 START_SECONDS = 180.0
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class Failed(ChainruleError):
@@ -28,13 +29,13 @@ class Failed(ChainruleError):
 class Worker:
     """One side of one race in a process of its own. `home` is where it keeps what it caches between runs."""
 
-    def __init__(self, name: str, work: str, variant: str, quick: bool, home: Path, cuda: bool):
+    def __init__(self, name: str, work: str, variant: str, quick: bool, home: Path, cuda: bool, threads: int = 0):
         self.name = name
         self.heard = b""
         self.stderr = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process is; `close` closes both
         command = [sys.executable, "-m", "chainrule.bench.worker", name, work, variant, "quick" if quick else "full"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr, cwd=home,
-                                        env=environment(name, home, cuda))
+                                        env=environment(name, home, cuda, threads))
 
     def ready(self) -> None:
         """Wait until the data are read and the net is built."""
@@ -86,12 +87,14 @@ class Worker:
         return f"its process ended with {code}: {lines[-1][:200]}"
 
 
-def environment(name: str, home: Path, cuda: bool) -> dict[str, str]:
-    """What a side's process sees: this checkout, its own settings, no GPU unless the work is one for it.
+def environment(name: str, home: Path, cuda: bool, threads: int = 0) -> dict[str, str]:
+    """What a side's process sees: this checkout, its own settings, so many threads, no GPU unless the work is one for it.
 
     Ours gets an empty home, so that what an earlier run compiled or measured cannot help it; data sets are found all the same.
     """
     seen = {**reachable(), **SIDES[name].environment}
+    if threads:
+        seen |= dict.fromkeys(THREADS, str(threads))
     if not cuda:
         seen["CUDA_VISIBLE_DEVICES"] = ""
     if name == OURS:

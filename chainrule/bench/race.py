@@ -15,6 +15,7 @@ from chainrule.bench.sides import EAGER, OURS
 from chainrule.bench.works import Work
 
 SHARE = 4               # of the longest repetition: how long a peer that is too slow for whole ones is timed, over one unit at least
+APART = 0.05            # of a loss: two sides that differ by more after the same work learn differently
 PROBED = 2              # units of a first, uncounted run: the last of them says how long one takes once everything is warm
 
 
@@ -31,6 +32,7 @@ class Racer:
     chosen: dict[str, Any] = field(default_factory=dict)
     remark: str = ""
     loss: float | None = None
+    alike: bool = True   # whether its batches, when losses were compared, were those of all
     right: float | None = None
     failed: str = ""
     worker: Worker | None = None
@@ -56,6 +58,7 @@ class Outcome:
     work: Work
     racers: list[Racer]
     absent: dict[str, list[str]]
+    threads: int = 0     # that every side may use; 0: not said
 
     @property
     def ours(self) -> Racer:
@@ -75,6 +78,12 @@ class Outcome:
     def eager(self) -> Racer | None:
         return next((r for r in self.peers if r.name == EAGER), None)
 
+    def astray(self, racer: Racer) -> bool:
+        """Whether a peer's loss after the same work is another than ours."""
+        ours = self.ours.loss
+        return (racer.name != OURS and racer.loss is not None and ours is not None
+                and abs(racer.loss - ours) > APART * max(abs(ours), abs(racer.loss)))
+
     def against(self, peer: Racer, ours: Racer | None = None) -> Spread | None:
         """How many times longer the peer took, round by round; None where one of the two got no time."""
         ours = ours or self.ours
@@ -82,14 +91,14 @@ class Outcome:
 
 
 def run(work: Work, peers: Iterable[str], absent: dict[str, list[str]], *, repeats: int, quick: bool, home: Path,
-        say: Callable[[str], None]) -> Outcome:
-    """Race our variants and these peers `repeats` times. What a side raises ends that side alone."""
+        say: Callable[[str], None], threads: int = 0) -> Outcome:
+    """Race our variants and these peers `repeats` times, each with so many threads. What a side raises ends that side alone."""
     whole = work.budget if work.whole or work.kind == "predict" else work.timed + work.skipped
     skipped = 0 if work.whole or work.kind == "predict" else work.skipped
     racers = [Racer(OURS, variant, whole, whole, skipped) for variant in work.variants]
     racers += [Racer(name, "", whole, whole, skipped) for name in peers]
     with ExitStack() as stack:
-        field_ = _Field(work, racers, quick, home, stack)
+        field_ = _Field(work, racers, quick, home, stack, threads)
         say(f"{work.name}: starting {len(racers)} processes")
         field_.start(racers)
         for racer in (r for r in racers if not r.failed):
@@ -106,14 +115,14 @@ def run(work: Work, peers: Iterable[str], absent: dict[str, list[str]], *, repea
     for racer in racers:
         if racer.failed:  # half a series has no median that compares with a whole one
             racer.seconds = []
-    return Outcome(work, racers, absent)
+    return Outcome(work, racers, absent, threads)
 
 
 class _Field:
     """The processes of a race, and what is asked of each in turn."""
 
-    def __init__(self, work: Work, racers: list[Racer], quick: bool, home: Path, stack: ExitStack):
-        self.work, self.racers, self.quick, self.home, self.stack = work, racers, quick, home, stack
+    def __init__(self, work: Work, racers: list[Racer], quick: bool, home: Path, stack: ExitStack, threads: int):
+        self.work, self.racers, self.quick, self.home, self.stack, self.threads = work, racers, quick, home, stack, threads
 
     def start(self, racers: list[Racer]) -> None:
         """A fresh process for each of these that has not failed, all at once: nothing is timed meanwhile."""
@@ -123,7 +132,7 @@ class _Field:
             if not racer.failed:
                 cold = self.work.whole and racer.variant == self.work.variants[0] and racer.name == OURS
                 home = Path(self.stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))) if cold else self.home
-                racer.worker = Worker(racer.name, self.work.name, racer.variant, self.quick, home, self.work.cuda)
+                racer.worker = Worker(racer.name, self.work.name, racer.variant, self.quick, home, self.work.cuda, self.threads)
                 self.stack.callback(racer.worker.close)
         for racer in racers:
             self.attempt(racer, lambda one: one.worker.ready())  # type: ignore[union-attr]
@@ -162,7 +171,7 @@ class _Field:
             racer.seconds.append((marks[-1] - marks[0]) / racer.units)
 
     def look(self, racer: Racer) -> None:
-        """The loss of the last run's net, on the same rows for all, once the timing is over."""
+        """The loss after the same work for all, on the same rows for all, once the timing is over."""
         assert racer.worker is not None
         answer = racer.worker.ask(do="loss")
-        racer.loss, racer.right = answer["loss"], answer["right"]
+        racer.loss, racer.right, racer.alike = answer["loss"], answer["right"], answer["alike"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from importlib.util import find_spec
@@ -57,9 +58,10 @@ def rows_of(outcome: Outcome) -> list[list[str]]:
             lines.append([racer.label, "failed", "", "", "", racer.failed])
             continue
         over = outcome.against(racer) if racer is not outcome.ours else None
-        remarks = [racer.remark, outcome.work.notes.get(racer.name, "")]
+        remarks = [racer.remark, outcome.work.notes.get(racer.name, ""), "" if racer.alike else "batches of its own",
+                   "LEARNS DIFFERENTLY" if outcome.astray(racer) else ""]
         if racer.reckoned:
-            remarks.append(f"{racer.units} of {racer.whole} {_units(outcome.work)} timed; the loss is that far")
+            remarks.append(f"{racer.units} of {racer.whole} {_units(outcome.work)} timed")
         lines.append([racer.label, ("~" if racer.reckoned and _whole(outcome.work) else "") + racer.spread.shown(),
                       "" if racer.loss is None else f"{racer.loss:.4f}", "" if racer.right is None else f"{100 * racer.right:.1f}",
                       "" if over is None else over.shown(".2f"), "; ".join(filter(None, remarks))])
@@ -78,8 +80,14 @@ def block(outcome: Outcome) -> list[str]:
     """The lines of one work."""
     per = "s" if _whole(outcome.work) else "s an epoch"
     head = ["", f"{per}, median (least to most)", "loss", "right %", "it / ours", ""]
-    text = [f"{outcome.work.name}: {outcome.work.title}", *_left([head, *rows_of(outcome)])]
+    learned = f"; loss after {outcome.work.learned} epochs of the same batches from the same start" if outcome.work.learned else ""
+    text = [f"{_named(outcome)}: {outcome.work.title}{learned}", *_left([head, *rows_of(outcome)])]
     return [*text, *extra(outcome)]
+
+
+def _named(outcome: Outcome) -> str:
+    """The work, and how many threads every side might use."""
+    return outcome.work.name + (f", {outcome.threads} thread{'s' * (outcome.threads != 1)}" if outcome.threads else "")
 
 
 def extra(outcome: Outcome) -> list[str]:
@@ -108,7 +116,7 @@ def summary(outcomes: list[Outcome]) -> list[list[str]]:
         work = outcome.work
         for ours in [r for r in outcome.racers if r.name == OURS and work.kind in ("train", "rbm", "predict")]:
             fastest, eager = outcome.fastest, outcome.eager
-            name = f"{work.name}, {ours.variant}" if ours.variant else work.name
+            name = f"{_named(outcome)}, {ours.variant}" if ours.variant else _named(outcome)
             rows.append([name, ours.spread.shown(".3g") if ours.seconds else "failed", fastest.name if fastest else "none",
                          *_cells(outcome, fastest, ours, work.faster), *_cells(outcome, eager, ours, work.eager)])
     return rows
@@ -132,9 +140,10 @@ def records(outcome: Outcome) -> list[dict[str, Any]]:
         for peer in outcome.peers if outcome.work.sides else [outcome.ours]:
             over = None if peer is ours else outcome.against(peer, ours)
             if over is not None:
-                rows.append({"work": outcome.work.name, "variant": ours.variant, "ours": ours.spread.middle, "peer": peer.spread.middle,
+                rows.append({"work": outcome.work.name, "threads": outcome.threads, "variant": ours.variant,
+                              "ours": ours.spread.middle, "peer": peer.spread.middle,
                               "peer_name": peer.label, "ratio": over.middle, "ratio_low": over.low, "ratio_high": over.high,
-                              "loss": ours.loss, "peer_loss": peer.loss, "peer_reckoned": peer.reckoned})
+                              "loss": ours.loss, "peer_loss": peer.loss, "astray": outcome.astray(peer), "peer_reckoned": peer.reckoned})
     return rows
 
 
@@ -163,11 +172,13 @@ def race_all(name: str, *, repeats: int, quick: bool, only: str, as_json: bool, 
                 lines.append(f"{work.name}: {reason}")
                 continue
             short = work.shortened() if quick else work
-            outcome = race.run(short, [side for side in work.sides if side in there], absent, repeats=QUICK_REPEATS if quick else repeats,
-                               quick=quick, home=Path(home), say=lambda line: print(line, file=sys.stderr, flush=True))
-            outcomes.append(outcome)
-            lines += block(outcome)
-            print("\n".join(block(outcome)), file=sys.stderr, flush=True)
+            for threads in [0] if quick or work.cuda else sorted({1, len(os.sched_getaffinity(0))}):
+                outcome = race.run(short, [side for side in work.sides if side in there], absent, threads=threads, quick=quick,
+                                   repeats=QUICK_REPEATS if quick else repeats, home=Path(home),
+                                   say=lambda line: print(line, file=sys.stderr, flush=True))
+                outcomes.append(outcome)
+                lines += block(outcome)
+                print("\n".join(block(outcome)), file=sys.stderr, flush=True)
     table = summary(outcomes)
     if len(table) > 1:
         lines += ["", *aligned(table), "the fastest peer is sought among the others than the bare loop, which has columns of its own"]

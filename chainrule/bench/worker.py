@@ -14,15 +14,16 @@ from chainrule.bench.works import Setting, find, reached, rebuilt
 
 
 def answer(setting: Setting, side: Side, request: dict[str, Any]) -> dict[str, Any]:
-    """What one command is answered with: `settle`, `run` so many units, or `loss` of the evaluated rows after the last run."""
+    """What one command is answered with: `settle`, `run` so many units, or `loss` of the evaluated rows after the same work for all."""
     match request["do"]:
         case "settle":
             return {"chosen": side.settle()}
         case "run":
             return {"marks": side.run(request["units"], request["chosen"]), "remark": side.remark()}
         case _:
+            alike = side.learn(setting.work.learned)
             loss, right = evaluated(setting, side)
-            return {"loss": loss, "right": right}
+            return {"loss": loss, "right": right, "alike": alike}
 
 
 def evaluated(setting: Setting, side: Side) -> tuple[float, float | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ VALIDATED = 2_000       # rows held out beside a part of a set, and what the los
 EVALUATED = 10_000
 CONTEXT = 64
 MEMBERS = 16
+LEARNED = 3             # epochs
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Work:
     faster: float | None = None
     eager: float | None = None
     notes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def learned(self) -> int:
+        """Epochs after which every side's loss is compared: as many for all, and not so many that a slow side never ends."""
+        return 0 if self.kind == "predict" else min(LEARNED, self.budget)
 
     @property
     def squared(self) -> bool:
@@ -132,6 +138,10 @@ class Setting:
         module = self.work.module(tuple(self.eval_x.shape[1:]), self.outputs)
         alike(module, self.job.net.module)
         return module
+
+    def batches(self, epoch: int) -> Iterator[Tensor]:
+        """The places of the rows of each batch of an epoch, in the order in which our own side reads them."""
+        yield from self.job.feed().order(epoch).cpu().split(self.work.batch)
 
     @property
     def machine(self) -> list[Tensor]:

@@ -28,7 +28,7 @@ class Scripted:
     broken = {"skorch": "run", "Lightning": "ready"}
     asked: list[tuple[str, str]] = []
 
-    def __init__(self, name, work, variant, quick, home, cuda):
+    def __init__(self, name, work, variant, quick, home, cuda, threads):
         self.name, self.variant, self.home = name, variant, home
         self.note("born")
 
@@ -47,7 +47,7 @@ class Scripted:
         if do == "run":
             ends = [self.first.get(self.name, 0.0) + (i + 1) * self.each[self.name] for i in range(units)]
             return {"marks": [0.0, *ends], "remark": f"{chosen}"}
-        return {"loss": 0.25, "right": 0.5}
+        return {"loss": 0.25, "right": 0.5, "alike": True}
 
     def close(self):
         self.asked.append((self.name + self.variant, "closed"))
@@ -149,6 +149,33 @@ def test_the_fastest_peer_is_a_framework_and_the_bare_loop_stands_beside_it():
 def test_without_a_time_of_ours_nothing_is_compared():
     outcome = outcome_of({OURS: [], EAGER: [5.0]}, chainrule="broke")
     assert side_by_side.summary([outcome])[1][1:] == ["failed", "none", "", "4", "", "", "6", ""]
+
+
+def test_a_side_that_learns_differently_is_marked():
+    """Losses after the same work: within a twentieth they are one, beyond it the row says so, and why where batches were its own."""
+    outcome = outcome_of({OURS: [1.0], EAGER: [5.0], "skorch": [9.0], "scikit-learn": [8.0]})
+    for racer, loss in zip(outcome.racers, (0.50, 0.51, 0.53, 0.47), strict=True):
+        racer.loss = loss
+    outcome.racers[2].alike = False
+    remarks = [row[-1] for row in side_by_side.rows_of(outcome)]
+    assert ["LEARNS DIFFERENTLY" in r for r in remarks] == [False, False, True, True]
+    assert ["batches of its own" in r for r in remarks] == [False, False, True, False]
+    assert [r["astray"] for r in side_by_side.records(outcome)] == [False, True, True]
+
+
+def test_ratios_on_one_thread_and_on_all_stand_side_by_side(scripted, monkeypatch, capsys):
+    monkeypatch.setattr(side_by_side.os, "sched_getaffinity", lambda _: {0, 1, 2})
+    side_by_side.race_all("mlp-steady", repeats=5, quick=False, only=EAGER, as_json=True, record=False)
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line for line in lines if line.startswith(("mlp-steady, 1 thread ", "mlp-steady, 3 threads "))]
+    assert len(rows) == 2
+    assert lines.index(rows[1]) == lines.index(rows[0]) + 1
+    assert [r["threads"] for r in json.loads(lines[-1])["rows"]] == [1, 3]
+
+
+def test_a_process_is_given_its_threads():
+    seen = process.environment(EAGER, Path("/nowhere"), False, 3)
+    assert {seen[name] for name in process.THREADS} == {"3"}
 
 
 def test_records_have_the_keys_of_the_interface():

@@ -79,6 +79,32 @@ def test_every_installed_torch_side_and_scikit_learn_descend_as_ours_does(work):
             np.testing.assert_allclose(trained_by(name, work), ours, rtol=2e-3, atol=2e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("name", ["mlp", "tabular", "lenet"])
+def test_what_sides_have_learned_is_compared_after_the_same_steps_over_the_same_batches(name):
+    """Two epochs of several batches and a smaller one: in every order but ours the outputs are others, by more than rounding."""
+    work = replace(works.WORKS[name].shortened(), batch=24, budget=20)
+    ours = Ours(Setting(work, ""))
+    assert ours.learn(2)
+    for peer in ("torch eager", "torch + DataLoader", "scikit-learn"):
+        if peer not in work.sides or (peer == "scikit-learn" and work.squared):
+            continue
+        side = SIDES[peer].make(Setting(work, ""))
+        assert side.learn(2)
+        np.testing.assert_allclose(side.outputs(), ours.outputs(), rtol=5e-3, atol=1e-4, err_msg=peer)
+        if peer == "torch eager":
+            side.run(2, {})
+            assert np.abs(side.outputs() - ours.outputs()).max() > 1e-3
+
+
+def test_the_machine_of_scikit_learn_begins_with_our_weights():
+    setting = Setting(works.WORKS["rbm"].shortened(), "")
+    side = SIDES["scikit-learn"].make(setting)
+    side.learn(0)
+    weight = side.outputs()[0]
+    for ours, theirs in zip(setting.machine, (weight, side.model.intercept_visible_, side.model.intercept_hidden_), strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs)
+
+
 def test_the_first_of_the_members_ends_where_the_lone_net_does():
     work = whole_batches(works.WORKS["members"])
     one, many = (Ours(Setting(work, variant)) for variant in work.variants)

@@ -23,13 +23,16 @@ class Side(Protocol):
     """One way to do a work, in a process of its own.
 
     `settle` makes the choices that are its own (threads, plans) and returns them; `run` trains from the start for so many epochs, or
-    predicts so many blocks of rows, and returns the moments at its beginning and, where it can tell, at the end of each unit; `outputs`
-    says of the evaluated rows what the last run's net does; `remark` is what the table should say of it.
+    predicts so many blocks of rows, and returns the moments at its beginning and, where it can tell, at the end of each unit; `learn`
+    trains anew for so many epochs, untimed, over `Setting.batches` and says so, or over batches of its own; `outputs` says of the
+    evaluated rows what the net trained last does; `remark` is what the table should say of it.
     """
 
     def settle(self) -> dict[str, Any]: ...
 
     def run(self, units: int, chosen: dict[str, Any]) -> list[float]: ...
+
+    def learn(self, epochs: int) -> bool: ...
 
     def outputs(self) -> np.ndarray | tuple[np.ndarray, np.ndarray, np.ndarray]: ...
 

@@ -48,6 +48,16 @@ class Ours:
             return self._train_members(units)
         return self._train(units, 0.0)
 
+    def learn(self, epochs: int) -> bool:
+        """From the start for just so many epochs, whatever plan they run under."""
+        self.job, stop = self._fresh(), Stop()
+        ended = 0
+        for event in self.job.events(stop=stop) if epochs else ():
+            ended += isinstance(event, Evaluated)
+            if ended == epochs:
+                stop.request("the end of the comparison")
+        return True
+
     def outputs(self) -> np.ndarray | tuple[np.ndarray, np.ndarray, np.ndarray]:
         data, module = self.job.data, self.job.net.module.eval()
         if self.work.kind == "rbm":

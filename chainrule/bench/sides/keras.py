@@ -95,6 +95,13 @@ class Keras:
         self.model.fit(self.x, self.y, batch_size=self.work.batch, epochs=units, shuffle=True, verbose=0, callbacks=[each])
         return [began, *marks]
 
+    def learn(self, epochs: int) -> bool:
+        self.model = self._fresh()
+        for epoch in range(epochs):
+            for rows in self.setting.batches(epoch):
+                self.model.train_on_batch(self.x[rows.numpy()], self.y[rows.numpy()])
+        return True
+
     def outputs(self) -> np.ndarray:
         scores: np.ndarray = self.model.predict(self.eval_x, batch_size=BLOCK, verbose=0)
         if self.work.squared:

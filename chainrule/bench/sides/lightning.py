@@ -69,6 +69,12 @@ class Lightning:
         trainer.fit(self.module, loader)
         return [began, *self.module.marks]
 
+    def learn(self, epochs: int) -> bool:
+        """As many steps from the same start; which rows a batch has is its loader's own choice."""
+        if epochs:
+            self.run(epochs, {})
+        return not epochs
+
     def outputs(self) -> np.ndarray:
         return said_of(self.setting, self.module.net)
 

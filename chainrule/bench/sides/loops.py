@@ -60,6 +60,7 @@ class Eager:
         self.module: nn.Module = nn.Identity()
         self.machine: list[Tensor] = []
         self.remarks = ""
+        self.order: Callable[[int], Iterable[Tensor]] = self._shuffled
         self.until = np.inf  # when a trial of a choice ends, and how many rows it has done
         self.rows = 0
 
@@ -83,6 +84,15 @@ class Eager:
             return self._predict(units, chosen["batch"])
         return self._boltzmann(units) if self.work.kind == "rbm" else self._train(units)
 
+    def learn(self, epochs: int) -> bool:
+        self.order = self.setting.batches
+        if self.work.kind == "rbm":
+            self._boltzmann(epochs)
+        else:
+            self._train(epochs)
+        self.order = self._shuffled
+        return True
+
     def outputs(self) -> np.ndarray | tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self.work.kind == "rbm":
             weight, visible, hidden = (t.numpy() for t in self.machine)
@@ -96,8 +106,8 @@ class Eager:
         module = self._fresh().train()
         optimizer, loss_at = optimizer_of(self.work, module), loss_of(self.work)
         marks = [self._now()]
-        for _ in range(epochs):
-            for x, y in self._timely(self._batches()):
+        for epoch in range(epochs):
+            for x, y in self._timely(self._batches(epoch)):
                 optimizer.zero_grad()
                 loss = loss_at(module(x), y)
                 loss.backward()
@@ -105,8 +115,12 @@ class Eager:
             marks.append(self._now())
         return marks
 
-    def _batches(self) -> Iterator[Sequence[Tensor]]:
-        for rows in torch.randperm(len(self.x)).to(self.device).split(self.work.batch):
+    def _shuffled(self, epoch: int) -> Iterable[Tensor]:
+        rows: tuple[Tensor, ...] = torch.randperm(len(self.x)).to(self.device).split(self.work.batch)
+        return rows
+
+    def _batches(self, epoch: int) -> Iterator[Sequence[Tensor]]:
+        for rows in self.order(epoch):
             yield self.x[rows], self.y[rows]
 
     @torch.no_grad()
@@ -114,8 +128,8 @@ class Eager:
         """Contrastive divergence of one step, written down as in Hinton (2010), "A practical guide"."""
         w, b, c = self.setting.machine                                   # (hidden, visible), (visible,), (hidden,)
         marks = [self._now()]
-        for _ in range(epochs):
-            for rows in self._timely(torch.randperm(len(self.x)).split(self.work.batch)):
+        for epoch in range(epochs):
+            for rows in self._timely(self.order(epoch)):
                 v = self.x[rows]                                         # (n, visible)
                 p = torch.sigmoid(v @ w.T + c)                           # (n, hidden)
                 model = torch.bernoulli(torch.sigmoid(torch.bernoulli(p) @ w + b))
@@ -167,8 +181,10 @@ class Loaded(Eager):
     def settle(self) -> dict[str, Any]:
         return {"batch": BLOCK}
 
-    def _batches(self) -> Iterator[Sequence[Tensor]]:
-        loader = DataLoader(TensorDataset(self.x, self.y), batch_size=self.work.batch, shuffle=True)
+    def _batches(self, epoch: int) -> Iterator[Sequence[Tensor]]:
+        rows, own = TensorDataset(self.x, self.y), self.order == self._shuffled
+        loader = (DataLoader(rows, batch_size=self.work.batch, shuffle=True) if own
+                  else DataLoader(rows, batch_sampler=[some.tolist() for some in self.order(epoch)]))
         yield from loader
 
     @torch.inference_mode()

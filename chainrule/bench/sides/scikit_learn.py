@@ -38,6 +38,21 @@ class Scikit:
         self.model.fit(self.x, self.y)
         return [began, time.perf_counter()]
 
+    def learn(self, epochs: int) -> bool:
+        """Batch by batch; the optimizer that made the model ready is forgotten, and a machine is given our weights."""
+        if self.work.kind == "rbm":
+            self.model = self._machine(1).partial_fit(self.x[: self.work.batch])
+            weight, visible, hidden = (t.numpy().astype(self.x.dtype) for t in self.setting.machine)
+            self.model.components_, self.model.intercept_visible_, self.model.intercept_hidden_ = weight, visible, hidden
+            self.model.h_samples_ = np.zeros_like(self.model.h_samples_)
+        else:
+            self.model = self._classifier(1)
+            del self.model._optimizer
+        for epoch in range(epochs):
+            for rows in self.setting.batches(epoch):
+                self.model.partial_fit(self.x[rows.numpy()], None if self.y is None else self.y[rows.numpy()])
+        return True
+
     def outputs(self) -> np.ndarray | tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self.work.kind == "rbm":
             return self.model.components_, self.model.intercept_visible_, self.model.intercept_hidden_

@@ -56,6 +56,12 @@ class Skorch:
         net.fit(self.setting.x, self.y)
         return [began, *net.marks]
 
+    def learn(self, epochs: int) -> bool:
+        """As many steps from the same start; which rows a batch has is its loader's own choice."""
+        if epochs:
+            self.run(epochs, {})
+        return not epochs
+
     def outputs(self) -> np.ndarray:
         return said_of(self.setting, self.net.module_)
 
