@@ -29,6 +29,13 @@ class HasJoint(Protocol):
 
 
 @runtime_checkable
+class HasMembers(Protocol):
+    """Several nets in one that learn apart and answer by their mean: what each says, (n, members, outputs)."""
+
+    def members(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
 class HasRegimes(Protocol):
     """A gate: which expert is asked, probabilities (n, experts)."""
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import HasHeads, Head
+from chainrule.core.abilities import HasHeads, HasMembers, Head
 from chainrule.core.batch import Batch
 from chainrule.core.descend import PACE, Schedule, factor_at, unpaced
 from chainrule.core.errors import InputError
@@ -63,6 +63,24 @@ class Supervised:
     def costs(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The loss (n,) of outputs (n, ...)."""
         return self.loss.each(outputs, batch.y)
+
+
+@dataclass(frozen=True)
+class Separate:
+    """The loss of each member of an ensemble by itself, (n, members); the batch's mask (n, members) says who learns from which sample."""
+
+    loss: Loss
+
+    def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
+        said: Tensor = net.call("members", batch.x)                                             # (n, members, outputs)
+        n, members = said.shape[:2]
+        y = batch.y[:, None].expand(n, members, *batch.y.shape[1:]).flatten(0, 1)               # (n * members, ...)
+        return {"loss": self.loss.each(said.flatten(0, 1), y).view(n, members)}
+
+
+def separated(criterion: Criterion | None, module: object) -> Criterion | None:
+    """The criterion as a net is trained by it: for an ensemble, each member's own loss in place of that of their mean."""
+    return Separate(criterion.loss) if isinstance(criterion, Supervised) and isinstance(module, HasMembers) else criterion
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,22 @@ def folded(data: Data, fold: str, seed: int, prepared: Callable[[Splits], Data])
     return prepared(Splits(divided.train, divided.valid, data.door.rows))
 
 
+def crossed(data: Data, folds: int, seed: int, prepared: Callable[[Splits], Data]) -> Data:
+    """`data` whose training part and validation part are both all that is not test, each with the number (n,) of a row's fold as its mask.
+
+    The encoder is fitted anew, by `prepared`, on all of these rows. Raises InputError by time, where folds do not overlap, and where there
+    are fewer rows than folds.
+    """
+    if data.source.times is not None:
+        raise InputError("--folds trains on rows after those that it validates; by --time the future must stay unseen. Leave one out.")
+    free = torch.cat([data.train.rows, data.valid.rows]).unique()
+    number = torch.zeros(len(data.source), dtype=torch.int64)
+    for i, divided in enumerate(kfold(data.source, folds, test=0.0, seed=seed, rows=free)):
+        number[divided.valid] = i
+    whole = prepared(Splits(free, free, data.door.rows))
+    return replace(whole, train=replace(whole.train, mask=number[free]), valid=replace(whole.valid, mask=number[free]))
+
+
 def bootstrapped(data: Data, number: int, seed: int) -> Data:
     """`data` with as many training rows, drawn with replacement by seed and number; validation, test and encoder stay."""
     part = data.train

@@ -10,6 +10,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
+from chainrule.core.criterion import separated
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss, custom
 from chainrule.core.net import Net
@@ -21,13 +22,14 @@ from chainrule.data.augment import augmentation
 from chainrule.data.class_weights import weighted
 from chainrule.data.encode.vocabulary import Symbols
 from chainrule.data.prepare import prepare
-from chainrule.data.resample import bootstrapped, folded
+from chainrule.data.resample import bootstrapped, crossed, folded
 from chainrule.data.source import Data, Source, TargetKind
 from chainrule.data.splits import parse_split
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.plans.planner import check_asked
 from chainrule.engine.plans.timeline import steps_of
 from chainrule.engine.randomness import Aside
+from chainrule.job.cross_validation import shared_out
 from chainrule.job.defaults import choose_rule, choose_task, complete, target_kind
 from chainrule.job.device import pick_device
 from chainrule.job.job import Job
@@ -74,6 +76,8 @@ def build(source: Source, options: Options, own: Own = NOTHING) -> Job:
     data = encoded(split=parse_split(options.split) if options.split else None)
     if options.fold:
         data = folded(data, options.fold, options.division, lambda rows: encoded(split=rows))
+    if options.folds:
+        data = crossed(data, options.folds, options.division, lambda rows: encoded(split=rows))
     if options.bootstrap:
         data = bootstrapped(data, options.bootstrap, options.seed)
     if options.class_weights:
@@ -106,11 +110,13 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
         if init:
             start = inits.choose(init)
             initialise(module, start, _few(data) if start.entry.traits.reads_data else None)
+        if options.folds:
+            data = shared_out(data, module, options.folds)
     module.to(device=device, dtype=dtype)
     if not Net.of(module).count() and any(True for _ in module.parameters()):
         raise InputError(f"every parameter of {type(module).__name__} is frozen (requires_grad=False): there is nothing to train. "
                          "Unfreeze some.")
-    rule = make_rule(rule_chosen, task.criterion(the_loss), choice.optimizer, choice.schedule, choice.constraint,
+    rule = make_rule(rule_chosen, separated(task.criterion(the_loss), module), choice.optimizer, choice.schedule, choice.constraint,
                      cycles=choice.options.snapshots or 1, lanes=lanes_of(data, choice.options))
     name = str(choice.net) if choice.net else type(module).__name__
     wanted = inspect.signature(rule_chosen.entry.make).parameters

@@ -10,7 +10,7 @@ import torch
 
 import chainrule
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import Criterion, Solve
+from chainrule.core.criterion import Criterion, Solve, separated
 from chainrule.core.descend import Alter, prepared
 from chainrule.core.events import Event, Finished
 from chainrule.core.loss import Loss, identity
@@ -113,10 +113,15 @@ class Job:
         """What is lowered; None for rules that read no targets."""
         return self.task.criterion(self.loss)
 
+    @property
+    def learned(self) -> Criterion | None:
+        """The criterion as its rule lowers it: of an ensemble, the loss of each member."""
+        return separated(self.criterion, self.net.module)
+
     def anew(self) -> Rule:
         """Its rule made anew."""
         options = self.options
-        return make_rule(rules.choose(self.rule_name), self.criterion, optimizers.choose(str(options.optimizer)),
+        return make_rule(rules.choose(self.rule_name), self.learned, optimizers.choose(str(options.optimizer)),
                          schedule_in_shares(options), constraint_of(options), lanes=lanes_of(self.data, options))
 
     def kind(self) -> tuple[tuple[Any, ...], dict[str, float]]:
@@ -141,7 +146,7 @@ class Job:
             def at(chosen: Chosen[Any], owner: str) -> Chosen[Any]:
                 return chosen.at({name.removeprefix(owner): value for name, value in numbers.items() if name.startswith(owner)})
 
-            remade = make_rule(at(rule, "rule."), self.criterion, at(optimizer, "optimizer."), schedule, constraint,
+            remade = make_rule(at(rule, "rule."), self.learned, at(optimizer, "optimizer."), schedule, constraint,
                                cycles=self.options.snapshots or 1, lanes=lanes_of(self.data, self.options))
             return self.reading(remade)
 
@@ -179,7 +184,7 @@ class Job:
         """What decides which weights are best; nothing where the rule says that its last ones are."""
         if self.keeps_last:
             return ()
-        return self.task.watch
+        return ("loss",) if self.options.folds else self.task.watch
 
     def validate(self, learner: Learner) -> dict[str, float]:
         """The costs and quick measures of the validation part; what the rule reports of it, where it brings its own costs.

@@ -49,6 +49,8 @@ class Options:
     drop_unlabelled: bool = same(Reading, "drop_unlabelled")
     classes: str | None = option(None, "Keep these classes only, e.g. 3,8.", example="3,8")
     fold: str | None = option(None, "Validate on one of k parts of what is not test, e.g. 1/5.", example="1/5")
+    folds: int | None = option(None, "Cross-validate an ensemble: each member trains on all but one of so many parts and validates that "
+                                     "one.", least=2, advice="Leave it out to hold out one validation part.")
     bootstrap: int | None = option(None, "Train on rows drawn with replacement, sample number N.", least=1, advice=CHOSEN)
     class_weights: str | None = option(None, "How much each class counts in training: balanced, or e.g. yes=5,no=1.", example="yes=5,no=1")
     constraint: str | None = option(None, "What the weights must keep to, e.g. max-norm:3 (chainrule list constraints).",

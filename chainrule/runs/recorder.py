@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from chainrule.core.errors import InputError
 from chainrule.core.events import Diagnosed, Event, Finished, Planned, Sink, Started, Warned
@@ -16,20 +18,25 @@ from chainrule.runs.validation import Validation
 from chainrule.sinks.progress import Progress
 from chainrule.sinks.runlog import RunLog
 
+Verdicts = Callable[[Finished, Validation], list[str]]
+
 
 class Recording:
     """The events of a job written to its folder, which the caller has locked, and handed to whoever watches.
 
     `notes` are sentences to be said before training; `next_at` numbers its first event; `fault` is what a diagnosis found.
+    `verdicts` gives sentences about a training that has ended.
     """
 
-    def __init__(self, path: Path, job: Job, sinks: Iterable[Sink] = (), notes: Iterable[str] = ()):
-        self.path, self.job, self.fault = path, job, ""
+    def __init__(self, path: Path, job: Job, sinks: Iterable[Sink] = (), notes: Iterable[str] = (),
+                 verdicts: Verdicts | None = None):
+        self.path, self.job, self.fault, self.verdicts = path, job, "", verdicts
         self.folder = Folder(path)
         self.record = self.folder.read_record()
         self.store = Store(path, self.record["run"])
         self.before = self.store.events_before()
         self.finished: Finished | None = None
+        self._validation: Validation | None = None
         self.notes = [] if self.before is not None else [*job.data.encoder.inputs.notes, *notes]
         self.next_at = (self.before or 0) + 1 + len(self.notes)
         self.sinks: list[Sink] = [RunLog.resume(path / LOG, keep_before=self.before or 0), *sinks]
@@ -40,6 +47,13 @@ class Recording:
             tell(Warned(at=number, seconds=0.0, message=note), self.sinks)
 
     def tell(self, event: Event) -> None:
+        """Record an event; before the last one what is said of the end."""
+        validation = self.validation_of(event) if isinstance(event, Finished) and self.verdicts is not None else None
+        if validation is not None and isinstance(event, Finished) and self.verdicts is not None:
+            messages = self.verdicts(event, validation)
+            for number, message in enumerate(messages):
+                tell(Warned(at=event.at + number, seconds=event.seconds, message=message), self.sinks)
+            event = replace(event, at=event.at + len(messages))
         tell(event, self.sinks)
         if isinstance(event, Planned):
             self.record["plan"] = event.made
@@ -59,23 +73,31 @@ class Recording:
         self.folder.write_json(SUMMARY, {"seconds": {"total": total, "reading": reading, **timing}})
         return self.finished
 
+    def validation_of(self, finished: Finished | None) -> Validation | None:
+        """What the best net does on the validation part; None of a run that is to go on, or cannot be measured."""
+        if finished is None or finished.reason == "interrupted":
+            return None
+        if self._validation is None:
+            try:
+                self._validation = Validation.of(self.job.trained, self.job.data)
+            except InputError:  # said where the measures are asked for
+                return None
+        return self._validation
+
     def keep_validation(self) -> None:
         """Write what a report and an export need, for when the data is gone; nothing of a run that is to go on, or cannot be measured."""
-        if self.finished is None or self.finished.reason == "interrupted":
-            return
-        try:
-            validation = Validation.of(self.job.trained, self.job.data)
-        except InputError:  # said where the measures are asked for
-            return
-        validation.write(self.folder, self.record["run"])
+        validation = self.validation_of(self.finished)
+        if validation is not None:
+            validation.write(self.folder, self.record["run"])
 
 
-def lay_down(folder: Folder, job: Job, asked: Options, own: Own = NOTHING) -> None:
-    """Write what is known of a run before its first step: `run.json` and the encoder."""
+def lay_down(folder: Folder, job: Job, asked: Options, own: Own = NOTHING, selection: dict[str, Any] | None = None) -> None:
+    """Write what is known of a run before its first step: `run.json`, with what its net was chosen among, and the encoder."""
     record = record_of(job.source, job.options, net=job.net_name, rule=job.rule_name, asked=asked, own=own)
     record["parameters"] = job.net.count()
     record["loss"] = None if job.loss is None else job.options.loss
     record["data"] |= describe_data(job)
+    record["selection"] = selection
     folder.write_record(record)
     folder.write_encoder(job.trained, record["run"])
 

@@ -15,7 +15,7 @@ from chainrule.data.encode.encoder import Encoder
 from chainrule.data.source import Part, Source
 from chainrule.evaluate.result import Baseline, Result
 from chainrule.evaluate.significance import Cases
-from chainrule.tasks.task import Ready, Runner, numbered_names, validation_costs, watched, with_registered
+from chainrule.tasks.task import Ready, Runner, numbered_names, outputs_of, validation_costs, watched, with_registered
 
 
 class SampleTask:
@@ -46,10 +46,10 @@ class SampleTask:
         return None if loss is None else Supervised(loss)
 
     def raw(self, runner: Runner, part: Part, expected: int | None = None) -> Tensor:
-        return runner(part.x, expected)
+        return outputs_of(runner, part, expected)
 
     def validate(self, runner: Runner, part: Part, criterion: Criterion, loss: Loss | None) -> dict[str, float]:
-        raw = runner.plainly(part.x)
+        raw = outputs_of(runner, part, plainly=True)
         answer, truth = self.answer(raw, loss), self.truth(part, runner.ready).cpu()
         return {**validation_costs(runner, part, criterion, raw), **self.quickly(answer, truth), **watched(self, lambda: (answer, truth))}
 

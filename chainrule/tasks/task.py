@@ -130,6 +130,21 @@ def batch_of(part: Part, device: torch.device, x: Tensor | None = None) -> Batch
     return batch.map(lambda t: t.to(device))
 
 
+def outputs_of(runner: Runner, part: Part, expected: int | None = None, plainly: bool = False) -> Tensor:
+    """A net's outputs (n, k) for a part; those of an ensemble whose mask (n, members) says who answers are the mean over these members."""
+    if part.mask is None:
+        return runner.plainly(part.x) if plainly else runner(part.x, expected)
+    answers = []
+    for begin in range(0, len(part), BLOCK_ROWS):
+        rows = part.rows_at(begin, begin + BLOCK_ROWS)
+        with torch.no_grad():
+            said = runner.net.call("members", runner.ready(rows.x[:].to(runner.device)))       # (n, members, k)
+        assert rows.mask is not None
+        share = rows.mask.to(said)[:, :, None]
+        answers.append((said * share).sum(1) / share.sum(1))
+    return torch.cat(answers)
+
+
 def validation_costs(runner: Runner, part: Part, criterion: Criterion, raw: Tensor | None = None) -> dict[str, float]:
     """The mean costs of a part, `loss` their sum: of its raw outputs where they are known, else in blocks through the criterion."""
     if raw is not None and isinstance(criterion, OfOutputs):

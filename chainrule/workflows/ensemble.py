@@ -369,6 +369,10 @@ def _same_state(one: tuple[dict[str, Tensor], dict[str, Any]], other: tuple[dict
 def _agreeing(members: Sequence[Member]) -> None:
     """Raises InputError unless all members held out the same rows of the same data, and read and answer in the same way."""
     first, own = members[0], members[0].job.data
+    for run in members:
+        if run.job.options.folds:
+            raise InputError(f"{run.path} is a cross-validated ensemble, which learned from all rows that are not test: none are left to "
+                             "judge a committee by. Train its members with --net mlp, or another net.")
     for run in members[1:]:
         data, where = run.job.data, f"{first.path} and {run.path}"
         if run.job.source.fingerprint != first.job.source.fingerprint:

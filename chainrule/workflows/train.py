@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -29,9 +30,11 @@ from chainrule.runs.recorder import Recording, close, lay_down, started, tell, w
 from chainrule.workflows.open import open_run
 from chainrule.workflows.options import Dataset, Siblings
 from chainrule.workflows.run import Run, run_of
+from chainrule.workflows.selection import selected, sentence
 from chainrule.workflows.session import Session, session_of
 from chainrule.workflows.source import as_source, options_of, own_of
 from chainrule.workflows.sweep import Sweep, go_on, sweep_over
+from chainrule.workflows.verdict import verdicts
 
 
 @overload
@@ -64,14 +67,18 @@ def train(data: Any = Dataset.data, y: Any = None, *, net: str | nn.Module | Non
     source = as_source(paired(data, y), asked, session.data_dir)
     if siblings.members is not None:
         return sweep_over(source, asked, {"seed": range(asked.seed, asked.seed + siblings.members)}, own, session)
-    return train_job(build(source, asked, own), asked, own, session, began)
+    resolved, selection = selected(source, asked, own, session.stop)
+    return train_job(build(source, resolved, own), asked, own, session, began, selection)
 
 
-def train_job(job: Job, asked: Options, own: Own, session: Session, began: float) -> Run:
-    """Train a job into a new run folder; reading began at `began`, by `time.perf_counter`. Raises what `train` does."""
+def train_job(job: Job, asked: Options, own: Own, session: Session, began: float, selection: dict[str, Any] | None = None) -> Run:
+    """Train a job into a new run folder; reading began at `began`, by `time.perf_counter`. Raises what `train` does.
+
+    `selection` is what its net was chosen among.
+    """
     folder = Folder.create(session.out, job.source.name, job.net_name.split(":")[0])
     with RunLock(folder.path):
-        lay_down(folder, job, asked, own)
+        lay_down(folder, job, asked, own, selection)
         with _recorded(folder.path, job, time.perf_counter() - began, session) as recording:
             for event in job.events(recording.store, session.stop, at=recording.next_at, made=recording.record.get("plan")):
                 recording.tell(event)
@@ -146,7 +153,8 @@ def events(data: Any = Dataset.data, y: Any = None, *, net: str | nn.Module | No
     ('Started', 2, 'Finished')
     """
     asked, own, session = options_of(net, loss, options), own_of(net, loss, weights), session_of(data_dir=data_dir, stop=stop)
-    job = build(as_source(paired(data, y), asked, session.data_dir), asked, own)
+    source = as_source(paired(data, y), asked, session.data_dir)
+    job = build(source, selected(source, asked, own, session.stop)[0], own)
     yield started(job, "", at=0, resumed=False)
     yield from job.events(stop=session.stop, at=1)
 
@@ -157,7 +165,8 @@ def _recorded(path: Path, job: Job, reading: float, session: Session) -> Iterato
 
     At the end raises what a run that did not end by itself says of itself.
     """
-    recording = Recording(path, job, watching(session.progress, session.sinks), notes=before(job))
+    notes = [*sentence(Folder(path).read_record().get("selection")), *before(job)]
+    recording = Recording(path, job, watching(session.progress, session.sinks), notes=notes, verdicts=partial(verdicts, job))
     try:
         recording.begin()
         yield recording

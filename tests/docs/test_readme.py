@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 SHORT = {"mnist": "--steps 2 --classes 3,8 --split train=.9,valid=.05,test=.05 --plan eager",
-         "flowers.csv": "--epochs 3", "digits": "--epochs 3"}
+         "flowers.csv": "--net ensemble:hidden=8 --folds 5 --epochs 3", "digits": "--epochs 3"}
 NOT_TOLD = {"lock", "lock.guard", "previous.safetensors", "net.safetensors"}  # of the run folder: bookkeeping, and what export wrote
 
 

@@ -1,0 +1,54 @@
+"""What is said of a run when it has ended: that it was still getting better, or that it knows no more than a constant answer does."""
+
+from __future__ import annotations
+
+from chainrule.core.events import Finished
+from chainrule.core.text import shown
+from chainrule.evaluate.significance import Comparison, compare
+from chainrule.job.job import Job
+from chainrule.runs.validation import Validation
+from chainrule.tasks.classification import Classification
+from chainrule.tasks.regression import Regression
+
+
+def verdicts(job: Job, finished: Finished, validation: Validation) -> list[str]:
+    """Sentences, usually none: where the last epoch was the best, and where the constant answer is not clearly worse."""
+    return [*_improving(job, finished), *_constant(job, validation)]
+
+
+def _improving(job: Job, finished: Finished) -> list[str]:
+    """Where the budget ended training at its best epoch; under a schedule, which brings the rate down toward the end, that says nothing."""
+    options = job.options
+    if finished.reason != "budget" or finished.epochs < 2 or finished.best_epoch < finished.epochs or not job.monitor or options.schedule:
+        return []
+    name = "steps" if options.steps is not None else "seconds" if options.seconds is not None else "epochs"
+    return [f"Still improving: the last of {finished.epochs:,} epochs was the best on the validation part. Give it more --{name}."]
+
+
+def _constant(job: Job, validation: Validation) -> list[str]:
+    task, constant = job.task, job.trained.constant
+    if not isinstance(task, Classification | Regression) or constant is None or validation.truth is None:
+        return []
+    part = job.data.valid.rows_at(0, len(validation.answers))
+    name, row = task.constantly(constant)
+    answers = (validation.answers, row.expand(len(part), -1))
+    cases = [case for answer in answers if (case := job.trained.outcomes(part, "valid", answer)) is not None]
+    held = compare(("the net", name), cases)
+    difference = held.pairs[0].difference
+    if difference.high < 0:
+        return []
+    return [f"No better than the constant answer, {name}: {_scores(held)} on {held.n:,} validation cases (95 % interval of the difference "
+            f"{_ends(held)}). Look at the inputs with chainrule check, or give more rows."]
+
+
+def _scores(held: Comparison) -> str:
+    ours, constant = held.scores
+    if held.counted:
+        return f"{ours:,.0f} errors against {constant:,.0f}"
+    return f"a mean squared error of {shown(ours)} against {shown(constant)}"
+
+
+def _ends(held: Comparison) -> str:
+    ends = held.pairs[0].difference
+    unit, sign = (100, " %") if held.counted else (1, "")
+    return f"{shown(unit * ends.low)} to {shown(unit * ends.high)}{sign}"
