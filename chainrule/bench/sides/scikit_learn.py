@@ -41,12 +41,13 @@ class Scikit:
     def learn(self, epochs: int) -> bool:
         """Batch by batch; the optimizer that made the model ready is forgotten, and a machine is given our weights."""
         if self.work.kind == "rbm":
-            self.model = self._machine(1).partial_fit(self.x[: self.work.batch])
+            self.model = self._machine(1)
+            self.model.partial_fit(self.x[: self.work.batch])
             weight, visible, hidden = (t.numpy().astype(self.x.dtype) for t in self.setting.machine)
             self.model.components_, self.model.intercept_visible_, self.model.intercept_hidden_ = weight, visible, hidden
             self.model.h_samples_ = np.zeros_like(self.model.h_samples_)
         else:
-            self.model = self._classifier(1)
+            self.model = self._classifier(1).set_params(warm_start=False)  # else every batch must have all classes
             del self.model._optimizer
         for epoch in range(epochs):
             for rows in self.setting.batches(epoch):
