@@ -30,7 +30,8 @@ def _constant(job: Job, validation: Validation) -> list[str]:
     if not isinstance(task, Classification | Regression) or constant is None or validation.truth is None:
         return []
     part = job.data.valid.rows_at(0, len(validation.answers))
-    name, row = task.constantly(constant)
+    name = task.baseline(constant, part, job.trained.ready, seed=0).name
+    row = constant.double() / constant.sum() if isinstance(task, Classification) else constant
     answers = (validation.answers, row.expand(len(part), -1))
     cases = [case for answer in answers if (case := job.trained.outcomes(part, "valid", answer)) is not None]
     held = compare(("the net", name), cases)
