@@ -46,8 +46,8 @@ def left_open(source: Source, asked: Options, own: Own) -> bool:
     if named or own.net is not None or own.loss is not None or source.target_kind not in ("class", "real"):
         return False
     wide = len(source.inputs.columns) if isinstance(source.inputs, Table) else source.inputs.shape[-1] if flat(source) else MOST_INPUTS + 1
-    test = len(source.given.get("test", ()))
-    return (FEWEST_ROWS <= len(source) - test <= MOST_ROWS and wide <= MOST_INPUTS and source.times is None and "valid" not in source.given
+    test = len(source.parts.get("test", ()))
+    return (FEWEST_ROWS <= len(source) - test <= MOST_ROWS and wide <= MOST_INPUTS and source.times is None and "valid" not in source.parts
             and asked.time is None)
 
 
