@@ -10,6 +10,7 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.data.formats import Format
+from chainrule.data.row_hashes import row_hashes
 
 TargetKind = Literal["class", "real", "sign", "steps", "none"]  # classes, numbers, one of two signs, a class a step, nothing
 
@@ -79,6 +80,10 @@ class Door:
     def rows(self) -> Tensor:
         """Which rows of the source are held out, (n,): enough to name the set, not to look at it."""
         return self.__part.rows
+
+    def hashes(self) -> Tensor | None:
+        """A number for each of its rows, by which they are known again elsewhere; None where they stay on disk."""
+        return row_hashes(self.__part.x) if isinstance(self.__part.x, Tensor) else None
 
     def open(self, reason: str) -> Part:
         """The test rows. `reason` is logged; `opened` says how often this set has been looked at."""

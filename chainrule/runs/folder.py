@@ -16,6 +16,7 @@ import torch
 from chainrule.core.errors import CorruptFile, InputError, suggest
 from chainrule.core.files import write_atomically
 from chainrule.core.text import now
+from chainrule.data.row_hashes import row_hashes
 from chainrule.data.source import Data, Source, split_sizes
 from chainrule.engine import checkpoint
 from chainrule.job.job import Job
@@ -28,6 +29,7 @@ SWEEP = "sweep.json"
 COMMITTEE = "committee.json"
 LOG, SUMMARY, TESTED, REPORT, LEDGER = "log.jsonl", "summary.json", "test.json", "report.html", "openings.jsonl"
 PREDICTED = "test.safetensors"
+ROWS = "rows.safetensors"
 
 
 class Folder:
@@ -106,6 +108,19 @@ class Folder:
 
     def read_predictions(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         path = self.path / PREDICTED
+        return checkpoint.read(path) if path.exists() else None
+
+    def write_rows(self, data: Data, source: Source, run: str) -> None:
+        """By what the rows of each part are known again; nothing where rows stay on disk, or are symbols, whose windows repeat."""
+        test = data.door.hashes()
+        if test is None or data.encoder.inputs.vocabulary is not None or not isinstance(data.train.x, torch.Tensor):
+            return
+        parts = {"train": row_hashes(data.train.x), "valid": row_hashes(data.valid.x), "test": test}
+        self.write_tensors(ROWS, {name: hashes.unique() for name, hashes in parts.items()},
+                           {"kind": "rows", "run": run, "test_set": test_set(data, source)})
+
+    def read_rows(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        path = self.path / ROWS
         return checkpoint.read(path) if path.exists() else None
 
     def open_log(self, fingerprint: str, reason: str) -> int:

@@ -100,6 +100,7 @@ def lay_down(folder: Folder, job: Job, asked: Options, own: Own = NOTHING, selec
     record["selection"] = selection
     folder.write_record(record)
     folder.write_encoder(job.trained, record["run"])
+    folder.write_rows(job.data, job.source, record["run"])
 
 
 def started(job: Job, path: str, *, at: int, resumed: bool) -> Started:

@@ -213,7 +213,7 @@ class Committee:
 
     def test_on(self, what: Any) -> Result:
         """Measure on other data with targets, in the form its members were trained on; the test part stays shut."""
-        return measured_on(self.trained, self.options, what)
+        return measured_on(self.trained, self.options, what, Folder(self.members[0].path))
 
     @property
     def tested(self) -> Result | None:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.core.events import TestOpened
 from chainrule.core.registry import datasets
 from chainrule.data.load import load, load_inputs
 from chainrule.data.reading import Reading
+from chainrule.data.row_hashes import row_hashes
 from chainrule.data.source import Part
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
@@ -61,8 +63,11 @@ def open_test(run: Tested, reason: str) -> Result:
     return result
 
 
-def measured_on(trained: Trained, options: Options, what: Any) -> Result:
-    """Measures on other data with targets, in the form that was trained on; no test part is opened."""
+def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> Result:
+    """Measures on other data with targets, in the form that was trained on.
+
+    Rows of the run's own parts are known again, by the folder `own`, and said; where some are of the test part, that is an opening of it.
+    """
     encoder = trained.encoder
     if hasattr(what, "fingerprint"):
         source = what
@@ -75,8 +80,22 @@ def measured_on(trained: Trained, options: Options, what: Any) -> Result:
         size = encoder.inputs.reading.get("resize") if isinstance(what, str | Path) and what not in datasets else None
         source = load(what, target=options.target, group=options.group, time=options.time, reading=Reading(resize=size))
     source = trained.task.read(source, window_of(trained))
-    return trained.measure(Part(encoder.inputs.encode(source), encoder.target.encode(source), torch.arange(len(source)),
-                                mask=encoder.target.mask(source)))
+    x = encoder.inputs.encode(source)
+    result = trained.measure(Part(x, encoder.target.encode(source), torch.arange(len(source)), mask=encoder.target.mask(source)))
+    stored = own.read_rows()
+    if stored is None or not isinstance(x, Tensor):
+        return result
+    (parts, about), hashes = stored, row_hashes(x)
+    train, valid, test = (torch.isin(hashes, parts[name]) for name in ("train", "valid", "test"))
+    valid, test = valid & ~train, test & ~train & ~valid
+    counts = [int(rows.sum()) for rows in (train, valid, test)]
+    if not any(counts):
+        return result
+    opened = own.open_log(about["test_set"], "test --on") if counts[2] else 0
+    note = (f"{sum(counts):,} of {len(x):,} rows are the run's own, or equal to them: {counts[0]:,} of its training, {counts[1]:,} of its "
+            f"validation, {counts[2]:,} of its test part{'; this counts as an opening of the test part' if opened else ''}. What a net "
+            "learned from says little of new rows.")
+    return dataclasses.replace(result, opened=opened, notes=(*result.notes, note))
 
 
 def tested(folder: Folder) -> Result | None:

@@ -147,8 +147,8 @@ class Run:
         return open_test(self, reason)
 
     def test_on(self, what: Any) -> Result:
-        """Measure on other data with targets, in the form the run was trained on; the run's own test part stays shut."""
-        return measured_on(self.trained, self.options, what)
+        """Measure on other data with targets, in the form the run was trained on; rows of its own test part are counted as an opening."""
+        return measured_on(self.trained, self.options, what, self.folder)
 
     @property
     def tested(self) -> Result | None:

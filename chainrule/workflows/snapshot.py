@@ -22,6 +22,7 @@ from chainrule.evaluate.significance import Cases
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.trained import Trained
+from chainrule.runs.folder import Folder
 from chainrule.tasks.task import Task
 from chainrule.workflows.evaluation import measured_on
 from chainrule.workflows.predict import answers
@@ -83,7 +84,7 @@ class Snapshot:
 
     def test_on(self, what: Any) -> Result:
         """Measure on other data with targets; the run's own test part stays shut."""
-        return measured_on(self.trained, self.options, what)
+        return measured_on(self.trained, self.options, what, Folder(self.path))
 
     def predict(self, what: Any) -> tuple[Tensor, tuple[str, ...]]:
         """Answers for new rows, as those of a run, with the names of their columns."""
