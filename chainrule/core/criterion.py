@@ -17,7 +17,7 @@ from chainrule.core.loss import Loss
 from chainrule.core.net import Net
 from chainrule.core.rule import Report
 from chainrule.core.traits import Reads, Target
-from chainrule.core.tree import Tree, value_and_grad
+from chainrule.core.tree import Tree, real, value_and_grad
 
 
 class Criterion(Protocol):
@@ -51,7 +51,7 @@ class Supervised:
     def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
         if not (net.module.training and isinstance(net.module, HasHeads)):
             return {"loss": self.costs(net(batch.x), batch)}
-        outputs, heads = net.call("heads", batch.x, batch.y)
+        outputs, heads = net.call("with_heads", batch.x, batch.y)
         return {"loss": self.costs(outputs, batch), **{name: self._head(head, batch) for name, head in heads.items()}}
 
     def _head(self, head: Head, batch: Batch) -> Tensor:
@@ -160,7 +160,7 @@ def cost_of(params: dict[str, Tensor], *, l1: float | Tensor, l2: float | Tensor
     cost = next(iter(params.values())).new_zeros(())
     for w in params.values():
         if w.dim() > 1:
-            cost = cost + l1 * w.abs().sum() + 0.5 * l2 * w.square().sum()
+            cost = cost + l1 * w.abs().sum() + 0.5 * l2 * real(w).square().sum()
     return cost
 
 

@@ -13,7 +13,7 @@ from chainrule.core.batch import Batch
 from chainrule.core.net import Net
 from chainrule.core.rule import Report, Rule
 from chainrule.core.traits import Reads, Target
-from chainrule.core.tree import Tree
+from chainrule.core.tree import Tree, real
 
 
 class Optimizer(NamedTuple):
@@ -77,15 +77,15 @@ class Descent:
     """What moves parameters down a direction: an optimizer, with the schedule of its rate and the constraint they keep to.
 
     Most rules have one; a rule with parts has one for each, named as its parameter (`discriminator: Descent`), which is how a user
-    reaches its optimizer. A parameter that the direction leaves out stays as it is. After every move the constraint, where there is one,
-    is put on those that moved.
+    reaches its optimizer. A parameter that the direction leaves out stays as it is; complex ones move as pairs of real ones. After every
+    move the constraint, where there is one, is put on those that moved.
     """
 
     def __init__(self, optimizer: Optimizer, schedule: Schedule | None = None, constraint: Constraint | None = None):
         self.optimizer, self.schedule, self.constraint = optimizer, schedule, constraint
 
     def init(self, net: Net) -> Tree:
-        state = {"optimizer": self.optimizer.init(net.params)}
+        state = {"optimizer": self.optimizer.init(_real(net.params))}
         if self.schedule is not None:
             state[PACE] = unpaced(net)
         return state
@@ -97,7 +97,7 @@ class Descent:
             return state
         moved = net.params if len(direction) == len(net.params) else {name: net.params[name] for name in direction}
         with torch.no_grad():
-            state["optimizer"] = self.optimizer.update(moved, direction, state["optimizer"], factor, loss)
+            state["optimizer"] = self.optimizer.update(_real(moved), _real(direction), state["optimizer"], factor, loss)
             if self.constraint is not None:
                 self.constraint(moved)
         return state
@@ -137,6 +137,10 @@ class Descend:
             with torch.no_grad():
                 value = value + self.penalty({name: net.params[name] for name in direction})
         return net, self.descent.follow(net, state, direction, value), report
+
+
+def _real(tree: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: real(t) for name, t in tree.items()} if any(t.is_complex() for t in tree.values()) else tree
 
 
 Alter = Callable[[Tensor], Tensor]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,7 +18,8 @@ class Loss:
 
     `targets` says which targets it reads: `class` (n,) whole numbers, `real` (n, k), `share` (n, k) from 0 to 1, `sign` (n,) in
     {-1, +1}, or `pairs`: class numbers of samples that it compares with each other, their outputs being places and no scores. With
-    `one_hot` it would rather have classes as rows (n, classes), made for many batches at once, than make them each time.
+    `one_hot` it would rather have classes as rows (n, classes), made for many batches at once, than make them each time. `own` says how a
+    function of the user's own is read.
     """
 
     name: str
@@ -25,6 +27,22 @@ class Loss:
     link: Callable[[Tensor], Tensor]
     targets: tuple[str, ...]
     one_hot: bool = False
+    own: OwnLoss | None = None
+
+
+@dataclass(frozen=True)
+class OwnLoss:
+    """How a function of (outputs, targets) of the user's own is read.
+
+    It is given `targets`: as they are encoded, as `numbers` shaped like the outputs, or as a `column` of real targets (n,). Its value is
+    `over` each row (n, ...), or a scalar: the mean over rows or their sum, or one that a `batch` has only as a whole. A single output for
+    two classes is a `logit` or a `probability` of the second; `vectorised` says that rows can be passed together through vmap.
+    """
+
+    targets: Literal["encoded", "numbers", "column"] = "encoded"
+    over: Literal["rows", "mean", "sum", "batch"] = "rows"
+    single: Literal["", "logit", "probability"] = ""
+    vectorised: bool = False
 
 
 def link_alone(loss: Loss) -> Loss:
@@ -55,17 +73,3 @@ def shares(outputs: Tensor) -> Tensor:
     """Scores that are not log-odds, cut at zero and divided by their sum: (n, classes)."""
     positive = outputs.float().clamp(min=1e-12)
     return positive / positive.sum(-1, keepdim=True)
-
-
-def custom(each: Callable[[Tensor, Tensor], Tensor], classes: bool) -> Loss:
-    """Any function of (outputs, targets) a user wrote; a scalar result is taken as the batch mean.
-
-    `classes` says that outputs are scores of classes, and picks the link.
-    """
-
-    def per_sample(outputs: Tensor, y: Tensor) -> Tensor:
-        value = each(outputs, y)
-        return value.expand(len(outputs)) if value.dim() == 0 else value.flatten(1).mean(1) if value.dim() > 1 else value
-
-    name = getattr(each, "__name__", type(each).__name__)
-    return Loss(name, per_sample, softmax if classes else identity, ("class", "real", "sign"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
+
+from chainrule.core.errors import InputError, PlanRejected
 
 
 class Net:
@@ -18,7 +20,8 @@ class Net:
 
     `params` are those that are trained: a frozen parameter (requires_grad=False) is among the `buffers`, where no direction, decay,
     penalty or constraint meets it. `idle` names those that the loss did not depend on when it was last differentiated; they have no
-    direction either.
+    direction either. Parameters and buffers together are all that a module owns: what is saved, restored, compared and looked at. A
+    forward pass may put another tensor in place of a buffer; `settle` takes it over.
     """
 
     __slots__ = ("bound", "buffers", "caller", "idle", "module", "params")
@@ -44,14 +47,27 @@ class Net:
     def __call__(self, *inputs: Any) -> Any:
         if self.bound:
             return self.module(*inputs)
-        return torch.func.functional_call(self.module, self._held(), inputs, tie_weights=False)
+        given = self._held()
+        outputs = torch.func.functional_call(self.module, given, inputs, tie_weights=False)
+        self._unchanged(given)
+        return outputs
 
     def call(self, method: str, *inputs: Any) -> Any:
         """Like calling the net, but runs the module's `method` (an encoder, a decoder, an energy)."""
         if self.bound:
             return getattr(self.module, method)(*inputs)
-        named = {f"module.{name}": t for name, t in self._held().items()}
-        return torch.func.functional_call(self.caller, named, (method, *inputs), tie_weights=False)
+        given = {f"module.{name}": t for name, t in self._held().items()}
+        outputs = torch.func.functional_call(self.caller, given, (method, *inputs), tie_weights=False)
+        self._unchanged({name.removeprefix("module."): t for name, t in given.items()})
+        return outputs
+
+    def _unchanged(self, given: dict[str, Tensor]) -> None:
+        """Raises PlanRejected where a call has put another tensor in place of a buffer it was given: it would be lost."""
+        if torch.compiler.is_compiling():
+            return
+        for name, t in self.buffers.items():
+            if given[name] is not t:
+                raise PlanRejected(f"a forward pass puts another tensor in place of {name}, which is seen in the module itself alone")
 
     def _held(self) -> dict[str, Tensor]:
         """A tensor for every place of the module. Torch's own tying would leave a submodule that is used twice with the wrong ones."""
@@ -75,10 +91,52 @@ class Net:
 
     def load(self, other: Net) -> None:
         """Copy another net's tensors into this one's, in place."""
-        with torch.no_grad():
-            for mine, theirs in ((self.params, other.params), (self.buffers, other.buffers)):
-                for name, tensor in mine.items():
-                    tensor.copy_(theirs[name])
+        self.put(other.tensors)
+
+    @torch.no_grad()
+    def put(self, tensors: Mapping[str, Tensor]) -> None:
+        """Copy the numbers of tensors of these names into the net's own. A buffer of another shape, or that is not there yet, is replaced.
+
+        Raises InputError for a name that the module does not have.
+        """
+        own = self.tensors
+        for name, t in tensors.items():
+            if name in own and own[name].shape == t.shape:
+                own[name].copy_(t)
+                continue
+            owner = self.caller.owners.get(name.rpartition(".")[0], {})
+            key = name.rpartition(".")[2]
+            if not self.bound or key not in owner:
+                raise InputError(f"{type(self.module).__name__} has no buffer {name}, which the trained one had. Register it where the "
+                                 f"module is made: register_buffer('{key}', None) will do.")
+            owner[key] = self.buffers[name] = t.detach().to(self.device).clone()
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Take over what forward passes have put in place of the module's buffers, as `self.m = 0.9 * self.m + ...` does.
+
+        Its numbers go into the tensor that was there, which goes back into the module; one of another shape or type, one where there was
+        none, and one in a place that shared its tensor with others becomes the net's.
+        """
+        if not self.bound:
+            return
+        ties = self.caller.ties
+        for path, owner in self.caller.owners.items():
+            for key, t in owner.items():
+                name = f"{path}.{key}" if path else key
+                mine = self.buffers.get(ties.get(name, name))
+                if t is None or t is mine:
+                    continue
+                sharing = [other for other, first in ties.items() if first == name]
+                if mine is not None and not sharing and name not in ties and _alike(mine, t):
+                    mine.copy_(t)
+                    owner[key] = mine
+                    continue
+                ties.pop(name, None)
+                for other in sharing:
+                    del ties[other]
+                    self.buffers[other] = mine  # type: ignore[assignment]
+                owner[key] = self.buffers[name] = t.detach()
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -108,13 +166,15 @@ class Net:
 class Caller(nn.Module):
     """Lets `functional_call` reach methods other than `forward`; made once a net, since compiled code cannot make modules.
 
-    `ties` maps the further names of tensors that are used in several places to their first.
+    `ties` maps the further names of tensors that are used in several places to their first; `owners` are where the modules keep their
+    buffers, by path, those that are None among them.
     """
 
     def __init__(self, module: nn.Module):
         super().__init__()
         self.module = module
         self.ties: dict[str, str] = {}
+        self.owners: dict[str, dict[str, Tensor | None]] = {path: part._buffers for path, part in module.named_modules()}
         first: dict[int, str] = {}
         for path, part in module.named_modules():
             for name, t in [*part._parameters.items(), *part._buffers.items()]:
@@ -124,6 +184,10 @@ class Caller(nn.Module):
 
     def forward(self, method: str, *inputs: Any) -> Any:
         return getattr(self.module, method)(*inputs)
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device)
 
 
 def _again(tensors: Iterable[Any], modules: Any) -> Net:

@@ -23,18 +23,23 @@ def leaves(tree: Tree) -> list[Tensor]:
     return [t for t in pytree.tree_leaves(tree) if isinstance(t, Tensor)]
 
 
+def real(t: Tensor) -> Tensor:
+    """The tensor itself; of complex numbers (...), their real and imaginary parts (..., 2), in the same memory."""
+    return torch.view_as_real(t) if t.is_complex() else t
+
+
 def scale(tree: Tree, factor: float | Tensor) -> Tree:
     return pytree.tree_map(lambda t: t * factor, tree)
 
 
 def dot(a: Tree, b: Tree) -> Tensor:
     """The sum of products over all entries, a scalar."""
-    return torch.stack([(u * v).sum() for u, v in zip(leaves(a), leaves(b), strict=True)]).sum()
+    return torch.stack([(real(u) * real(v)).sum() for u, v in zip(leaves(a), leaves(b), strict=True)]).sum()
 
 
 def norm(tree: Tree) -> Tensor:
     """The Euclidean norm over all entries, a scalar."""
-    return torch.stack([t.square().sum() for t in leaves(tree)]).sum().sqrt()
+    return torch.stack([real(t).square().sum() for t in leaves(tree)]).sum().sqrt()
 
 
 def wrapped(tensors: list[Tensor]) -> bool:

@@ -118,7 +118,7 @@ def load_inputs(what: Any, *, like: InputEncoder, target: str | None = None, dat
                 return catalog.known_folder(path) or _folder(path, channels, None, same, say, shrink=False)
             if suffix_of(path) in TABLES:
                 return _named_pictures(path, channels, same)
-        return load(what, data_dir=data_dir, say=say)
+        return _without_targets(what, like, data_dir, say)
     if like.kind == "table":
         what = objects.plain(what, FRAME)
         if tuple(like.column_kinds) == objects.numbered(len(like.column_kinds)):
@@ -128,7 +128,16 @@ def load_inputs(what: Any, *, like: InputEncoder, target: str | None = None, dat
     if like.kind == "table" and tables.is_frame(what):
         frame = tables.typed(what, FRAME, reading, known, wordy=False)
         return _table(frame, FRAME, {"kind": "memory", "what": "frame"}, target, NO_ROLES, reading, lenient=True)
-    return load(what, data_dir=data_dir, say=say)
+    return _without_targets(what, like, data_dir, say)
+
+
+def _without_targets(what: Any, like: InputEncoder, data_dir: str | Path | None, say: Callable[[str], None]) -> Source:
+    """Rows of an array; of one that has its targets among the columns, as the array that was trained on had, those taken out."""
+    source = load(what, data_dir=data_dir, say=say)
+    column = like.apart[0] if like.kind in ("array", "codes", "pixels") and len(like.shape) == 1 and like.apart else ""
+    if column.lstrip("-").isdigit() and tuple(source.inputs.shape[1:]) == (like.shape[0] + 1,):
+        return load(what, target=int(column), data_dir=data_dir, say=say)
+    return source
 
 
 def reading_of(like: InputEncoder) -> Reading:

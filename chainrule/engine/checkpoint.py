@@ -51,7 +51,9 @@ def write(path: Path, tensors: dict[str, Tensor], payload: dict[str, Any], keep:
         where = t.untyped_storage().data_ptr()
         tensors[name] = t.clone() if where in storages else t  # the format has no tensors that share memory
         storages.add(where)
-    text = json.dumps({"format": FORMAT, **payload})
+    pairs = [name for name, t in tensors.items() if t.dtype == torch.complex128]  # nor such numbers: they are stored as pairs of real ones
+    tensors |= {name: torch.view_as_real(tensors[name]) for name in pairs}
+    text = json.dumps({"format": FORMAT, **payload, **({"pairs": pairs} if pairs else {})})
     content = save(tensors, metadata={"payload": text, "sha256": _digest(text, tensors)})
     write_atomically(path, content, keep)
 
@@ -77,6 +79,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if payload.get("format") != FORMAT:
         raise InputError(f"{path} has format {payload.get('format')}; this version reads format {FORMAT}. "
                          "Use the version of chainrule that wrote it.")
+    tensors |= {name: torch.view_as_complex(tensors[name]) for name in payload.pop("pairs", [])}
     return tensors, payload
 
 

@@ -15,7 +15,7 @@ from chainrule.core.errors import PlanRejected
 from chainrule.core.events import Event
 from chainrule.core.rule import Learner, Report, Rule
 from chainrule.core.tree import clone
-from chainrule.engine.nonfinite import finite
+from chainrule.engine.nonfinite import finite, infinite, watched
 from chainrule.engine.pace import Pace
 from chainrule.engine.plans.eager import eager
 from chainrule.engine.plans.plan import Plan, arrange
@@ -132,7 +132,7 @@ class Lone(Group):
 
     def _sit(self) -> None:
         seat = self.seats[0]
-        self.feed, self.rule, self.learner = seat.feed, seat.stage.rule, seat.learner
+        self.feed, self.rule, self.learner, self.masks = seat.feed, seat.stage.rule, seat.learner, infinite(seat.learner.net)
         self.plans = Plans(seat.stage, seat.feed, seat.settings, seat.position, seat.net.device)
 
     @classmethod
@@ -165,7 +165,7 @@ class Lone(Group):
         return batches
 
     def not_finite(self, losses: Tensor) -> Collection[int]:
-        return () if bool(losses.isfinite().all()) and finite([self.learner.net.tensors, self.learner.state]) else (0,)
+        return () if bool(losses.isfinite().all()) and finite([watched(self.learner.net, self.masks), self.learner.state]) else (0,)
 
     def undone(self, i: int) -> Learner:
         self.seats[0].randomness.inside = self.drawn_from

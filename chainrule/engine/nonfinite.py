@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
+from chainrule.core.duplicate import duplicate
+from chainrule.core.net import Net
 from chainrule.core.rule import Learner, Rule
-from chainrule.core.tree import leaves
-from chainrule.engine.plans.eager import copied
+from chainrule.core.tree import clone, leaves, real
 
 
 @dataclass(frozen=True)
@@ -25,28 +26,41 @@ class Fault:
 
 
 def finite(tree: object) -> bool:
-    """Whether every floating-point tensor of the tree is finite; one transfer from the device."""
-    floats = [t.detach() for t in leaves(tree) if t.is_floating_point() and t.numel()]
+    """Whether every real or complex tensor of the tree is finite; one transfer from the device."""
+    floats = [real(t.detach()) for t in leaves(tree) if (t.is_floating_point() or t.is_complex()) and t.numel()]
     return not floats or bool(torch.stack(torch._foreach_norm(floats, ord=float("inf"))).isfinite().all())
+
+
+def infinite(net: Net) -> frozenset[str]:
+    """The buffers that hold numbers which are not finite before training, as a mask of -inf does: they may go on to."""
+    return frozenset(name for name, t in net.buffers.items() if not finite(t))
+
+
+def watched(net: Net, infinite: frozenset[str]) -> dict[str, Tensor]:
+    """The tensors of a net that must be finite."""
+    return {name: t for name, t in net.tensors.items() if name not in infinite}
 
 
 def locate(rule: Rule, before: Learner, batches: Batch) -> Fault:
     """Replay a chunk eagerly from the learner it started with, on a copy, and find the first fault."""
-    learner = copied(before)
+    net = Net.of(duplicate(before.net.module))  # bound, as a run's is: there hooks are called, and buffers may be put in place of others
+    net.put(before.net.tensors)
+    learner, masks = Learner(net, clone(before.state)), infinite(net)
     if not finite(learner.state):
         return Fault(0, "optimizer", [], "the state of the rule is not finite")
     for step in range(len(batches)):
         batch = batches[step]
         if not bool(batch.x.isfinite().all()) if batch.x.is_floating_point() else False:
             return Fault(step, "input", _bad_rows(batch.x), "an input is not finite")
-        watched = _Watch(learner.net.module, len(batch))
-        with watched:
+        watch = _Watch(learner.net.module, len(batch))
+        with watch:
             net, state, report = rule.step(learner.net, learner.state, batch)
-        if watched.layer is not None:
-            return Fault(step, watched.layer, watched.rows, watched.evidence)
+        net.settle()
+        if watch.layer is not None:
+            return Fault(step, watch.layer, watch.rows, watch.evidence)
         if not all(bool(r.isfinite().all()) for r in report.values()):
             return Fault(step, "loss", [], "every layer's output is finite and the loss is not")
-        if not finite(net.tensors):
+        if not finite(watched(net, masks)):
             return Fault(step, "gradient", [], "the loss is finite and the update is not")
         if not finite(state):
             return Fault(step, "optimizer", [], "the update is finite and the state of the rule after it is not")

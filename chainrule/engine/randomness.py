@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import random
+import threading
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+ONE_AT_A_TIME = threading.RLock()  # there is one set of generators in a process, whichever thread draws
+
 
 class Randomness:
-    """A context: inside it the global generators (torch, NumPy, Python, CUDA) are this run's; outside, the caller's."""
+    """A context: inside it the global generators (torch, NumPy, Python, CUDA) are this run's; outside, the caller's.
+
+    Runs in several threads enter it one at a time, so that none draws another's numbers.
+    """
 
     def __init__(self, seed: int, device: torch.device):
         self.cuda = device if device.type == "cuda" else None
-        outside = self._capture()
-        torch.default_generator.manual_seed(seed)
-        if self.cuda is not None:
-            torch.cuda.manual_seed(seed)
-        np.random.seed(seed % 2**32)
-        random.seed(seed)
-        self.inside = self._capture()
-        self._install(outside)
+        with ONE_AT_A_TIME:
+            outside = self._capture()
+            torch.default_generator.manual_seed(seed)
+            if self.cuda is not None:
+                torch.cuda.manual_seed(seed)
+            np.random.seed(seed % 2**32)
+            random.seed(seed)
+            self.inside = self._capture()
+            self._install(outside)
         self._outside: dict[str, Any] | None = None
 
     def __enter__(self) -> None:
+        ONE_AT_A_TIME.acquire()
         self._outside = self._capture()
         self._install(self.inside)
 
@@ -33,6 +41,7 @@ class Randomness:
         self.inside = self._capture()
         assert self._outside is not None
         self._install(self._outside)
+        ONE_AT_A_TIME.release()
 
     def _capture(self) -> dict[str, Any]:
         state = {"torch": torch.get_rng_state(), "numpy": np.random.get_state(), "python": random.getstate()}

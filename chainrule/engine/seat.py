@@ -125,9 +125,7 @@ class Seat:
     def finish(self) -> Finished:
         """The end of the run: the net holds the best weights."""
         position = self.position
-        with torch.no_grad():
-            for name, t in self.net.tensors.items():
-                t.copy_(self.best.get(name, t))
+        self.net.put(self.best)
         arrange(Learner(self.net, {}), channels_last=False)
         self.net.module.eval()
         return self.event(Finished, reason=self.ending, epochs=position.epoch, steps=position.step,
@@ -241,6 +239,7 @@ class Seat:
         self.net.module.eval()
         with torch.no_grad(), Aside(self.settings.seed, self.net.device):
             valid = self.validate(self.learner)
+        self.net.settle()
         self.net.module.train()
         score = [valid[name] if higher_is_better(name) else -valid[name] for name in self.settings.monitor if name in valid]
         better = all(s == s for s in score) and (not position.best or not score or score > position.best["score"])

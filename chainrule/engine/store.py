@@ -92,7 +92,7 @@ class Store:
         if refused:
             path.replace(self.folder / LAST)
         _put(net, tensors, "run/net")
-        best = checkpoint.unpack(tensors, net.tensors, "run/best") if payload["position"]["best"] else {}
+        best = _of(net, tensors, "run/best") if payload["position"]["best"] else {}
         randomness.restore({k: tensors[f"run/random/{k}"] for k in ("torch", "numpy", "python", "cuda") if f"run/random/{k}" in tensors},
                            payload["random"])
         return Restored(tensors, payload["position"], best, [f"{w} Went on from {path.name}." for w in refused])
@@ -143,11 +143,20 @@ class Store:
 
 def _put(net: Net, tensors: dict[str, Tensor], under: str = "") -> None:
     """Copy what lies under a name, or the whole of a file of weights, into `net`."""
+    net.put(_of(net, tensors, under))
+
+
+def _of(net: Net, tensors: dict[str, Tensor], under: str) -> dict[str, Tensor]:
+    """The tensors of a net under a name of a file, or in all of it. Raises InputError for weights that are missing or misshapen.
+
+    Buffers may have other shapes than the net's, or be absent there: forward passes make them what they are.
+    """
     flat = tensors if under else {f"weights/{name}": t for name, t in tensors.items()}
-    restored = checkpoint.unpack(flat, net.tensors, under or "weights")
-    with torch.no_grad():
-        for name, t in net.tensors.items():
-            t.copy_(restored[name])
+    prefix = f"{under or 'weights'}/"
+    mine = {name.removeprefix(prefix): t for name, t in flat.items() if name.startswith(prefix)}
+    shaped = set(net.params) | set(net.frozen)
+    checkpoint.unpack(flat, {name: t for name, t in net.tensors.items() if name in shaped or name not in mine}, prefix[:-1])
+    return mine
 
 
 def _to(tree: Tree, device: torch.device) -> Tree:

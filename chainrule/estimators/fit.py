@@ -5,7 +5,6 @@ The contract served is that of Buitinck et al. (2013), https://arxiv.org/abs/130
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
+from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import Diverged, InputError
 from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Progressed
 from chainrule.core.net import Net
@@ -200,7 +200,7 @@ def go_on(source: Source, options: Options, before: Learned | None, *, net: NetL
         rows, module, dtype = torch.arange(len(source)), None, torch.float32
         options = replace(_filled(options, batch=PASS_BATCH), epochs=1, plan="eager", schedule=None)
         if before is not None:
-            module = copy.deepcopy(before.module)
+            module = duplicate(before.module)
             dtype = next(module.parameters()).dtype
             options = replace(_filled(options, rule=before.options.rule, optimizer=before.options.optimizer),
                               seed=options.seed + before.epochs)
@@ -327,7 +327,7 @@ def _product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
 def _made(net: nn.Module | Callable[[tuple[int, ...], int], nn.Module], data: Data, outputs: int) -> nn.Module:
     """A copy of the caller's module, or what the caller's function makes of (input shape, outputs)."""
     if isinstance(net, nn.Module):
-        return copy.deepcopy(net)
+        return duplicate(net)
     module = net(data.input_shape, outputs)
     if not isinstance(module, nn.Module):
         raise InputError("net is a name, a torch.nn.Module, or a function of (input shape, outputs) that makes one; this one made a "

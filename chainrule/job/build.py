@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
+from chainrule.core.batch import Batch
 from chainrule.core.criterion import separated
+from chainrule.core.descend import Descend
 from chainrule.core.errors import InputError
-from chainrule.core.loss import Loss, custom
+from chainrule.core.loss import Loss, OwnLoss, identity
 from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, Entry, inits, nets, rules
 from chainrule.core.rule import Learner
 from chainrule.core.traits import NetTraits, RuleTraits, TaskTraits
-from chainrule.core.tree import clone
 from chainrule.data.augment import augmentation
 from chainrule.data.class_weights import weighted
 from chainrule.data.encode.vocabulary import Symbols
@@ -36,8 +38,11 @@ from chainrule.job.job import Job
 from chainrule.job.memory import check_memory
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
+from chainrule.job.own_loss import custom, read_as
+from chainrule.job.own_module import complete_lazy, looks_up, numbers_read
 from chainrule.job.rule_spec import lanes_of, make_rule
-from chainrule.job.trained import Trained
+from chainrule.job.trained import Trained, as_read
+from chainrule.job.trial_step import check_fit
 from chainrule.nets.init.initial import initialise
 from chainrule.tasks.task import Task, batch_of
 
@@ -72,7 +77,8 @@ def build(source: Source, options: Options, own: Own = NOTHING) -> Job:
     if traits.target == "any" and source.target_kind == "none" and not task.traits.targetless:
         raise InputError(f"{rule_chosen.entry.name} needs targets; {source.name} has none. Name a column with --target, or use --net rbm.")
     encoded = partial(prepare, source, seed=options.division, range=traits.range, target=kind, flatten=traits.reads == "features",
-                      classes=classes, weights=own.weights, bounded=bool(net_chosen and net_chosen.entry.traits.bounded))
+                      classes=classes, weights=own.weights, codes=own.net is not None and looks_up(own.net, source),
+                      bounded=bool(net_chosen and net_chosen.entry.traits.bounded))
     data = encoded(split=parse_split(options.split) if options.split else None)
     if options.fold:
         data = folded(data, options.fold, options.division, lambda rows: encoded(split=rows))
@@ -94,35 +100,44 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     task: Task = task_chosen.make(data.encoder)
     choice = complete(options, net_chosen, rule_chosen, task, data, module is not None, callable(loss))
     rule_chosen = choice.rule
-    the_loss = custom(loss, task.probabilistic) if callable(loss) else choice.loss.make() if choice.loss else None
+    the_loss = choice.loss.make() if choice.loss else None
     if the_loss is not None:
         check_loss(the_loss, data, "rows" if task_chosen.traits.targetless else kind)
-    init = options.init
+    init, name = options.init, str(choice.net) if choice.net else type(module).__name__
     if module is None and choice.net is not None:
         check_memory(choice.net, data.input_shape, task.outputs)
     with Aside(options.seed, device):
         if module is None:
             assert choice.net is not None
 
-            module = choice.net.make(data.input_shape, task.outputs)
-            trainable(module, str(choice.net))
+            module = choice.net.make(data.input_shape, task.outputs).to(device=device, dtype=dtype)
+            trainable(module, name)
             init = init or choice.net.entry.traits.init
+        elif choice.net is None:
+            dtype = numbers_read(module.to(device))
+        data = replace(data, ready=partial(as_read, data.encoder.inputs, dtype))
+        complete_lazy(module, data.ready(data.train.x[:FIT_ROWS].to(device)))
+        trainable(module, name, own=choice.net is None)
         if init:
             start = inits.choose(init)
             initialise(module, start, _few(data) if start.entry.traits.reads_data else None)
         if options.folds:
             data = shared_out(data, module, options.folds)
-    module.to(device=device, dtype=dtype)
-    if not Net.of(module).count() and any(True for _ in module.parameters()):
+    net = Net.of(module)
+    if not net.count() and any(True for _ in module.parameters()):
         raise InputError(f"every parameter of {type(module).__name__} is frozen (requires_grad=False): there is nothing to train. "
                          "Unfreeze some.")
+    if callable(loss):
+        with Aside(options.seed, device):
+            the_loss = _own_loss(loss, net, data, task)
     rule = make_rule(rule_chosen, separated(task.criterion(the_loss), module), choice.optimizer, choice.schedule, choice.constraint,
                      cycles=choice.options.snapshots or 1, lanes=lanes_of(data, choice.options))
-    name = str(choice.net) if choice.net else type(module).__name__
+    if isinstance(rule, Descend) and the_loss is not None and the_loss.own is not None and the_loss.own.over in ("sum", "batch"):
+        rule.additive = False
     wanted = inspect.signature(rule_chosen.entry.make).parameters
     spread = the_loss is not None and the_loss.one_hot and bool(task.classes) and kind == "class" and {"loss", "criterion"} & set(wanted)
-    trained = Trained(Net.of(module), name, data.encoder, task, the_loss, device, choice.options.precision, choice.options.seed, dtype,
-                      constant=task.constant(Net.of(module), data.train, data.ready) if len(data.train) else None)
+    trained = Trained(net, name, data.encoder, task, the_loss, device, choice.options.precision, choice.options.seed, dtype,
+                      constant=task.constant(net, data.train, data.ready) if len(data.train) else None)
     job = made_as(data.source, data, trained, rule, str(rule_chosen), choice.options, choice.choices,
                   keeps_last=keeps_last or rule_chosen.entry.traits.best == "last",
                   one_hot=data.outputs if spread else 0,
@@ -132,7 +147,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
                          "--epochs, or a smaller --batch.")
     if rule_chosen.entry.traits.carries:
         job.feed()    # says where rows do not follow one another
-    _check_fit(job)
+    check_fit(job, _first_rows(job), choice.net is None)
     if choice.options.stages:
         job.stages()
     return job
@@ -162,27 +177,42 @@ def _few(data: Data) -> Tensor:
     return data.ready(data.train.x[torch.linspace(0, n - 1, min(n, INIT_ROWS)).long()])
 
 
-def _check_fit(job: Job) -> None:
-    """Take one step on a copy before anything is saved, so that a rule, a net and a loss that do not fit are said at once."""
-    carries = rules.choose(job.rule_name).entry.traits.carries
-    part = job.data.train.rows_at(0, lanes_of(job.data, job.options) if carries else FIT_ROWS)
-    few = part.x.to(job.device)
-    batch = batch_of(part, job.device)
+def _own_loss(loss: Callable[[Tensor, Tensor], Tensor], net: Net, data: Data, task: Task) -> Loss:
+    """The user's own loss as it reads this net's outputs and these targets, row by row where rows or steps are weighed.
+
+    Raises InputError where it has no value for a row alone.
+    """
+    batch = batch_of(data.train.rows_at(0, FIT_ROWS), net.device)
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def look(outputs: Tensor, y: Tensor) -> Tensor:
+        seen.append((outputs.detach(), y))
+        return outputs.new_zeros(len(outputs))
+
+    criterion, trial = task.criterion(Loss("", look, identity, ())), copied(Learner(net, {})).net
+    trial.module.eval()
     try:
-        with Aside(job.options.seed, job.device):
-            tried = copied(Learner(job.net, {}))
-            state = clone(job.rule.init(tried.net))
-            if job.rule.reads != "everything":
-                job.reading(job.rule).step(tried.net, state, batch)
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        shape = tuple(job.data.ready(few).shape[1:])
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{job.net_name} does not fit {job.data.name}: inputs of shape {shape}, {job.task.outputs} outputs wanted "
-                         f"({reason}). Check --net and --loss against the data.") from None
+        with torch.no_grad():
+            if criterion is not None:
+                criterion(trial, batch.with_inputs(data.ready(batch.x)))
+    except Exception:  # said where a step is tried
+        seen.clear()
+    own = read_as(loss, *seen[0], classes=len(task.classes)) if seen else OwnLoss()
+    return custom(loss, own, task.probabilistic, by_rows=data.train.weight is not None or data.train.mask is not None)
 
 
-def trainable(job_net: torch.nn.Module, name: str) -> None:
-    """Raises InputError where a net has nothing to train."""
-    if not any(p.numel() for p in job_net.parameters()):
-        able = ", ".join(e.name for e in nets.entries() if e.traits.kind != "fixed")
-        raise InputError(f"{name} has nothing to train: its weights are fixed when it is made. Train one of {able}.")
+def _first_rows(job: Job) -> Batch:
+    """Training rows as a step reads them: no more than a batch has, since a net may ask for several."""
+    carries = rules.choose(job.rule_name).entry.traits.carries
+    rows = lanes_of(job.data, job.options) if carries else min(FIT_ROWS, job.options.batch or FIT_ROWS)
+    return batch_of(job.data.train.rows_at(0, rows), job.device)
+
+
+def trainable(module: nn.Module, name: str, own: bool = False) -> None:
+    """Raises InputError where a net, of one's `own` or a family's, has nothing to train."""
+    if any(p.numel() for p in module.parameters()):
+        return
+    if own:
+        raise InputError(f"{name} has no parameters: there is nothing to train. Give it some, e.g. a torch.nn.Linear.")
+    able = ", ".join(e.name for e in nets.entries() if e.traits.kind != "fixed")
+    raise InputError(f"{name} has nothing to train: its weights are fixed when it is made. Train one of {able}.")

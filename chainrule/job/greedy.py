@@ -6,13 +6,13 @@ supervised form)
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
+from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner, Report, Rule
@@ -86,11 +86,11 @@ class UnderHead:
         self.reads, self.target, self.tolerance = rule.reads, rule.target, rule.tolerance
         below, own = _joined(layers[:at]), _joined(layers[at : at + 1] if outputs else layers[at:])
         with torch.no_grad(), Aside(0, example.device):
-            self.width = _run(copy.deepcopy(module).eval(), _joined(layers[: at + 1]), example)[0].numel()
+            self.width = _run(duplicate(module).eval(), _joined(layers[: at + 1]), example)[0].numel()
             head = Dense((self.width,), outputs) if outputs else None
-        self.fixed = Chain(copy.deepcopy(module), below, None).eval()
-        self.learned = Chain(copy.deepcopy(module), own, head).train()
-        self.whole = Chain(copy.deepcopy(module), [*below, *own], head).eval()
+        self.fixed = Chain(duplicate(module), below, None).eval()
+        self.learned = Chain(duplicate(module), own, head).train()
+        self.whole = Chain(duplicate(module), [*below, *own], head).eval()
 
     def init(self, net: Net) -> Tree:
         fresh = dict(Dense((self.width,), self.outputs).to(net.device).named_parameters()) if self.outputs else {}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
+
+from chainrule.core.duplicate import duplicate
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Own:
 
     def copied(self) -> Own:
         """The same with a module of its own, so that training one leaves the other as it was."""
-        return replace(self, net=copy.deepcopy(self.net))
+        return replace(self, net=None if self.net is None else duplicate(self.net))
 
     def record(self) -> dict[str, bool]:
         """What `run.json` says of it: whether there was such a thing, which must then be given again."""

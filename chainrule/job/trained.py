@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +11,13 @@ import torch
 from torch import Tensor
 
 from chainrule.core.abilities import Decides
+from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import InputError
-from chainrule.core.loss import Loss, custom, link_alone
+from chainrule.core.loss import Loss, OwnLoss, link_alone
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, nets, tasks
 from chainrule.data.encode.encoder import Encoder
+from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.source import Part
 from chainrule.engine.infer.inference import Inference
 from chainrule.engine.randomness import Aside
@@ -26,6 +27,8 @@ from chainrule.evaluate.significance import Cases
 from chainrule.job.device import pick_device
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
+from chainrule.job.own_loss import custom
+from chainrule.job.own_module import complete_lazy, numbers_read
 from chainrule.job.record import RECORD, read_encoder, read_record, read_threshold
 from chainrule.tasks.task import Task
 
@@ -68,18 +71,21 @@ class Trained:
         if record["own_net"]:
             if own.net is None:
                 raise InputError(f"{folder} trained a module of your own, {record['net']}. Give it again: cr.Run(path, net=...).")
-            module = copy.deepcopy(own.net)
+            module = duplicate(own.net)
         else:
             with Aside(options.seed, device):
                 module = nets.choose(record["net"]).make(encoder.inputs.input_shape, task.outputs)
-        net = Net.of(module.to(device=device, dtype=torch.float32))
+        dtype = numbers_read(module) if record["own_net"] else torch.float32
+        module.to(device)
+        complete_lazy(module, as_read(encoder.inputs, dtype, encoder.inputs.blank(1).to(device)))
+        net = Net.of(module)
         warnings = Store(folder, record["run"]).load_best(net)
         module.eval()
         chosen = read_threshold(folder)
         if chosen is not None and isinstance(task, Decides):
             task.threshold = chosen.threshold
         return cls(net, record["net"], encoder, task, loss_of(record, own, task.probabilistic), device, options.precision, options.seed,
-                   warnings=tuple(warnings), constant=constant)
+                   dtype, warnings=tuple(warnings), constant=constant)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the measured way of running rows, which cannot be copied or stored."""
@@ -91,7 +97,7 @@ class Trained:
 
     def ready(self, x: Tensor) -> Tensor:
         """Stored inputs (n, ...) as the net reads them."""
-        return self.encoder.inputs.ready(x).to(self.dtype)
+        return as_read(self.encoder.inputs, self.dtype, x)
 
     @cached_property
     def inference(self) -> Inference:
@@ -146,10 +152,16 @@ def window_of(trained: Trained) -> int:
     return trained.encoder.inputs.shape[0] if trained.encoder.inputs.shape else 1
 
 
+def as_read(encoder: InputEncoder, dtype: torch.dtype, x: Tensor) -> Tensor:
+    """Stored inputs (n, ...) as a net reads them: real numbers of this type, or the places of an embedding as whole numbers."""
+    ready = encoder.ready(x)
+    return ready.to(dtype) if ready.is_floating_point() else ready
+
+
 def loss_of(record: dict[str, Any], own: Own, probabilistic: bool) -> Loss | None:
     """The loss that a run lowered. One of the user's own that is not given has its link, which answers need, and no value."""
     if record["own_loss"]:
-        return custom(own.loss or _absent, probabilistic)
+        return custom(own.loss or _absent, OwnLoss(**record.get("own_loss_as") or {}), probabilistic)
     loss: Loss | None = None if record["loss"] is None else losses.choose(record["loss"]).make()
     return loss
 

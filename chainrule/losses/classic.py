@@ -13,7 +13,7 @@ from chainrule.core.registry import losses
 
 def _over_outputs(each: Tensor) -> Tensor:
     """The sum over all but the sample axis, (n,)."""
-    return each.sum(1) if each.dim() == 2 else each.flatten(1).sum(1)
+    return each if each.dim() == 1 else each.sum(1) if each.dim() == 2 else each.flatten(1).sum(1)
 
 
 def _squared(outputs: Tensor, y: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ class CapsNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return _lengths(self.capsules(x))
 
-    def heads(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Head]]:
+    def with_heads(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Head]]:
         """The lengths, and the picture that the right class's capsule is decoded into."""
         classes = self.capsules(x)
         if self.decoder is None:

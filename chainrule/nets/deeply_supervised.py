@@ -54,7 +54,7 @@ class DeeplySupervisedNet(nn.Module):
         scores: Tensor = self.average(self.output(self.maps(x)[-1]))
         return scores
 
-    def heads(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Head]]:
+    def with_heads(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Head]]:
         """The outputs, and those of the lower stages' classifiers."""
         *lower, last = self.maps(x)
         return self.average(self.output(last)), {

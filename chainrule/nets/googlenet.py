@@ -86,7 +86,7 @@ class GoogLeNet(nn.Module):
         scores: Tensor = self.output(self.dropout(self.average(maps)))
         return scores
 
-    def heads(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Head]]:
+    def with_heads(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Head]]:
         """The outputs, and those of the auxiliary heads."""
         maps = self.maps(x)
         return self._scores(maps["5b"]), {

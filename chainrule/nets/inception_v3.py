@@ -102,7 +102,7 @@ class InceptionV3(nn.Module):
         scores: Tensor = self.output(self.dropout(self.average(self.high(maps))))
         return scores
 
-    def heads(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Head]]:
+    def with_heads(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Head]]:
         """The outputs, and those of the auxiliary head."""
         maps = self.middle(self.low(self.stem(x)))
         return self._scores(maps), {} if self.head is None else {"auxiliary": Head(WEIGHT, self.head(maps))}

@@ -8,7 +8,6 @@ which run as one fused call, by formula.
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import InputError
 
 SAMPLES = 2  # two, because a lone sample's axis is lost to squeeze()
@@ -180,11 +180,7 @@ def _twin(module: nn.Module, device: str) -> nn.Module:
             if isinstance(t, Tensor) and id(t) not in memo:
                 bare = t.detach().to(device, copy=True)
                 memo[id(t)] = nn.Parameter(bare, requires_grad=False) if isinstance(t, nn.Parameter) else bare
-    try:
-        twin = copy.deepcopy(module, memo).eval()
-    except (TypeError, RuntimeError) as error:
-        raise InputError(f"{type(module).__name__} cannot be copied, and layers are looked at on a copy: {error}. Keep files, locks and "
-                         "the like out of the module.") from None
+    twin = duplicate(module, memo).eval()
     for m in twin.modules():
         for hooks in (m._forward_hooks, m._forward_pre_hooks):
             hooks.clear()

@@ -5,7 +5,6 @@ Glorot & Bengio (2010), https://proceedings.mlr.press/v9/glorot10a.html
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import InputError
 
 
@@ -42,7 +42,7 @@ def signals(module: nn.Module, x: Tensor, y: Tensor | None, each: Callable[[Tens
     Runs a copy of the module in training mode: weights, buffers, gradients and random state stay as they are. Raises InputError where
     nothing that has weights runs.
     """
-    twin = copy.deepcopy(module).train()
+    twin = duplicate(module).train()
     names = {m: name or "(net)" for name, m in twin.named_modules()}
     seen: list[list[Any]] = []                                               # [layer's module, kinds, output], in the order they run
 

@@ -60,4 +60,8 @@ def _asked(*penalties: float) -> bool:
 def _penalised(slope: dict[str, Tensor], params: dict[str, Tensor], l1: float, l2: float) -> dict[str, Tensor]:
     if any(not isinstance(penalty, Tensor) and penalty < 0 for penalty in (l1, l2)):
         raise InputError(f"backprop expects the penalties l1 and l2 to be at least 0; got l1={l1}, l2={l2}.")
-    return {k: g if params[k].dim() < 2 else g + l2 * params[k] + l1 * params[k].sign() for k, g in slope.items()}
+    return {k: g if params[k].dim() < 2 else g + l2 * params[k] + l1 * _direction(params[k]) for k, g in slope.items()}
+
+
+def _direction(w: Tensor) -> Tensor:
+    return w.sgn() if w.is_complex() else w.sign()

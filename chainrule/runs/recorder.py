@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,8 @@ def lay_down(folder: Folder, job: Job, asked: Options, own: Own = NOTHING, selec
     record = record_of(job.source, job.options, net=job.net_name, rule=job.rule_name, asked=asked, own=own)
     record["parameters"] = job.net.count()
     record["loss"] = None if job.loss is None else job.options.loss
+    if job.loss is not None and job.loss.own is not None:
+        record["own_loss_as"] = asdict(job.loss.own)
     record["data"] |= describe_data(job)
     record["selection"] = selection
     folder.write_record(record)

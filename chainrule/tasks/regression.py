@@ -32,7 +32,8 @@ class Regression(SampleTask):
         return measures.quick_regression(answer, truth)
 
     def answer(self, raw: Tensor, loss: Loss | None) -> Tensor:
-        return self.target.unscale(super().answer(raw, loss))
+        numbers = super().answer(raw, loss)
+        return self.target.unscale(numbers[:, None] if numbers.dim() == 1 else numbers)          # a net may answer (n,)
 
     def truth(self, part: Part, ready: Ready) -> Tensor:
         """Targets (n, k) in their own units."""

@@ -6,7 +6,6 @@ ONNX (https://onnx.ai) for other runtimes, pt2 (a torch.export program) for torc
 from __future__ import annotations
 
 import contextlib
-import copy
 import importlib.util
 import io
 import json
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from chainrule import __version__
+from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import ChainruleError, InputError
 from chainrule.core.files import write_atomically
 from chainrule.job.trained import Trained
@@ -51,7 +51,7 @@ def export(module: nn.Module, example: Tensor, out: Path, to: Literal["onnx", "p
         raise InputError(f"export knows the formats {', '.join(WRITERS)}; got '{to}'. Write --to onnx.")
     if len(check_rows) == 0:
         raise InputError("export proves the file on the data's own rows and got none. Name data that has some.")
-    original = copy.deepcopy(module).cpu().eval()
+    original = duplicate(module).cpu().eval()
     rows = check_rows.cpu()
     example = example[:2].cpu() if len(example) > 1 else torch.cat([example, example]).cpu()  # one row would be taken as a fixed size
     with torch.no_grad(), _silent():
@@ -72,7 +72,7 @@ def _safetensors(module: nn.Module, example: Tensor) -> tuple[bytes, Answer]:
     """The weights and buffers under their names; tied ones are written under each name."""
     about = {"format": "pt", "chainrule": __version__, "net": type(module).__name__, "input_shape": json.dumps(list(example.shape[1:]))}
     content = save({name: t.detach().clone().contiguous() for name, t in module.state_dict().items()}, metadata=about)
-    twin = copy.deepcopy(module)
+    twin = duplicate(module)
     for t in [*twin.parameters(), *twin.buffers()]:
         t.zero_()  # so that what the file lacks shows
     twin.load_state_dict(load(content))
@@ -100,16 +100,33 @@ def _onnx(module: nn.Module, example: Tensor) -> tuple[bytes, Answer]:
     import onnxruntime
 
     program = _program(module, example, "onnx")
-    onnx_program = torch.onnx.export(program, dynamo=True, input_names=["input"], verbose=False)
+    try:
+        onnx_program = torch.onnx.export(program, dynamo=True, input_names=["input"], verbose=False)
+    except Exception as error:  # of the exporter's own kinds
+        raise _unwritable(module, "onnx", "it does what the format has no word for", error) from None
     assert onnx_program is not None
     if onnx_program.model_proto.ByteSize() >= ONNX_BYTES:
         raise InputError(f"{type(module).__name__} is larger than the 2 GB that one ONNX file holds. Use --to pt2 or --to safetensors.")
     content = onnx_program.model_proto.SerializeToString()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    def refused(error: Exception) -> InputError:
+        return _unwritable(module, "onnx", "onnxruntime does not run what was written", error)
+
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no type in common
+        raise refused(error) from None
     name = session.get_inputs()[0].name
-    return content, lambda x: [torch.from_numpy(a) for a in session.run(None, {name: x.numpy()})]
+
+    def answer(x: Tensor) -> list[Tensor]:
+        try:
+            return [torch.from_numpy(a) for a in session.run(None, {name: x.numpy()})]
+        except Exception as error:
+            raise refused(error) from None
+
+    return content, answer
 
 
 WRITERS: dict[str, Callable[[nn.Module, Tensor], tuple[bytes, Answer]]] = {"onnx": _onnx, "pt2": _pt2, "safetensors": _safetensors}
@@ -120,9 +137,16 @@ def _program(module: nn.Module, example: Tensor, to: str) -> Any:
     try:
         return torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("rows", min=1)},))
     except Exception as error:  # torch raises a dozen kinds, private ones among them
-        why = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__).rstrip(".")
-        raise InputError(f"{type(module).__name__} cannot be written as {to}, since its forward pass is not one graph for every batch: "
-                         f"{why}. Use --to safetensors for the weights.") from None
+        raise _unwritable(module, to, "its forward pass is not one graph for every batch", error) from None
+
+
+def _unwritable(module: nn.Module, to: str, reason: str, error: Exception) -> InputError:
+    """One sentence with the net's name and what the exporter says of the error at the bottom of it, whose first lines are about itself."""
+    while error.__cause__ is not None and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return InputError(f"{type(module).__name__} cannot be written as {to}, since {reason}: {lines[0][:300].rstrip('.')}. Use --to "
+                      "safetensors for the weights.")
 
 
 def _difference(module: nn.Module, answer: Answer, rows: Tensor) -> float:

@@ -5,13 +5,13 @@ Huang, Li, Pleiss, Liu, Hopcroft & Weinberger (2017), https://arxiv.org/abs/1704
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
 
+from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import tasks
@@ -57,7 +57,7 @@ class Snapshot:
         """The run's net, copied, with the weights at the end of the cycle. Raises CorruptFile naming the file."""
         whole = self.of.trained
         task: Task = tasks.find(whole.task.name).make(whole.encoder)  # without a threshold, which was chosen for other weights
-        trained: Trained = replace(whole, net=Net.of(copy.deepcopy(whole.net.module)), task=task)
+        trained: Trained = replace(whole, net=Net.of(duplicate(whole.net.module)), task=task)
         Store(self.path, self.record["run"]).load_snapshot(self.number, trained.net)
         trained.net.module.eval()
         return trained

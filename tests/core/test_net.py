@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from chainrule.core.errors import InputError, PlanRejected
 from chainrule.core.net import Net
 
 
@@ -119,3 +120,57 @@ def test_under_vmap_members_compute_what_they_compute_alone(net):
 
 def test_a_net_without_tensors_has_a_device():
     assert Net.of(nn.Identity()).device == torch.device("cpu")
+
+
+class Running(nn.Module):
+    """A mean put in place of the one before, one that is not there at first, and one that two layers share."""
+
+    def __init__(self):
+        super().__init__()
+        self.line, self.other = nn.Linear(3, 3), nn.Module()
+        self.register_buffer("mean", torch.zeros(3))
+        self.register_buffer("late", None)
+        self.register_buffer("shared", torch.zeros(3))
+        self.other.register_buffer("shared", self.shared)
+
+    def forward(self, x):
+        self.mean = 0.5 * self.mean + x.mean(0)
+        self.late = x.sum(0)
+        return self.line(x - self.mean)
+
+
+def test_what_a_pass_puts_in_place_of_a_buffer_is_the_nets():
+    net = Net.of(Running())
+    first = net.buffers["mean"]
+    net(X)
+    net.settle()
+    assert net.buffers["mean"] is first is net.module.mean
+    torch.testing.assert_close(first, X.mean(0))
+    assert torch.equal(net.buffers["late"], X.sum(0))
+    net(2 * X)
+    net.settle()
+    torch.testing.assert_close(net.tensors["mean"], 2.5 * X.mean(0))
+    assert torch.equal(net.tensors["late"], 2 * X.sum(0))
+
+
+def test_one_of_two_places_that_shared_a_buffer_may_have_its_own():
+    net = Net.of(Running())
+    assert "other.shared" not in net.buffers
+    net.module.shared = torch.ones(3)
+    net.settle()
+    assert net.buffers["shared"].tolist() == [1, 1, 1]
+    assert net.buffers["other.shared"].tolist() == [0, 0, 0]
+
+
+def test_a_net_on_tensors_from_outside_says_that_it_would_lose_a_buffer():
+    with pytest.raises(PlanRejected, match="in place of mean"):
+        Net.of(Running()).clone()(X)
+
+
+def test_numbers_are_put_into_buffers_of_another_shape_too():
+    net = Net.of(Running())
+    net.put({"late": torch.ones(5), "mean": torch.full((3,), 2.0)})
+    assert net.module.late.tolist() == [1] * 5
+    assert net.module.mean.tolist() == [2] * 3
+    with pytest.raises(InputError, match=r"has no buffer lost.*register_buffer\('lost', None\)"):
+        net.put({"lost": torch.ones(1)})

@@ -2,6 +2,8 @@
 
 import json
 import random
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -94,3 +96,30 @@ def test_an_error_inside_gives_the_caller_its_numbers_back():
     with pytest.raises(ZeroDivisionError), Aside(5, CPU):
         int(torch.rand(1)) / 0
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_runs_in_threads_draw_as_each_would_alone():
+    """A barrier makes them enter at once; each draws in pieces, so that another would come in between."""
+    def drawn(seed):
+        own, found = Randomness(seed, torch.device("cpu")), []
+        for _ in range(20):
+            with own:
+                for _ in range(5):
+                    found.append(torch.rand(2))
+                    time.sleep(0)
+        return torch.stack(found)
+
+    alone = [drawn(seed) for seed in range(3)]
+    barrier, results = threading.Barrier(3), {}
+
+    def run(seed):
+        barrier.wait()
+        results[seed] = drawn(seed)
+
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed, numbers in enumerate(alone):
+        assert torch.equal(results[seed], numbers)

@@ -8,8 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from chainrule.core.errors import InputError
-from chainrule.core.loss import Loss, custom, shares
+from chainrule.core.loss import Loss, OwnLoss, shares
 from chainrule.core.registry import losses
+from chainrule.job.own_loss import custom
 from chainrule.losses.classic import (
     absolute,
     contrastive,
@@ -188,11 +189,11 @@ def test_a_loss_of_ones_own_may_give_a_value_a_sample_or_a_mean():
     def values(out, y):
         return (out - y) ** 2
 
-    torch.testing.assert_close(custom(mean, False).each(OUT, REAL).mean(), F.mse_loss(OUT, REAL))
-    torch.testing.assert_close(custom(values, False).each(OUT, REAL), ((OUT - REAL) ** 2).mean(1))
-    assert custom(mean, False).name == "mean"
-    assert custom(torch.nn.CrossEntropyLoss(), True).name == "CrossEntropyLoss"
-    torch.testing.assert_close(custom(F.cross_entropy, True).link(OUT).sum(1), torch.ones(50))
+    torch.testing.assert_close(custom(mean, OwnLoss(), False).each(OUT, REAL).mean(), F.mse_loss(OUT, REAL))
+    torch.testing.assert_close(custom(values, OwnLoss(), False).each(OUT, REAL), ((OUT - REAL) ** 2).mean(1))
+    assert custom(mean, OwnLoss(), False).name == "mean"
+    assert custom(torch.nn.CrossEntropyLoss(), OwnLoss(), True).name == "CrossEntropyLoss"
+    torch.testing.assert_close(custom(F.cross_entropy, OwnLoss(), True).link(OUT).sum(1), torch.ones(50))
 
 
 def test_logistic_is_the_cross_entropy_of_two_opposite_scores():

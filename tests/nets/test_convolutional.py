@@ -211,7 +211,7 @@ def test_further_heads_are_paid_for_in_training_and_silent_in_use(spec):
     x, y = torch.randn(6, 3, 16, 16), torch.tensor([0, 1, 2, 0, 1, 2])
     batch, criterion = Batch(x, y), Supervised(loss)
     costs = criterion(Net.of(net), batch)
-    outputs, heads = net.heads(x, y)
+    outputs, heads = net.with_heads(x, y)
     assert set(costs) == {"loss", *heads}
     for name, head in heads.items():
         torch.testing.assert_close(costs[name], head.weight * F.cross_entropy(head.outputs, y, reduction="none"))

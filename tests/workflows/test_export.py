@@ -152,3 +152,29 @@ def test_refusals_are_sentences(net, rows, tmp_path, monkeypatch, capfd):
     with pytest.raises(InputError, match=r"needs onnxruntime\. Install .* pip install 'chainrule\[onnx\]'"):
         export(net, rows, tmp_path / "x", "onnx", rows)
     assert capfd.readouterr() == ("", "")
+
+
+class Unwritten(nn.Module):
+    """Two operations for which ONNX has no word."""
+
+    def forward(self, x):
+        return torch.linalg.svdvals(x[:, :, None] * x[:, None, :]) + torch.special.i1(x)
+
+
+def test_what_onnx_has_no_word_for_is_one_sentence_with_the_module_and_the_reason(tmp_path, capfd):
+    rows = torch.randn(10, 3)
+    with pytest.raises(InputError, match=r"^Unwritten cannot be written as onnx, since .+: .+\. Use --to safetensors for the weights\.$"):
+        export(Unwritten(), rows, tmp_path / "net.onnx", "onnx", rows)
+    assert not (tmp_path / "net.onnx").exists()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_that_onnxruntime_does_not_run_is_one_sentence(net, rows, tmp_path, monkeypatch):
+    import onnxruntime
+
+    def refuse(*_, **__):
+        raise RuntimeError("[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : Could not find an implementation")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+    with pytest.raises(InputError, match="Sequential cannot be written as onnx, since onnxruntime does not run what was written"):
+        export(net, rows[:2], tmp_path / "net.onnx", "onnx", rows)

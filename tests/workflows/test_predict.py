@@ -315,3 +315,17 @@ def test_quick_work_says_nothing():
     line(5, 10)
     line.close()
     assert out.said == ""
+
+
+@pytest.mark.parametrize("target", [3, 0, -1])
+def test_the_array_that_a_net_has_trained_on_can_be_predicted(target, tmp_path):
+    """Second derivation: its inputs alone, the column of targets taken out by hand."""
+    draw = np.random.default_rng(0)
+    values = draw.normal(size=(60, 4))
+    values[:, target] = values.sum(1)
+    np.save(tmp_path / "all.npy", values)
+    run = cr.train(tmp_path / "all.npy", target=target, net="linear", epochs=2, plan="eager", progress=False, out=tmp_path / "run")
+    alone = np.delete(values, target, axis=1)
+    for what in (tmp_path / "all.npy", values):
+        assert torch.equal(run.predict(what)[0], run.predict(alone)[0])
+    assert predict_to(run.trained, tmp_path / "all.npy", tmp_path / "answers.csv") == 60

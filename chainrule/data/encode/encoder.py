@@ -26,13 +26,14 @@ class Encoder:
 
     @classmethod
     def fit(cls, source: Source, rows: Tensor, *, target: TargetKind, range: Range = "standard", flatten: bool = False,
-            classes: Sequence[str] = (), maximum: float | None = None, bounded: bool = False) -> Encoder:
+            classes: Sequence[str] = (), maximum: float | None = None, bounded: bool = False, codes: bool = False) -> Encoder:
         """Learn from `rows` of the source and from nothing else.
 
-        `maximum` is the largest value a pixel can have, where known; `bounded` scales numeric targets to [-1, 1], the extremes of these
-        rows. Without `classes` those of a text are its symbols, and one for all others.
+        `maximum` is the largest value a pixel can have, where known; `codes` says that a net looks the numbers of an array up; `bounded`
+        scales numeric targets to [-1, 1], the extremes of these rows. Without `classes` those of a text are its symbols, and one for all
+        others.
         """
-        inputs = InputEncoder.fit(source, rows, range=range, flatten=flatten, maximum=maximum)
+        inputs = InputEncoder.fit(source, rows, range=range, flatten=flatten, maximum=maximum, codes=codes)
         follows = (inputs.vocabulary is not None and source.inputs.next_symbol and source.target_kind in ("class", "steps")
                    and target in ("class", "steps") and not classes)
         if inputs.vocabulary is not None and follows:

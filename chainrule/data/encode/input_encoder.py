@@ -26,17 +26,17 @@ from chainrule.data.storage.stored import StoredArray, StoredTable, Streamed
 
 MOST_FACTOR = 1e30  # of a scale in single precision: numbers near 1e-42 have a factor that it cannot hold
 WIDE = 64  # uint8 rows at least this wide are pixels
-Kind = Literal["table", "pixels", "array", "symbols"]
+Kind = Literal["table", "pixels", "array", "symbols", "codes"]
 
 
 @dataclass(frozen=True)
 class InputEncoder:
     """What turns rows into stored tensors (`encode`), and stored tensors into what a net reads (`ready`).
 
-    `shape` is a row as the source has it; `scale` (2, ...) holds centre and factor of arrays. Rows of symbols are windows of one text,
-    `stride` apart, or sequences that may be shorter. `apart` names columns that are not inputs: target, group, time, and those left out.
-    `notes` says in sentences what was read how, filled in or left out. `formats`, `reading` and `column_kinds` say how the words of a
-    table's columns are read, of new rows too.
+    `shape` is a row as the source has it; `scale` (2, ...) holds centre and factor of arrays; `codes` are whole numbers of an array that a
+    net looks up in an embedding, given as they are. Rows of symbols are windows of one text, `stride` apart, or sequences that may be
+    shorter. `apart` names columns that are not inputs: target, group, time, and those left out. `notes` says in sentences what was read
+    how, filled in or left out. `formats`, `reading` and `column_kinds` say how the words of a table's columns are read, of new rows too.
     """
 
     kind: Kind
@@ -56,7 +56,7 @@ class InputEncoder:
 
     @classmethod
     def fit(cls, source: Source, rows: Tensor, *, range: Range = "standard", flatten: bool = False,
-            maximum: float | None = None) -> InputEncoder:
+            maximum: float | None = None, codes: bool = False) -> InputEncoder:
         """Learn from `rows` of the source and from nothing else. `maximum` is the largest value a pixel can have, where known."""
         notes: list[str] = list(source.notes)
         left_out: set[str] = set()
@@ -77,7 +77,9 @@ class InputEncoder:
         else:
             x = source.inputs
             shape = tuple(x.shape[1:])
-            if x.dtype == torch.uint8 and (len(shape) > 1 or shape[0] >= WIDE or maximum):
+            if codes:
+                kind, notes = "codes", ["the whole numbers of the inputs are given as they are to the net, which has an embedding"]
+            elif x.dtype == torch.uint8 and (len(shape) > 1 or shape[0] >= WIDE or maximum):
                 kind, maximum = "pixels", maximum or _maximum(x, rows)
             else:
                 pieces = x.pieces(rows) if isinstance(x, StoredArray) else [gather(x, rows)]
@@ -154,6 +156,9 @@ class InputEncoder:
 
     def _scaled(self, x: Tensor) -> Tensor:
         """Rows of an array or of images as they are stored."""
+        if self.kind == "codes":
+            x = _whole(x)
+            return x.flatten(1) if self.flatten else x
         if self.kind != "pixels":
             assert self.scale is not None
             single = x.is_floating_point() and bool(self.scale[1].abs().max() < MOST_FACTOR)
@@ -163,11 +168,19 @@ class InputEncoder:
         return x.flatten(1) if self.flatten else x
 
     def ready(self, x: Tensor) -> Tensor:
-        """Stored inputs as a net reads them: float32, pixels in [0, 1], symbols one-hot, on whatever device they are."""
+        """Stored inputs as a net reads them: float32, pixels in [0, 1], symbols one-hot, codes int64, on whatever device they are."""
         if self.vocabulary is not None:
             hot = one_hot(x, len(self.vocabulary))                   # (n, t, symbols)
             return hot.flatten(1) if self.flatten else hot
+        if self.kind == "codes":
+            return x
         return x.to(torch.float32) / self.maximum if self.kind == "pixels" else x.to(torch.float32)
+
+    def blank(self, rows: int) -> Tensor:
+        """So many stored rows of zeros."""
+        types: dict[str, torch.dtype] = {"pixels": torch.uint8, "symbols": torch.int64, "codes": torch.int64}
+        shape = (math.prod(self.shape),) if self.flatten and self.vocabulary is None else self.shape
+        return torch.zeros(rows, *shape, dtype=types.get(self.kind, torch.float32))
 
     @property
     def units(self) -> tuple[Tensor, Tensor]:
@@ -209,6 +222,16 @@ def _kinds(source: Source) -> dict[str, str]:
 
 def silent(_: str) -> None:
     """For whoever has nobody to tell."""
+
+
+def _whole(x: Tensor) -> Tensor:
+    """Rows of codes as int64. Raises InputError naming the first row with a number that is none."""
+    bad = ((x != x.floor()) | (x < 0)).flatten(1)
+    if bool(bad.any()):
+        row, feature = bad.nonzero()[0].tolist()
+        raise InputError(f"row {row + 1}, feature {feature + 1}: expected a whole number of at least 0, which the net looks up in its "
+                         f"embedding; got {float(x[row].flatten()[feature]):g}. Correct it.")
+    return x.long()
 
 
 def _moments(pieces: Iterable[Tensor]) -> Moments:

@@ -107,7 +107,8 @@ class Inference:
 
     @torch.no_grad()
     def __call__(self, x: Any, expected: int | None = None) -> Tensor:
-        """Outputs (n, ...) of the evaluating net, float32. `expected` rows are to come in all, where `x` is the first block of more.
+        """Outputs (n, ...) of the evaluating net, in single precision unless it computes in double. `expected` rows are to come in all,
+        where `x` is the first block of more.
 
         Blocks that are multiples of `most_rows` give the numbers that one call would give.
         """
@@ -130,8 +131,7 @@ class Inference:
         return torch.cat(list(self._along(self.chosen.way, self.chosen.run, x)))
 
     def _eager(self, rows: Tensor) -> Tensor:
-        outputs: Tensor = self.net(self.ready(rows.to(self.device))).float()
-        return outputs
+        return single(self.net(self.ready(rows.to(self.device))))
 
     def _timed(self, x: Any, rows: int) -> tuple[float, list[Tensor]]:
         """Seconds a row, plainly, and the outputs of the batches it was measured on: the second, since the first warms up."""
@@ -151,7 +151,7 @@ class Inference:
         """Outputs batch by batch, in order. What does not fill a batch at the end runs plainly, since programs are made for full ones."""
 
         def one(batch: Tensor) -> Tensor:
-            return run(self.ready(batch.to(self.device))).float() if len(batch) == way.rows else self._eager(batch)
+            return single(run(self.ready(batch.to(self.device)))) if len(batch) == way.rows else self._eager(batch)
 
         batches = iter(x.split(way.rows))
         if not way.lanes:
@@ -170,6 +170,11 @@ class Inference:
     def outputs(self, way: Way, run: Run, x: Any) -> Tensor:
         """All outputs by one way."""
         return torch.cat(list(self._along(way, run, x)))
+
+
+def single(outputs: Tensor) -> Tensor:
+    """Outputs in single precision, or in double where they are."""
+    return outputs if outputs.dtype == torch.float64 else outputs.float()
 
 
 def build(inference: Inference, way: Way, rows: Tensor, backend: str = "inductor") -> Run:
@@ -239,7 +244,7 @@ def _failed(error: Exception) -> PlanRejected:
 def check(inference: Inference, way: Way, run: Run, rows: Tensor) -> None:
     """Raises PlanRejected unless `run` gives the net's own outputs on `rows`: finite where they are, and close to them."""
     try:
-        ours = torch.cat([run(inference.ready(r.to(inference.device))).float() for r in rows.split(way.rows)])
+        ours = torch.cat([single(run(inference.ready(r.to(inference.device)))) for r in rows.split(way.rows)])
     except Exception as error:
         raise _failed(error) from error
     theirs = torch.cat([inference._eager(r) for r in rows.split(way.rows)])
@@ -255,7 +260,7 @@ def disagreement(ours: Tensor, theirs: Tensor) -> float:
     """
     if ours.shape != theirs.shape:
         return float("inf")
-    a, b = ours.flatten(1).double(), theirs.flatten(1).double()                  # (n, k)
+    a, b = (t.reshape(len(t), -1).double() for t in (ours, theirs))              # (n, k)
     same = (a == b) | (a.isnan() & b.isnan())
     largest = b.abs().masked_fill(~b.isfinite(), 0).amax(1, keepdim=True)        # (n, 1)
     gap = ((a - b).abs() / (largest + largest.mean()).clamp_min(1e-30)).masked_fill(same, 0)

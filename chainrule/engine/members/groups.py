@@ -19,7 +19,7 @@ from chainrule.core.tree import leaves
 from chainrule.engine.group import Events, Group, Lone
 from chainrule.engine.members.parallel import Beside, beside_name, tried
 from chainrule.engine.members.stacked import Abreast, Make, Together, member, stack
-from chainrule.engine.nonfinite import finite
+from chainrule.engine.nonfinite import finite, infinite, watched
 from chainrule.engine.pace import Pace
 from chainrule.engine.plans.eager import eager, unused
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan, arrange
@@ -69,6 +69,7 @@ class Stack(Group):
         self.feed = Abreast([seat.feed for seat in self.seats], self.apart)
         self.rule = Together(self.members[0].make, [{n: m.numbers[n] for n in self.lifted} for m in self.members], self.feed.shared)
         self.learner = stack([seat.learner for seat in self.seats], self.rule)
+        self.masks = infinite(self.learner.net)
         lead = self.seats[0]
         self.plans = Plans(Stage(self.rule, lead.stage.budget), self.feed, lead.settings, lead.position, lead.net.device)
 
@@ -99,7 +100,7 @@ class Stack(Group):
         return own
 
     def not_finite(self, losses: Tensor) -> Collection[int]:
-        tree = [self.learner.net.tensors, self.learner.state]
+        tree = [watched(self.learner.net, self.masks), self.learner.state]
         bad = ~losses.isfinite().all(0)                                   # (members,)
         if not finite(tree):
             bad |= ~finite_members(tree, len(self.seats))
@@ -224,5 +225,5 @@ class Apart(Stack):
 
 def finite_members(tree: Any, members: int) -> Tensor:
     """Which members of a stack have only finite numbers, (members,)."""
-    floats = [t.detach() for t in leaves(tree) if t.is_floating_point() and t.numel()]
+    floats = [t.detach() for t in leaves(tree) if (t.is_floating_point() or t.is_complex()) and t.numel()]
     return torch.stack([t.reshape(members, -1).isfinite().all(1).cpu() for t in floats]).all(0)

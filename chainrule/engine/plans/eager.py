@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import torch
 
 from chainrule.core.batch import Batch
+from chainrule.core.duplicate import duplicate
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner, Report, Rule
 from chainrule.core.tree import Tree, clone
@@ -18,13 +18,14 @@ Step = Callable[[Net, Tree, Batch], tuple[Net, Tree, Report]]
 
 
 def eager(step: Step) -> Advance:
-    """One step after the other, as written."""
+    """One step after the other, as written; what a step has put in place of a buffer is the net's when the next one begins."""
 
     def advance(learner: Learner, batches: Batch) -> tuple[Learner, Report]:
         net, state = learner
         reports = []
         for batch in batches.unbind():
             net, state, report = step(net, state, batch)
+            net.settle()
             reports.append(report)
         return Learner(net, state), stacked_reports(reports)
 
@@ -53,7 +54,7 @@ def settle(into: Tree, tree: Tree) -> None:
 def copied(learner: Learner) -> Learner:
     """A learner on a module of its own, to try things on."""
     net, state = learner
-    module = copy.deepcopy(net.module)
+    module = duplicate(net.module)
     return Learner(Net.of(module) if net.bound else Net(module, net.params, net.buffers, idle=net.idle).clone(), clone(state))
 
 

@@ -213,15 +213,19 @@ def own_steps(advance: Advance, learner: Learner, chunk: Batch, seed: int) -> Le
 
     Its tensors, attributes and random numbers to come are as before when this returns; the result is a copy.
     """
-    net, tensors = learner.net, clone(learner.net.tensors)
+    net, tensors, buffers = learner.net, clone(learner.net.tensors), dict(learner.net.buffers)
+    owned = [(owner, dict(owner)) for owner in net.caller.owners.values()]
     flags = {module: module.training for module in net.module.modules()}
     try:
         with Aside(seed, net.device):
             after, _ = advance(Learner(net, clone(learner.state)), chunk)
         return Learner(after.net.clone(), clone(after.state))
     finally:
-        with torch.no_grad():
-            for name, t in net.tensors.items():
-                t.copy_(tensors[name])
+        for owner, was in owned:
+            owner.clear()
+            owner.update(was)
+        net.buffers.clear()
+        net.buffers.update(buffers)
+        net.put(tensors)
         for module, training in flags.items():
             module.training = training

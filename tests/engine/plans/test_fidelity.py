@@ -16,7 +16,7 @@ from chainrule.core.criterion import Supervised
 from chainrule.core.descend import Descend
 from chainrule.core.errors import PlanRejected
 from chainrule.core.events import Evaluated, Planned, Warned
-from chainrule.core.loss import custom
+from chainrule.core.loss import OwnLoss
 from chainrule.core.net import Net
 from chainrule.core.tree import clone
 from chainrule.engine.native import compiling
@@ -26,6 +26,7 @@ from chainrule.engine.plans.fidelity import Untraceable, check_traceable
 from chainrule.engine.plans.plan import Plan
 from chainrule.engine.plans.planner import Choice
 from chainrule.engine.plans.trial import Gaps, gaps
+from chainrule.job.own_loss import custom
 from chainrule.losses.classic import cross_entropy
 from chainrule.nets.lenet import LeNet
 from chainrule.optim.first_order import sgd
@@ -114,7 +115,7 @@ def test_a_loss_that_counts_is_refused():
         calls.append(1)
         return nn.functional.cross_entropy(outputs, y, reduction="none")
 
-    rule = Descend(partial(backprop, criterion=Supervised(custom(loss, "classification"))), sgd())
+    rule = Descend(partial(backprop, criterion=Supervised(custom(loss, OwnLoss(), True))), sgd())
     with pytest.raises(Untraceable, match="calls"):
         checked(Plainly(), rule)
 
@@ -200,7 +201,7 @@ def test_a_native_program_is_compared_with_the_users_own_module(tmp_path, monkey
     def loss(outputs, y):
         return nn.functional.cross_entropy(outputs, y, reduction="none") + net.module[0].weight.square().sum()
 
-    rule = Descend(partial(backprop, criterion=Supervised(custom(loss, "classification"))), sgd())
+    rule = Descend(partial(backprop, criterion=Supervised(custom(loss, OwnLoss(), True))), sgd())
     one, before = learner(net, rule), clone(net.tensors)
     with pytest.raises(PlanRejected, match=r"disagrees with eager|changes"):
         trial.measure(rule, one, chunk(3), Plan(native=True, threads=1), 0, agree_with=Plan(threads=1))
