@@ -11,9 +11,7 @@ ROWS = (
     )),
     Row("D2", "Classical convolutional nets", (
         Check("lenet", "test accuracy % on MNIST within five minutes", 99.0, LECUN),
-        Check("lenet-five", "parameters of LeNet-5 with its connection table", 60_000, LECUN),
-        Check("classical-counts", "nets from AlexNet to FitNet whose parameters are not as published", 0,
-              "Simonyan & Zisserman (2015), https://arxiv.org/abs/1409.1556 and others"),
+        Check("classical-counts", "parameters of LeNet-5 with its connection table", 60_000, LECUN + ", section II.B, and others"),
     )),
     Row("D3", "GoogLeNet, BN-Inception, Inception-v3", (
         Check("inception-counts", "millions of parameters of GoogLeNet with its auxiliary heads", 13.0,
@@ -21,6 +19,8 @@ ROWS = (
     )),
     Row("D4", "ResNets and FractalNet", (
         Check("residual-counts", "millions of parameters of ResNet-20", 0.27, "He et al. (2016), https://arxiv.org/abs/1512.03385"),
+        Check("fractal-counts", "millions of parameters of FractalNet, 20 layers", 38.6,
+              "Larsson, Maire & Shakhnarovich (2017), https://arxiv.org/abs/1605.07648, table 1"),
         Check("residual-depth", "error % of ResNet-56 less that of ResNet-20, plain nets the other way round", 0,
               "He et al. (2016), https://arxiv.org/abs/1512.03385, table 6"),
     )),
@@ -30,6 +30,8 @@ ROWS = (
     )),
     Row("D6", "Capsule network", (
         Check("capsule", "test error % on MNIST", 0.6, "Sabour, Frosst & Hinton (2017), https://arxiv.org/abs/1710.09829"),
+        Check("capsule-counts", "millions of parameters with the reconstruction part", 8.2,
+              "Sabour, Frosst & Hinton (2017), https://arxiv.org/abs/1710.09829"),
     )),
     Row("D7", "Any size of picture; augmentation", (
         Check("transformations", "p of LeNet with transformations against without", 0.05,
