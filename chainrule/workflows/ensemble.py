@@ -38,7 +38,7 @@ from chainrule.workflows.boosting_data import residual_source
 from chainrule.workflows.ensemble_net import ensemble_net
 from chainrule.workflows.ensemble_standing import growth_scores, standing
 from chainrule.workflows.evaluation import cases_of, log_opening, measured_on, open_test, tested
-from chainrule.workflows.export import exported
+from chainrule.workflows.onnx_rows import exported
 from chainrule.workflows.options import Joining
 from chainrule.workflows.predict import answers, uncertain_answers
 from chainrule.workflows.report import write_ensemble_report
@@ -259,7 +259,7 @@ class Committee:
 
     def export(self, to: str, out: str | Path | None = None, overwrite: bool = False) -> tuple[Path, float]:
         """Write the joined net as `onnx`, `pt2` or `safetensors`; the path, and the largest difference on rows of the data."""
-        return exported(self.trained, self.validation.inputs, to, writable(Path(out), overwrite) if out else self.path / f"net.{to}")
+        return exported(self.trained, self.validation, self.record, to, writable(Path(out), overwrite) if out else self.path / f"net.{to}")
 
     def report(self, out: str | Path | None = None, overwrite: bool = False) -> Path:
         """One self-contained HTML file about the committee."""

@@ -25,19 +25,12 @@ from chainrule import __version__
 from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import ChainruleError, InputError
 from chainrule.core.files import write_atomically
-from chainrule.job.trained import Trained
 
 TOLERANCE = 1e-5  # of the largest answer, or of 1 where all are smaller
 ROWS = 256        # checked at a time
 ONNX_BYTES = 2**31  # the most one ONNX file holds
 
 Answer = Callable[[Tensor], list[Tensor]]
-
-
-def exported(trained: Trained, rows: Tensor, to: str, out: Path) -> tuple[Path, float]:
-    """Write a trained net as `onnx`, `pt2` or `safetensors`; the path, and the largest difference on `rows` (n, ...) as they are stored."""
-    x = trained.ready(rows.to(trained.device))
-    return out, export(trained.net.module, x[:2], out, to, x)  # type: ignore[arg-type]
 
 
 def export(module: nn.Module, example: Tensor, out: Path, to: Literal["onnx", "pt2", "safetensors"], check_rows: Tensor) -> float:
@@ -54,18 +47,23 @@ def export(module: nn.Module, example: Tensor, out: Path, to: Literal["onnx", "p
     original = duplicate(module).cpu().eval()
     rows = check_rows.cpu()
     example = example[:2].cpu() if len(example) > 1 else torch.cat([example, example]).cpu()  # one row would be taken as a fixed size
-    with torch.no_grad(), _silent():
+    with torch.no_grad(), silent():
         content, answer = WRITERS[to](original, example)
         difference = max(_difference(original, answer, part) for part in (rows[:1], *rows.split(ROWS)))
         scale = max(1.0, *(_largest(_outputs(original(part))) for part in rows.split(ROWS)))
-    if not difference <= TOLERANCE * scale:
-        raise ChainruleError(f"The {to} file would answer differently: by {difference:.3g}, where {TOLERANCE * scale:.3g} is allowed. "
+    write_proven(content, out, to, difference, TOLERANCE * scale)
+    return difference
+
+
+def write_proven(content: bytes, out: Path, to: str, difference: float, allowed: float) -> None:
+    """Write a file whose answers differ by so much at most. Raises ChainruleError where that is more than allowed, and writes nothing."""
+    if not difference <= allowed:
+        raise ChainruleError(f"The {to} file would answer differently: by {difference:.3g}, where {allowed:.3g} is allowed. "
                              f"Nothing was written to {out}. Use --to safetensors, which keeps the weights bit for bit.")
     try:
         write_atomically(Path(out), content)
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror}. Name another file with --out.") from None
-    return difference
 
 
 def _safetensors(module: nn.Module, example: Tensor) -> tuple[bytes, Answer]:
@@ -81,10 +79,10 @@ def _safetensors(module: nn.Module, example: Tensor) -> tuple[bytes, Answer]:
 
 def _pt2(module: nn.Module, example: Tensor) -> tuple[bytes, Answer]:
     """torch stores the example inputs as a pickle, and reads any pickle it finds: ours has none, so they are left out."""
-    program = _program(module, example, "pt2")
-    program.example_inputs = None
+    graph = program(module, example, "pt2", type(module).__name__)
+    graph.example_inputs = None
     file = io.BytesIO()
-    torch.export.save(program, file)
+    torch.export.save(graph, file)
     content = file.getvalue()
     if names := pickled(content):
         raise InputError(f"{type(module).__name__} keeps {names[0]} as a pickle, which can run code when read. "
@@ -94,58 +92,78 @@ def _pt2(module: nn.Module, example: Tensor) -> tuple[bytes, Answer]:
 
 
 def _onnx(module: nn.Module, example: Tensor) -> tuple[bytes, Answer]:
-    missing = [name for name in ("onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
+    name = type(module).__name__
+    content = onnx_content(onnx_model(module, example, ["input"], None, name), name)
+    run = onnx_runner(content, name)
+    return content, lambda x: [torch.from_numpy(a) for a in run({"input": x.numpy()})]
+
+
+def onnx_model(module: nn.Module, example: Tensor, inputs: list[str], outputs: list[str] | None, name: str) -> Any:
+    """A module as an ONNX model whose inputs and outputs have these names.
+
+    Raises InputError, calling it `name`, where it has no such form, or a package is missing.
+    """
+    missing = [package for package in ("onnxscript", "onnxruntime") if importlib.util.find_spec(package) is None]
     if missing:
         raise InputError(f"Export to ONNX needs {' and '.join(missing)}. Install with: pip install 'chainrule[onnx]'.")
+    graph = program(module, example, "onnx", name)
+    try:
+        written = torch.onnx.export(graph, dynamo=True, input_names=inputs, output_names=outputs, verbose=False)
+    except Exception as error:  # of the exporter's own kinds
+        raise _unwritable(name, "onnx", "it does what the format has no word for", error) from None
+    assert written is not None
+    return written.model_proto
+
+
+def onnx_content(model: Any, name: str) -> bytes:
+    """The bytes of an ONNX model. Raises InputError, calling it `name`, where one file cannot hold it."""
+    if model.ByteSize() >= ONNX_BYTES:
+        raise InputError(f"{name} is larger than the 2 GB that one ONNX file holds. Use --to pt2 or --to safetensors.")
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def onnx_runner(content: bytes, name: str) -> Callable[[dict[str, Any]], list[Any]]:
+    """What answers arrays by name with the outputs of an ONNX file. Raises InputError, calling it `name`, where it does not run."""
     import onnxruntime
 
-    program = _program(module, example, "onnx")
-    try:
-        onnx_program = torch.onnx.export(program, dynamo=True, input_names=["input"], verbose=False)
-    except Exception as error:  # of the exporter's own kinds
-        raise _unwritable(module, "onnx", "it does what the format has no word for", error) from None
-    assert onnx_program is not None
-    if onnx_program.model_proto.ByteSize() >= ONNX_BYTES:
-        raise InputError(f"{type(module).__name__} is larger than the 2 GB that one ONNX file holds. Use --to pt2 or --to safetensors.")
-    content = onnx_program.model_proto.SerializeToString()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
 
     def refused(error: Exception) -> InputError:
-        return _unwritable(module, "onnx", "onnxruntime does not run what was written", error)
+        return _unwritable(name, "onnx", "onnxruntime does not run what was written", error)
 
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no type in common
         raise refused(error) from None
-    name = session.get_inputs()[0].name
 
-    def answer(x: Tensor) -> list[Tensor]:
+    def run(feeds: dict[str, Any]) -> list[Any]:
         try:
-            return [torch.from_numpy(a) for a in session.run(None, {name: x.numpy()})]
+            return list(session.run(None, feeds))
         except Exception as error:
             raise refused(error) from None
 
-    return content, answer
+    return run
 
 
 WRITERS: dict[str, Callable[[nn.Module, Tensor], tuple[bytes, Answer]]] = {"onnx": _onnx, "pt2": _pt2, "safetensors": _safetensors}
 
 
-def _program(module: nn.Module, example: Tensor, to: str) -> Any:
-    """The net as a graph for any number of rows."""
+def program(module: nn.Module, example: Tensor, to: str, name: str) -> Any:
+    """The net as a graph for any number of rows. Raises InputError, calling it `name`, where it has none."""
     try:
         return torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("rows", min=1)},))
     except Exception as error:  # torch raises a dozen kinds, private ones among them
-        raise _unwritable(module, to, "its forward pass is not one graph for every batch", error) from None
+        raise _unwritable(name, to, "its forward pass is not one graph for every batch", error) from None
 
 
-def _unwritable(module: nn.Module, to: str, reason: str, error: Exception) -> InputError:
+def _unwritable(name: str, to: str, reason: str, error: Exception) -> InputError:
     """One sentence with the net's name and what the exporter says of the error at the bottom of it, whose first lines are about itself."""
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return InputError(f"{type(module).__name__} cannot be written as {to}, since {reason}: {lines[0][:300].rstrip('.')}. Use --to "
+    return InputError(f"{name} cannot be written as {to}, since {reason}: {lines[0][:300].rstrip('.')}. Use --to "
                       "safetensors for the weights.")
 
 
@@ -178,7 +196,7 @@ def pickled(archive: bytes) -> list[str]:
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """The exporters speak to their developers; what concerns the user is raised."""
     names = ("torch", "torch.onnx", "torch.export", "torch.fx.experimental.symbolic_shapes", "onnxscript", "onnx_ir")
     loud = [logging.getLogger(name) for name in names]

@@ -25,7 +25,7 @@ from chainrule.runs.folder import LOG, REPORT, SUMMARY, Folder, test_set
 from chainrule.runs.validation import MEASURES, Validation
 from chainrule.sinks import runlog
 from chainrule.workflows.evaluation import cases_of, log_opening, measured_on, open_test, tested
-from chainrule.workflows.export import exported
+from chainrule.workflows.onnx_rows import exported
 from chainrule.workflows.options import OperatingPoint
 from chainrule.workflows.predict import answers, uncertain_answers
 from chainrule.workflows.report import write_run_report
@@ -218,7 +218,7 @@ class Run:
 
         Raises InputError where `out` is there and is not to be overwritten.
         """
-        return exported(self.trained, self.validation.inputs, to, writable(Path(out), overwrite) if out else self.path / f"net.{to}")
+        return exported(self.trained, self.validation, self.record, to, writable(Path(out), overwrite) if out else self.path / f"net.{to}")
 
     def report(self, out: str | Path | None = None, overwrite: bool = False) -> Path:
         """One self-contained HTML file about the run. Raises InputError where `out` is there and is not to be overwritten."""

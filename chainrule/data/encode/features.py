@@ -201,7 +201,7 @@ class Features:
         for fitted in self.columns:
             if fitted.kind == "categorical":
                 column = _read_as(table[fitted.name] if rows is None else table[fitted.name].take(rows), fitted, "")
-                strange = ~column.missing & (_places(fitted, column.categories)[column.values] < 0)
+                strange = ~column.missing & (places(fitted, column.categories)[column.values] < 0)
                 if bool(strange.any()):
                     row = int(strange.nonzero()[0, 0])
                     strangers[fitted.name] = (int(strange.sum()), row, column.word(row))
@@ -236,7 +236,7 @@ def _encode_column(fitted: Fitted, scale: Tensor, column: Column, out: Tensor) -
     missing = column.missing
     if fitted.kind == "categorical":
         own = len(fitted.categories)
-        codes = _places(fitted, column.categories)[column.values]
+        codes = places(fitted, column.categories)[column.values]
         alone, rare = (codes >= 0) & (codes < own), codes >= own
         out[alone.nonzero()[:, 0], codes[alone]] = 1
         if bool(rare.any()):
@@ -253,7 +253,7 @@ def _encode_column(fitted: Fitted, scale: Tensor, column: Column, out: Tensor) -
         out[:, -1] = missing.float()
 
 
-def _places(fitted: Fitted, words: Sequence[str]) -> Tensor:
+def places(fitted: Fitted, words: Sequence[str]) -> Tensor:
     """For each word, and for none at the end: its place among those that training saw, the rare ones last; -1 for others.
 
     A word that training saw in another spelling alone, as yes for Yes, is that word.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, Literal
 
 import torch
@@ -146,7 +146,7 @@ class InputEncoder:
         if self.kind == "pixels" and x.dtype != torch.uint8:
             raise InputError(f"{where} holds {x.dtype}; the network was trained on pixels of uint8 from 0 to {self.maximum:g}. Convert "
                              "them.")
-        return Streamed(x, rows, self._scaled) if isinstance(x, StoredArray) else self._scaled(gather(x, rows))
+        return Streamed(x, rows, self.scaled) if isinstance(x, StoredArray) else self.scaled(gather(x, rows))
 
     def strangers(self, unseen: Mapping[str, tuple[int, int, str]], where: str, n: int) -> list[str]:
         """What is said of words that training never saw, by column: how many rows of `n` have one, the first such row and its word."""
@@ -154,18 +154,22 @@ class InputEncoder:
                 f"none of "
                 "the known ones stands for it." for name, (count, row, word) in unseen.items()]
 
-    def _scaled(self, x: Tensor) -> Tensor:
+    def scaled(self, x: Tensor) -> Tensor:
         """Rows of an array or of images as they are stored."""
         if self.kind == "codes":
             x = _whole(x)
             return x.flatten(1) if self.flatten else x
         if self.kind != "pixels":
             assert self.scale is not None
-            single = x.is_floating_point() and bool(self.scale[1].abs().max() < MOST_FACTOR)
-            work = x if single else x.double()
+            work = x if x.is_floating_point() and self.single else x.double()
             centre, factor = self.scale.to(work.dtype)
             x = (work - centre).mul_(factor).float()
         return x.flatten(1) if self.flatten else x
+
+    @cached_property
+    def single(self) -> bool:
+        """Whether single precision holds the factors of arrays."""
+        return self.scale is None or bool(self.scale[1].abs().max() < MOST_FACTOR)
 
     def ready(self, x: Tensor) -> Tensor:
         """Stored inputs as a net reads them: float32, pixels in [0, 1], symbols one-hot, codes int64, on whatever device they are."""
