@@ -19,7 +19,8 @@ def verdicts(job: Job, finished: Finished, validation: Validation) -> list[str]:
 def _improving(job: Job, finished: Finished) -> list[str]:
     """Where the budget ended training at its best epoch; under a schedule, which brings the rate down toward the end, that says nothing."""
     options = job.options
-    if finished.reason != "budget" or finished.epochs < 2 or finished.best_epoch < finished.epochs or not job.monitor or options.schedule:
+    ended_at_best = finished.reason == "budget" and finished.epochs >= 2 and finished.best_epoch >= finished.epochs
+    if not ended_at_best or not job.monitor or options.schedule or not len(job.data.valid):
         return []
     name = "steps" if options.steps is not None else "seconds" if options.seconds is not None else "epochs"
     return [f"Still improving: the last of {finished.epochs:,} epochs was the best on the validation part. Give it more --{name}."]

@@ -4,6 +4,7 @@ import typing
 
 import pytest
 import torch
+from small_families import SMALL
 from torch import nn
 
 from chainrule.core.errors import InputError
@@ -13,12 +14,6 @@ from chainrule.nets.init.initial import initialise
 from chainrule.nets.layers.activation import ACTIVATIONS
 
 SHAPES = [(5,), (16,), (3, 7), (1, 8, 8), (1, 20, 24), (1, 28, 28), (3, 32, 32)]
-SMALL: dict[str, dict[str, typing.Any]] = {  # large families at fewer units: the same layers, quick to run
-    "alexnet": {"width": 0.125}, "vgg": {"width": 0.125}, "nin": {"width": 0.125}, "dsn": {"width": 0.125}, "all-cnn": {"width": 0.125},
-    "maxout": {"filters": (8, 8, 8), "kernels": (4, 4, 3), "hidden": 10}, "fitnet": {"form": 1}, "resnet": {"width": 0.25},
-    "plain": {"depth": 8}, "densenet": {"depth": 10, "growth": 4}, "fractalnet": {"maps": (8, 8)}, "googlenet": {"width": 0.125},
-    "bn-inception": {"width": 0.125}, "inception-v3": {"width": 0.125}, "capsnet": {"filters": 8, "capsules": 2, "hidden": (8,)},
-}
 CLASSES_ONLY = {"capsnet"}  # a capsule a class: one output means nothing
 LARGE = (3, 80, 80)  # for choices that only large pictures allow
 FAMILIES = nets.entries()

@@ -1,0 +1,16 @@
+"""Large families at fewer units: the same layers, quick to run."""
+
+from typing import Any
+
+SMALL: dict[str, dict[str, Any]] = {
+    "alexnet": {"width": 0.125}, "vgg": {"width": 0.125}, "nin": {"width": 0.125}, "dsn": {"width": 0.125}, "all-cnn": {"width": 0.125},
+    "maxout": {"filters": (8, 8, 8), "kernels": (4, 4, 3), "hidden": 10}, "fitnet": {"form": 1}, "resnet": {"width": 0.25},
+    "plain": {"depth": 8}, "densenet": {"depth": 10, "growth": 4}, "fractalnet": {"maps": (8, 8)}, "googlenet": {"width": 0.125},
+    "bn-inception": {"width": 0.125}, "inception-v3": {"width": 0.125}, "capsnet": {"filters": 8, "capsules": 2, "hidden": (8,)},
+}
+
+
+def small_spec(family: str) -> str:
+    """The family's name with these options, as a user writes it."""
+    words = {name: "x".join(map(str, value)) if isinstance(value, tuple) else str(value) for name, value in SMALL.get(family, {}).items()}
+    return family + (":" + ",".join(f"{name}={word}" for name, word in words.items()) if words else "")
