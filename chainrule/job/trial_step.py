@@ -50,7 +50,7 @@ def check_fit(job: Job, batch: Batch, own: bool) -> None:
 def _misfit(job: Job, ready: Tensor, batch: Batch, error: Exception) -> str:
     """What is wrong, found by going through a step's parts one after the other, each on a new copy."""
     name, why = job.net_name, reason(error)
-    wanted = f"inputs of shape {tuple(ready.shape[1:])}, {job.data.outputs} outputs wanted"
+    wanted = f"inputs of shape {tuple(ready.shape[1:])}, {job.task.outputs} outputs wanted"
     if "use_reentrant" in str(error):
         return (f"{name} computes activations anew by torch's reentrant checkpointing, which works with backward() alone. Pass "
                 "use_reentrant=False to torch.utils.checkpoint.")
