@@ -52,7 +52,8 @@ def activation_slopes(setting: Setting) -> Outcome:
 def loss_slopes(setting: Setting) -> Outcome:
     """The derivative of every loss by the outputs, for each kind of target that it reads, against differences."""
     outputs = _away_from_corners((5, 3))
-    targets = {"class": torch.arange(5) % 3, "real": 0.3 * _away_from_corners((5, 3)).flip(0), "pairs": torch.arange(5) % 2}
+    real = 0.3 * _away_from_corners((5, 3)).flip(0)
+    targets = {"class": torch.arange(5) % 3, "real": real, "share": real.sigmoid(), "pairs": torch.arange(5) % 2}
     rows, worst = [["loss", "target", "error"]], 0.0
     for entry in losses.entries():
         loss = entry.make()

@@ -163,7 +163,7 @@ class Stack(Group):
         """The same members and tensors, to go beside one another."""
         name = beside_name(len(self.seats), self.threads)
         group = Apart(self.members, self.lifted, name, self.rejected, threads=self.threads, size=self.size)
-        group.rule, group.learner, group.plans = self.rule, self.learner, self.plans
+        group.rule, group.learner, group.masks, group.plans = self.rule, self.learner, self.masks, self.plans
         group.feed = Abreast(self.feed.feeds, apart=True)
         group.plans.feed = group.feed
         return group
