@@ -114,7 +114,7 @@ def test_unseen_words_are_counted_and_told_and_another_case_is_no_other_word(tmp
 
 def test_yes_and_no_in_new_rows_are_the_true_and_false_of_training(tmp_path):
     frame = pl.DataFrame({"f": [True, False] * 20, "y": ["u", "v"] * 20})
-    encoder = prepare(load(frame)).encoder
+    encoder = prepare(load(frame)).encoder.inputs
     (tmp_path / "n.csv").write_text("f\nYes\nno\nTRUE\n0\n\"\"\n")
     assert load_inputs(tmp_path / "n.csv", like=encoder).inputs["f"].values.nan_to_num(-1).tolist() == [1, 0, 1, 0, -1]
     (tmp_path / "n.csv").write_text("f\nyes\nperhaps\n")
