@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from operator import itemgetter
 
 from chainrule.core.events import Event
 from chainrule.core.net import Net
@@ -28,5 +27,5 @@ def train(stages: Stages, net: Net, feed_for: Callable[[int], Feed], validate: V
 
 
 def train_seat(seat: Seat) -> Iterator[Event]:
-    """Train one seat; the events of its run, the last `Finished`."""
-    return map(itemgetter(1), Loop(Lone(seat)).run())
+    """Train one seat; the events of its run, the last `Finished`. They can be closed, which ends the run where it is."""
+    return (event for _, event in Loop(Lone(seat)).run())

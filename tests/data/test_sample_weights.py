@@ -189,7 +189,7 @@ def test_the_command_line_weighs_repeats_and_predicts_without_the_column(capsys)
     assert "The same weights, bit for bit" in capsys.readouterr().out
     assert run_command(["predict", "r", "new.csv", "--out", "p.csv"]) == 0
     assert len(pd.read_csv("p.csv")) == 20
-    assert run_command(["predict", "r", "t.csv", "--out", "p.csv"]) == 0
+    assert run_command(["predict", "r", "t.csv", "--out", "p.csv", "--overwrite"]) == 0
     assert "did not read" not in capsys.readouterr().err
     assert run_command(["test", "r", "--on", "t.csv"]) == 0
     assert "240 cases" in capsys.readouterr().out
