@@ -10,16 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from chainrule.core.errors import InputError, suggest
+from chainrule.core.errors import InputError
 from chainrule.core.registry import datasets
 from chainrule.data import fingerprint
 from chainrule.data.encode import targets
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.formats import Format
+from chainrule.data.new_rows import known_of, reading_of
 from chainrule.data.readers import arrays, catalog, cifar, fasta, idx, images, objects, picture_list, svhn, tables, text
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.readers.gzipped import stem_of, suffix_of
+from chainrule.data.readers.paths import existing
 from chainrule.data.readers.tables import Known, Typed
 from chainrule.data.reading import USUAL, Reading
 from chainrule.data.source import Source
@@ -102,7 +104,7 @@ def load_inputs(what: Any, *, like: InputEncoder, target: str | None = None, dat
     """
     reading, known = reading_of(like), known_of(like)
     if isinstance(what, (str, Path)) and what not in datasets:
-        path = _existing(what)
+        path = existing(what)
         if like.kind == "table" and path.is_file() and suffix_of(path) in TABLES:
             origin = {"kind": "file", "what": str(path.absolute())}
             return _table_file(path, origin, target, NO_ROLES, None, reading, say, known)
@@ -140,22 +142,6 @@ def _without_targets(what: Any, like: InputEncoder, data_dir: str | Path | None,
     return source
 
 
-def reading_of(like: InputEncoder) -> Reading:
-    """The options that further rows of a table are read with."""
-    return Reading.of_new_rows(like.reading)
-
-
-def known_of(like: InputEncoder) -> Known:
-    """What an encoder of a table tells of how further rows of its kind are to be read."""
-    if like.kind != "table":
-        return Known()
-    kinds: dict[str, str] = {"numeric": "number", "date": "date", "categorical": "word", "ordered": "word"}
-    own = {name: kind for name, kind in like.column_kinds.items() if name not in like.formats}
-    formats = {**like.formats, **{name: Format("truth") for name, kind in own.items() if kind == "boolean"}}
-    known = {name: kinds[kind] for name, kind in own.items() if kind in kinds}
-    return Known(formats, known, like.apart, tuple(like.column_kinds), like.apart)
-
-
 def describe_source(source: Source) -> dict[str, Any]:
     """Name, number of rows, shape of a row (or number of columns), class names and task, for people and for JSON."""
     shape = [len(source.inputs.columns)] if isinstance(source.inputs, Table | StoredTable) else list(source.inputs.shape[1:])
@@ -171,7 +157,7 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
         source = datasets.find(what).make(data_dir, say)
         folder = {"data_dir": str(Path(data_dir).expanduser().absolute())} if data_dir is not None else {}
         return Source(**{**vars(source), "origin": {**source.origin, **folder}})
-    path = _existing(what)
+    path = existing(what)
     if path.is_dir():
         _refuse_roles(roles, f"{path} is a folder and has")
         known = catalog.known_folder(path)
@@ -228,24 +214,6 @@ def _refuse_roles(roles: Roles, what: str) -> None:
         if column is not None:
             instead = "Leave it out" + (", or in Python give weights=, a number for each row." if role == "weight" else ".")
             raise InputError(f"{what} no columns with names; --{role} needs a table ({' '.join(TABLES)} or a data frame). {instead}")
-
-
-def _existing(what: str | Path) -> Path:
-    """The path, if there is something there. Raises InputError that offers the nearest set and the nearest file."""
-    path = Path(what).expanduser()
-    if path.exists():
-        return path
-    folder = path.parent
-    beside = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-    near = suggest(path.name, beside) if beside else ""
-    if isinstance(what, str) and "/" not in what and not path.suffix:
-        sets = suggest(what, datasets.names())
-        near = f" Did you mean the file {near.removeprefix('Did you mean ')}" if near.startswith("Did you mean") else ""
-        raise InputError(f"'{what}' is neither a named set nor a file or folder here. {sets}{near}")
-    if not folder.is_dir():
-        raise InputError(f"{path} does not exist, and neither does its folder {folder}. Check the path.")
-    raise InputError(f"{path} does not exist. "
-                     f"{near if near.startswith('Did you mean') else 'Check the name, or give a named set such as digits.'}")
 
 
 def _table_file(path: Path, origin: dict[str, Any], target: str | int | None, roles: Roles, stream: bool | None,

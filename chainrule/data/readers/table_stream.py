@@ -13,7 +13,7 @@ from chainrule.data import delimited
 from chainrule.data.delimited import Dialect
 from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.formats import Format
-from chainrule.data.load import known_of, reading_of
+from chainrule.data.new_rows import known_of, reading_of
 from chainrule.data.readers.gzipped import Packed, stem_of, suffix_of
 from chainrule.data.readers.tables import Typed, parquet_errors, typed
 
