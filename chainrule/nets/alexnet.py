@@ -13,8 +13,7 @@ from chainrule.nets.layers.convolution import check_picture, side_after
 from chainrule.nets.layers.dense import Dense
 from chainrule.nets.layers.normalisation import LocalResponse
 from chainrule.nets.layers.pooling import Pool, pooled
-
-LARGE = 96                     # from this side on the first kernels are 11 x 11, four pixels apart; on smaller pictures 5 x 5 side by side
+from chainrule.nets.layers.stem import is_large
 
 
 @nets("alexnet", source="Krizhevsky, Sutskever & Hinton (2012), https://doi.org/10.1145/3065386", init="he")
@@ -22,19 +21,20 @@ class AlexNet(nn.Module):
     """Five convolutions, the 2nd, 4th and 5th in two groups, and three dense layers: (n, c, h, w) -> (n, outputs).
 
     Local response normalisation after the first two, pooling over 3 x 3 windows two apart, dropout in the dense layers. `width` scales
-    every layer's units. Pictures smaller than 96 x 96 get first kernels of 5 x 5, one pixel apart.
+    every layer's units. Pictures below the size of large ones (`layers/stem.py`) get first kernels of 5 x 5, one pixel apart.
     """
 
     def __init__(self, inputs: tuple[int, ...], outputs: int, *, groups: int = 2, dropout: float = 0.5, width: float = 1.0):
         super().__init__()
-        channels, *sides = check_picture("alexnet", inputs)
+        picture = check_picture("alexnet", inputs)
+        channels, *sides = picture
         check_dropout("alexnet", dropout)
         maps = [round(width * count / groups) * groups for count in (96, 256, 384, 384, 256)]
         units = round(width * 4096)
         if min(*maps, units) < 1:
             raise InputError(f"alexnet expects a width that leaves every layer a unit in each of {groups} groups; got {width}. "
                              "Write e.g. alexnet:width=0.25.")
-        kernel, stride, pad = (11, 4, 2) if min(sides) >= LARGE else (5, 1, 2)
+        kernel, stride, pad = (11, 4, 2) if is_large(picture, "auto") else (5, 1, 2)
         a, b, c, d, e = maps
         self.features = nn.Sequential(OrderedDict(
             conv1=nn.Conv2d(channels, a, kernel, stride, pad), relu1=nn.ReLU(), norm1=LocalResponse(), pool1=Pool("max", 3, 2),

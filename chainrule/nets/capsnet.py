@@ -12,6 +12,7 @@ from chainrule.core.abilities import Head
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
 from chainrule.nets.layers.convolution import check_picture
+from chainrule.nets.layers.dense import stack
 
 WEIGHT = 0.0005                    # of the squared error of the reconstruction, summed over pixels
 
@@ -60,7 +61,7 @@ class CapsNet(nn.Module):
         self.primary = nn.Conv2d(filters, capsules * 8, kernel, 2)
         places = math.prod((side - 2 * kernel + 1) // 2 + 1 for side in sides)
         self.routing = Routing(capsules * places, 8, outputs, 16, rounds)
-        self.decoder = _decoder(16 * outputs, hidden, math.prod(inputs)) if reconstruction else None
+        self.decoder = stack(16 * outputs, hidden, math.prod(inputs), "relu") if reconstruction else None
 
     def capsules(self, x: Tensor) -> Tensor:
         """A vector (n, outputs, 16) for each class."""
@@ -84,11 +85,3 @@ class CapsNet(nn.Module):
 
 def _lengths(classes: Tensor) -> Tensor:
     return (classes.square().sum(2) + 1e-12).sqrt()
-
-
-def _decoder(inputs: int, hidden: tuple[int, ...], outputs: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for units in hidden:
-        layers += [nn.Linear(inputs, units), nn.ReLU()]
-        inputs = units
-    return nn.Sequential(*layers, nn.Linear(inputs, outputs))

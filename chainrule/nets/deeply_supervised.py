@@ -8,11 +8,10 @@ from chainrule.core.abilities import Head
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
 from chainrule.nets.layers.activation import check_dropout
-from chainrule.nets.layers.convolution import block, check_picture
+from chainrule.nets.layers.convolution import check_picture
 from chainrule.nets.layers.dense import Dense
+from chainrule.nets.layers.mlp_convolution import STAGES, mlp_convolution
 from chainrule.nets.layers.pooling import GlobalAverage, Pool, pooled
-
-STAGES = ((5, (192, 160, 96)), (5, (192, 192, 192)), (3, (192, 192)))     # those of the network in network
 
 
 @nets("dsn", source="Lee et al. (2015), https://arxiv.org/abs/1409.5185", init="he")
@@ -30,16 +29,12 @@ class DeeplySupervisedNet(nn.Module):
             raise InputError(f"dsn expects a weight of at least 0 for the lower stages' losses; got {weight}. Write e.g. dsn:weight=0.3.")
         self.weight, self.stages, self.classifiers = weight, nn.ModuleList(), nn.ModuleList()
         for stage, (kernel, maps) in enumerate(STAGES, 1):
-            layers: list[nn.Module] = []
-            for i, count in enumerate(maps):
-                count = max(1, round(width * count))
-                layers.append(block("dsn", channels, count, kernel if i == 0 else 1))
-                channels = count
+            layers, channels = mlp_convolution("dsn", channels, kernel, maps, width)
             if stage < len(STAGES):
-                layers += [Pool("max" if stage == 1 else "average", 3, 2), nn.Dropout(dropout)]
+                layers.extend([Pool("max" if stage == 1 else "average", 3, 2), nn.Dropout(dropout)])
                 sides = [pooled(side, 3, 2) for side in sides]
                 self.classifiers.append(Dense((channels, *sides), outputs))
-            self.stages.append(nn.Sequential(*layers))
+            self.stages.append(layers)
         self.output, self.average = nn.Conv2d(channels, outputs, 1), GlobalAverage()
 
     def maps(self, x: Tensor) -> list[Tensor]:

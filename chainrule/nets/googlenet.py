@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Literal
 
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ MODULES = {                        # maps: 1 x 1; 3 x 3 after its reduction; 5 x
     "4d": (112, 144, 288, 32, 64, 64), "4e": (256, 160, 320, 32, 128, 128),
     "5a": (256, 160, 320, 32, 128, 128), "5b": (384, 192, 384, 48, 128, 128),
 }
+POOLED = ("3b", "4e")              # modules whose maps are pooled
 HEADS = {"auxiliary 1": "4a", "auxiliary 2": "4d"}
 WEIGHT = 0.3                       # of an auxiliary head's loss
 
@@ -65,7 +65,7 @@ class GoogLeNet(nn.Module):
             if auxiliary and name in HEADS.values():
                 self.auxiliary[name] = AuxiliaryHead(channels, sides, outputs, maps=round(width * 128), hidden=round(width * 1024),
                                                  dropout=0.7, norm=batch)
-            if name in ("3b", "4e"):
+            if name in POOLED:
                 sides = [pooled(side, 3, 2) for side in sides]
         self.pool, self.average = Pool("max", 3, 2), GlobalAverage()
         self.dropout, self.output = nn.Dropout(dropout), nn.Linear(channels, outputs)
@@ -73,10 +73,9 @@ class GoogLeNet(nn.Module):
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         """What each module gives for pictures (n, c, h, w)."""
         maps, x = {}, self.stem(x)
-        for (name, module), (after, _) in itertools.pairwise([*self.modules_by_name.items(), ("", nn.Identity())]):
-            maps[name] = x = module(x)
-            if after[:1] != name[:1] and after:
-                x = self.pool(x)
+        for name, module in self.modules_by_name.items():
+            maps[name] = module(x)
+            x = self.pool(maps[name]) if name in POOLED else maps[name]
         return maps
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,10 +8,9 @@ from torch import nn
 
 from chainrule.core.registry import nets
 from chainrule.nets.layers.activation import check_dropout
-from chainrule.nets.layers.convolution import block, check_picture
+from chainrule.nets.layers.convolution import check_picture
+from chainrule.nets.layers.mlp_convolution import STAGES, mlp_convolution
 from chainrule.nets.layers.pooling import GlobalAverage, Pool
-
-STAGES = ((5, (192, 160, 96)), (5, (192, 192, 192)), (3, (192, 192)))     # kernel, then the maps of it and of the 1 x 1 kernels above it
 
 
 @nets("nin", source="Lin, Chen & Yan (2014), https://arxiv.org/abs/1312.4400", init="he")
@@ -24,10 +23,7 @@ def network_in_network(inputs: tuple[int, ...], outputs: int, *, dropout: float 
     check_dropout("nin", dropout)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for stage, (kernel, maps) in enumerate(STAGES, 1):
-        for i, count in enumerate(maps):
-            count = max(1, round(width * count))
-            layers[f"conv{stage}_{i + 1}"] = block("nin", channels, count, kernel if i == 0 else 1)
-            channels = count
+        layers[f"stage{stage}"], channels = mlp_convolution("nin", channels, kernel, maps, width)
         if stage < len(STAGES):
             layers[f"pool{stage}"] = Pool("max" if stage == 1 else "average", 3, 2)
             layers[f"dropout{stage}"] = nn.Dropout(dropout)

@@ -35,22 +35,22 @@ def _constant(job: Job, validation: Validation) -> list[str]:
     row = constant.double() / constant.sum() if isinstance(task, Classification) else constant
     answers = (validation.answers, row.expand(len(part), -1))
     cases = [case for answer in answers if (case := job.trained.outcomes(part, "valid", answer)) is not None]
-    held = compare(("the net", name), cases)
-    difference = held.pairs[0].difference
+    comparison = compare(("the net", name), cases)
+    difference = comparison.pairs[0].difference
     if difference.high < 0:
         return []
-    return [f"No better than the constant answer, {name}: {_scores(held)} on {held.n:,} validation cases (95 % interval of the difference "
-            f"{_ends(held)}). Look at the inputs with chainrule check, or give more rows."]
+    return [f"No better than the constant answer, {name}: {_scores(comparison)} on {comparison.n:,} validation cases (95 % interval of "
+            f"the difference {_ends(comparison)}). Look at the inputs with chainrule check, or give more rows."]
 
 
-def _scores(held: Comparison) -> str:
-    ours, constant = held.scores
-    if held.counted:
+def _scores(comparison: Comparison) -> str:
+    ours, constant = comparison.scores
+    if comparison.counted:
         return f"{ours:,.0f} errors against {constant:,.0f}"
     return f"a mean squared error of {shown(ours)} against {shown(constant)}"
 
 
-def _ends(held: Comparison) -> str:
-    ends = held.pairs[0].difference
-    unit, sign = (100, " %") if held.counted else (1, "")
+def _ends(comparison: Comparison) -> str:
+    ends = comparison.pairs[0].difference
+    unit, sign = (100, " %") if comparison.counted else (1, "")
     return f"{shown(unit * ends.low)} to {shown(unit * ends.high)}{sign}"

@@ -63,7 +63,7 @@ def test_googlenets_modules_have_the_weights_of_table_1(module, thousands):
     assert weights / 1024 == pytest.approx(thousands, rel=0.02)
 
 
-def test_densenet_has_half_the_parameters_of_a_residual_net_that_errs_as_often():
+def test_densenet_has_a_tenth_of_the_parameters_of_a_residual_net_that_errs_as_often():
     """Table 2 and section 4.4 of the paper: DenseNet-BC (k=12, L=100), .8 M, errs like the pre-activation net of 1001 layers, 10.2 M."""
     bottleneck = parameters("densenet:depth=100,growth=12,bottleneck=yes,compression=0.5", *SMALL)
     assert parameters("resnet:depth=1001,form=v2", *SMALL) / bottleneck > 10

@@ -2,8 +2,8 @@
 
 import math
 
-import numpy as np
 import pytest
+from task_data import TEXT, tags
 
 import chainrule as cr
 from chainrule.core.registry import tasks
@@ -11,21 +11,6 @@ from chainrule.data.readers.text import source as text_source
 from chainrule.job.build import build
 from chainrule.job.options import Options
 from chainrule.workflows.find_rate import range_test
-
-TEXT = "the quick brown fox jumps over the lazy dog. " * 60
-
-
-def tags(tmp_path):
-    """Sequences of letters whose label is that of the letter before: lengths differ."""
-    rng = np.random.default_rng(0)
-    lines = []
-    for i in range(60):
-        letters = rng.choice(list("ACDE"), size=rng.integers(6, 14))
-        labels = ["H", *("H" if a in "AC" else "E" for a in letters[:-1])]
-        lines += [f">s{i}", "".join(letters), "".join(labels)]
-    path = tmp_path / "labelled.fasta"
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 def data_for(name, tmp_path):
