@@ -18,10 +18,14 @@ CLASSES = 3
 def made(spec: str, shape=(3, 12, 12), outputs=CLASSES, seed=0):
     torch.manual_seed(seed)
     net = nets.choose(spec).make(shape, outputs).double()
-    for buffer in net.buffers():
-        if buffer.is_floating_point() and buffer.dim() == 1:
-            buffer.uniform_(0.5, 1.5)                                      # running averages that are not those of a new net
-    return net.eval(), torch.randn(4, *shape, dtype=torch.double)
+    for name, buffer in net.named_buffers():                               # running averages that are not those of a new net
+        if name.endswith("running_mean"):
+            buffer.normal_(0.0, 0.1)
+        elif name.endswith("running_var"):
+            buffer.uniform_(0.5, 1.5)
+    x = torch.randn(4, *shape, dtype=torch.double)
+    assert (net.eval()(x).std(0) > 1e-6).all(), "a net that answers every picture alike shows no formula"
+    return net, x
 
 
 def batch_norm(x, norm):
@@ -169,6 +173,8 @@ def test_a_join_drops_paths_but_never_all():
     survivors = [chosen for size in (1, 2, 3) for chosen in itertools.combinations(range(3), size)]
     shares = [tuple(float(i in chosen) / len(chosen) for i in range(3)) for chosen in survivors]
     assert {tuple(round(v, 6) for v in row) for row in drawn} == {tuple(round(v, 6) for v in row) for row in shares}
+    join.rate = 1.0                                                        # all would fall out: one stays
+    assert {tuple(join(paths).squeeze(0).tolist()) for _ in range(100)} == {(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)}
 
 
 def test_capsules_route_by_agreement_as_procedure_1_says():

@@ -30,7 +30,7 @@ class Pool(nn.Module):
         size = min(self.size, x.shape[2]), min(self.size, x.shape[3])
         if self.kind == "max":
             return F.max_pool2d(x, size, self.stride, ceil_mode=True)
-        return F.avg_pool2d(x, size, self.stride, ceil_mode=True, count_include_pad=False)
+        return F.avg_pool2d(x, size, self.stride, ceil_mode=True)
 
     def extra_repr(self) -> str:
         return f"{self.kind}, size={self.size}, stride={self.stride}"

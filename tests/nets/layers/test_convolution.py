@@ -47,6 +47,12 @@ def test_sides_are_counted_as_the_layer_leaves_them(kernel, stride, dilation, pa
             assert left == -(-side // stride)
 
 
+@pytest.mark.parametrize(("kernel", "dilation"), [(2, 1), (3, 1), (4, 1), (4, 3), (8, 1)])
+def test_same_padding_is_torchs_own(kernel, dilation):
+    layer, x = Convolution(2, 3, kernel, dilation=dilation, padding="same"), torch.randn(2, 2, 9, 11)
+    torch.testing.assert_close(layer(x), F.conv2d(x, layer.weight, layer.bias, padding="same", dilation=dilation))
+
+
 def test_groups_see_only_their_own_channels():
     layer, x = Convolution(4, 6, 3, groups=2), torch.randn(2, 4, 5, 5)
     first = F.conv2d(x[:, :2], layer.weight[:3], layer.bias[:3], padding=1)
