@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ from chainrule.evaluate.significance import Cases
 from chainrule.tasks.task import Ready, Runner, numbered_names, outputs_of, validation_costs, watched, with_registered
 
 
-class SampleTask:
+class SampleTask(ABC):
     """A task whose answers are rows (n, k): those of one forward pass, through the link of its loss."""
 
     name: ClassVar[str]
@@ -63,8 +64,9 @@ class SampleTask:
     def truth(self, part: Part, ready: Ready) -> Tensor:
         return torch.empty(0)
 
+    @abstractmethod
     def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
-        raise NotImplementedError
+        """Measures of answers, with their intervals."""
 
     def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
         answer, truth = self.answer(self.raw(runner, part), loss), self.truth(part, runner.ready)
@@ -76,8 +78,9 @@ class SampleTask:
     def constant(self, net: Net, part: Part, ready: Ready) -> Tensor | None:
         return None
 
+    @abstractmethod
     def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
-        raise NotImplementedError
+        """What the constant answer scores on a part, by the same measures."""
 
     def names(self, count: int) -> tuple[str, ...]:
         return numbered_names(self.target.names, count)

@@ -46,7 +46,8 @@ def _constant(job: Job, validation: Validation) -> list[str]:
 def _scores(comparison: Comparison) -> str:
     ours, constant = comparison.scores
     if comparison.counted:
-        return f"{ours:,.0f} errors against {constant:,.0f}"
+        plural = "" if ours == 1 else "s"
+        return f"{ours:,.0f} error{plural} against {constant:,.0f}"
     return f"a mean squared error of {shown(ours)} against {shown(constant)}"
 
 
