@@ -1,5 +1,7 @@
 """What a stage reads through the parts already trained: encoded once, in evaluation mode, by blocks of rows, the same after a resume."""
 
+from functools import partial
+
 import numpy as np
 import polars as pl
 import pytest
@@ -84,11 +86,11 @@ def test_it_resumes_to_the_same_weights_in_either_stage_and_between(tmp_path, at
     assert all(torch.equal(t, again.tensors[name]) for name, t in whole.tensors.items())
 
 
-@pytest.mark.parametrize("make", [Feed, Lanes])
+@pytest.mark.parametrize("make", [partial(Feed, batch=7), partial(Lanes, lanes=7)], ids=["feed", "lanes"])
 def test_a_feed_through_a_layer_hands_out_the_same_rows(monkeypatch, make):
     monkeypatch.setattr(shuffled, "ENCODED_ROWS", 8)
     sizes, data = [], Part(torch.arange(60.0).reshape(30, 2), torch.arange(30) % 2, torch.arange(30), weight=torch.rand(30))
-    feed = make(data, doubled, batch=7, seed=3)
+    feed = make(data, doubled, seed=3)
 
     def encode(x):
         sizes.append(len(x))
