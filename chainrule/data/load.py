@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -22,6 +22,9 @@ from chainrule.data.readers import arrays, catalog, cifar, fasta, idx, images, o
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.readers.gzipped import stem_of, suffix_of
 from chainrule.data.readers.paths import existing
+from chainrule.data.readers.table_files import SUFFIXES as TABLES
+from chainrule.data.readers.table_files import read_file
+from chainrule.data.readers.table_roles import NO_ROLES, Roles, source_of
 from chainrule.data.readers.tables import Known, Typed
 from chainrule.data.reading import USUAL, Reading
 from chainrule.data.source import Source
@@ -29,20 +32,8 @@ from chainrule.data.storage import packing
 from chainrule.data.storage.stored import StoredTable
 
 FRAME = "the data frame"
-TABLES = tables.SUFFIXES
 SYMBOLS = (".txt", *fasta.SUFFIXES)
 READ = (*TABLES, *SYMBOLS, ".npz", ".npy", ".bin", ".mat")
-
-
-class Roles(NamedTuple):
-    """The columns of a table, by name or number, that are neither inputs nor the target."""
-
-    group: str | int | None = None
-    time: str | int | None = None
-    weight: str | int | None = None
-
-
-NO_ROLES = Roles()
 
 
 def load(what: Any = "digits", y: Any = None, *, target: str | int | None = None, data_dir: str | Path | None = None,
@@ -188,7 +179,8 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
         return _pictures(pixels, y, catalog.DIGITS, path, "file")
     if images.is_image(path):
         return _pictures(images.read([path], None, reading.size), None, (), path, "file", reading=reading)
-    raise InputError(f"{path} is of no kind that chainrule reads; expected {' '.join(READ)}, IDX, a folder of images, or a named set.")
+    raise InputError(f"{path} is of no kind that chainrule reads; expected {' '.join(READ)} (also packed as .gz or .zip), IDX, a folder of "
+                     "images, or a named set.")
 
 
 def _symbols(path: Path, target: str | int | None, like: InputEncoder | None = None) -> Source:
@@ -222,7 +214,7 @@ def _table_file(path: Path, origin: dict[str, Any], target: str | int | None, ro
     lenient = known is not None
     stored = packing.parquet(path, stream, say) if path.suffix.lower() == ".parquet" else None
     if stored is None:
-        typed = tables.read_file(path, reading, known)
+        typed = read_file(path, reading, known)
         apart = {str(column) for column in (target, *roles) if column is not None} | set(reading.kinds(typed.table.names, str(path)))
         if not lenient and (name := picture_list.file_column(typed.table, path.parent, apart)) is not None:
             return _list_of_pictures(path, origin, name, target, roles, stream, reading, say)
@@ -237,8 +229,8 @@ def _table_file(path: Path, origin: dict[str, Any], target: str | int | None, ro
         raise InputError(f"{path}: --columns {unlike}:{kinds[unlike]} cannot change a column of a table that stays on disk. Write the "
                          f"file with "
                          f"that column as {kinds[unlike]}s.")
-    source = tables.source_of(table, str(path), name=stem_of(path), origin={**origin, "streamed": True}, fingerprint=lambda *_: "",
-                              target=target, **roles._asdict(), lenient=lenient, reading=reading,
+    source = source_of(table, str(path), name=stem_of(path), origin={**origin, "streamed": True}, fingerprint=lambda *_: "",
+                              target=target, roles=roles, lenient=lenient, reading=reading,
                               formats=dict.fromkeys(kinds, Format("out")))
     given_roles = {role: source.origin[role] for role in ("target", "group", "time")}
     given_roles |= {} if source.weights is None else {"weight": source.origin["weight"]}
@@ -267,7 +259,7 @@ def _list_of_pictures(path: Path, origin: dict[str, Any], name: str, target: str
                       reading: Reading, say: Callable[[str], None]) -> Source:
     """A table whose column `name` names pictures, which are its inputs; its target and roles are the table's."""
     exact = replace(reading, columns=",".join(filter(None, (reading.columns, f"{name}:exact"))))
-    listed = _table(tables.read_file(path, exact), str(path), origin, target, roles, exact)
+    listed = _table(read_file(path, exact), str(path), origin, target, roles, exact)
     paths, words = picture_list.files_of(listed.inputs, name, path)
     size, sized, notes = _sized(paths, reading)
     stored = packing.pictures(path, paths, listed.targets, listed.classes, None, size, stream, say)
@@ -282,12 +274,12 @@ def _list_of_pictures(path: Path, origin: dict[str, Any], name: str, target: str
 
 def _named_pictures(path: Path, channels: Any, reading: Reading) -> Source:
     """The pictures that a table names, for a net that reads such pictures."""
-    table = tables.read_file(path).table
+    table = read_file(path).table
     name = picture_list.file_column(table, path.parent)
     if name is None:
         raise InputError(f"{path} has no column of names of pictures that lie beside it; the network reads pictures. Give such a list, a "
                          "folder of pictures, or one picture.")
-    paths, words = picture_list.files_of(tables.read_file(path, Reading(columns=f"{name}:exact")).table, name, path)
+    paths, words = picture_list.files_of(read_file(path, Reading(columns=f"{name}:exact")).table, name, path)
     return replace(_pictures(images.read(paths, channels, reading.size), None, (), path, "file"), labels={"file": words})
 
 
@@ -323,7 +315,7 @@ def _as_read(reading: Reading) -> dict[str, Any]:
 def _table(typed: Typed, where: str, origin: dict[str, Any], target: str | int | None, roles: Roles, reading: Reading,
            lenient: bool = False) -> Source:
     name = stem_of(Path(where)) if origin["kind"] == "file" else origin["what"]
-    source = tables.source_of(typed.table, where, name=name, origin=origin, fingerprint=fingerprint.of, target=target, **roles._asdict(),
+    source = source_of(typed.table, where, name=name, origin=origin, fingerprint=fingerprint.of, target=target, roles=roles,
                               lenient=lenient, formats=typed.formats, notes=typed.notes, reading=reading)
     return replace(source, labels=typed.labels)
 

@@ -1,13 +1,17 @@
 """Packed files: their names in any case, and the one member of a ZIP archive."""
 
+import gzip
 import io
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from workbook import workbook
 
 from chainrule.core.errors import CorruptFile, InputError
 from chainrule.data.readers import gzipped
+from chainrule.data.readers.table_files import read_file
 
 
 def archive(path: Path, **members: str) -> Path:
@@ -42,3 +46,24 @@ def test_archives_of_several_files_and_damaged_ones_are_refused(tmp_path):
     (tmp_path / "v.csv.zip").write_bytes(whole.replace(whole[40:44], b"\xff\xff\xff\xff", 1))
     with pytest.raises(CorruptFile, match="the ZIP data is corrupt"):
         gzipped.content(tmp_path / "v.csv.zip")
+
+
+def test_what_unpacks_to_far_more_than_it_is_is_left_alone(tmp_path, monkeypatch):
+    """With limits a thousandth of the usual: an archive of zeros, the same as gzip, and a workbook, an archive in itself."""
+    monkeypatch.setattr(gzipped, "MOST_BYTES", 2**21)
+    flood = "a,y\n" + "1,2\n" * 2**20
+    for path in (archive(tmp_path / "t.csv.zip", **{"t.csv": flood}), tmp_path / "t.csv.gz"):
+        if path.suffix == ".gz":
+            path.write_bytes(gzip.compress(flood.encode()))
+        with pytest.raises(CorruptFile, match="unpacks to more than 100 times its size"):
+            read_file(path)
+    (tmp_path / "t.xlsx").write_bytes(workbook(["a", "y"], [(1, 2)], padding=2**22))
+    with pytest.raises(CorruptFile, match="unpacks to more than 100 times its size"):
+        read_file(tmp_path / "t.xlsx")
+
+
+def test_without_the_package_for_excel_a_sentence_says_how_to_get_it(tmp_path, monkeypatch):
+    (tmp_path / "t.xlsx").write_bytes(workbook(["a", "y"], [(1, 2)]))
+    monkeypatch.setitem(sys.modules, "fastexcel", None)
+    with pytest.raises(InputError, match=r"needs the package fastexcel\. Install it \(pip install 'chainrule\[excel\]'\), or save"):
+        read_file(tmp_path / "t.xlsx")

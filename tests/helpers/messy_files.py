@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from workbook import workbook
 
 N = 40
 DRAW = np.random.default_rng(7)
@@ -314,17 +315,58 @@ def kind_cases() -> list[Case]:
         Case("damaged.feather", b"ARROW1" + bytes(30), error="is damaged or not a Feather file"),
         Case("table.parquet.gz", gzip.compress(gz.getvalue()), **right),
         Case("TABLE.PARQUET", gz.getvalue(), **right),
-        Case("sheet.xlsx", zipped("x"), error=".xlsx"),
-        Case("two-tables.csv.zip", zipped("a", "b"), error="holds 2 files"),
+        *archive_cases(frame, right), *sheet_cases(frame, right),
+    ]
+
+
+def sheet_cases(frame: pl.DataFrame, right: dict[str, Any]) -> list[Case]:
+    """Workbooks of Excel: numbers, days, gaps, errors of formulas, numbers written as words."""
+    plain = workbook(frame.columns, frame.rows())
+    days = [np.datetime64("2024-02-20") + i for i in range(N)]
+    cells = [(d, None if i % 9 == 4 else "#N/A" if i % 9 == 7 else v, i % 3 == 0, c)
+             for i, (d, v, c) in enumerate(zip(days, SIZE, CLASS, strict=True))]
+    typed: dict[str, Any] = {"kinds": {"day": "date", "a": "numeric", "flag": "boolean"},
+                             "values": {"day": {9: float(days[9].astype(int))}, "a": {0: SIZE[0], 4: NAN, 7: NAN},
+                                        "flag": {3: 1.0, 4: 0.0}}}
+    return [
+        Case("sheet.xlsx", plain, **right), Case("SHEET.XLSX", plain, **right), Case("sheet.xlsx.gz", gzip.compress(plain), **right),
+        Case("sheet-of-kinds.xlsx", workbook(["day", "a", "flag", "y"], cells), **typed),
+        Case("sheet-with-currency.xlsx", workbook(["a", "b", "y"], [(f"$ {v:,.2f}", b, c) for v, b, c in frame.rows()]),
+             **{**right, "note": "in $"}),
+        Case("sheet-of-names.xlsx", workbook(["a", "b", "y"], []), error="has no rows"),
+        Case("no-sheet.xlsx", zipped("x"), error="is damaged, locked or not an .xlsx file"),
+    ]
+
+
+def archive_cases(frame: pl.DataFrame, right: dict[str, Any]) -> list[Case]:
+    """Packed tables whose kind only their archive tells, and archives that hold no one table."""
+    text, feather = frame.write_csv(), io.BytesIO()
+    frame.write_ipc(feather)
+    return [
+        Case("archive.zip", archive({"t.csv": text}), **right), Case("ARCHIVE.ZIP", archive({"folder/T.CSV": text}), **right),
+        Case("archive-of-feather.zip", archive({"t.feather": feather.getvalue()}), **right),
+        Case("archive-of-lines.zip", archive({"t.jsonl": frame.write_ndjson()}), **right),
+        Case("named-otherwise-inside.csv.zip", archive({"data.txt": text}), **right),
+        Case("PACKED.CSV.GZ", gzip.compress(text.encode()), **right),
+        Case("two-tables.csv.zip", zipped("a", "b"), error="holds 2 files (table0.csv, table1.csv); expected one table"),
+        Case("two-tables.zip", zipped("a", "b"), error="holds 2 files (table0.csv, table1.csv); expected one table"),
+        Case("empty.zip", archive({}), error="holds 0 files; expected one table"),
+        Case("no-archive.zip", b"PK\x03\x04" + bytes(50), error="is damaged, locked, or no ZIP archive"),
+        Case("archive-of-nothing-known.zip", archive({"t.docx": "x"}), error="is of no kind that chainrule reads"),
     ]
 
 
 def zipped(*texts: str) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
-        for i, text in enumerate(texts):
-            archive.writestr(f"table{i}.csv", text)
-    return made.getvalue()
+    return archive({f"table{i}.csv": text for i, text in enumerate(texts)})
+
+
+def archive(members: dict[str, str | bytes]) -> bytes:
+    """A ZIP archive of these files."""
+    into = io.BytesIO()
+    with zipfile.ZipFile(into, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return into.getvalue()
 
 
 GROUPS: dict[str, Callable[[], list[Case]]] = {

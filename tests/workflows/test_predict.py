@@ -22,7 +22,7 @@ from chainrule.core.errors import CorruptFile, InputError, Interrupted
 from chainrule.data.load import load
 from chainrule.data.prepare import prepare
 from chainrule.data.readers import table_stream
-from chainrule.data.readers.tables import read_file
+from chainrule.data.readers.table_files import read_file
 from chainrule.data.writers.predictions import Table
 from chainrule.workflows import predict
 from chainrule.workflows.predict import Line, predict_to

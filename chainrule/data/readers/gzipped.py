@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from chainrule.core.errors import CorruptFile, InputError
+from chainrule.data import delimited
 
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_MOST = 1040  # deflate cannot expand a byte into more than 1032
@@ -25,8 +26,17 @@ def unpacked_name(path: Path) -> str:
 
 
 def suffix_of(path: Path) -> str:
-    """What kind of file it is once unpacked: `.csv` for T.CSV, t.csv.gz and t.csv.zip."""
-    return Path(unpacked_name(path)).suffix.lower()
+    """What kind of file it is once unpacked: `.csv` for T.CSV, t.csv.gz, t.csv.zip, and for t.zip that holds a .csv.
+
+    What an archive is called counts where it says that values are separated in it, since such files are often called .txt. Raises as
+    `Packed` does where an archive has to be opened.
+    """
+    suffix = Path(unpacked_name(path)).suffix.lower()
+    if path.suffix.lower() == ".zip" and suffix not in delimited.SUFFIXES and path.is_file():
+        archive, name = _archive(path)
+        archive.close()
+        return Path(name).suffix.lower() or suffix
+    return suffix
 
 
 def stem_of(path: Path) -> str:
@@ -89,17 +99,36 @@ class Packed:
         return bytes(into[: self.fill(memoryview(into))])
 
 
-def _member(path: Path) -> BinaryIO:
-    """The one file that a ZIP archive holds, opened. Raises InputError where it holds several, CorruptFile where it is none."""
+def _archive(path: Path) -> tuple[zipfile.ZipFile, str]:
+    """A ZIP archive, and the name of the one file that it holds. Raises InputError where it holds several, CorruptFile where it is none."""
     try:
         archive = zipfile.ZipFile(path)
-        names = [e.filename for e in archive.infolist() if not e.is_dir() and not e.filename.startswith(("__MACOSX/", "."))]
-        if len(names) != 1:
-            raise InputError(f"{path} holds {len(names)} files ({', '.join(names[:5])}); expected one table. Unpack it and give the file "
-                             "that is meant.")
-        return cast(BinaryIO, archive.open(names[0]))
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise CorruptFile(f"{path} is damaged, locked, or no ZIP archive: {error}. Fetch it again, or unpack it.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
+    names = [e.filename for e in archive.infolist() if not e.is_dir() and not e.filename.startswith(("__MACOSX/", "."))]
+    if len(names) != 1:
+        archive.close()
+        listed = f" ({', '.join(names[:5])})" if names else ""
+        raise InputError(f"{path} holds {len(names)} files{listed}; expected one table. Unpack it and give the file that is meant.")
+    return archive, names[0]
+
+
+def _member(path: Path) -> BinaryIO:
+    """The one file that a ZIP archive holds, opened. Raises as `_archive`, and CorruptFile where a password locks it."""
+    archive, name = _archive(path)
+    try:
+        return cast(BinaryIO, archive.open(name))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise CorruptFile(f"{path} is damaged, locked, or no ZIP archive: {error}. Fetch it again, or unpack it.") from None
+
+
+def refuse_flood(path: Path, nbytes: int, stored: int) -> None:
+    """Raises CorruptFile where so many unpacked bytes are more than any sound file of that size holds."""
+    if nbytes > max(MOST_BYTES, MOST_RATIO * stored):
+        raise CorruptFile(f"{path} unpacks to more than {MOST_RATIO} times its size and {MOST_BYTES:,} bytes; it was left alone. "
+                          "If it is sound, unpack it first and give the plain file.")
 
 
 def content(path: Path) -> bytes:
@@ -110,7 +139,5 @@ def content(path: Path) -> bytes:
         into, block = io.BytesIO(), bytearray(2**20)
         while came := packed.fill(memoryview(block)):
             into.write(memoryview(block)[:came])
-            if packed.at > max(MOST_BYTES, MOST_RATIO * packed.stored):
-                raise CorruptFile(f"{path} unpacks to more than {MOST_RATIO} times its size and {MOST_BYTES:,} bytes; it was left alone. "
-                                  "If it is sound, unpack it first and give the plain file.")
+            refuse_flood(path, packed.at, packed.stored)
         return into.getvalue()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.data import fingerprint
-from chainrule.data.readers import tables
+from chainrule.data.readers import table_files
 from chainrule.data.readers.gzipped import stem_of
 from chainrule.data.source import Source
 
@@ -79,7 +79,7 @@ def forecast(path: str | Path, *, time: str = "time", delays: int = 8, horizon: 
     The source counts as memory: a run must be given it again. Raises InputError for words, gaps and times that repeat.
     """
     path = Path(path).expanduser()
-    table = tables.read_file(path).table
+    table = table_files.read_file(path).table
     clock = table.find(time, str(path), "time=")
     inputs = table.without([clock.name])
     if not inputs.columns:

@@ -15,7 +15,8 @@ from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.formats import Format
 from chainrule.data.new_rows import known_of, reading_of
 from chainrule.data.readers.gzipped import Packed, stem_of, suffix_of
-from chainrule.data.readers.tables import Typed, parquet_errors, typed
+from chainrule.data.readers.table_files import parquet_errors
+from chainrule.data.readers.tables import Typed, typed
 
 PIECE_BYTES = 2**23
 UNPACKED = 8           # times its size: what a compressed file holds, about

@@ -16,7 +16,7 @@ from torch import Tensor
 from chainrule.core.errors import CorruptFile, InputError
 from chainrule.data.encode.columns import Table, of_words, refuse_infinite
 from chainrule.data.fingerprint import InPieces
-from chainrule.data.readers import arrays, images, tables
+from chainrule.data.readers import arrays, images, table_files, tables
 from chainrule.data.readers.download import cache_folder
 from chainrule.data.storage.blocks import Blocks, Field, pack, rows_in_block, unpack
 from chainrule.data.storage.stored import StoredArray, StoredColumn, StoredTable
@@ -82,7 +82,7 @@ def parquet(path: Path, stream: bool | None, say: Say) -> tuple[StoredTable, str
     """
     import polars as pl
 
-    with tables.parquet_errors(path):
+    with table_files.parquet_errors(path):
         lazy = pl.scan_parquet(path)
         schema, n = lazy.collect_schema(), int(lazy.select(pl.len()).collect().item())
     nbytes = n * sum(WORD_BYTES if kind in (pl.String, pl.Categorical) else 8 for kind in schema.values())
@@ -98,7 +98,7 @@ def parquet(path: Path, stream: bool | None, say: Say) -> tuple[StoredTable, str
 
     place, blocks = _kept("parquet", path, same, say)
     if blocks is None:
-        with tables.parquet_errors(path):
+        with table_files.parquet_errors(path):
             columns, left_out = _columns(lazy, schema, path)
         fields = [_field(c, str(schema[c.name])) for c in columns]
         say(f"Packing {path} ({n:,} rows of {len(columns)} columns) into {place}, once, so that its rows can stay on disk.")
@@ -110,7 +110,7 @@ def parquet(path: Path, stream: bool | None, say: Say) -> tuple[StoredTable, str
             return {"kinds": KINDS, "stamp": stamp, "sha256": digest, "left_out": left_out,
                     "columns": [[c.name, c.kind, list(c.categories)] for c in columns]}
 
-        with tables.parquet_errors(path):
+        with table_files.parquet_errors(path):
             pack(place, fields, n, _frames(lazy, n, columns, fields, path), str(path), describe)
         blocks = unpack(place)
     for name in blocks.described["left_out"]:

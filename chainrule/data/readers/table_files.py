@@ -1,0 +1,99 @@
+"""Tables from files of text, Parquet, Feather, Excel and JSON lines, plain or packed, through polars."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from chainrule.core.errors import CorruptFile, InputError
+from chainrule.data import delimited
+from chainrule.data.readers.gzipped import content, refuse_flood, suffix_of
+from chainrule.data.readers.tables import Known, Typed, first_line, typed
+from chainrule.data.reading import USUAL, Reading
+
+TYPED = (".parquet", ".feather", ".arrow", ".ipc")   # whose columns have types of their own
+SUFFIXES = tuple(dict.fromkeys((".csv", ".tsv", *TYPED, ".xlsx", ".jsonl", ".ndjson", *delimited.SUFFIXES)))
+
+
+def read_file(path: Path, reading: Reading = USUAL, known: Known | None = None) -> Typed:
+    """The table of a file of one of SUFFIXES, or of such a file packed as .gz or .zip. Raises InputError, CorruptFile."""
+    suffix = suffix_of(path)
+    if suffix in delimited.SUFFIXES:
+        frame, notes, semicolons = read_words(path, reading, known)
+        return typed(frame, str(path), reading, known, notes=notes, semicolons=semicolons)
+    if suffix in TYPED:
+        return typed(_read_columns(path, suffix), str(path), reading, known, wordy=False)
+    return typed(_read_excel(path) if suffix == ".xlsx" else _read_lines(path), str(path), reading, known)
+
+
+def _read_columns(path: Path, suffix: str) -> Any:
+    import polars as pl
+
+    with parquet_errors(path):
+        source = path if path.suffix.lower() == suffix else io.BytesIO(content(path))
+        return pl.read_parquet(source) if suffix == ".parquet" else pl.read_ipc(source)
+
+
+@contextlib.contextmanager
+def parquet_errors(path: Path) -> Iterator[None]:
+    """What polars says of a damaged file, as CorruptFile."""
+    import polars as pl
+
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        kind = "a Parquet" if suffix_of(path) == ".parquet" else "a Feather"
+        raise CorruptFile(f"{path} is damaged or not {kind} file: {first_line(error)}") from None
+
+
+def _read_excel(path: Path) -> Any:
+    """The first sheet. Raises InputError where the package that reads Excel's files is not installed."""
+    import polars as pl
+
+    raw = content(path)
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as parts:                  # a workbook is an archive itself
+            refuse_flood(path, sum(part.file_size for part in parts.infolist()), len(raw))
+        return pl.read_excel(raw, engine="calamine", infer_schema_length=None)
+    except CorruptFile:
+        raise
+    except ImportError:
+        raise InputError(f"{path}: reading .xlsx needs the package fastexcel. Install it (pip install 'chainrule[excel]'), or save "
+                         "the sheet as CSV.") from None
+    except Exception as error:  # calamine's own errors have no common class
+        raise CorruptFile(f"{path} is damaged, locked or not an .xlsx file: {first_line(error)}") from None
+
+
+def _read_lines(path: Path) -> Any:
+    """Objects of JSON, one a line. Raises InputError for lines that make a translation, CorruptFile where one is no object."""
+    import polars as pl
+
+    raw = content(path)
+    if not raw.strip():
+        raise InputError(f"{path} is empty; expected an object of JSON in each line.")
+    try:
+        frame = pl.read_ndjson(io.BytesIO(raw), infer_schema_length=None)
+    except pl.exceptions.PolarsError as error:
+        raise CorruptFile(f"{path} does not hold an object of JSON in each line: {first_line(error)}.") from None
+    if set(frame.columns) == {"source", "target"} and all(kind == pl.String for kind in frame.dtypes):
+        raise InputError(f"{path} holds pairs of texts (source, target), as translation has; a table's net reads numbers and categories. "
+                         "Give it to a net that translates, or name its columns otherwise if they are categories.")
+    return frame
+
+
+def read_words(path: Path, reading: Reading, known: Known | None) -> tuple[Any, list[str], bool]:
+    """All values of a text file as words; notes; and whether semicolons part them. Raises InputError, CorruptFile."""
+    where = str(path)
+    raw, notes = delimited.decoded(content(path), where, reading.encoding)
+    dialect = delimited.sniff(raw, where, suffix_of(path), reading, known.names if known else ())
+    data = delimited.blanks_as_one(raw) if dialect.separator == " " else raw
+    frame, comments = dialect.rows(data[dialect.begin :], 1 + data.count(b"\n", 0, dialect.begin))
+    comments += dialect.comments
+    if comments:
+        notes.append(f"{comments} line{'s' * (comments != 1)} that begin{'s' * (comments == 1)} with # {'are' if comments > 1 else 'is'} "
+                     "passed over.")
+    return frame, [*notes, *dialect.notes], dialect.separator == ";"
