@@ -93,6 +93,20 @@ class Decides(Protocol):
     def decided(self, answer: Tensor) -> Tensor: ...
 
 
+@runtime_checkable
+class Maps(Protocol):
+    """A task whose answers are maps: the class number of each pixel, uint8 (n, h, w)."""
+
+    def maps(self, answer: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Ranks(Protocol):
+    """A task that says how good each answer is, higher is better (n,), so that the worst can be shown."""
+
+    def grades(self, answer: Tensor, truth: Tensor) -> Tensor: ...
+
+
 class Head(NamedTuple):
     """What a net gives beside its outputs in training, and how much its cost counts.
 

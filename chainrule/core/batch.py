@@ -40,7 +40,7 @@ class Batch:
 
     def map(self, f: Callable[[Tensor], Any]) -> Batch:
         """The batch with `f` applied to every tensor of every part that is there."""
-        return Batch(f(self.x), _mapped(f, self.y), _mapped(f, self.weight), _mapped(f, self.mask), _mapped(f, self.fresh))
+        return Batch(f(self.x), map_tensors(f, self.y), map_tensors(f, self.weight), map_tensors(f, self.mask), map_tensors(f, self.fresh))
 
     def tensors(self) -> list[Tensor]:
         """Every tensor, in the order in which `map` meets them."""
@@ -104,7 +104,8 @@ class Batch:
         return len(self.x) if self.mask is None else self.mask.sum().clamp(min=1)
 
 
-def _mapped(f: Callable[[Tensor], Any], part: Any) -> Any:
+def map_tensors(f: Callable[[Tensor], Any], part: Any) -> Any:
+    """`f` of every tensor of a tree, of which anything may be None."""
     if part is None or isinstance(part, Tensor):
         return None if part is None else f(part)
     return pytree.tree_map(lambda t: None if t is None else f(t), part)

@@ -14,6 +14,7 @@ from chainrule.core.batch import Batch
 from chainrule.core.descend import PACE, Schedule, factor_at, unpaced
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss
+from chainrule.core.maps import central
 from chainrule.core.net import Net
 from chainrule.core.rule import Report
 from chainrule.core.traits import Reads, Target
@@ -95,6 +96,26 @@ class Stepwise:
     def costs(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The loss (n, t) of outputs (n, t, k)."""
         costs: Tensor = self.loss.each(outputs.flatten(0, 1), batch.y.flatten(0, 1)).unflatten(0, outputs.shape[:2])
+        return costs
+
+
+@dataclass(frozen=True)
+class Pixelwise:
+    """The loss between outputs (n, k, h, w) and class numbers of pixels, its mean over the pixels of each sample (n,).
+
+    Of maps that are larger than the outputs it is the central part that is compared.
+    """
+
+    loss: Loss
+
+    def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": self.costs(net(batch.x), batch)}
+
+    def costs(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The mean loss (n,) of outputs (n, k, h, w)."""
+        numbers = central(batch.y, outputs.shape[2:]).long()                                    # (n, h, w)
+        each = self.loss.each(outputs.movedim(1, -1).flatten(0, 2), numbers.flatten())
+        costs: Tensor = each.unflatten(0, (len(outputs), -1)).mean(1)
         return costs
 
 

@@ -186,6 +186,10 @@ class Registry(Generic[T]):
         self.discover()
         return name in self._entries
 
+    def called(self, spec: object) -> bool:
+        """Whether a text begins with one of the names, be it with options or without."""
+        return isinstance(spec, str) and spec.partition(":")[0].strip() in self
+
     def names(self) -> list[str]:
         self.discover()
         return sorted(self._entries)

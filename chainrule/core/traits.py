@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Reads = Literal["batch", "features", "everything"]
-Target = Literal["any", "class", "sign", "real", "steps", "none"]
+Target = Literal["any", "class", "sign", "real", "steps", "maps", "boxes", "none"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,11 @@ class TaskTraits:
     targetless: bool = False
     net: str | None = None
     rule: str | None = None
+
+    @property
+    def rowwise(self) -> bool:
+        """Whether each row is answered by one class or by numbers, as models of tables answer."""
+        return not (self.steps or self.targetless or {"maps", "boxes"} & set(self.targets))
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from chainrule.data.encode.columns import Table
 
 
-def of(inputs: Any, targets: Tensor | None, classes: tuple[str, ...] = (),
+def of(inputs: Any, targets: Any, classes: tuple[str, ...] = (),
        groups: Tensor | None = None, times: Tensor | None = None, weights: Tensor | None = None) -> str:
-    """Hex digest over inputs (a tensor or a Table), targets, class names, groups, times and weights."""
+    """Hex digest over inputs (a tensor or a Table), targets (a tree of tensors), class names, groups, times and weights."""
     digest = hashlib.sha256()
     if isinstance(inputs, Table):
         for column in inputs.columns:
@@ -49,9 +50,9 @@ def of_file(sha256: str, **roles: object) -> str:
     return hashlib.sha256(json.dumps([sha256, roles], sort_keys=True).encode()).hexdigest()
 
 
-def _ended(digest: Any, targets: Tensor | None, classes: tuple[str, ...], *more: Tensor | None) -> str:
+def _ended(digest: Any, targets: Any, classes: tuple[str, ...], *more: Tensor | None) -> str:
     digest.update(json.dumps(classes).encode())
-    for part in (targets, *more):
+    for part in (*pytree.tree_leaves(targets), *more):
         if part is not None:
             _add(digest, part)
     hexadecimal: str = digest.hexdigest()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import datasets
-from chainrule.data import fingerprint
+from chainrule.data import fingerprint, pictures
 from chainrule.data.encode import targets
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.input_encoder import InputEncoder
@@ -94,7 +94,7 @@ def load_inputs(what: Any, *, like: InputEncoder, target: str | None = None, dat
     A column `target` may be absent or have gaps, and there are then no targets.
     """
     reading, known = reading_of(like), known_of(like)
-    if isinstance(what, (str, Path)) and what not in datasets:
+    if isinstance(what, (str, Path)) and not datasets.called(what):
         path = existing(what)
         if like.kind == "table" and path.is_file() and suffix_of(path) in TABLES:
             origin = {"kind": "file", "what": str(path.absolute())}
@@ -106,9 +106,9 @@ def load_inputs(what: Any, *, like: InputEncoder, target: str | None = None, dat
             same = Reading(resize=f"{like.shape[1]}x{like.shape[2]}") if "resize" in like.reading else USUAL
             if path.is_file() and images.is_image(path):
                 pixels = images.read([path], channels, same.size)
-                return replace(_pictures(pixels, None, (), path, "file"), labels={"file": [path.name]})
+                return replace(pictures.source(pixels, None, (), path, "file"), labels={"file": [path.name]})
             if path.is_dir():
-                return catalog.known_folder(path) or _folder(path, channels, None, same, say, shrink=False)
+                return catalog.known_folder(path) or pictures.folder(path, channels, None, same, say, shrink=False, targets=False)
             if suffix_of(path) in TABLES:
                 return _named_pictures(path, channels, same)
         return _without_targets(what, like, data_dir, say)
@@ -141,11 +141,11 @@ def describe_source(source: Source) -> dict[str, Any]:
 
 def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | None, roles: Roles, stream: bool | None,
              reading: Reading, say: Callable[[str], None]) -> Source:
-    if isinstance(what, str) and what in datasets:
+    if isinstance(what, str) and datasets.called(what):
         if target is not None or any(role is not None for role in roles):
             raise InputError(f"{what} has its own target and no further columns; --target, --group, --time and --weight are for tables. "
                              "Leave them out.")
-        source = datasets.find(what).make(data_dir, say)
+        source = datasets.choose(what).make(data_dir, say)
         folder = {"data_dir": str(Path(data_dir).expanduser().absolute())} if data_dir is not None else {}
         return Source(**{**vars(source), "origin": {**source.origin, **folder}})
     path = existing(what)
@@ -154,7 +154,7 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
         known = catalog.known_folder(path)
         if known is not None:
             return known
-        return _folder(path, None, stream, reading, say)
+        return pictures.folder(path, None, stream, reading, say)
     origin = {"kind": "file", "what": str(path.absolute())}
     suffix = suffix_of(path)
     if not path.stat().st_size:
@@ -173,12 +173,12 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
         return _idx_file(path, origin)
     if suffix == ".bin":
         pixels, y, _ = cifar.read([path])
-        return _pictures(pixels, y, tuple(map(str, range(10 if cifar.layout(path) == 1 else 100))), path, "file")
+        return pictures.source(pixels, y, tuple(map(str, range(10 if cifar.layout(path) == 1 else 100))), path, "file")
     if suffix == ".mat":
         pixels, y, _ = svhn.read([path])
-        return _pictures(pixels, y, catalog.DIGITS, path, "file")
+        return pictures.source(pixels, y, catalog.DIGITS, path, "file")
     if images.is_image(path):
-        return _pictures(images.read([path], None, reading.size), None, (), path, "file", reading=reading)
+        return pictures.source(images.read([path], None, reading.size), None, (), path, "file", reading=reading)
     raise InputError(f"{path} is of no kind that chainrule reads; expected {' '.join(READ)} (also packed as .gz or .zip), IDX, a folder of "
                      "images, or a named set.")
 
@@ -261,7 +261,7 @@ def _list_of_pictures(path: Path, origin: dict[str, Any], name: str, target: str
     exact = replace(reading, columns=",".join(filter(None, (reading.columns, f"{name}:exact"))))
     listed = _table(read_file(path, exact), str(path), origin, target, roles, exact)
     paths, words = picture_list.files_of(listed.inputs, name, path)
-    size, sized, notes = _sized(paths, reading)
+    size, sized, notes = pictures.size_for(paths, reading)
     stored = packing.pictures(path, paths, listed.targets, listed.classes, None, size, stream, say)
     x = images.read(paths, None, size) if stored is None else stored[0]
     digest = stored[1] if stored else fingerprint.of(x, listed.targets, listed.classes, listed.groups, listed.times, listed.weights)
@@ -280,36 +280,7 @@ def _named_pictures(path: Path, channels: Any, reading: Reading) -> Source:
         raise InputError(f"{path} has no column of names of pictures that lie beside it; the network reads pictures. Give such a list, a "
                          "folder of pictures, or one picture.")
     paths, words = picture_list.files_of(read_file(path, Reading(columns=f"{name}:exact")).table, name, path)
-    return replace(_pictures(images.read(paths, channels, reading.size), None, (), path, "file"), labels={"file": words})
-
-
-def _sized(paths: list[Path], reading: Reading, shrink: bool = True) -> tuple[images.Size | None, Reading, tuple[str, ...]]:
-    """The size that pictures are brought to, the reading that asks for it, and what is said where that was not asked for."""
-    size = reading.size
-    if size is not None or not shrink or (size := images.usual_size(paths)) is None:
-        return size, reading, ()
-    wide, high = images.size_of(paths[0])
-    return size, replace(reading, resize=f"{size[0]}x{size[1]}"), (
-        f"pictures of {high} x {wide} (height by width) are shrunk to {size[0]} x {size[1]}; --resize {high}x{wide} reads them whole.",)
-
-
-def _folder(path: Path, channels: Any, stream: bool | None, reading: Reading, say: Callable[[str], None], shrink: bool = True) -> Source:
-    """A folder of images, in memory or on disk."""
-    paths, y, classes, parts = images.find(path)
-    size, sized, notes = _sized(paths, reading, shrink)
-    labels = {"file": [str(p.relative_to(path)) for p in paths]}
-    stored = packing.pictures(path, paths, y, classes, channels, size, stream, say)
-    if stored is None:
-        source = _pictures(images.read(paths, channels, size), y, classes, path, "folder", parts, sized)
-        return replace(source, notes=notes, labels=labels)
-    x, digest = stored
-    task: Any = "none" if y is None else "class"
-    origin = {"kind": "folder", "what": str(path.absolute()), "streamed": True, **_as_read(sized)}
-    return Source(path.absolute().name, x, y, task, origin, digest, classes, parts, notes=notes, labels=labels)
-
-
-def _as_read(reading: Reading) -> dict[str, Any]:
-    return {"reading": reading.to_json()} if reading != USUAL else {}
+    return replace(pictures.source(images.read(paths, channels, reading.size), None, (), path, "file"), labels={"file": words})
 
 
 def _table(typed: Typed, where: str, origin: dict[str, Any], target: str | int | None, roles: Roles, reading: Reading,
@@ -338,14 +309,6 @@ def _targets(y: Any, n: int, where: str) -> targets.Targets:
             raise InputError(f"{where}: expected one target for each of {n} rows; got {len(column)}.")
         return targets.of_column(column, where)
     return targets.of_array(y, n, where)
-
-
-def _pictures(x: Tensor, y: Tensor | None, classes: tuple[str, ...], path: Path, kind: str,
-              parts: dict[str, Tensor] | None = None, reading: Reading = USUAL) -> Source:
-    origin = {"kind": kind, "what": str(path.absolute()), **_as_read(reading)}
-    task: Any = "none" if y is None else "class"
-    name = path.absolute().name if kind == "folder" else stem_of(path)
-    return Source(name, x, y, task, origin, fingerprint.of(x, y, classes), classes, parts or {})
 
 
 def _idx_file(path: Path, origin: dict[str, Any]) -> Source:

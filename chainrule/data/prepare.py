@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from chainrule.data.splits import Splits, marked, sample, split
 from chainrule.data.weights import one_on_average, product
 
 FEW_CLASSES = 20  # of numbers, even in a short table
+NO_CLASSES = {"none": "absent", "real": "numbers", "sign": "signs", "steps": "labels of steps", "maps": "maps", "boxes": "boxes"}
 
 
 def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None, seed: int = 0, range: Range = "standard",
@@ -58,7 +59,7 @@ def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None
         _refuse_unseen(source, parts)
     maximum = catalog.traits(source).maximum
     encoder = Encoder.fit(source, parts.train, target=kind, range=range, flatten=flatten, bounded=bounded, codes=codes,
-                          classes=names if kind in ("class", "sign", "steps") and not open_ended else (), maximum=maximum)
+                          classes=names if kind not in ("real", "none") and not open_ended else (), maximum=maximum)
     inputs, targets = encoder.inputs, encoder.target
     every = product(source.weights, None if weights is None else _weights(weights, source))
     weight = None if every is None else one_on_average(gather(every, parts.train), source.name)
@@ -73,8 +74,8 @@ def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None
 def _as_target(source: Source, target: str) -> tuple[Source, TargetKind]:
     """The source with its targets as the kind asked for, and that kind."""
     kind: Any = source.target_kind if target == "auto" else target
-    if kind not in ("class", "real", "sign", "steps", "none"):
-        raise InputError(f"expected a target of class, real, sign, steps, none or auto; got '{kind}'.")
+    if kind not in (kinds := get_args(TargetKind)):
+        raise InputError(f"expected a target of {', '.join(kinds)} or auto; got '{kind}'.")
     if kind != "none" and source.targets is None:
         raise InputError(f"{source.name} has no targets; this rule needs them. Name a column with --target, or use a rule that learns "
                          "without.")
@@ -95,7 +96,7 @@ def _only(source: Source, classes: Sequence[str], rows: Tensor) -> tuple[tuple[s
     """The class names kept, and the rows that have one of them."""
     if source.target_kind != "class":
         raise InputError(f"{source.name} has no classes to pick {', '.join(classes)} from: its targets are "
-                         f"{'absent' if source.target_kind == 'none' else 'numbers'}.")
+                         f"{NO_CLASSES[source.target_kind]}.")
     for name in classes:
         if name not in source.classes:
             raise InputError(f"{source.name} has no class '{name}'. {suggest(name, source.classes)}")

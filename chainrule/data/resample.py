@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from chainrule.core.batch import map_tensors
 from chainrule.core.errors import InputError
 from chainrule.data.fold import parse_fold
 from chainrule.data.source import Data, Part
@@ -55,9 +56,6 @@ def bootstrapped(data: Data, number: int, seed: int) -> Data:
     digest = hashlib.sha256(f"bootstrap/{seed}/{number}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
     drawn = torch.randint(len(part), (len(part),), generator=generator).sort().values  # (n,)
-
-    def take(t: Tensor | None) -> Tensor | None:
-        return None if t is None else t[drawn]
-
+    y = map_tensors(lambda t: t[drawn], part.y)
     weight = None if part.weight is None else one_on_average(part.weight[drawn], data.name)
-    return replace(data, train=Part(part.x[drawn], take(part.y), part.rows[drawn], weight))
+    return replace(data, train=Part(part.x[drawn], y, part.rows[drawn], weight))

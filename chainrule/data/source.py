@@ -8,22 +8,25 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from chainrule.core.batch import map_tensors
 from chainrule.core.errors import InputError
 from chainrule.data.formats import Format
 from chainrule.data.row_hashes import row_hashes
 
-TargetKind = Literal["class", "real", "sign", "steps", "none"]  # classes, numbers, one of two signs, a class a step, nothing
+# classes, numbers, one of two signs, a class a step, a class a pixel, boxes with a class each, nothing
+TargetKind = Literal["class", "real", "sign", "steps", "maps", "boxes", "none"]
 
 
 @dataclass(frozen=True)
 class Source:
     """Raw rows: `inputs` is a tensor (n, ...), a table or symbols over an alphabet; `targets` one value per row, or None.
 
-    Images are `uint8` (n, channels, height, width). `parts` holds row numbers of parts the source itself defines (an
-    official test set); `weights` (n,) say how much each row counts in training. What is larger than memory is a StoredTable or
-    StoredArray. `origin` is what `load` needs to read it again; `fingerprint` is a SHA-256 of the content. `formats` say how the
-    words of each column of a table were read, and `notes` in sentences what of that is not as programs write it. `labels` (n,) by name
-    are not read by a net and tell its rows apart: columns left out of further rows of a table, names of files and of sequences.
+    Targets of more structure are a tree of tensors with the rows first: class numbers of pixels (n, h, w), or `Boxes`. Images are
+    `uint8` (n, channels, height, width). `parts` holds row numbers of parts the source itself defines (an official test set);
+    `weights` (n,) say how much each row counts in training. What is larger than memory is a StoredTable or StoredArray. `origin` is
+    what `load` needs to read it again; `fingerprint` is a SHA-256 of the content. `formats` say how the words of each column of a table
+    were read, and `notes` in sentences what of that is not as programs write it. `labels` (n,) by name are not read by a net and tell its
+    rows apart: columns left out of further rows of a table, names of files and of sequences.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Source:
 class Part:
     """Rows of one part: `x` as stored (n, ...), `y` encoded targets or None, `weight` (n,), `rows` (n,) in the source, `mask` (n, t).
 
+    `y` is a tensor (n, ...) or any tree of tensors with the rows first.
     `x` is a Tensor, or Streamed where it stays on disk: both have a length, a shape, slices, rows by position and `split`.
     """
 
@@ -63,8 +67,8 @@ class Part:
 
     def rows_at(self, begin: int, end: int) -> Part:
         """The rows from place `begin` up to `end` of the part."""
-        y, weight, mask = (None if t is None else t[begin:end] for t in (self.y, self.weight, self.mask))
-        return Part(self.x[begin:end], y, self.rows[begin:end], weight, mask)
+        weight, mask = (None if t is None else t[begin:end] for t in (self.weight, self.mask))
+        return Part(self.x[begin:end], map_tensors(lambda t: t[begin:end], self.y), self.rows[begin:end], weight, mask)
 
 
 class Door:

@@ -167,13 +167,14 @@ def _by_class(r: Result) -> list[str]:
 def _by_target(r: Result) -> list[str]:
     if not r.targets:
         return []
-    heads = [name for name in r.measures if not name.endswith("]")]
+    heads = [name for name in r.measures if any(f"{name}[{target}]" in r.measures for target in r.targets)]
     rows = []
     for target in r.targets:
-        cells = [r.measures.get(f"{head}[{target}]") for head in heads]
-        rows.append([target, *("-" if m is None else " ".join([shown(m.value), *_bracketed(m)]) for m in cells)])
-    return ["", *table([["target", *heads], *rows])]
+        cells = [(head, r.measures.get(f"{head}[{target}]")) for head in heads]
+        rows.append([target, *("-" if m is None else _bracketed(m, is_share(head)) for head, m in cells)])
+    return ["", *table([["target", *(f"{head} %" if is_share(head) else head for head in heads)], *rows])]
 
 
-def _bracketed(m: Measure) -> list[str]:
-    return [] if m.low is None or m.high is None else [f"({shown(m.low)} to {shown(m.high)})"]
+def _bracketed(m: Measure, share: bool) -> str:
+    ends = "" if m.low is None or m.high is None else f" ({shown(m.low, share)} to {shown(m.high, share)})"
+    return shown(m.value, share) + ends

@@ -49,6 +49,7 @@ from chainrule.tasks.task import Task, batch_of
 LossLike = str | Callable[[Tensor, Tensor], Tensor] | None
 
 
+STRUCTURED = {"steps": "one for every step of its sequences", "maps": "one for every pixel", "boxes": "several, in boxes"}
 FIT_ROWS = 8
 WINDOW = 64  # steps of a long sequence in a row, where its rule names no number
 
@@ -68,8 +69,8 @@ def build(source: Source, options: Options, own: Own = NOTHING) -> Job:
     kind = target_kind(rule_chosen, source, len(classes) if classes else len(source.classes), options.loss)
     traits = rule_chosen.entry.traits
     general = traits.target == "none" or "criterion" in inspect.signature(rule_chosen.entry.make).parameters
-    if source.target_kind == "steps" and not (general and traits.target in ("any", "steps", "none")):
-        raise InputError(f"{rule_chosen.entry.name} reads one target a sample; {source.name} has one for every step of its sequences. Use "
+    if source.target_kind in STRUCTURED and not (general and traits.target in ("any", source.target_kind, "none")):
+        raise InputError(f"{rule_chosen.entry.name} reads one target a sample; {source.name} has {STRUCTURED[source.target_kind]}. Use "
                          "--rule backprop.")
     if traits.carries and not (isinstance(source.inputs, Symbols) and source.inputs.of_text):
         raise InputError(f"{rule_chosen.entry.name} carries its state along one text, and the rows of {source.name} do not go on from one "
@@ -155,7 +156,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
 
 def check_loss(loss: Loss, data: Data, kind: TargetKind | Literal["rows"]) -> None:
     """Raises InputError for a loss that does not read targets of a kind; `rows` are the inputs themselves, as a net reads them."""
-    reads = "real" if kind == "rows" else "class" if kind == "steps" else kind
+    reads = "real" if kind == "rows" else "class" if kind in STRUCTURED else kind
     if reads in loss.targets:
         return
     usual = f"Use --loss {'squared' if reads == 'real' else 'cross-entropy' if reads == 'class' else 'hinge'}."

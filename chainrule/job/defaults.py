@@ -151,4 +151,7 @@ def choose_task(options: Options, own_module: bool, source: Source) -> Entry[Tas
     chosen = next((entry for entry in usual if not (plain and entry.traits.steps)), None)
     if chosen is None:
         raise InputError(f"{source.name} asks for an answer at every step, which this net does not give. Use --net rnn.")
+    if net is not None and not made_for and not chosen.traits.rowwise and not chosen.traits.targetless:
+        raise InputError(f"{net.entry.name} gives one answer a row; {source.name} has {kind} as targets, which {chosen.name} answers. Use "
+                         f"--net {chosen.traits.net}.")
     return chosen

@@ -145,6 +145,7 @@ def outputs_of(runner: Runner, part: Part, expected: int | None = None, plainly:
     return torch.cat(answers)
 
 
+@torch.no_grad()
 def validation_costs(runner: Runner, part: Part, criterion: Criterion, raw: Tensor | None = None) -> dict[str, float]:
     """The mean costs of a part, `loss` their sum: of its raw outputs where they are known, else in blocks through the criterion."""
     if raw is not None and isinstance(criterion, OfOutputs):

@@ -66,7 +66,7 @@ def fitted_cases(run: Answering, names: list[str]) -> dict[str, Cases]:
     data, name_of_rows = run.job.data, test_set(run.job.data, run.job.source)
     task = run.trained.task
     traits = tasks.find(task.name).traits
-    if traits.steps or traits.targetless:
+    if not traits.rowwise:
         raise InputError(f"{run.path} was trained for {task.name}; {', '.join(names)} know classes and numbers alone. Compare it with "
                          "other runs.")
     classes = bool(task.classes)

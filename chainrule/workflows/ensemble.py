@@ -299,7 +299,7 @@ def committee(*several: Member | Sweep | str | Path, by: str = Joining.by, out: 
     if first.job.data.train.y is None:
         raise InputError(f"{first.path} has no targets to answer for. Make a committee of nets that classify or predict values.")
     traits = tasks.find(first.job.task.name).traits
-    if traits.steps or traits.targetless:
+    if not traits.rowwise:
         raise InputError(f"{first.path} was trained for {first.job.task.name}; a committee is of nets that classify samples or predict "
                          "values. Name such runs.")
     if not first.job.task.classes and by != "mean":

@@ -77,7 +77,7 @@ def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> R
             raise InputError(f"{source.name} has no target '{encoder.target.column}', or not in every row; measuring needs one for each. "
                              "Add it, or use predict.")
     else:
-        size = encoder.inputs.reading.get("resize") if isinstance(what, str | Path) and what not in datasets else None
+        size = encoder.inputs.reading.get("resize") if isinstance(what, str | Path) and not datasets.called(what) else None
         source = load(what, target=options.target, group=options.group, time=options.time, reading=Reading(resize=size))
     source = trained.task.read(source, window_of(trained))
     x = encoder.inputs.encode(source)

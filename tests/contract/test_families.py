@@ -21,13 +21,18 @@ STEPWISE = {name for name in tasks.names() if tasks.find(name).traits.steps}
 PREDICTORS = [e for e in FAMILIES if e.traits.kind is None]  # the others model the inputs, and give what their docstring says
 
 
+PIXELWISE = {name for name in tasks.names() if "maps" in tasks.find(name).traits.targets}
+
+
 def answers_steps(entry: Entry) -> bool:
     """Whether a family is made for tasks that ask for an answer at every step of a sequence."""
     return bool(STEPWISE & set(entry.traits.tasks))
 
 
 def expected(entry: Entry, rows: int, shape: tuple[int, ...], outputs: int) -> tuple[int, ...]:
-    """The shape of a family's outputs: a row a sample, or a row a step."""
+    """The shape of a family's outputs: a row a sample, a row a step, or a map an output."""
+    if entry.traits.tasks and entry.traits.tasks[0] in PIXELWISE:
+        return rows, outputs, *shape[1:]
     return (rows, shape[0], outputs) if answers_steps(entry) else (rows, outputs)
 
 

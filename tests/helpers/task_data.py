@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import chainrule as cr
+from chainrule.data import fingerprint
 from chainrule.data.readers.text import source as text_source
 from chainrule.data.source import Source
 
@@ -26,6 +28,14 @@ def tags(folder: Path) -> Path:
     return path
 
 
+def maps(x: np.ndarray, classes: int) -> Source:
+    """The pictures, the brightest pixels of which are of the last class and the darkest of the first."""
+    pixels = torch.from_numpy(x)
+    y = ((pixels[:, 0] - pixels[:, 0].floor()) * classes).to(torch.uint8)                          # (n, h, w)
+    names = tuple(f"shade {i}" for i in range(classes))
+    return Source("shades", pixels, y, "maps", {"kind": "memory", "what": "shades"}, fingerprint.of(pixels, y, names), names)
+
+
 def small(task: str, folder: Path, *, classes: int = 3) -> Source:
     """Few rows that such a task can be asked of: pictures of 8 x 8, a text in windows, or sequences with a label a letter."""
     if task == "language":
@@ -35,4 +45,6 @@ def small(task: str, folder: Path, *, classes: int = 3) -> Source:
     rng = np.random.default_rng(0)
     numbers = np.arange(60) % classes
     x = (rng.random((60, 1, 8, 8)) + numbers[:, None, None, None]).astype(np.float32)
+    if task == "segmentation":
+        return maps(x, classes)
     return cr.load((x, numbers)) if task == "classification" else cr.load((x, numbers + rng.random(60)))

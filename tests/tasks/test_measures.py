@@ -87,6 +87,7 @@ def labels(folder):
 
 WHERE = {"classification": lambda _: ("iris", {"net": "softmax"}), "regression": lambda _: ("diabetes", {"net": "linear"}),
          "reconstruction": lambda _: ("digits", {"net": "autoencoder:code=2"}), "language": text, "tagging": labels,
+         "segmentation": lambda _: ("roads:count=24,side=16", {"net": "unet:width=2,depth=1"}),
          "density": lambda _: (np.random.default_rng(0).normal(size=(60, 2)), {"rule": "expectation"})}
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from chainrule.core.batch import map_tensors
+from chainrule.core.boxes import Boxes
 from chainrule.core.errors import InputError, suggest
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.features import Moments
@@ -18,6 +20,8 @@ from chainrule.data.encode.vocabulary import Symbols
 from chainrule.data.formats import folded
 from chainrule.data.source import Source, TargetKind
 from chainrule.data.storage.stored import StoredTable
+
+NOTHING, UNSEEN = -1, -2    # where a box would be and is none; where a class is that training never saw
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,11 @@ class TargetEncoder:
         if self.kind == "real":
             assert self.scale is not None
             return self.scale.shape[1]
-        return {"class": len(self.classes), "steps": len(self.classes), "sign": 1, "none": 0}[self.kind]
+        return {"sign": 1, "none": 0}.get(self.kind, len(self.classes))
 
-    def encode(self, source: Source, rows: Tensor | None = None) -> Tensor | None:
-        """Encoded targets: class int64 (n,), real standardised float32 (n, k), sign -1 or +1 float32 (n,), steps int64 (n, t), else None.
+    def encode(self, source: Source, rows: Tensor | None = None) -> Any:
+        """Encoded targets: class int64 (n,), real standardised float32 (n, k), sign -1 or +1 float32 (n,), steps int64 (n, t), maps uint8
+        (n, h, w), boxes with class numbers as `Boxes`, else None.
 
         Raises InputError naming a class that training never saw.
         """
@@ -68,20 +73,34 @@ class TargetEncoder:
             if y.shape[1] != self.scale.shape[1]:
                 raise InputError(f"{source.name} has {y.shape[1]} target columns; the network was trained on {self.scale.shape[1]}.")
             return ((y - self.scale[0]) / self.scale[1]).float()
+        if source.target_kind != self.kind and {self.kind, source.target_kind} & {"maps", "boxes"}:
+            raise InputError(f"{source.name} has {source.target_kind} as targets; the network was trained on {self.kind}. Give data of "
+                             "that form.")
+        if self.kind == "maps":
+            return self._numbers(gather(source.targets, rows), source.classes, source.name, rows).to(torch.uint8)
+        if self.kind == "boxes":
+            boxes: Boxes = map_tensors(lambda t: gather(t, rows), source.targets)
+            return Boxes(boxes.corners, self._numbers(boxes.labels, source.classes, source.name, rows))
         codes, names = as_codes(source.target_kind, source.targets, source.classes, source.name)
+        y = self._numbers(gather(codes, rows), names, source.name, rows)
+        return y.float().mul_(2).sub_(1) if self.kind == "sign" else y
+
+    def _numbers(self, codes: Tensor, names: Sequence[str], where: str, rows: Tensor | None) -> Tensor:
+        """Whole numbers (n, ...) of the classes known here, of codes (n, ...) of `names`; below 0 there is none, and stays none."""
+        if tuple(names) == self.classes:
+            return codes
         alike = {} if self.open else {folded(c): i for i, c in reversed(list(enumerate(self.classes)))}
         place = {**{c: alike[folded(c)] for c in names if folded(c) in alike}, **{c: i for i, c in enumerate(self.classes)}}
-        unseen = len(self.classes) - 1 if self.open else -1
-        picked = gather(codes, rows).long()
-        y = torch.tensor([place.get(c, unseen) for c in names])[picked]
-        if bool((y < 0).any()):
-            first = (y < 0).nonzero()[0]
+        unseen = len(self.classes) - 1 if self.open else UNSEEN
+        numbers = torch.tensor([*(place.get(c, unseen) for c in names), NOTHING])[codes.long()]      # the last is at -1
+        if bool((numbers == UNSEEN).any()):
+            first = (numbers == UNSEEN).nonzero()[0]
             row = int(first[0]) if rows is None else int(rows[first[0]])
-            name = names[int(picked[tuple(first)])]
-            raise InputError(f"{source.name}, row {row + 1}: the class '{name}' was never seen in training, which knew "
+            name = names[int(codes[tuple(first)])]
+            raise InputError(f"{where}, row {row + 1}: the class '{name}' was never seen in training, which knew "
                              f"{', '.join(self.classes[:10])}. "
                              f"{suggest(name, self.classes)}")
-        return y.float().mul_(2).sub_(1) if self.kind == "sign" else y
+        return numbers
 
     def mask(self, source: Source, rows: Tensor | None = None) -> Tensor | None:
         """Which steps exist (n, t) where sequences differ in length; None where all steps do, or where targets are not asked at steps."""

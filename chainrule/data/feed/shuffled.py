@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.core.batch import Batch
+from chainrule.core.batch import Batch, map_tensors
 from chainrule.core.errors import InputError
 from chainrule.core.loss import identity
 from chainrule.data.feed.prefetch import ahead, cores
@@ -41,7 +41,7 @@ class Feed:
             raise InputError(f"--batch must be at least 1; got {batch}. Leave it out to have one chosen.")
         self.part, self.ready, self.seed, self.device = part, ready, seed, torch.device(device)
         self.x = self._placed(part.x)
-        self.y = None if part.y is None else part.y.to(self.device)
+        self.y = map_tensors(lambda t: t.to(self.device), part.y)
         self.weight = None if part.weight is None else part.weight.to(self.device)
         self.mask = None if part.mask is None else part.mask.to(self.device)
         self.everything, self.one_hot = everything, one_hot
@@ -215,7 +215,7 @@ class StreamedFeed(Feed):
 
     def _batch(self, positions: Tensor, x: Tensor, k: int) -> Batch:
         at = positions.to(self.device)
-        y, weight, mask = (None if t is None else t.index_select(0, at) for t in (self.y, self.weight, self.mask))
+        y, weight, mask = (map_tensors(lambda t: t.index_select(0, at), part) for part in (self.y, self.weight, self.mask))
         return self._as_read(Batch(self.ready(x.to(self.device)), y, weight, mask), k)
 
 

@@ -58,7 +58,7 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType({
 def traits(source: Source) -> DatasetTraits:
     """What is particular about a named set, or a folder recognised as one: `valid_rows`, `maximum`. Empty for other data."""
     name = source.origin.get("what") if source.origin.get("kind") == "named" else source.origin.get("set")
-    return datasets.find(name).traits if name is not None else DatasetTraits()
+    return datasets.choose(name).entry.traits if name is not None else DatasetTraits()
 
 
 def known_folder(folder: Path, name: str | None = None, check: idx.Check | None = None) -> Source | None:

@@ -100,7 +100,7 @@ def decoded(paths: Sequence[Path], shape: tuple[int, int, int], resized: bool = 
     size = (shape[2], shape[1])
     whole = np.empty((len(paths), *shape), np.uint8)
     for at, path in enumerate(paths):
-        with _opened(path) as image:
+        with opened(path) as image:
             picture = _upright(image).convert("L" if shape[0] == 1 else "RGB")
             pixels = np.asarray(picture.resize(size, Resampling.BILINEAR) if resized and picture.size != size else picture)  # (h, w, ...)
         if pixels.shape[:2] != shape[1:]:
@@ -118,7 +118,7 @@ def _upright(image: Any) -> Any:
 
 def _look(path: Path) -> tuple[tuple[int, int], bool]:
     """Size as shown (width, height) and whether it is grey, from the header alone."""
-    with _opened(path) as image:
+    with opened(path) as image:
         width, height = image.size
         if image.mode.startswith("I") or image.mode == "F":
             raise InputError(f"{path} has more than 8 bits a pixel (mode {image.mode}), which would be cut. Convert it to 8 bits, or "
@@ -127,7 +127,7 @@ def _look(path: Path) -> tuple[tuple[int, int], bool]:
         return ((height, width) if turned else (width, height)), image.mode in ("1", "L")
 
 
-class _opened:
+class opened:
     """An image file whose size was checked, and whose failures to decode become CorruptFile."""
 
     def __init__(self, path: Path):

@@ -1,0 +1,80 @@
+"""Pictures as sources: a few of one size or brought to it, folders of them by class, folders of them with what is marked in each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chainrule.core.errors import InputError
+from chainrule.data import fingerprint
+from chainrule.data.readers import annotated, boxes, images, masks
+from chainrule.data.readers.annotated import Annotated
+from chainrule.data.readers.gzipped import stem_of
+from chainrule.data.reading import USUAL, Reading
+from chainrule.data.source import Source, TargetKind
+from chainrule.data.storage import packing
+
+
+def source(x: Tensor, y: Tensor | None, classes: tuple[str, ...], path: Path, kind: str,
+           parts: dict[str, Tensor] | None = None, reading: Reading = USUAL) -> Source:
+    """Pictures (n, c, h, w) that are in memory, with class numbers (n,) where they have any."""
+    origin = {"kind": kind, "what": str(path.absolute()), **_as_read(reading)}
+    task: TargetKind = "none" if y is None else "class"
+    name = path.absolute().name if kind == "folder" else stem_of(path)
+    return Source(name, x, y, task, origin, fingerprint.of(x, y, classes), classes, parts or {})
+
+
+def size_for(paths: list[Path], reading: Reading, shrink: bool = True) -> tuple[images.Size | None, Reading, tuple[str, ...]]:
+    """The size that pictures are brought to, the reading that asks for it, and what is said where that was not asked for."""
+    size = reading.size
+    if size is not None or not shrink or (size := images.usual_size(paths)) is None:
+        return size, reading, ()
+    wide, high = images.size_of(paths[0])
+    return size, replace(reading, resize=f"{size[0]}x{size[1]}"), (
+        f"pictures of {high} x {wide} (height by width) are shrunk to {size[0]} x {size[1]}; --resize {high}x{wide} reads them whole.",)
+
+
+def folder(path: Path, channels: Any, stream: bool | None, reading: Reading, say: Callable[[str], None], *, shrink: bool = True,
+           targets: bool = True) -> Source:
+    """A folder of pictures by class, in memory or on disk, or of pictures with masks or boxes; without `targets` the pictures alone."""
+    marked = annotated.find(path)
+    if marked is not None:
+        return _annotated(path, marked, channels, reading, shrink, targets)
+    paths, y, classes, parts = images.find(path)
+    size, sized, notes = size_for(paths, reading, shrink)
+    labels = {"file": [str(p.relative_to(path)) for p in paths]}
+    stored = packing.pictures(path, paths, y, classes, channels, size, stream, say)
+    if stored is None:
+        return replace(source(images.read(paths, channels, size), y, classes, path, "folder", parts, sized), notes=notes, labels=labels)
+    x, digest = stored
+    task: TargetKind = "none" if y is None else "class"
+    origin = {"kind": "folder", "what": str(path.absolute()), "streamed": True, **_as_read(sized)}
+    return Source(path.absolute().name, x, y, task, origin, digest, classes, parts, notes=notes, labels=labels)
+
+
+def _annotated(path: Path, marked: Annotated, channels: Any, reading: Reading, shrink: bool, targets: bool) -> Source:
+    """Pictures with a mask or boxes for each. Raises InputError where there are none."""
+    several = {folder: images.in_folder(folder / annotated.IMAGES) for _, folder in marked.folders}
+    paths = [picture for pictures in several.values() for picture in pictures]
+    if not paths:
+        raise InputError(f"{path / annotated.IMAGES} holds no pictures; expected {' '.join(images.SUFFIXES[:3])} files.")
+    size, sized, notes = size_for(paths, reading, shrink)
+    x = images.read(paths, channels, size)
+    alone = source(x, None, (), path, "folder", reading=sized)
+    labels = {"file": [str(picture.relative_to(path)) for picture in paths]}
+    if not targets:
+        return replace(alone, notes=notes, labels=labels)
+    y, classes = masks.read(several, x.shape[2:]) if marked.kind == "maps" else boxes.read(several, x.shape[2:])
+    of_part = [part for part, folder in marked.folders for _ in several[folder]]
+    rows = {part: torch.tensor([i for i, name in enumerate(of_part) if name == part]) for part in ("valid", "test")}
+    return replace(alone, targets=y, target_kind=marked.kind, fingerprint=fingerprint.of(x, y, classes), classes=classes, notes=notes,
+                   parts={part: at for part, at in rows.items() if len(at)}, labels=labels)
+
+
+def _as_read(reading: Reading) -> dict[str, Any]:
+    return {"reading": reading.to_json()} if reading != USUAL else {}

@@ -1,0 +1,1 @@
+"""Sets that are drawn rather than collected: each a function of its options and a seed."""
