@@ -8,9 +8,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
                     $$p -c '$(FIND)' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# About half of the time that all tests take; OpenMP's threads must not spin while the other process computes.
-FIRST := tests/workflows tests/estimators tests/cli tests/docs tests/recipes tests/data tests/reliability
-PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
+# A process for each core, one thread in each; files of tests stay whole, since what a file sets up is shared by its tests.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --dist loadfile
 
 .PHONY: digits test check published bench clean
 
@@ -18,8 +17,8 @@ digits: $(VENV)/installed        ## install, train on the embedded digits, print
 	$(BIN)/chainrule train digits --test
 	@echo "Drawn: $$(ls -td runs/digits-*/ | head -1)report.html and the .png files beside it"
 
-test: $(VENV)/installed-test     ## install with what the tests need, run them in two processes side by side
-	@$(PYTEST) $(FIRST) & first=$$!; $(PYTEST) tests $(FIRST:%=--ignore=%); second=$$?; wait $$first && exit $$second
+test: $(VENV)/installed-test     ## install with what the tests need, run them in a process for each core
+	$(PYTEST) tests
 
 check: $(VENV)/installed-test    ## lint and types
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ class Routing(nn.Module):
 
     def __init__(self, inputs: int, length: int, outputs: int, size: int, rounds: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(inputs, outputs, length, size) * 0.1)
+        self.weight = nn.Parameter(torch.randn(inputs, outputs, length, size).mul_(0.1))
         self.rounds = rounds
 
     def forward(self, x: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class Dense(nn.Module):
 
     def __init__(self, members: int, inputs: int, outputs: int, gain: float):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(members, inputs, outputs) * (gain / math.sqrt(inputs)))
+        self.weight = nn.Parameter(torch.randn(members, inputs, outputs).mul_(gain / math.sqrt(inputs)))
         self.bias = nn.Parameter(torch.zeros(members * outputs))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,8 +40,8 @@ class Waves(nn.Module):
 
     def __init__(self, members: int, inputs: int, waves: int):
         super().__init__()
-        self.frequency = nn.Parameter(SLOW * torch.randn(members, inputs, waves))      # in turns for each standard deviation of an input
-        self.phase = nn.Parameter(2 * math.pi * torch.rand(members, inputs, waves))
+        self.frequency = nn.Parameter(torch.randn(members, inputs, waves).mul_(SLOW))  # in turns for each standard deviation of an input
+        self.phase = nn.Parameter(torch.rand(members, inputs, waves).mul_(2 * math.pi))
 
     def forward(self, x: Tensor) -> Tensor:
         turns = x[None, :, :, None] * self.frequency[:, None]                           # (members, n, d, waves)

@@ -30,7 +30,7 @@ class LocalLayer(nn.Module):
         self.sides = [-(-(side - kernel) // stride) + 1 for side in sides]
         self.margin = [(places - 1) * stride + kernel - side for places, side in zip(self.sides, sides, strict=True)]
         places, fan_in = math.prod(self.sides), inputs * kernel**2
-        self.weight = nn.Parameter(torch.randn(places * outputs, fan_in) * fan_in**-0.5)
+        self.weight = nn.Parameter(torch.randn(places * outputs, fan_in).mul_(fan_in**-0.5))
         self.bias = nn.Parameter(torch.zeros(places * outputs))
 
     def forward(self, x: Tensor) -> Tensor:

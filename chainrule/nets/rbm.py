@@ -33,7 +33,7 @@ class RBM(nn.Module):
         if hidden < 1:
             raise InputError(f"rbm needs at least one hidden unit; got hidden={hidden}. Write rbm:hidden=500.")
         self.units = units
-        self.weight = nn.Parameter(torch.randn(hidden, math.prod(inputs)) * 0.01)  # Hinton (2010), "A practical guide", section 8
+        self.weight = nn.Parameter(torch.randn(hidden, math.prod(inputs)).mul_(0.01))  # Hinton (2010), "A practical guide", section 8
         self.visible_bias = nn.Parameter(torch.zeros(math.prod(inputs)))
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
 

@@ -201,7 +201,7 @@ PAPERS = {
 }
 SPECS = {**TWINS, **PAPERS}
 ONE_EACH = {spec.split(":")[0]: spec for spec in SPECS}  # the last, with most options
-EVERY = [*{*ONE_EACH.values(), "sgd", "nesterov:decay=0.2", "adam:decay=0.1", "rmsprop", "sgd:momentum=0.9,decay=0.1"}]
+EVERY = [*dict.fromkeys([*ONE_EACH.values(), "sgd", "nesterov:decay=0.2", "adam:decay=0.1", "rmsprop", "sgd:momentum=0.9,decay=0.1"])]
 
 
 def test_every_option_of_every_one_of_them_is_given_to_its_twin():

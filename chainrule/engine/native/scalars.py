@@ -25,9 +25,9 @@ WRITTEN = {
     "at": "cr_at({0}, {1}, bad)", "at_wrapped": "cr_at_wrapped({0}, {1}, bad)",
 }
 WRAPPING = {"add", "sub", "mul", "neg", "shl"}
-SINGLE = {"exp", "expm1", "log", "log1p", "log2", "log10", "tanh", "erf", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh",
-          "asinh", "acosh", "atanh", "sqrt", "floor", "ceil", "trunc"}  # of one argument, under torch's name
-LIBRARY = SINGLE | {"pow", "atan2", "fmod", "fabs", "rint", "fmin", "fmax", "copysign"}
+SINGLE = ("exp", "expm1", "log", "log1p", "log2", "log10", "tanh", "erf", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh",
+          "asinh", "acosh", "atanh", "sqrt", "floor", "ceil", "trunc")  # of one argument, under torch's name
+LIBRARY = {*SINGLE, "pow", "atan2", "fmod", "fabs", "rint", "fmin", "fmax", "copysign"}
 OWN = {"exp", "expm1", "log", "log1p", "tanh", "sigmoid"}  # vectorised forms of maths.h, for the type that a program calls `real`
 FOLDED = {"add": operator.add, "sub": operator.sub, "mul": operator.mul}
 
