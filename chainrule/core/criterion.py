@@ -41,9 +41,13 @@ class OfOutputs(Protocol):
     def costs(self, outputs: Tensor, batch: Batch) -> Tensor: ...
 
 
+def has_heads(module: object) -> bool:
+    """Whether a module has further heads: asked at every step, where asking the protocol itself takes a tenth of a small one."""
+    return _class_has_heads(type(module))
+
+
 @cache
-def has_heads(kind: type) -> bool:
-    """Whether modules of this class have further heads: asked at every step, where the protocol itself would take a tenth of a small one."""
+def _class_has_heads(kind: type) -> bool:
     return issubclass(kind, HasHeads)
 
 
@@ -57,7 +61,7 @@ class Supervised:
     loss: Loss
 
     def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
-        if not (net.module.training and has_heads(type(net.module))):
+        if not (net.module.training and has_heads(net.module)):
             return {"loss": self.costs(net(batch.x), batch)}
         outputs, heads = net.call("with_heads", batch.x, batch.y)
         return {"loss": self.costs(outputs, batch), **{name: self._head(head, batch) for name, head in heads.items()}}
