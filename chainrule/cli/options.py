@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import keyword
 import tomllib
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -113,11 +114,16 @@ def _toml(path: Path) -> dict[str, Any]:
         raise InputError(f"--config {path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"--config {path} is not TOML: {error}.") from None
-    spelled = {key.replace("-", "_"): value for key, value in table.items()}
+    spelled = {_field_name(key): value for key, value in table.items()}
     if len(spelled) < len(table):
-        twice = next(key for key in table if "-" in key and key.replace("-", "_") in table).replace("-", "_")
+        twice = next(_field_name(key) for key in table if _field_name(key) != key and _field_name(key) in table)
         raise InputError(f"{path}: {twice} is given twice. Leave one of them out.")
     return spelled
+
+
+def _field_name(key: str) -> str:
+    """The field that a key of a file is about: `save_every` of `save-every`, `from_` of `from`, which Python keeps for itself."""
+    return key + "_" if keyword.iskeyword(key) else key.replace("-", "_")
 
 
 def _fields(record: type, without: Collection[str]) -> list[dataclasses.Field[Any]]:

@@ -44,6 +44,10 @@ class Net:
         """The parameters that nothing moves."""
         return [name for name, _ in self.module.named_parameters() if name in self.buffers]
 
+    def train(self) -> None:
+        """Put the module into training mode, see `training_mode`."""
+        training_mode(self.module)
+
     def __call__(self, *inputs: Any) -> Any:
         if self.bound:
             return self.module(*inputs)
@@ -184,6 +188,18 @@ class Caller(nn.Module):
 
     def forward(self, method: str, *inputs: Any) -> Any:
         return getattr(self.module, method)(*inputs)
+
+
+def training_mode(module: nn.Module) -> None:
+    """Training mode, for all but fixed layers: one whose parameters are all frozen answers as in use.
+
+    So the running statistics of a frozen normalisation stay as they are, and are what it normalises by.
+    """
+    module.train()
+    for part in module.modules():
+        own = list(part.parameters(recurse=False))
+        if own and not any(p.requires_grad for p in own):
+            part.training = False
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:

@@ -63,8 +63,8 @@ def about(one: Field[Any]) -> About:
 
 
 def flag(one: Field[Any]) -> str:
-    """`--save-every` for `save_every`, unless the field names its own."""
-    return about(one).flag or "--" + one.name.replace("_", "-")
+    """`--save-every` for `save_every`, `--from` for `from_`, a word that Python keeps for itself; unless the field names its own."""
+    return about(one).flag or "--" + one.name.rstrip("_").replace("_", "-")
 
 
 def kinds(record: type) -> dict[str, tuple[Any, ...]]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
-from chainrule.data.encode.encoder import Encoder
+from chainrule.data.encode.encoder import Encoder, Like
 from chainrule.data.encode.features import Range
 from chainrule.data.encode.input_encoder import silent
 from chainrule.data.encode.rows import gather
@@ -28,14 +28,14 @@ NO_CLASSES = {"none": "absent", "real": "numbers", "sign": "signs", "steps": "la
 def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None, seed: int = 0, range: Range = "standard",
             target: TargetKind | Literal["auto"] = "auto", flatten: bool = False, classes: Sequence[str] | None = None,
             weights: Tensor | None = None, rows: Tensor | None = None, limit: int | None = None,
-            open_log: Callable[[str], int] | None = None, bounded: bool = False, codes: bool = False) -> Data:
+            open_log: Callable[[str], int] | None = None, bounded: bool = False, codes: bool = False, like: Like | None = None) -> Data:
     """Split, fit the encoder on the training rows, and encode.
 
     `split` holds shares of train, valid and test, or the rows themselves; without it the usual division of a named set is
     taken, for a text .765, .085, .15 in its order, else .7, .15, .15. `classes` keeps only these, in this order; `rows` only
     these rows; `limit` at most so many training rows. What follows in a text is a symbol that training saw, or the unknown
     one. `weights` (n of the source) multiply those the source has; scaled to a mean of 1, they weigh the training rows alone.
-    `codes` are whole numbers that the net looks up. Raises InputError.
+    `codes` are whole numbers that the net looks up; `like` says how rows are read by the net that is started from. Raises InputError.
     """
     if len(source) < 2:
         raise InputError(f"{source.name} has {len(source)} sample{'s' * (len(source) != 1)}; learning and checking need at least one "
@@ -58,7 +58,7 @@ def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None
     if kind in ("class", "sign") and not open_ended:
         _refuse_unseen(source, parts)
     maximum = catalog.traits(source).maximum
-    encoder = Encoder.fit(source, parts.train, target=kind, range=range, flatten=flatten, bounded=bounded, codes=codes,
+    encoder = Encoder.fit(source, parts.train, target=kind, range=range, flatten=flatten, bounded=bounded, codes=codes, like=like,
                           classes=names if kind not in ("real", "none") and not open_ended else (), maximum=maximum)
     inputs, targets = encoder.inputs, encoder.target
     every = product(source.weights, None if weights is None else _weights(weights, source))

@@ -93,7 +93,7 @@ class Seat:
             self.learner = Learner(self.view, clone(self.stage.rule.init(self.view)))
         if restored and self.store:
             self.learner = self.store.state_into(self.learner, restored.tensors)
-        self.net.module.train()
+        self.net.train()
 
     def _feed_of_stage(self) -> Feed:
         """The batches of a stage: what its `inputs` make of them, computed once, in evaluation mode, of the parts already trained."""
@@ -240,7 +240,7 @@ class Seat:
         with torch.no_grad(), Aside(self.settings.seed, self.net.device):
             valid = self.validate(self.learner)
         self.net.settle()
-        self.net.module.train()
+        self.net.train()
         score = [valid[name] if higher_is_better(name) else -valid[name] for name in self.settings.monitor if name in valid]
         better = all(s == s for s in score) and (not position.best or not score or score > position.best["score"])
         if better:

@@ -104,17 +104,22 @@ class Store:
 
     def load_best(self, net: Net) -> list[str]:
         """Put the best weights into `net`. A corrupt file is refused by name and the copy in the last checkpoint used."""
-        refused: list[str] = []
+        tensors, refused = self.best_weights()
+        _put(net, tensors)
+        return refused
+
+    def best_weights(self) -> tuple[dict[str, Tensor], list[str]]:
+        """The best weights, by the module's own names; of a corrupt file the copy in the last checkpoint, and a sentence that says so."""
         try:
-            _put(net, self._read(self.folder / BEST, "best")[0])
+            return self._read(self.folder / BEST, "best")[0], []
         except CorruptFile as error:
             newest = self._newest()
             if not newest:
                 raise
             tensors, payload, path, _ = newest
-            refused = [f"{error} Took the best weights from {path.name}."]
-            _put(net, tensors, "run/best" if payload["position"]["best"] else "run/net")
-        return refused
+            prefix = "run/best/" if payload["position"]["best"] else "run/net/"
+            weights = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+            return weights, [f"{error} Took the best weights from {path.name}."]
 
     def _newest(self) -> tuple[dict[str, Tensor], dict[str, Any], Path, list[str]] | None:
         """The newest whole checkpoint to go on from, with a sentence for the corrupt one passed over; None where there are none.

@@ -41,6 +41,7 @@ from chainrule.job.own import NOTHING, Own
 from chainrule.job.own_loss import custom, read_as
 from chainrule.job.own_module import complete_lazy, looks_up, numbers_read
 from chainrule.job.rule_spec import lanes_of, make_rule
+from chainrule.job.start import Start, opened
 from chainrule.job.trained import Trained, as_read
 from chainrule.job.trial_step import check_fit
 from chainrule.nets.init.initial import initialise
@@ -58,9 +59,15 @@ INIT_ROWS = 256
 ROWS = 4096    # looked at in a block
 
 
-def build(source: Source, options: Options, own: Own = NOTHING) -> Job:
-    """Split, encode, choose and construct. Raises InputError for anything that does not fit together."""
+def build(source: Source, options: Options, own: Own = NOTHING, start: Start | None = None) -> Job:
+    """Split, encode, choose and construct. Raises InputError for anything that does not fit together.
+
+    `start` is what a run that is built again began with; without it `options` say what the net begins with.
+    """
     options = options.checked()
+    if start is None and options.from_ is not None:
+        start = opened(options.from_)
+        options = start.options(options, own)
     check_asked(options.plan, options.precision, pick_device(options.device))
     task = choose_task(options, own.net is not None, source)
     net_chosen, rule_chosen = choose_rule(options, own.net is not None, task.traits)
@@ -79,7 +86,7 @@ def build(source: Source, options: Options, own: Own = NOTHING) -> Job:
         raise InputError(f"{rule_chosen.entry.name} needs targets; {source.name} has none. Name a column with --target, or use --net rbm.")
     encoded = partial(prepare, source, seed=options.division, range=traits.range, target=kind, flatten=traits.reads == "features",
                       classes=classes, weights=own.weights, codes=own.net is not None and looks_up(own.net, source),
-                      bounded=bool(net_chosen and net_chosen.entry.traits.bounded))
+                      bounded=bool(net_chosen and net_chosen.entry.traits.bounded), like=None if start is None else start.like)
     data = encoded(split=parse_split(options.split) if options.split else None)
     if options.fold:
         data = folded(data, options.fold, options.division, lambda rows: encoded(split=rows))
@@ -89,13 +96,13 @@ def build(source: Source, options: Options, own: Own = NOTHING) -> Job:
         data = bootstrapped(data, options.bootstrap, options.seed)
     if options.class_weights:
         data = weighted(data, options.class_weights)
-    return assemble(data, options, net_chosen, rule_chosen, kind, task, module=own.net, loss=own.loss)
+    return assemble(data, options, net_chosen, rule_chosen, kind, task, module=own.net, loss=own.loss, start=start)
 
 
 def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None, rule_chosen: Chosen[RuleTraits], kind: TargetKind,
              task_chosen: Entry[TaskTraits], *,
              module: nn.Module | None = None, loss: LossLike = None, dtype: torch.dtype = torch.float32, made_as: type[Job] = Job,
-             keeps_last: bool = False) -> Job:
+             keeps_last: bool = False, start: Start | None = None) -> Job:
     """The job for data that is already split and encoded, with what the options leave open chosen."""
     device = pick_device(options.device)
     task: Task = task_chosen.make(data.encoder)
@@ -120,8 +127,10 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
         complete_lazy(module, data.ready(data.train.x[:FIT_ROWS].to(device)))
         trainable(module, name, own=choice.net is None)
         if init:
-            start = inits.choose(init)
-            initialise(module, start, _few(data) if start.entry.traits.reads_data else None)
+            drawn = inits.choose(init)
+            initialise(module, drawn, _few(data) if drawn.entry.traits.reads_data else None)
+        if start is not None:
+            start = start.into(module, choice.net, data.encoder, task, options.freeze)
         if options.folds:
             data = shared_out(data, module, options.folds)
     net = Net.of(module)
@@ -142,7 +151,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     job = made_as(data.source, data, trained, rule, str(rule_chosen), choice.options, choice.choices,
                   keeps_last=keeps_last or rule_chosen.entry.traits.best == "last",
                   one_hot=data.outputs if spread else 0,
-                  augment=augmentation(options.augment, data.encoder.inputs.shape, data.name) if options.augment else None)
+                  augment=augmentation(options.augment, data.encoder.inputs.shape, data.name) if options.augment else None, start=start)
     if (cycles := choice.options.snapshots) and (steps := int(steps_of(job.stages()[0][0], job.feed()))) < cycles:
         raise InputError(f"--snapshots {cycles} needs at least a step for each; {choice.options.epochs} epochs have {steps}. Give more "
                          "--epochs, or a smaller --batch.")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from chainrule.core.batch import Batch
 from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import InputError
-from chainrule.core.net import Net
+from chainrule.core.net import Net, training_mode
 from chainrule.core.rule import Learner, Report, Rule
 from chainrule.core.stage import Budget, Stage, Stages
 from chainrule.core.tree import Tree
@@ -89,7 +89,8 @@ class UnderHead:
             self.width = _run(duplicate(module).eval(), _joined(layers[: at + 1]), example)[0].numel()
             head = Dense((self.width,), outputs) if outputs else None
         self.fixed = Chain(duplicate(module), below, None).eval()
-        self.learned = Chain(duplicate(module), own, head).train()
+        self.learned = Chain(duplicate(module), own, head)
+        training_mode(self.learned)
         self.whole = Chain(duplicate(module), [*below, *own], head).eval()
 
     def init(self, net: Net) -> Tree:

@@ -31,6 +31,7 @@ from chainrule.engine.train import train_seat
 from chainrule.job.greedy import stages_of
 from chainrule.job.options import Options
 from chainrule.job.rule_spec import constraint_of, lanes_of, make_rule, schedule_in_shares
+from chainrule.job.start import Start
 from chainrule.job.trained import Trained
 from chainrule.tasks.task import Task
 
@@ -41,7 +42,8 @@ DENSITY_ROWS = 2000
 class Job:
     """Everything of one run that is not yet on disk. `trained` holds the net; `choices` lists what was chosen for the user.
 
-    `augment` alters the inputs of training steps; the `rule` itself knows nothing of it, so that validation may use it.
+    `augment` alters the inputs of training steps; the `rule` itself knows nothing of it, so that validation may use it. `start` are the
+    trained weights that the net began with, None where it was drawn anew.
     """
 
     source: Source
@@ -54,6 +56,7 @@ class Job:
     keeps_last: bool = False
     one_hot: int = 0
     augment: Alter | None = None
+    start: Start | None = None
 
     @property
     def net(self) -> Net:
@@ -134,7 +137,7 @@ class Job:
             numbers |= {name: value for name, value in values.items() if isinstance(value, float)}
             common += [chosen.entry.name, *((name, value) for name, value in values.items() if name not in numbers)]
         return (*common, options.loss, options.schedule, options.snapshots, options.constraint, options.augment, options.plan,
-                options.precision, options.threads, self.one_hot, self.target, self.data.encoder.inputs.maximum,
+                options.precision, options.threads, self.one_hot, self.target, self.data.encoder.inputs.scaling,
                 self.data.train.weight is None), numbers
 
     def remaking(self) -> Callable[[Mapping[str, Any]], Rule]:

@@ -27,6 +27,10 @@ class Options:
     loss: str | None = option(None, "squared, cross-entropy, ... (chainrule list losses).", example="squared")
     optimizer: str | None = option(None, "E.g. sgd:rate=0.1,momentum=0.9.", example="sgd:rate=0.1,momentum=0.9")
     schedule: str | None = option(None, "How the rate changes, e.g. cosine.", example="cosine")
+    from_: str | None = option(None, "Start from the weights of a trained net: a run folder, or a .safetensors file of a public net.",
+                               metavar="RUN", example="runs/mnist-lenet-1")
+    freeze: str | None = option(None, "Layers of it that stay as they are, joined by +, or all; chainrule describe lists layers.",
+                                metavar="LAYERS", example="conv1+conv2")
     init: str | None = option(None, "Initial weights, e.g. he or normal:0.01.", example="normal:0.01")
     epochs: int | None = option(None, "Passes over the training part.", least=1, advice=CHOSEN)
     steps: int | None = option(None, "Steps at most.", least=1, advice=CHOSEN)
@@ -71,6 +75,9 @@ class Options:
         """Itself, once every number is in its range. Raises InputError naming the option."""
         check(self)
         self._check_snapshots()
+        if self.freeze is not None and self.from_ is None:
+            raise InputError(f"--freeze {self.freeze} fixes layers of a trained net, and none is started from. Name one with --from, or "
+                             "leave --freeze out.")
         _ = self.reading
         if self.fold is not None:
             parse_fold(self.fold)

@@ -32,17 +32,18 @@ class GoogLeNet(nn.Module):
     """Nine modules of four branches each, and two auxiliary heads in training: (n, c, h, w) -> (n, outputs).
 
     `norm=batch` normalises every convolution, as later implementations do, in place of the two local response normalisations; `kernel` is
-    that of the widest branch, 5 in the paper. `width` scales every layer's maps. Small pictures keep their places in the stem.
+    that of the widest branch, 5 in the paper, `last_pool` the window of the last pooling, 3 in the paper. `width` scales every layer's
+    maps. Small pictures keep their places in the stem.
     """
 
     def __init__(self, inputs: tuple[int, ...], outputs: int, *, auxiliary: bool = True, norm: Literal["local", "batch"] = "local",
-                 kernel: int = 5, width: float = 1.0, dropout: float = 0.4, stem: Stem = "auto"):
+                 kernel: int = 5, last_pool: int = 3, width: float = 1.0, dropout: float = 0.4, stem: Stem = "auto"):
         super().__init__()
         picture = check_picture("googlenet", inputs)
         check_dropout("googlenet", dropout)
-        if width * 16 < 1 or kernel < 1 or kernel % 2 == 0:
-            raise InputError(f"googlenet expects an odd kernel, and a width that leaves every layer a map; got kernel={kernel}, "
-                             f"width={width}. Write e.g. googlenet:kernel=5,width=0.25.")
+        if width * 16 < 1 or kernel < 1 or kernel % 2 == 0 or last_pool not in (2, 3):
+            raise InputError("googlenet expects an odd kernel, a last_pool of 2 or 3, and a width that leaves every layer a map; got "
+                             f"kernel={kernel}, last_pool={last_pool}, width={width}. Write e.g. googlenet:kernel=5,width=0.25.")
         batch, large = norm == "batch", is_large(picture, stem)
         first, second = round(width * 64), round(width * 192)
         sides = [side_after(side, 7, stride=2) if large else side for side in picture[1:]]
@@ -67,7 +68,8 @@ class GoogLeNet(nn.Module):
                                                  dropout=0.7, norm=batch)
             if name in POOLED:
                 sides = [pooled(side, 3, 2) for side in sides]
-        self.pool, self.average = Pool("max", 3, 2), GlobalAverage()
+        self.pools = nn.ModuleDict({name: Pool("max", last_pool if name == POOLED[-1] else 3, 2) for name in POOLED})
+        self.average = GlobalAverage()
         self.dropout, self.output = nn.Dropout(dropout), nn.Linear(channels, outputs)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
@@ -75,7 +77,7 @@ class GoogLeNet(nn.Module):
         maps, x = {}, self.stem(x)
         for name, module in self.modules_by_name.items():
             maps[name] = module(x)
-            x = self.pool(maps[name]) if name in POOLED else maps[name]
+            x = self.pools[name](maps[name]) if name in POOLED else maps[name]
         return maps
 
     def forward(self, x: Tensor) -> Tensor:

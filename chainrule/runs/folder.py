@@ -23,6 +23,7 @@ from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
 from chainrule.job.record import RECORD, read_record, sealed, write_encoder
+from chainrule.job.start import Start
 from chainrule.job.trained import Trained
 
 SWEEP = "sweep.json"
@@ -97,6 +98,13 @@ class Folder:
         """What turns rows into inputs and targets into what is answered, and the constant answer."""
         try:
             write_encoder(self.path, trained.encoder, trained.constant, run)
+        except OSError as error:
+            raise _unwritable(self.path, error) from None
+
+    def write_start(self, start: Start, run: str) -> None:
+        """The trained weights that a run begins with, so that it can be repeated without the net that they come from."""
+        try:
+            start.write(self.path, run)
         except OSError as error:
             raise _unwritable(self.path, error) from None
 

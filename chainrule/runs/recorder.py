@@ -37,7 +37,8 @@ class Recording:
         self.before = self.store.events_before()
         self.finished: Finished | None = None
         self._validation: Validation | None = None
-        self.notes = [] if self.before is not None else [*job.data.encoder.inputs.notes, *notes]
+        started_from = [] if job.start is None else [job.start.sentence()]
+        self.notes = [] if self.before is not None else [*started_from, *job.data.encoder.inputs.notes, *notes]
         self.next_at = (self.before or 0) + 1 + len(self.notes)
         self.sinks: list[Sink] = [RunLog.resume(path / LOG, keep_before=self.before or 0), *sinks]
 
@@ -100,6 +101,9 @@ def lay_down(folder: Folder, job: Job, asked: Options, own: Own = NOTHING, selec
         record["own_loss_as"] = asdict(job.loss.own)
     record["data"] |= describe_data(job)
     record["selection"] = selection
+    record["start"] = None if job.start is None else dict(job.start.about)
+    if job.start is not None:
+        folder.write_start(job.start, record["run"])
     folder.write_record(record)
     folder.write_encoder(job.trained, record["run"])
     folder.write_rows(job.data, job.source, record["run"])

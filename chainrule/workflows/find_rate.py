@@ -110,7 +110,7 @@ def range_test(job: Job, *, steps: int = RateRange.steps, lowest: float = RateRa
     rates, losses = [], []
     with Aside(job.options.seed, job.device):
         net, _ = copied(Learner(job.net, {}))
-        net.module.train()
+        net.train()
         state = rule.init(net)
         set_pace(state, {"done": 0.0, "each": 1.0, "whole": steps - 1.0})
         for i, batch in enumerate(_batches(job, steps)):

@@ -109,7 +109,7 @@ def _unscaled(trained: Trained, rows: Tensor) -> Tensor:
     """Stored rows of pixels or of arrays as they came."""
     encoder = trained.encoder.inputs
     rows = rows.cpu().reshape(-1, *encoder.shape)
-    if encoder.scale is None:
+    if encoder.scale is None or encoder.kind == "pixels":
         return rows
     centre, factor = encoder.scale
     raw: Tensor = rows.double() / torch.where(factor == 0, 1.0, factor) + centre

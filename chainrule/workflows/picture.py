@@ -137,7 +137,7 @@ def descent(job: Job, steps: int) -> list[dict[str, Tensor]]:
     feed = job.feed()
     with Aside(job.options.seed, job.device):
         net, _ = copied(Learner(job.net, {}))
-        net.module.train()
+        net.train()
         state = rule.init(net)
         path.append({k: v.detach().clone() for k, v in net.params.items()})
         while done < steps:

@@ -20,6 +20,8 @@ from chainrule.evaluate.significance import Cases
 from chainrule.job.build import LossLike, build
 from chainrule.job.job import Job
 from chainrule.job.options import Options
+from chainrule.job.record import read_encoder
+from chainrule.job.start import Start
 from chainrule.job.trained import Trained
 from chainrule.runs.folder import LOG, REPORT, SUMMARY, Folder, test_set
 from chainrule.runs.validation import MEASURES, Validation
@@ -50,6 +52,10 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}: {self.record['net']} on {self.record['data']['name']})"
+
+    def __fspath__(self) -> str:
+        """A run is given where the path of its folder is: `cr.train(..., from_=run)`."""
+        return str(self.path)
 
     @property
     def name(self) -> str:
@@ -105,7 +111,8 @@ class Run:
             raise InputError(f"{self.path} used a loss of your own. Give it again: cr.Run(path, loss=...).")
         if self.record["own_weights"] and self._own.weights is None:
             raise InputError(f"{self.path} weighted its samples. Give the weights again: cr.Run(path, weights=...).")
-        job = build(source, self.options, self._own)
+        start = Start.read(self.path, self.record, read_encoder(self.path, self.record["run"])[0])
+        job = build(source, self.options, self._own, start)
         job.data.door.log = self._opened
         return job
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,8 @@ def options_of(net: str | nn.Module | None, loss: LossLike, options: dict[str, A
         raise InputError(f"net is a name or a torch.nn.Module; got {type(net).__name__}.")
     if loss is not None and not isinstance(loss, str) and not callable(loss):
         raise InputError(f"loss is a name or a function of (outputs, targets); got {type(loss).__name__}.")
+    if isinstance(from_ := options.get("from_"), os.PathLike):
+        options = {**options, "from_": os.fspath(from_)}
     named = {"net": net if isinstance(net, str) else None, "loss": loss if isinstance(loss, str) else None}
     return Options.from_json({**options, **named})
 

@@ -40,6 +40,7 @@ from chainrule.tasks.task import Task
 from chainrule.workflows.grid import REPLICATES, Over, combinations
 from chainrule.workflows.options import Dataset
 from chainrule.workflows.run import Run, run_of
+from chainrule.workflows.seen_before import seen_before
 from chainrule.workflows.session import Session, session_of
 from chainrule.workflows.source import as_source, options_of, own_of
 
@@ -238,7 +239,7 @@ def _train(path: Path, folders: Sequence[Path], jobs: Sequence[Job], reading: fl
         for each in listeners:
             locks.callback(each.close)  # type: ignore[attr-defined]
         locks.callback(close, session.sinks)
-        recordings = [Recording(folder, job, notes=before(job)) for folder, job in zip(folders, jobs, strict=True)]
+        recordings = [Recording(folder, job, notes=[*before(job), *seen_before(job)]) for folder, job in zip(folders, jobs, strict=True)]
         for recording in recordings:
             locks.callback(recording.close)
         members = []

@@ -30,6 +30,7 @@ from chainrule.runs.recorder import Recording, close, lay_down, started, tell, w
 from chainrule.workflows.open import open_run
 from chainrule.workflows.options import Dataset, Siblings
 from chainrule.workflows.run import Run, run_of
+from chainrule.workflows.seen_before import seen_before
 from chainrule.workflows.selection import selected, sentence
 from chainrule.workflows.session import Session, session_of
 from chainrule.workflows.source import as_source, options_of, own_of
@@ -165,7 +166,7 @@ def _recorded(path: Path, job: Job, reading: float, session: Session) -> Iterato
 
     At the end raises what a run that did not end by itself says of itself.
     """
-    notes = [*sentence(Folder(path).read_record().get("selection")), *before(job)]
+    notes = [*sentence(Folder(path).read_record().get("selection")), *before(job), *seen_before(job)]
     recording = Recording(path, job, watching(session.progress, session.sinks), notes=notes, verdicts=partial(verdicts, job))
     try:
         recording.begin()

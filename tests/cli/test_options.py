@@ -79,7 +79,7 @@ def test_the_flags_of_a_command_are_the_fields_of_the_options(command):
     for name, one in FIELDS.items():
         if name in TAKING_OPTIONS[command] or (command, name) == ("find-rate", "steps"):
             continue
-        parameter = flags["--" + name.replace("_", "-")]
+        parameter = flags[flag(one)]
         assert parameter.name == name
         assert parameter.default == one.default
         assert parameter.help == about(one).help
@@ -137,7 +137,7 @@ def test_the_commands_of_the_table_are_those_of_the_command_line():
 
 def typed_words(name, value):
     """An option as one types it: a yes is its flag alone, a no is nothing."""
-    spelled = f"--{name.replace('_', '-')}"
+    spelled = flag(FIELDS[name])
     if isinstance(value, bool):
         return [spelled] * value
     return [f"{spelled}={value!r}" if isinstance(value, float) else f"{spelled}={value}"]

@@ -109,6 +109,31 @@ def test_every_plan_leaves_them_alone(plan, optimizer):
     assert_still(before, snapshot(net))
 
 
+@pytest.mark.parametrize("plan", [Plan(threads=1), pytest.param(Plan(threads=1, native=True, chunk=4), marks=pytest.mark.slow)])
+def test_a_frozen_normalisation_is_that_of_use(plan):
+    """Its running statistics stay, and are what it normalises by: the step is that of a layer x * weight + bias."""
+    torch.manual_seed(0)
+    fixed = nn.BatchNorm1d(3)
+    fixed.running_mean.copy_(torch.tensor([0.5, -1.0, 2.0]))
+    fixed.running_var.copy_(torch.tensor([0.5, 4.0, 1.0]))
+    fixed.requires_grad_(False)
+    last = nn.Linear(3, 2)
+    twin = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    factor = (fixed.running_var + fixed.eps).rsqrt()
+    with torch.no_grad():
+        twin[0].weight.copy_(torch.diag(factor))
+        twin[0].bias.copy_(-fixed.running_mean * factor)
+        twin[1].load_state_dict(last.state_dict())
+    twin[0].requires_grad_(False)
+    net, other = Net.of(nn.Sequential(fixed, last)), Net.of(twin)
+    before = snapshot(net)
+    for one in (net, other):
+        list(running(one, descent(sgd(rate=0.1)), under=plan, monitor=()).run())
+    after = snapshot(net)
+    assert [name for name in after if torch.equal(before[name], after[name])] == [name for name in after if name.startswith("0.")]
+    torch.testing.assert_close(after["1.weight"], other.params["1.weight"].detach(), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_compiled_steps_leave_them_alone():
     net = Net.of(Spare())

@@ -18,6 +18,14 @@ FORMAT = 3
 
 
 @dataclass(frozen=True)
+class Like:
+    """How a net that is started from reads rows, where it is known how its targets were encoded."""
+
+    inputs: InputEncoder
+    target: TargetEncoder | None = None
+
+
+@dataclass(frozen=True)
 class Encoder:
     """What turns the rows of a source into what a net reads, `inputs`, and into what its answers are held against, `target`."""
 
@@ -26,19 +34,22 @@ class Encoder:
 
     @classmethod
     def fit(cls, source: Source, rows: Tensor, *, target: TargetKind, range: Range = "standard", flatten: bool = False,
-            classes: Sequence[str] = (), maximum: float | None = None, bounded: bool = False, codes: bool = False) -> Encoder:
+            classes: Sequence[str] = (), maximum: float | None = None, bounded: bool = False, codes: bool = False,
+            like: Like | None = None) -> Encoder:
         """Learn from `rows` of the source and from nothing else.
 
         `maximum` is the largest value a pixel can have, where known; `codes` says that a net looks the numbers of an array up; `bounded`
         scales numeric targets to [-1, 1], the extremes of these rows. Without `classes` those of a text are its symbols, and one for all
-        others.
+        others. With `like`, rows become what they became for the net that is started from.
         """
-        inputs = InputEncoder.fit(source, rows, range=range, flatten=flatten, maximum=maximum, codes=codes)
+        inputs = InputEncoder.fit(source, rows, range=range, flatten=flatten, maximum=maximum, codes=codes,
+                                  like=None if like is None else like.inputs)
         follows = (inputs.vocabulary is not None and source.inputs.next_symbol and source.target_kind in ("class", "steps")
                    and target in ("class", "steps") and not classes)
         if inputs.vocabulary is not None and follows:
             classes = inputs.vocabulary.names
-        return cls(inputs, TargetEncoder.fit(source, rows, target, classes=classes, open=follows, bounded=bounded))
+        return cls(inputs, TargetEncoder.fit(source, rows, target, classes=classes, open=follows, bounded=bounded,
+                                             like=None if like is None else like.target))
 
     def to_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors for safetensors and a JSON-able rest, from which `from_state` makes an equal encoder."""

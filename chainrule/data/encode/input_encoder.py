@@ -27,13 +27,16 @@ from chainrule.data.storage.stored import StoredArray, StoredTable, Streamed
 MOST_FACTOR = 1e30  # of a scale in single precision: numbers near 1e-42 have a factor that it cannot hold
 WIDE = 64  # uint8 rows at least this wide are pixels
 Kind = Literal["table", "pixels", "array", "symbols", "codes"]
+ROWS: dict[Kind, str] = {"table": "the rows of a table", "pixels": "pictures", "array": "rows of numbers", "symbols": "text or sequences",
+                         "codes": "whole numbers to be looked up"}
 
 
 @dataclass(frozen=True)
 class InputEncoder:
     """What turns rows into stored tensors (`encode`), and stored tensors into what a net reads (`ready`).
 
-    `shape` is a row as the source has it; `scale` (2, ...) holds centre and factor of arrays; `codes` are whole numbers of an array that a
+    `shape` is a row as the source has it; `scale` (2, ...) holds centre and factor of arrays, and of the channels of pixels where a net
+    wants them so; `codes` are whole numbers of an array that a
     net looks up in an embedding, given as they are. Rows of symbols are windows of one text, `stride` apart, or sequences that may be
     shorter. `apart` names columns that are not inputs: target, group, time, and those left out. `notes` says in sentences what was read
     how, filled in or left out. `formats`, `reading` and `column_kinds` say how the words of a table's columns are read, of new rows too.
@@ -56,15 +59,19 @@ class InputEncoder:
 
     @classmethod
     def fit(cls, source: Source, rows: Tensor, *, range: Range = "standard", flatten: bool = False,
-            maximum: float | None = None, codes: bool = False) -> InputEncoder:
-        """Learn from `rows` of the source and from nothing else. `maximum` is the largest value a pixel can have, where known."""
+            maximum: float | None = None, codes: bool = False, like: InputEncoder | None = None) -> InputEncoder:
+        """Learn from `rows` of the source and from nothing else. `maximum` is the largest value a pixel can have, where known.
+
+        With `like`, numbers and words become what they become there: its statistics, categories and vocabulary are taken, and of pixels
+        the scale of the channels, where it has one. Raises InputError where that reads rows of another kind.
+        """
         notes: list[str] = list(source.notes)
         left_out: set[str] = set()
         shape: tuple[int, ...]
         kind: Kind = "array"
         features, scale, vocabulary, stride = None, None, None, None
         if isinstance(source.inputs, Table | StoredTable):
-            features, remarks = Features.fit(source.inputs, rows, range)
+            features, remarks = (like.features, []) if like and like.features else Features.fit(source.inputs, rows, range)
             notes += remarks
             kind, shape = "table", (len(features.names),)
             left_out = {c.name for c in source.inputs.columns} - {c.name for c in features.columns}
@@ -72,7 +79,8 @@ class InputEncoder:
         elif isinstance(source.inputs, Symbols):
             stride = source.inputs.stride
             follows = source.inputs.next_symbol and source.target_kind in ("class", "steps")
-            vocabulary = Vocabulary.of_rows(source.inputs, rows, source.targets if follows else None)
+            known = like.vocabulary if like is not None else None
+            vocabulary = known or Vocabulary.of_rows(source.inputs, rows, source.targets if follows else None)
             kind, shape = "symbols", source.inputs.shape[1:]
         else:
             x = source.inputs
@@ -81,9 +89,16 @@ class InputEncoder:
                 kind, notes = "codes", ["the whole numbers of the inputs are given as they are to the net, which has an embedding"]
             elif x.dtype == torch.uint8 and (len(shape) > 1 or shape[0] >= WIDE or maximum):
                 kind, maximum = "pixels", maximum or _maximum(x, rows)
+                scaled = like is not None and like.scale is not None and like.scale.shape[1] == shape[0] and not flatten
+                scale = like.scale if like and scaled else None       # (2, c, 1, 1)
+            elif like and like.kind == "array" and like.shape[:1] == shape[:1]:
+                scale = like.scale
             else:
                 pieces = x.pieces(rows) if isinstance(x, StoredArray) else [gather(x, rows)]
                 scale = torch.stack(_moments(pieces).scaling(range))  # (2, d), or (2, 1) for one scale over all
+        if like is not None and like.kind != kind:
+            raise InputError(f"{source.name} holds {ROWS[kind]}; the net that is started from reads {ROWS[like.kind]}. Give it such data, "
+                             "or leave out --from.")
         roles = [str(source.origin[r]) for r in ("target", "group", "time", "weight") if source.origin.get(r) is not None]
         return cls(kind, shape, range, flatten, float(maximum or 1), features, scale, vocabulary, stride, (*roles, *sorted(left_out)),
                    tuple(notes), dict(source.formats), dict(source.origin.get("reading", {})), _kinds(source))
@@ -172,13 +187,28 @@ class InputEncoder:
         return self.scale is None or bool(self.scale[1].abs().max() < MOST_FACTOR)
 
     def ready(self, x: Tensor) -> Tensor:
-        """Stored inputs as a net reads them: float32, pixels in [0, 1], symbols one-hot, codes int64, on whatever device they are."""
+        """Stored inputs as a net reads them, on whatever device they are: float32, symbols one-hot, codes int64.
+
+        Pixels lie in [0, 1], or are scaled by channel.
+        """
         if self.vocabulary is not None:
             hot = one_hot(x, len(self.vocabulary))                   # (n, t, symbols)
             return hot.flatten(1) if self.flatten else hot
         if self.kind == "codes":
             return x
-        return x.to(torch.float32) / self.maximum if self.kind == "pixels" else x.to(torch.float32)
+        if self.kind != "pixels":
+            return x.to(torch.float32)
+        shares = x.to(torch.float32) / self.maximum
+        if self.scale is None:
+            return shares
+        centre, factor = self.scale.to(shares)                       # (c, 1, 1) each
+        scaled: Tensor = (shares - centre) * factor
+        return scaled
+
+    @property
+    def scaling(self) -> tuple[float, ...]:
+        """The numbers by which `ready` scales stored inputs: the largest value, then centre and factor of each channel, if any."""
+        return (self.maximum, *(self.scale.flatten().tolist() if self.kind == "pixels" and self.scale is not None else ()))
 
     def blank(self, rows: int) -> Tensor:
         """So many stored rows of zeros."""
@@ -191,7 +221,7 @@ class InputEncoder:
         """Centre and factor (d,) by which the columns of rows (n, d) were scaled; 0 and 1 where they are not one number a column."""
         if self.features is not None and all(len(c.outputs) == 1 for c in self.features.columns):
             centre, factor = self.features.scale[:, 0], self.features.scale[:, 1]
-        elif self.scale is not None:
+        elif self.scale is not None and self.kind == "array":
             centre, factor = self.scale[0], self.scale[1]
         else:
             size = self.input_shape[0]

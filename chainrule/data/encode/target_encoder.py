@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -42,14 +42,19 @@ class TargetEncoder:
 
     @classmethod
     def fit(cls, source: Source, rows: Tensor, kind: TargetKind, *, classes: Sequence[str] = (), open: bool = False,
-            bounded: bool = False) -> TargetEncoder:
+            bounded: bool = False, like: TargetEncoder | None = None) -> TargetEncoder:
         """Learn from `rows` of the source and from nothing else.
 
-        `bounded` scales numbers to [-1, 1], the extremes of these rows, for nets whose outputs lie there. Raises InputError for constant
-        numbers.
+        `bounded` scales numbers to [-1, 1], the extremes of these rows, for nets whose outputs lie there; with `like`, numbers of the same
+        names are scaled as they are there. Raises InputError for constant numbers.
         """
         scale = _scaling(source, rows, bounded) if kind == "real" else None
-        return cls(kind, tuple(classes), _names(source, scale), scale, _column_of_targets(source), open)
+        own = cls(kind, tuple(classes), _names(source, scale), scale, _column_of_targets(source), open)
+        return replace(own, scale=like.scale) if like is not None and own.asks_the_same(like) else own
+
+    def asks_the_same(self, other: TargetEncoder) -> bool:
+        """Whether outputs mean the same as those of a net whose targets the other encodes: the same classes, or the same numbers."""
+        return (self.kind, self.classes, self.names) == (other.kind, other.classes, other.names)
 
     @property
     def outputs(self) -> int:

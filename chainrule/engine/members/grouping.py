@@ -152,7 +152,7 @@ def kindred(members: Sequence[Member], some: Sequence[int], worth: float = 0.0) 
 def _probe(of: Member) -> Learner:
     """A copy of a member's learner as it begins."""
     seat = of.seat
-    seat.net.module.train()
+    seat.net.train()
     trial = copied(Learner(seat.net, {}))
     with Aside(seat.settings.seed, seat.net.device):
         rule = seat.stages[0].rule
