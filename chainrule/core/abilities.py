@@ -94,7 +94,7 @@ class Decides(Protocol):
 
 
 @runtime_checkable
-class Maps(Protocol):
+class HasMaps(Protocol):
     """A task whose answers are maps: the class number of each pixel, uint8 (n, h, w)."""
 
     def maps(self, answer: Tensor) -> Tensor: ...

@@ -124,7 +124,10 @@ class Pixelwise:
         return {"loss": self.costs(net(batch.x), batch)}
 
     def costs(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The mean loss (n,) of outputs (n, k, h, w)."""
+        """The mean loss (n,) of outputs (n, k, h, w). Raises InputError for outputs of another form."""
+        if outputs.dim() != 4:
+            raise InputError(f"Maps are answered by outputs (n, classes, height, width); got {tuple(outputs.shape)}. Use --net unet, or "
+                             "another that gives maps, such as local:centre=16.")
         numbers = central(batch.y, outputs.shape[2:]).long()                                    # (n, h, w)
         each = self.loss.each(outputs.movedim(1, -1).flatten(0, 2), numbers.flatten())
         costs: Tensor = each.unflatten(0, (len(outputs), -1)).mean(1)

@@ -15,17 +15,20 @@ STRAY = ".tmp"
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
-def writable(path: Path, overwrite: bool, *sources: Any) -> Path:
-    """The path that a user chose for a file to be written. Raises InputError where one is there that may not be replaced.
+def writable(path: Path, overwrite: bool, *sources: Any, folder: bool = False) -> Path:
+    """The path that a user chose for a file, or a `folder` of files, to be written. Raises InputError where one is there that may not be
+    replaced.
 
-    A file among `sources`, which are read for it, is never replaced.
+    What is among `sources`, which are read for it, is never replaced.
     """
-    if path.is_dir():
+    if path.is_dir() and not folder:
         raise InputError(f"--out {path} is a folder; a file is to be written. Name a file in it.")
     if not path.exists():
         return path
     if any(isinstance(source, str | Path) and Path(source).exists() and path.samefile(source) for source in sources):
-        raise InputError(f"--out {path} is the very file that is read. Name another.")
+        raise InputError(f"--out {path} is the very {'folder' if folder else 'file'} that is read. Name another.")
+    if folder and not path.is_dir():
+        raise InputError(f"--out {path} is a file; a folder is to be written. Name another.")
     if not overwrite:
         raise InputError(f"{path} is there already. Name another file with --out, or write --overwrite to replace it.")
     return path

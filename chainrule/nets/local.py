@@ -42,11 +42,18 @@ class LocalLayer(nn.Module):
         return maps
 
 
-@nets("local", source="Mnih & Hinton (2010), https://doi.org/10.1007/978-3-642-15567-3_16", init="he")
+@nets("local", source="Mnih & Hinton (2010), https://doi.org/10.1007/978-3-642-15567-3_16", init="he",
+      tasks=("classification", "regression", "segmentation"))
 def local(inputs: tuple[int, ...], outputs: int, *, maps: tuple[int, ...] = (16, 16), kernel: int = 5, stride: int = 2, hidden: int = 128,
-          activation: str = "relu") -> nn.Module:
-    """Layers with a kernel of their own at every place, and a dense layer: (n, c, h, w) -> (n, outputs)."""
+          activation: str = "relu", centre: int = 0) -> nn.Module:
+    """Layers with a kernel of their own at every place, and a dense layer: (n, c, h, w) -> (n, outputs).
+
+    With `centre` it labels the middle of a patch, as the road finder does: (n, c, h, w) -> (n, outputs, centre, centre).
+    """
     channels, *sides = check_picture("local", inputs)
+    if not 0 <= centre <= min(sides):
+        raise InputError(f"local answers for the central part of {inputs[1]} x {inputs[2]} pixels; got centre={centre}. Write e.g. "
+                         f"local:centre={max(1, min(sides) // 4)}.")
     if not maps or min(*maps, kernel, stride, hidden) < 1:
         raise InputError(f"local expects maps, kernel, stride and hidden of at least 1; got maps={'x'.join(map(str, maps)) or 'none'}, "
                          f"kernel={kernel}, stride={stride}, hidden={hidden}. Write e.g. local:maps=16x16,kernel=5.")
@@ -58,4 +65,6 @@ def local(inputs: tuple[int, ...], outputs: int, *, maps: tuple[int, ...] = (16,
         layer = LocalLayer(channels, count * wider, kernel, stride, sides)
         layers += [layer, make_activation(activation)]
         channels, sides = count, layer.sides
-    return nn.Sequential(*layers, Dense((channels, *sides), hidden * wider), make_activation(activation), nn.Linear(hidden, outputs))
+    answers = nn.Linear(hidden, outputs * max(1, centre) ** 2)
+    places = [nn.Unflatten(1, (outputs, centre, centre))] if centre else []
+    return nn.Sequential(*layers, Dense((channels, *sides), hidden * wider), make_activation(activation), answers, *places)

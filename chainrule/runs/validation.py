@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import HasRegimes
+from chainrule.core.abilities import HasRegimes, Ranks
 from chainrule.core.errors import CorruptFile, InputError
 from chainrule.data.source import Data, Part
 from chainrule.engine import checkpoint
-from chainrule.evaluate.mistakes import worst_rows
+from chainrule.evaluate.mistakes import WORST, worst_rows
 from chainrule.evaluate.result import Result
 from chainrule.job.trained import Trained
 from chainrule.runs.folder import Folder
@@ -25,7 +25,10 @@ MOST_POINTS = 2000                      # of the training rows over which the re
 
 @dataclass(frozen=True)
 class Mistakes:
-    """The pictures a net was surest of and wrong about, uint8 (k, channels, height, width), its answers (k, classes), the truth (k,)."""
+    """The pictures that a net answers worst, uint8 (k, channels, height, width), its answers (k, ...) and the truth (k, ...).
+
+    Of classes they are those that it was surest of and wrong about.
+    """
 
     images: Tensor
     answers: Tensor
@@ -58,7 +61,8 @@ class Validation:
             answers = trained.predictions(shown)[:0]
             return cls(None, part.rows[:0], answers, None, shown.x[:], None, _points(trained, data))
         result = trained.measure(part)
-        pictures = trained.encoder.inputs.picture_shape is not None and bool(trained.task.classes) and part.y is not None
+        judged = bool(trained.task.classes) or isinstance(trained.task, Ranks)
+        pictures = trained.encoder.inputs.picture_shape is not None and judged and part.y is not None
         answers = trained.predictions(part if pictures else part.rows_at(0, _fitting(trained, part)))
         truth = trained.truth(part)
         mistakes = _mistakes(trained, part, answers, truth) if pictures else None
@@ -113,12 +117,16 @@ def _fitting(trained: Trained, part: Part) -> int:
 
 
 def _mistakes(trained: Trained, part: Part, answers: Tensor, truth: Tensor) -> Mistakes | None:
-    worst = torch.tensor(worst_rows(answers, truth), dtype=torch.int64)
-    if not len(worst):
-        return None
+    task = trained.task
+    worst = task.grades(answers, truth).argsort()[:WORST] if isinstance(task, Ranks) else torch.tensor(worst_rows(answers, truth)).long()
+    return Mistakes(shown(trained, part, worst), answers[worst], truth[worst]) if len(worst) else None
+
+
+def shown(trained: Trained, part: Part, rows: Tensor) -> Tensor:
+    """Pictures of a part by their rows in it, as its net reads them, uint8 (k, channels, height, width)."""
     shape = trained.encoder.inputs.picture_shape
     assert shape is not None
-    return Mistakes(as_pixels(trained.ready(part.x[worst]).reshape(-1, *shape)), answers[worst], truth[worst])
+    return as_pixels(trained.ready(part.x[rows]).reshape(-1, *shape))
 
 
 def as_pixels(images: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def open_test(run: Tested, reason: str) -> Result:
     run.folder.write_tensors(PREDICTED, tensors, about)
     run.folder.write_json(TESTED, result.to_dict())
     if len(truth) and trained.loss is not None:
-        write_plots(trained, predictions, truth, run.path)
+        write_plots(trained, predictions, truth, run.path, part)
     return result
 
 

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import torch
 from torch import Tensor
 
+from chainrule.core.abilities import HasMaps
 from chainrule.core.errors import Interrupted
 from chainrule.core.files import writable
 from chainrule.core.text import duration
@@ -22,6 +23,8 @@ from chainrule.data.readers.download import to_stderr
 from chainrule.data.readers.table_stream import Rows, rowwise
 from chainrule.data.readers.tables import Typed
 from chainrule.data.source import Part, Source
+from chainrule.data.writers import maps
+from chainrule.data.writers.maps import Maps
 from chainrule.data.writers.predictions import Table
 from chainrule.engine.infer.inference import most_rows
 from chainrule.job.monte_carlo_dropout import Sampler
@@ -103,13 +106,15 @@ def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = 
                stream: TextIO | None = None, overwrite: bool = False) -> int:
     """Write what a net says of the rows of `what`, beside their numbers and labels; returns how many. `out` appears when it is whole.
 
+    Answers that are maps go into a folder of PNG files, where `out` has no ending, or into an .npz file; else `out` is a table.
     With `samples`, so many passes with dropout left on: their mean, and columns of how uncertain it is, see `monte_carlo_dropout.spread`.
     Table files that hold `stream_bytes` or more are never held whole. Raises InputError, also where `out` is there and is not to be
     overwritten, or is what is read; CorruptFile, Interrupted.
     """
-    writable(out, overwrite, what)
+    file = file_for(trained, out)
+    writable(out, overwrite, what, folder=isinstance(file, Maps) and not out.suffix)
     line, sampler = Line(stream or sys.stderr), None if samples is None else Sampler(trained, samples)
-    with _interruptible(out), Table(out) as table, contextlib.closing(line):
+    with _interruptible(out), file as table, contextlib.closing(line):
         labels = Labels(trained.encoder.target.column)
         for part, expected in _encoded(trained, what, stream_bytes, labels):
             further: dict[str, Tensor] = {}
@@ -120,9 +125,21 @@ def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = 
             names = trained.columns(values.shape[-1])
             answered = {**trained.task.columns(values.cpu(), part.mask), **further_columns(further, names)}
             rows = len(answered["prediction"]) if trained.task.consecutive else len(part)      # of a text each symbol is a row
-            table.add(labels.beside(answered, rows))
+            beside = labels.beside(answered, rows)
+            if isinstance(table, Maps):
+                assert isinstance(trained.task, HasMaps)
+                table.add(beside, trained.task.maps(values.cpu()))
+            else:
+                table.add(beside)
             line(table.rows, expected)
     return table.rows
+
+
+def file_for(trained: Trained, out: Path) -> Table | Maps:
+    """What predictions are written to: maps where answers are and the name is theirs, else a table. Raises InputError for another ending."""
+    if out.suffix in maps.SUFFIXES and isinstance(trained.task, HasMaps):
+        return Maps(out, trained.encoder.target.classes)
+    return Table(out)
 
 
 def further_columns(further: dict[str, Tensor], names: tuple[str, ...]) -> dict[str, Any]:

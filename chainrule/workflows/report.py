@@ -7,18 +7,20 @@ import inspect
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 import chainrule
 from chainrule.audit.coefficients import coefficients
-from chainrule.core.abilities import Decides, HasRegimes
+from chainrule.core.abilities import Decides, HasRegimes, Ranks
 from chainrule.core.errors import InputError
 from chainrule.core.events import Event
 from chainrule.core.registry import pictures
 from chainrule.core.text import shown
+from chainrule.data.source import Part
+from chainrule.evaluate.mistakes import WORST
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.standing import Standing
 from chainrule.job.record import read_threshold
@@ -29,6 +31,10 @@ from chainrule.report.ensemble import against, growth_picture, membership
 from chainrule.report.page import Facts, Table, write
 from chainrule.report.pictures import Picture, expert_regimes, first_layer, worst_mistakes
 from chainrule.runs.validation import Validation
+from chainrule.runs.validation import shown as shown_rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[Event], timings: dict[str, float],
@@ -69,19 +75,18 @@ def write_ensemble_report(out: Path, path: Path, record: dict[str, Any], trained
         versions=versions()))
 
 
-def write_plots(trained: Trained, answer: Tensor, truth: Tensor, folder: Path) -> list[Path]:
-    """The pictures that the task has for a test, as PNG files; those that this part cannot give are left out."""
+def write_plots(trained: Trained, answer: Tensor, truth: Tensor, folder: Path, part: Part | None = None) -> list[Path]:
+    """The pictures that the task has for a test, as PNG files; those that this part cannot give are left out.
+
+    Of tasks that say which answers are worst, those are drawn on the rows of the `part`, where these are pictures.
+    """
     task = trained.task
-    names = task.names(answer.shape[-1])
-    answers = {"decided": task.decided(answer)} if isinstance(task, Decides) else {}
-    drawn = {}
-    for entry in pictures.entries():
-        if entry.traits.task == task.name and "test" in entry.traits.when:
-            wanted = {name: value for name, value in answers.items() if name in inspect.signature(entry.make).parameters}
-            if (figure := entry.make(answer, truth, names, **wanted)) is not None:
-                drawn[entry.name] = figure
+    further: dict[str, Any] = {"decided": task.decided(answer)} if isinstance(task, Decides) else {}
+    if isinstance(task, Ranks) and part is not None and trained.encoder.inputs.picture_shape is not None:
+        worst = task.grades(answer, truth).argsort()[:WORST]
+        answer, truth, further = answer[worst], truth[worst], {"images": shown_rows(trained, part, worst)}
     paths = []
-    for name, figure in drawn.items():
+    for name, figure in figures(trained, "test", answer, truth, further):
         path = folder / f"{name}.png"
         try:
             path.write_bytes(to_png(figure))
@@ -91,10 +96,29 @@ def write_plots(trained: Trained, answer: Tensor, truth: Tensor, folder: Path) -
     return paths
 
 
+def figures(trained: Trained, when: str, answer: Tensor, truth: Tensor, further: dict[str, Any]) -> list[tuple[str, Figure]]:
+    """The pictures registered for the task and the occasion, by name, of answers, truth and what `further` there is that they ask for."""
+    names, drawn = trained.task.names(answer.shape[-1]), []
+    for entry in pictures.entries():
+        if entry.traits.task == trained.task.name and when in entry.traits.when:
+            parameters = inspect.signature(entry.make).parameters.values()
+            if any(p.default is p.empty and p.name not in further for p in list(parameters)[3:]):
+                continue
+            figure = entry.make(answer, truth, names, **{p.name: further[p.name] for p in parameters if p.name in further})
+            if figure is not None:
+                drawn.append((entry.name, figure))
+    return drawn
+
+
 def mistakes(trained: Trained, validation: Validation) -> list[Picture]:
-    """The validation pictures the net was surest of and wrong about, with what it answered and what they are."""
+    """The validation pictures that the net answers worst: of classes those it was surest of and wrong about."""
     worst = validation.mistakes
-    return [] if worst is None else [worst_mistakes(worst.images, worst.answers, worst.truth, trained.task.classes)]
+    if worst is None:
+        return []
+    if trained.task.classes:
+        return [worst_mistakes(worst.images, worst.answers, worst.truth, trained.task.classes)]
+    drawn = figures(trained, "report", worst.answers, worst.truth, {"images": worst.images})
+    return [(f"The validation pictures that it answers worst, the worst first: {name}", to_png(figure)) for name, figure in drawn]
 
 
 def operating_point(path: Path) -> list[Table]:

@@ -32,7 +32,7 @@ def asked(family: str, task: str, folder) -> Job:
     for classes in (3, 2) if task == "classification" else (3,):
         try:
             return build(small(task, folder, classes=classes),
-                         Options(net=small_spec(family), task=task, steps=2, batch=8, plan="eager", threads=1, **small_rule))
+                         Options(net=small_spec(family, task), task=task, steps=2, batch=8, plan="eager", threads=1, **small_rule))
         except InputError as error:
             refusal = error
     assert str(refusal).endswith(".")
@@ -78,7 +78,7 @@ def test_a_task_is_asked_answered_measured_stored_and_opened(name, tmp_path):
     family = next(f for f in families if FAMILIES[f].tasks or name in ("classification", "regression", "density"))
     rule = {"rule": "bptt:window=16"} if name == "language" else {}
     source = small(name, tmp_path)
-    run = cr.train(source, net="mlp:hidden=4" if name in ("classification", "regression") else family, task=name, steps=2, batch=8,
+    run = cr.train(source, net="mlp:hidden=4" if name in ("classification", "regression") else small_spec(family, name), task=name, steps=2, batch=8,
                    plan="eager", threads=1, progress=False, out=tmp_path / "run", **rule)
     task: Task = run.job.task
     part = run.job.data.valid

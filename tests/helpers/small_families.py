@@ -7,11 +7,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "maxout": {"filters": (8, 8, 8), "kernels": (4, 4, 3), "hidden": 10}, "fitnet": {"form": 1}, "resnet": {"width": 0.25},
     "plain": {"depth": 8}, "densenet": {"depth": 10, "growth": 4}, "fractalnet": {"maps": (8, 8)}, "googlenet": {"width": 0.125},
     "bn-inception": {"width": 0.125}, "inception-v3": {"width": 0.125}, "capsnet": {"filters": 8, "capsules": 2, "hidden": (8,)},
-    "unet": {"width": 4, "depth": 2},
+    "unet": {"width": 4, "depth": 2}, "local": {"kernel": 3},
 }
+OF_TASK: dict[tuple[str, str], dict[str, Any]] = {("local", "segmentation"): {"centre": 4}}
 
 
-def small_spec(family: str) -> str:
-    """The family's name with these options, as a user writes it."""
-    words = {name: "x".join(map(str, value)) if isinstance(value, tuple) else str(value) for name, value in SMALL.get(family, {}).items()}
+def small_spec(family: str, task: str = "") -> str:
+    """The family's name with these options, and those that a task needs, as a user writes it."""
+    options = {**SMALL.get(family, {}), **OF_TASK.get((family, task), {})}
+    words = {name: "x".join(map(str, value)) if isinstance(value, tuple) else str(value) for name, value in options.items()}
     return family + (":" + ",".join(f"{name}={word}" for name, word in words.items()) if words else "")

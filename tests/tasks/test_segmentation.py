@@ -79,7 +79,7 @@ def test_columns_are_shares_of_classes():
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    ({"net": "mlp"}, "Use --net unet"), ({"rule": "perceptron"}, "for every pixel"),
+    ({"net": "mlp"}, "Use --net unet"), ({"net": "local"}, "local:centre=16"), ({"rule": "perceptron"}, "for every pixel"),
     ({"task": "classification"}, "Use --task segmentation"), ({"class_weights": "balanced"}, "class")])
 def test_what_does_not_go_with_maps_is_said(options, words):
     with pytest.raises(InputError, match=words):
@@ -89,3 +89,26 @@ def test_what_does_not_go_with_maps_is_said(options, words):
 def test_a_net_that_answers_for_more_than_the_picture_is_refused():
     with pytest.raises(InputError, match="at most the 16 x 16 pixels of a map; got 18 x 18"):
         build(cr.load(ROADS), Options(**QUICK), Own(net=nn.Conv2d(3, 3, 1, padding=1)))
+
+
+def test_locally_connected_layers_label_the_middle_of_a_patch():
+    """As the road finder does: the central 4 x 4 of 16 x 16 pixels."""
+    job = build(cr.load(ROADS), Options(**QUICK, net="local:maps=4x4,kernel=4,hidden=8,centre=4"))
+    assert job.task.name == "segmentation"
+    part = job.data.valid
+    answer = job.trained.predictions(part)
+    assert answer.shape == (len(part), 4, 4, 3)
+    expected = (answer.argmax(-1) == part.y[:, 6:10, 6:10]).double().mean()
+    assert job.trained.measure(part).measures["accuracy"].value == pytest.approx(float(expected))
+
+
+def test_the_worst_come_first(tmp_path):
+    run = cr.train(ROADS, net="unet:width=2,depth=1", out=tmp_path / "run", progress=False, **QUICK)
+    worst, part = run.validation.mistakes, run.job.data.valid
+    grades = run.job.task.grades(worst.answers, worst.truth)
+    assert grades.tolist() == sorted(grades.tolist())
+    assert float(grades[0]) == pytest.approx(1 - float(run.job.trained.outcomes(part, "rows").costs.max()))
+    assert worst.images.shape[1:] == (3, 16, 16)
+    run.test()
+    assert (tmp_path / "run" / "maps.png").read_bytes().startswith(b"\x89PNG")
+    assert "answers worst" in run.report().read_text()
