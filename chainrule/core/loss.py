@@ -69,7 +69,14 @@ def softmax(outputs: Tensor) -> Tensor:
     return outputs.float().softmax(-1)
 
 
+NEXT_TO_NOTHING = 1e-12
+
+
 def shares(outputs: Tensor) -> Tensor:
-    """Scores that are not log-odds, cut at zero and divided by their sum: (n, classes)."""
-    positive = outputs.float().clamp(min=1e-12)
+    """Scores that are not log-odds, those above zero divided by their sum: (n, classes).
+
+    What is below zero gets next to nothing, in its order, so that the largest of scores that are all negative stays the largest.
+    """
+    scores = outputs.float()
+    positive = torch.where(scores > NEXT_TO_NOTHING, scores, NEXT_TO_NOTHING * scores.clamp(-40, 0).exp())
     return positive / positive.sum(-1, keepdim=True)
