@@ -124,10 +124,14 @@ class InitTraits:
 
 @dataclass(frozen=True)
 class AugmentTraits:
-    """`pictures`: it alters pictures only; `moves` says that pixels move to `whole` places or to places `between` them."""
+    """`pictures`: it alters pictures only; `moves` says that pixels move to `whole` places or to places `between` them.
+
+    `views(shape, **options)` are its moves counted out, of which answers may be the mean.
+    """
 
     pictures: bool = False
     moves: Literal["whole", "between"] | None = None
+    views: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True)

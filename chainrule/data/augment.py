@@ -86,7 +86,32 @@ def resampled(x: Tensor, moves: Sequence[Move], whole: bool) -> Tensor:
     return torch.lerp(upper, lower, below)
 
 
-@augments(source="LeCun, Bottou, Bengio & Haffner (1998), https://doi.org/10.1109/5.726791", pictures=True, moves="whole")
+def _five(shape: Shape, reach: int) -> list[Move]:
+    """Pictures where they are, and moved by `reach` pixels to each corner."""
+    return [_by(0, 0), *(_by(down, right) for down in (-reach, reach) for right in (-reach, reach))]
+
+
+def _by(down: int, right: int) -> Move:
+    return lambda n, rows, columns: (rows - down, columns - right)
+
+
+def shift_views(shape: Shape, *, pixels: int) -> list[Move]:
+    """The middle and the four corners."""
+    return _five(shape, pixels)
+
+
+def crop_views(shape: Shape, *, padding: int, fill: str) -> list[Move]:
+    """The middle of the padded picture and its four corners."""
+    return [_padded(move, shape, fill) for move in _five(shape, padding)]
+
+
+def flip_views(shape: Shape, *, probability: float) -> list[Move]:
+    """The picture and its reflection."""
+    return [_by(0, 0), lambda n, rows, columns: (rows, -columns)]
+
+
+@augments(source="LeCun, Bottou, Bengio & Haffner (1998), https://doi.org/10.1109/5.726791", pictures=True, moves="whole",
+          views=shift_views)
 def shift(shape: Shape, *, pixels: int = 2) -> Move:
     """Moves pictures by up to `pixels` up or down and left or right, every place equally likely; zeros come in."""
     _inside("shift", "pixels", pixels, min(shape[1:]) - 1, shape)
@@ -98,22 +123,27 @@ def shift(shape: Shape, *, pixels: int = 2) -> Move:
     return move
 
 
-@augments(source="He, Zhang, Ren & Sun (2016), https://arxiv.org/abs/1512.03385", pictures=True, moves="whole")
+@augments(source="He, Zhang, Ren & Sun (2016), https://arxiv.org/abs/1512.03385", pictures=True, moves="whole", views=crop_views)
 def crop(shape: Shape, *, padding: int = 4, fill: Literal["zeros", "reflect"] = "zeros") -> Move:
     """Pads pictures on all sides, by zeros or their own reflection, and cuts out their size again anywhere."""
     _inside("crop", "padding", padding, min(shape[1:]) - 1, shape)
-    anywhere, (middle_row, middle_column) = shift(shape, pixels=padding), [(side - 1) / 2 for side in shape[1:]]
+    return _padded(shift(shape, pixels=padding), shape, fill)
 
-    def move(n: int, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-        rows, columns = anywhere(n, rows, columns)
+
+def _padded(move: Move, shape: Shape, fill: str) -> Move:
+    """A move that sees zeros, or the picture's own reflection, beyond the border."""
+    middle_row, middle_column = ((side - 1) / 2 for side in shape[1:])
+
+    def padded(n: int, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        rows, columns = move(n, rows, columns)
         if fill == "zeros":
             return rows, columns
         return _reflected(rows, middle_row), _reflected(columns, middle_column)
 
-    return move
+    return padded
 
 
-@augments(source="Krizhevsky, Sutskever & Hinton (2012), https://doi.org/10.1145/3065386", pictures=True, moves="whole")
+@augments(source="Krizhevsky, Sutskever & Hinton (2012), https://doi.org/10.1145/3065386", pictures=True, moves="whole", views=flip_views)
 def flip(shape: Shape, *, probability: float = 0.5) -> Move:
     """Swaps left and right with the given probability."""
     _within("flip", "probability", probability, 0, 1)

@@ -42,7 +42,7 @@ from chainrule.job.own_loss import custom, read_as
 from chainrule.job.own_module import complete_lazy, looks_up, numbers_read
 from chainrule.job.rule_spec import lanes_of, make_rule
 from chainrule.job.start import Start, opened
-from chainrule.job.trained import Trained, as_read
+from chainrule.job.trained import Trained, as_read, views_for
 from chainrule.job.trial_step import check_fit
 from chainrule.nets.init.initial import initialise
 from chainrule.tasks.task import Task, batch_of
@@ -147,7 +147,8 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     wanted = inspect.signature(rule_chosen.entry.make).parameters
     spread = the_loss is not None and the_loss.one_hot and bool(task.classes) and kind == "class" and {"loss", "criterion"} & set(wanted)
     trained = Trained(net, name, data.encoder, task, the_loss, device, choice.options.precision, choice.options.seed, dtype,
-                      constant=task.constant(net, data.train, data.ready) if len(data.train) else None)
+                      constant=task.constant(net, data.train, data.ready) if len(data.train) else None,
+                      views=views_for(options, task, data.encoder.inputs.shape))
     job = made_as(data.source, data, trained, rule, str(rule_chosen), choice.options, choice.choices,
                   keeps_last=keeps_last or rule_chosen.entry.traits.best == "last",
                   one_hot=data.outputs if spread else 0,

@@ -63,6 +63,8 @@ class Options:
                                 words=("layers",), example="layers")
     snapshots: int | None = option(None, "Begin the schedule anew so many times and keep the weights of each cycle.")
     augment: str | None = option(None, "Alter batches at random, e.g. shift:2+flip (chainrule list augments).", example="shift:2+flip")
+    views: str | None = option(None, "Answer by the mean over views of each row: ten-crop, crop:4+flip, or a number of draws of --augment.",
+                               example="ten-crop")
     seed: int = option(0, "What everything random follows from.", **SEED)
     patience: int | None = option(None, "Stop after so many epochs without improvement.", least=1, advice=CHOSEN)
     plan: str = option("auto", "auto, eager, compiled, fused, with +channels-last, +bf16.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.abilities import Decides
+from chainrule.core.descend import Alter
 from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss, OwnLoss, link_alone
@@ -19,6 +21,7 @@ from chainrule.core.registry import losses, nets, tasks
 from chainrule.data.encode.encoder import Encoder
 from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.source import Part
+from chainrule.data.views import Views, views_of
 from chainrule.engine.infer.inference import Inference
 from chainrule.engine.randomness import Aside
 from chainrule.engine.store import Store
@@ -30,6 +33,7 @@ from chainrule.job.own import NOTHING, Own
 from chainrule.job.own_loss import custom
 from chainrule.job.own_module import complete_lazy, numbers_read
 from chainrule.job.record import RECORD, read_encoder, read_record, read_threshold
+from chainrule.tasks.samples import SampleTask
 from chainrule.tasks.task import Task
 
 EVALUATION_ROWS = 250   # a forward pass of more holds more memory than a step, and is hardly faster
@@ -40,7 +44,8 @@ class Trained:
     """A net, the encoder of its rows, what it is asked, and the loss whose link makes answers of its outputs; None where it has none.
 
     `dtype` is what the net reads, `seed` what resampling and sampling follow from; `warnings` say what was wrong with the files.
-    `constant` is what the constant answer that stands beside its measures is made of.
+    `constant` is what the constant answer that stands beside its measures is made of; `views` are those of each row over which answers are
+    the mean, None where rows are answered as they are.
     """
 
     net: Net
@@ -54,6 +59,7 @@ class Trained:
     dtype: torch.dtype = torch.float32
     warnings: tuple[str, ...] = ()
     constant: Tensor | None = None
+    views: Views | None = None
 
     @classmethod
     def open(cls, folder: str | Path, own: Own = NOTHING) -> Trained:
@@ -85,7 +91,7 @@ class Trained:
         if chosen is not None and isinstance(task, Decides):
             task.threshold = chosen.threshold
         return cls(net, record["net"], encoder, task, loss_of(record, own, task.probabilistic), device, options.precision, options.seed,
-                   dtype, warnings=tuple(warnings), constant=constant)
+                   dtype, warnings=tuple(warnings), constant=constant, views=views_for(options, task, encoder.inputs.shape))
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the measured way of running rows, which cannot be copied or stored."""
@@ -116,7 +122,18 @@ class Trained:
         """
         self.net.module.eval()
         rows = part if isinstance(part, Part) else Part(part, None, torch.arange(len(part)))
+        if self.views is not None:
+            return self._over(self.views, rows, expected)
         return self.answer(self.task.raw(self.inference, rows, expected))
+
+    def _over(self, views: Views, rows: Part, expected: int | None) -> Tensor:
+        """The mean of the answers to each view; what is drawn follows from the run's seed."""
+        total: Tensor | float = 0.0
+        with Aside(self.seed, self.device):
+            for view in views.alters:
+                runner = Inference(self.net, partial(_seen, self.ready, view), self.device, self.precision, planned=not views.drawn)
+                total = total + self.answer(self.task.raw(runner, rows, expected)).double()
+        return torch.as_tensor(total / len(views)).float()
 
     def answer(self, raw: Tensor) -> Tensor:
         """What the net's outputs say, on the CPU."""
@@ -129,7 +146,10 @@ class Trained:
     def measure(self, part: Part) -> Result:
         """Measures with intervals on a part."""
         self.net.module.eval()
-        result = self.task.evaluate(self.inference, part, self.loss, seed=self.seed)
+        if self.views is not None and isinstance(self.task, SampleTask):
+            result = self.task.judged(self.predictions(part), part, self.ready, seed=self.seed)
+        else:
+            result = self.task.evaluate(self.inference, part, self.loss, seed=self.seed)
         if self.constant is None:
             return result
         return replace(result, baseline=self.task.baseline(self.constant, part, self.ready, seed=self.seed))
@@ -156,6 +176,24 @@ def as_read(encoder: InputEncoder, dtype: torch.dtype, x: Tensor) -> Tensor:
     """Stored inputs (n, ...) as a net reads them: real numbers of this type, or the places of an embedding as whole numbers."""
     ready = encoder.ready(x)
     return ready.to(dtype) if ready.is_floating_point() else ready
+
+
+def _seen(ready: Callable[[Tensor], Tensor], view: Alter, x: Tensor) -> Tensor:
+    """A view of stored rows as the net reads it."""
+    return view(ready(x))
+
+
+def views_for(options: Options, task: Task, shape: tuple[int, ...]) -> Views | None:
+    """The views of samples of `shape` over which a run answers, None where it asks for none.
+
+    Raises InputError for a task whose answers have no mean.
+    """
+    if options.views is None:
+        return None
+    if not tasks.find(task.name).traits.rowwise:
+        raise InputError(f"--views averages answers that belong to a row as a whole, as classification gives them; the task is {task.name}. "
+                         "Leave it out.")
+    return views_of(options.views, options.augment, shape)
 
 
 def loss_of(record: dict[str, Any], own: Own, probabilistic: bool) -> Loss | None:

@@ -69,7 +69,11 @@ class SampleTask(ABC):
         """Measures of answers, with their intervals."""
 
     def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
-        answer, truth = self.answer(self.raw(runner, part), loss), self.truth(part, runner.ready)
+        return self.judged(self.answer(self.raw(runner, part), loss), part, runner.ready, seed=seed)
+
+    def judged(self, answer: Tensor, part: Part, ready: Ready, *, seed: int) -> Result:
+        """Measures with intervals of answers to a part, however they came about."""
+        truth = self.truth(part, ready)
         return with_registered(self.measure(answer, truth, seed=seed), self.name, lambda: (answer, truth))
 
     def outcomes(self, runner: Runner, part: Part, answer: Tensor, test_set: str) -> Cases | None:

@@ -304,6 +304,9 @@ def committee(*several: Member | Sweep | str | Path, by: str = Joining.by, out: 
                          "values. Name such runs.")
     if not first.job.task.classes and by != "mean":
         raise InputError(f"A committee for values answers by their mean; got --by {by}. Leave --by out.")
+    if (averaging := next((run for run in members if run.options.views is not None), None)) is not None:
+        raise InputError(f"{averaging.path} answers by the mean over views of each row, and members of a committee by rows as they are. "
+                         "Train it without --views.")
     validated(first.job.data, "a committee")
     _agreeing(members)
     folder = Folder.create(out, first.record["data"]["name"], first.record["net"].split(":")[0], "committee")

@@ -39,6 +39,8 @@ def exported(trained: Trained, validation: Validation, record: Mapping[str, Any]
     if to == "onnx":
         why = encoded_only(trained)
         if not why:
+            if trained.views is not None:
+                to_stderr(f"{out} answers rows as they are; the run answers by the mean over {len(trained.views)} views of each.")
             return out, export_rows(trained, validation, record, out)
         to_stderr(f"{out} reads encoded rows and gives the net's own outputs: {why}.")
     x = trained.ready(validation.inputs.to(trained.device))

@@ -86,11 +86,12 @@ def _power(rows: int) -> int:
 class Inference:
     """Outputs of a net for stored rows, `ready` making of them what the net reads.
 
-    The way is measured once, on the first job that is worth it, and kept until a weight of the net changes.
+    The way is measured once, on the first job that is worth it, and kept until a weight of the net changes. Rows run plainly where it is
+    not `planned`, as where `ready` draws numbers.
     """
 
-    def __init__(self, net: Net, ready: Callable[[Tensor], Tensor], device: torch.device, precision: str = "auto"):
-        self.net, self.ready, self.device, self.precision = net, ready, device, precision
+    def __init__(self, net: Net, ready: Callable[[Tensor], Tensor], device: torch.device, precision: str = "auto", planned: bool = True):
+        self.net, self.ready, self.device, self.precision, self.planned = net, ready, device, precision, planned
         self.chosen: Chosen | None = None
         self._plain_up_to = 0  # rows in all that were found not to be worth planning
         self._stamp: tuple[tuple[int, int], ...] = ()
@@ -115,7 +116,7 @@ class Inference:
         stamp = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in self.net.tensors.values())
         if stamp != self._stamp:
             self.chosen, self._stamp, self._plain_up_to = None, stamp, 0
-        if self.net.module.training:
+        if self.net.module.training or not self.planned:
             return self.plainly(x)
         total = max(expected or 0, len(x))
         if self.chosen is None and total > self._plain_up_to:
