@@ -191,7 +191,7 @@ def views_for(options: Options, task: Task, shape: tuple[int, ...]) -> Views | N
     if options.views is None:
         return None
     if not tasks.find(task.name).traits.rowwise:
-        raise InputError(f"--views averages answers that belong to a row as a whole, as classification gives them; the task is {task.name}. "
+        raise InputError(f"--views averages answers that belong to a whole row, as classification gives them; the task is {task.name}. "
                          "Leave it out.")
     return views_of(options.views, options.augment, shape)
 
