@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor
 from chainrule.core.errors import InputError
 from chainrule.core.registry import datasets
 from chainrule.data import fingerprint, pictures
+from chainrule.data.column_names import listed
 from chainrule.data.encode import targets
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.input_encoder import InputEncoder
@@ -24,7 +25,7 @@ from chainrule.data.readers.gzipped import stem_of, suffix_of
 from chainrule.data.readers.paths import existing
 from chainrule.data.readers.table_files import SUFFIXES as TABLES
 from chainrule.data.readers.table_files import read_file
-from chainrule.data.readers.table_roles import NO_ROLES, Roles, source_of
+from chainrule.data.readers.table_roles import NO_ROLES, Roles, Target, source_of
 from chainrule.data.readers.tables import Known, Typed
 from chainrule.data.reading import USUAL, Reading
 from chainrule.data.source import Source
@@ -36,14 +37,15 @@ SYMBOLS = (".txt", *fasta.SUFFIXES)
 READ = (*TABLES, *SYMBOLS, ".npz", ".npy", ".bin", ".mat")
 
 
-def load(what: Any = "digits", y: Any = None, *, target: str | int | None = None, data_dir: str | Path | None = None,
+def load(what: Any = "digits", y: Any = None, *, target: str | int | Sequence[str] | None = None, data_dir: str | Path | None = None,
          group: str | int | None = None, time: str | int | None = None, weight: str | int | None = None,
          name: str | None = None, stream: bool | None = None,
          reading: Reading = USUAL, say: Callable[[str], None] = to_stderr) -> Source:
     """The source that `what` is: a named set, a file, a folder, a frame, an array, a tensor, a sparse matrix, a dict of columns, a list of
     records, or inputs of these with targets `y` apart.
 
-    `target`, `group`, `time` and `weight` name columns of a table (or number them from 0); `target="none"` is a table without one.
+    `target`, `group`, `time` and `weight` name columns of a table (or number them from 0); `target="none"` is a table without one, and
+    several targets stand in a list, or with commas between them.
     `data_dir` is where named sets are sought first. `stream` says whether the rows of a Parquet file, an .npy file or a folder of
     images stay on disk; left open, they do where they would fill more than a quarter of the free memory. `reading` says how the values
     of a table are written; what it leaves open is decided from them, and noted in the source. `say` is told of downloads and of
@@ -60,7 +62,7 @@ def load(what: Any = "digits", y: Any = None, *, target: str | int | None = None
         what = paired(what, y)
     if isinstance(what, Source):
         return what
-    roles = Roles(group, time, weight)
+    roles, target = Roles(group, time, weight), listed(target)
     if isinstance(what, (str, Path)):
         source = _of_text(what, target, data_dir, roles, stream, reading, say)
     else:
@@ -87,11 +89,11 @@ def paired(what: Any, y: Any) -> Any:
     return what, y
 
 
-def load_inputs(what: Any, *, like: InputEncoder, target: str | None = None, data_dir: str | Path | None = None,
+def load_inputs(what: Any, *, like: InputEncoder, target: tuple[str, ...] = (), data_dir: str | Path | None = None,
                 say: Callable[[str], None] = to_stderr) -> Source:
     """Rows for a net trained on what `like` encodes, read as that was.
 
-    A column `target` may be absent or have gaps, and there are then no targets.
+    The columns `target` may be absent or have gaps, and there are then no targets.
     """
     reading, known = reading_of(like), known_of(like)
     if isinstance(what, (str, Path)) and not datasets.called(what):
@@ -208,7 +210,7 @@ def _refuse_roles(roles: Roles, what: str) -> None:
             raise InputError(f"{what} no columns with names; --{role} needs a table ({' '.join(TABLES)} or a data frame). {instead}")
 
 
-def _table_file(path: Path, origin: dict[str, Any], target: str | int | None, roles: Roles, stream: bool | None,
+def _table_file(path: Path, origin: dict[str, Any], target: Target, roles: Roles, stream: bool | None,
                 reading: Reading, say: Callable[[str], None], known: Known | None = None) -> Source:
     """The source of a table on disk; with `known`, rows to predict, whose target may be absent or have gaps."""
     lenient = known is not None
@@ -244,9 +246,9 @@ def _array_file(path: Path, origin: dict[str, Any], target: str | int | None, st
     if stored is None:
         return _array(arrays.read_npy(path), None, str(path), stem_of(path), origin, target)
     x, column, digest = stored
-    task, labels, classes = ("none", None, ()) if column is None else targets.of_array(column, len(x), str(path))
+    task, labels, classes = targets.NOTHING if column is None else targets.of_array(column, len(x), str(path))
     origin = {**origin, "streamed": True, "target": at}
-    return Source(stem_of(path), x, labels, task, origin, digest.of(labels, classes), classes)  # type: ignore[arg-type]
+    return Source(stem_of(path), x, labels, task, origin, digest.of(labels, classes), classes)
 
 
 def _column_number(target: str | int, where: str) -> int:
@@ -255,7 +257,7 @@ def _column_number(target: str | int, where: str) -> int:
     return int(target)
 
 
-def _list_of_pictures(path: Path, origin: dict[str, Any], name: str, target: str | int | None, roles: Roles, stream: bool | None,
+def _list_of_pictures(path: Path, origin: dict[str, Any], name: str, target: Target, roles: Roles, stream: bool | None,
                       reading: Reading, say: Callable[[str], None]) -> Source:
     """A table whose column `name` names pictures, which are its inputs; its target and roles are the table's."""
     exact = replace(reading, columns=",".join(filter(None, (reading.columns, f"{name}:exact"))))
@@ -283,7 +285,7 @@ def _named_pictures(path: Path, channels: Any, reading: Reading) -> Source:
     return replace(pictures.source(images.read(paths, channels, reading.size), None, (), path, "file"), labels={"file": words})
 
 
-def _table(typed: Typed, where: str, origin: dict[str, Any], target: str | int | None, roles: Roles, reading: Reading,
+def _table(typed: Typed, where: str, origin: dict[str, Any], target: Target, roles: Roles, reading: Reading,
            lenient: bool = False) -> Source:
     name = stem_of(Path(where)) if origin["kind"] == "file" else origin["what"]
     source = source_of(typed.table, where, name=name, origin=origin, fingerprint=fingerprint.of, target=target, roles=roles,
@@ -298,17 +300,19 @@ def _array(values: Any, y: Any, where: str, name: str, origin: dict[str, Any], t
         at = _column_number(target, where)
         x, y = arrays.column_apart(x, at, where)
         origin = {**origin, "target": at}
-    task, labels, classes = ("none", None, ()) if y is None else _targets(y, len(x), where)
-    return Source(name, x, labels, task, origin, fingerprint.of(x, labels, classes), classes, parts or {})  # type: ignore[arg-type]
+    (task, labels, classes), names = (targets.NOTHING, ()) if y is None else _targets(y, len(x), where)
+    return Source(name, x, labels, task, origin, fingerprint.of(x, labels, classes), classes, parts or {}, target_names=names)
 
 
-def _targets(y: Any, n: int, where: str) -> targets.Targets:
-    if tables.is_frame(y) and getattr(y, "ndim", 1) == 1 and not hasattr(y, "column_names"):
-        column = tables.of_series(y, where)
-        if len(column) != n:
-            raise InputError(f"{where}: expected one target for each of {n} rows; got {len(column)}.")
-        return targets.of_column(column, where)
-    return targets.of_array(y, n, where)
+def _targets(y: Any, n: int, where: str) -> tuple[targets.Targets, tuple[str, ...]]:
+    """Targets that came apart from their inputs, and what their columns are called where they have names."""
+    if not tables.is_frame(y):
+        return targets.of_array(y, n, where), ()
+    columns = tables.of_frame(y, where).columns if hasattr(y, "columns") else (tables.of_series(y, where),)
+    if len(columns[0]) != n:
+        raise InputError(f"{where}: expected one target for each of {n} rows; got {len(columns[0])}.")
+    name = getattr(y, "name", None)
+    return targets.of_columns(columns, where, {}), tuple(c.name for c in columns) if hasattr(y, "columns") else (str(name),) if name else ()
 
 
 def _idx_file(path: Path, origin: dict[str, Any]) -> Source:
@@ -344,8 +348,6 @@ def _of_memory(what: Any, target: str | int | None, roles: Roles, reading: Readi
 def _frame_and_targets(inputs: Any, y: Any, reading: Reading) -> Source:
     frame = tables.typed(inputs, FRAME, reading, wordy=False)
     alone = _table(frame, FRAME, {"kind": "memory", "what": "frame"}, "none", NO_ROLES, reading)
-    task, labels, classes = _targets(y, len(alone), "the targets")
-    name = getattr(y, "name", None)
-    origin = {**alone.origin, "target": name if isinstance(name, str) and name else None}
-    return replace(alone, origin=origin, targets=labels, target_kind=task, classes=classes,
-                   fingerprint=fingerprint.of(alone.inputs, labels, classes))
+    (task, labels, classes), names = _targets(y, len(alone), "the targets")
+    return replace(alone, origin={**alone.origin, "target": ",".join(names) or None}, targets=labels, target_kind=task, classes=classes,
+                   fingerprint=fingerprint.of(alone.inputs, labels, classes), target_names=names)

@@ -19,14 +19,15 @@ TargetKind = Literal["class", "real", "sign", "steps", "maps", "boxes", "none"]
 
 @dataclass(frozen=True)
 class Source:
-    """Raw rows: `inputs` is a tensor (n, ...), a table or symbols over an alphabet; `targets` one value per row, or None.
+    """Raw rows: `inputs` is a tensor (n, ...), a table or symbols over an alphabet; `targets` one value per row, several (n, k), or None.
 
     Targets of more structure are a tree of tensors with the rows first: class numbers of pixels (n, h, w), or `Boxes`. Images are
     `uint8` (n, channels, height, width). `parts` holds row numbers of parts the source itself defines (an official test set);
     `weights` (n,) say how much each row counts in training. What is larger than memory is a StoredTable or StoredArray. `origin` is
     what `load` needs to read it again; `fingerprint` is a SHA-256 of the content. `formats` say how the words of each column of a table
     were read, and `notes` in sentences what of that is not as programs write it. `labels` (n,) by name are not read by a net and tell its
-    rows apart: columns left out of further rows of a table, names of files and of sequences.
+    rows apart: columns left out of further rows of a table, names of files and of sequences. `target_names` say what the
+    columns of the targets are called, where they have names.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Source:
     formats: Mapping[str, Format] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     labels: Mapping[str, Any] = field(default_factory=dict)
+    target_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -141,13 +141,17 @@ def step_means(task: str, shares: dict[str, Tensor], *, weights: Tensor | None =
 
 @torch.no_grad()
 def quick_regression(predictions: Tensor, y: Tensor) -> dict[str, float]:
-    """RMSE, MAE and R2 of predictions (n, k) against targets (n, k), with one host transfer; an undefined r2 is left out."""
+    """RMSE, MAE and R2 of predictions (n, k) against targets (n, k), with one host transfer; an undefined r2 is left out.
+
+    Of several targets r2 comes first, since they may differ in their units.
+    """
     p, t = (v.float().reshape(len(v), -1) for v in (predictions, y))
     squared = (p - t).square().mean(0)                                   # (k,)
     variance = (t - t.mean(0)).square().mean(0)
     r2 = torch.where(variance > 0, 1 - squared / variance, torch.nan).nanmean()
     values = torch.stack([squared.mean().sqrt(), (p - t).abs().mean(), r2]).tolist()
-    return {name: v for name, v in zip(("rmse", "mae", "r2"), values, strict=True) if v == v}
+    named = {name: v for name, v in zip(("rmse", "mae", "r2"), values, strict=True) if v == v}
+    return named if p.shape[1] == 1 or "r2" not in named else {"r2": named["r2"], **named}
 
 
 def _real_measures(p: Tensor, t: Tensor, varied: Tensor, level: float) -> dict[str, Measure]:

@@ -45,6 +45,19 @@ class Cases:
     measure: str = SQUARED
 
 
+def squared_costs(predictions: Tensor, y: Tensor) -> tuple[Tensor, str]:
+    """What each case costs (n,), of predictions and targets (n, k), and what the mean of that is called: the mean squared error.
+
+    Squared errors of several targets, whose units may differ, are divided by the variance of their target on these cases, so that their
+    mean is the share of variance left unexplained, 1 - r2; a target without variance has none.
+    """
+    squared = (predictions.double() - y.double()).square()               # (n, k)
+    if y.shape[1] == 1:
+        return squared.mean(1), SQUARED
+    variance = y.double().var(0, correction=0)
+    return (squared[:, variance > 0] / variance[variance > 0]).mean(1), "share of unexplained variance"
+
+
 @dataclass(frozen=True)
 class Difference:
     """`a` less `b`: of shares of errors, or of mean costs; negative where `a` is better."""

@@ -36,7 +36,7 @@ class Options:
     steps: int | None = option(None, "Steps at most.", least=1, advice=CHOSEN)
     seconds: float | None = option(None, "Seconds at most.", above=0)
     batch: int | None = option(None, "Samples a step.", least=1, advice=CHOSEN)
-    target: str | int | None = option(None, "The column to predict.", example="species")
+    target: str | int | None = option(None, "The column to predict, or several of numbers with commas between them.", example="species")
     split: str | None = option(None, "E.g. train=.7,valid=.15,test=.15.", example="train=.7,valid=.15,test=.15")
     split_seed: int | None = option(None, "What the division follows from; --seed where left out.", **SEED)
     group: str | int | None = option(None, "A column whose groups are never divided between parts.", example="patient")

@@ -20,7 +20,7 @@ def growth_picture(scores: dict[str, list[float]], own: str, standing: Standing,
     alone = () if additive else [100 * s / n if counted else s for s in standing.scores]
     ends = [wilson(round(s / 100 * n), n) for s in scores[own]] if counted else []
     figure = growth(scores, own, alone=alone, intervals=[Interval(100 * e.low, 100 * e.high, e.level) for e in ends],
-                    measure="errors, % of cases" if counted else "mean squared error")
+                    measure="errors, % of cases" if counted else standing.measure)
     return f"Errors on {n:,} validation cases as members join", to_png(figure)
 
 
@@ -39,7 +39,7 @@ def against(standing: Standing, part: str) -> Table:
         apart = f"{shown(d.value, counted)} ({shown(d.low, counted)} to {shown(d.high, counted)})" + (" %" if counted else "")
         return [name, *scores, apart, probability(pair.p), probability(pair.p_corrected)]
 
-    heads = ["net", "errors", "share", "95 % interval"] if counted else ["net", "mean squared error"]
+    heads = ["net", "errors", "share", "95 % interval"] if counted else ["net", standing.measure]
     order = sorted(range(len(standing.names)), key=lambda i: standing.scores[i])
     rows = [cells(standing.names[i], standing.scores[i], standing.pairs[i]) for i in order]
     test = "exact McNemar" if counted else "paired sign flips"

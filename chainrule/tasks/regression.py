@@ -12,7 +12,7 @@ from chainrule.core.registry import tasks
 from chainrule.data.source import Part, Source
 from chainrule.evaluate import measures
 from chainrule.evaluate.result import Baseline, Result
-from chainrule.evaluate.significance import Cases
+from chainrule.evaluate.significance import Cases, squared_costs
 from chainrule.tasks.samples import SampleTask
 from chainrule.tasks.task import Ready, Runner, baseline_of
 
@@ -43,7 +43,8 @@ class Regression(SampleTask):
         return measures.regression(answer, truth, self.target.names)
 
     def outcomes(self, runner: Runner, part: Part, answer: Tensor, test_set: str) -> Cases:
-        return Cases(part.rows, test_set, costs=(answer - self.truth(part, runner.ready)).square().mean(1))
+        costs, measure = squared_costs(answer, self.truth(part, runner.ready))
+        return Cases(part.rows, test_set, costs=costs, measure=measure)
 
     def constant(self, net: Net, part: Part, ready: Ready) -> Tensor:
         """The mean (k,) of the training targets."""

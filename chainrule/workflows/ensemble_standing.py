@@ -11,12 +11,12 @@ from typing import Any
 from torch import Tensor
 
 from chainrule.evaluate.combination import WAYS, combine
-from chainrule.evaluate.significance import Cases, compare
+from chainrule.evaluate.significance import Cases, compare, squared_costs
 from chainrule.evaluate.standing import Standing
 
 
 def growth_scores(each: Tensor, truth: Tensor, record: dict[str, Any]) -> tuple[dict[str, list[float]], str]:
-    """Errors in per cent, or mean squared errors, of the first 1, 2, ... members, by each way of combining; and the committee's own way.
+    """Errors in per cent, or mean costs of numbers, of the first 1, 2, ... members, by each way of combining; and the committee's own way.
 
     `each` (members, n, k) are the members' answers, `truth` (n,) class numbers or (n, k) values, `record` the committee's. Members of a
     boosted committee have their own weights; gradient boosting knows no way but its sum.
@@ -24,7 +24,7 @@ def growth_scores(each: Tensor, truth: Tensor, record: dict[str, Any]) -> tuple[
     counted, how, weights = not truth.is_floating_point(), record["how"], record["weights"]
 
     def score(answer: Tensor) -> float:
-        return float(100 * (answer.argmax(1) != truth).double().mean() if counted else (answer - truth).square().mean(1).double().mean())
+        return float(100 * (answer.argmax(1) != truth).double().mean() if counted else squared_costs(answer, truth)[0].mean())
 
     if how == "gradient":
         return {"sum": [score(one) for one in each]}, "sum"
@@ -40,7 +40,8 @@ def standing(names: Sequence[str], answer: Tensor, each: Tensor, truth: Tensor, 
     def cases(one: Tensor) -> Cases:
         if counted:
             return Cases(rows, "one part", right=one.argmax(1) == truth)
-        return Cases(rows, "one part", costs=(one - truth).square().mean(1))
+        costs, measure = squared_costs(one, truth)
+        return Cases(rows, "one part", costs=costs, measure=measure)
 
     judged = compare(("the committee", *names), (cases(answer), *(cases(one) for one in each)), seed=seed, with_first=True)
     return Standing(len(rows), judged.measure, judged.scores[0], tuple(names), judged.scores[1:], judged.pairs)

@@ -72,9 +72,10 @@ def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> R
     if hasattr(what, "fingerprint"):
         source = what
     elif encoder.inputs.kind == "table":
-        source = load_inputs(what, like=encoder.inputs, target=encoder.target.column)
+        source = load_inputs(what, like=encoder.inputs, target=encoder.target.columns)
         if source.targets is None:
-            raise InputError(f"{source.name} has no target '{encoder.target.column}', or not in every row; measuring needs one for each. "
+            names = ", ".join(encoder.target.columns)
+            raise InputError(f"{source.name} has no target '{names}', or not in every row; measuring needs one for each. "
                              "Add it, or use predict.")
     else:
         size = encoder.inputs.reading.get("resize") if isinstance(what, str | Path) and not datasets.called(what) else None

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -73,16 +73,16 @@ def uncertain_answers(trained: Trained, what: Any, samples: int) -> tuple[Tensor
 class Labels:
     """What tells the rows of blocks apart: their numbers, from 1, and the columns, names of files or of sequences that came with them."""
 
-    def __init__(self, target: str | None) -> None:
-        self.rows, self.target = 0, target
+    def __init__(self, targets: Collection[str] = ()) -> None:
+        self.rows, self.targets = 0, targets
         self._waiting: Any = None
 
     def add(self, columns: Mapping[str, Any]) -> None:
         """The labels of the next rows, which may be more than a block."""
         import polars as pl
 
-        if set(columns) - {self.target}:
-            frame = pl.DataFrame([pl.Series(name, values) for name, values in columns.items() if name != self.target])
+        if set(columns) - set(self.targets):
+            frame = pl.DataFrame([pl.Series(name, values) for name, values in columns.items() if name not in self.targets])
             self._waiting = frame if self._waiting is None else pl.concat([self._waiting, frame])
 
     def beside(self, columns: Mapping[str, Any], block: int) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = 
     writable(out, overwrite, what, folder=isinstance(file, Maps) and not out.suffix)
     line, sampler = Line(stream or sys.stderr), None if samples is None else Sampler(trained, samples)
     with _interruptible(out), file as table, contextlib.closing(line):
-        labels = Labels(trained.encoder.target.column)
+        labels = Labels(trained.encoder.target.columns)
         for part, expected in _encoded(trained, what, stream_bytes, labels):
             further: dict[str, Tensor] = {}
             if sampler is None:

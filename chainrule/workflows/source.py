@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
+from chainrule.data.column_names import listed
 from chainrule.data.load import load
 from chainrule.data.reading import Reading
 from chainrule.data.source import Source
@@ -67,7 +68,8 @@ def options_of(net: str | nn.Module | None, loss: LossLike, options: dict[str, A
     if isinstance(from_ := options.get("from_"), os.PathLike):
         options = {**options, "from_": os.fspath(from_)}
     named = {"net": net if isinstance(net, str) else None, "loss": loss if isinstance(loss, str) else None}
-    return Options.from_json({**options, **named})
+    columns = {"target": listed(options["target"])} if isinstance(options.get("target"), list | tuple) else {}
+    return Options.from_json({**options, **named, **columns})
 
 
 def own_of(net: str | nn.Module | None, loss: LossLike, weights: Any = None) -> Own:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from chainrule.audit.one_layer import before
 from chainrule.core.errors import ChainruleError, Diverged, InputError, Interrupted
 from chainrule.core.events import Diagnosed, Event, Finished, Planned, Sink
-from chainrule.core.measure import higher_is_better
+from chainrule.core.measure import headline, higher_is_better
 from chainrule.core.registry import tasks
 from chainrule.core.text import now, shown, table
 from chainrule.data.load import paired
@@ -137,12 +137,12 @@ class Sweep:
         return "\n".join([f"{len(self.runs)} runs in {self.path}, best first", *text])
 
     def _interval(self, i: int) -> str:
-        """The interval of the accuracy, or of the first measure that has one, on the validation part."""
+        """The interval of the accuracy, or of the measure to remember, on the validation part."""
         end = self._ends[i]
         if end is None or not end.best or end.reason == "diverged":
             return ""
         result = self.runs[i].valid
-        name = "accuracy" if "accuracy" in result.measures else next(iter(result.measures), "")
+        name = "accuracy" if "accuracy" in result.measures else headline(result.measures) or ""
         one = result.measures.get(name)
         return f"{name} {shown(one.low)} to {shown(one.high)}" if one and one.low is not None and one.high is not None else ""
 

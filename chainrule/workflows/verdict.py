@@ -48,7 +48,7 @@ def _scores(comparison: Comparison) -> str:
     if comparison.counted:
         plural = "" if ours == 1 else "s"
         return f"{ours:,.0f} error{plural} against {constant:,.0f}"
-    return f"a mean squared error of {shown(ours)} against {shown(constant)}"
+    return f"a {comparison.measure} of {shown(ours)} against {shown(constant)}"
 
 
 def _ends(comparison: Comparison) -> str:

@@ -99,7 +99,9 @@ class InputEncoder:
         if like is not None and like.kind != kind:
             raise InputError(f"{source.name} holds {ROWS[kind]}; the net that is started from reads {ROWS[like.kind]}. Give it such data, "
                              "or leave out --from.")
-        roles = [str(source.origin[r]) for r in ("target", "group", "time", "weight") if source.origin.get(r) is not None]
+        targets = [] if source.target_names else ["target"]             # of an array the number of a column
+        roles = [*source.target_names, *(str(source.origin[r]) for r in (*targets, "group", "time", "weight")
+                                         if source.origin.get(r) is not None)]
         return cls(kind, shape, range, flatten, float(maximum or 1), features, scale, vocabulary, stride, (*roles, *sorted(left_out)),
                    tuple(notes), dict(source.formats), dict(source.origin.get("reading", {})), _kinds(source))
 

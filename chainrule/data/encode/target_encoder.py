@@ -29,7 +29,7 @@ class TargetEncoder:
     """What turns targets into tensors (`encode`) and numbers back into the units of the data (`unscale`).
 
     `kind` is what they are encoded as. `scale` (2, k) holds mean and sd of real targets, whose columns are called `names`. Where targets
-    are the symbols of a text, classes are `open`: the last of them stands for all that training never saw. `column` is the column of a
+    are the symbols of a text, classes are `open`: the last of them stands for all that training never saw. `columns` are those of a
     table that held them.
     """
 
@@ -37,7 +37,7 @@ class TargetEncoder:
     classes: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     scale: Tensor | None = None
-    column: str | None = None
+    columns: tuple[str, ...] = ()
     open: bool = False
 
     @classmethod
@@ -49,7 +49,8 @@ class TargetEncoder:
         names are scaled as they are there. Raises InputError for constant numbers.
         """
         scale = _scaling(source, rows, bounded) if kind == "real" else None
-        own = cls(kind, tuple(classes), _names(source, scale), scale, _column_of_targets(source), open)
+        names = () if scale is None else _names(source, scale.shape[1])
+        own = cls(kind, tuple(classes), names, scale, _columns_of_targets(source), open)
         return replace(own, scale=like.scale) if like is not None and own.asks_the_same(like) else own
 
     def asks_the_same(self, other: TargetEncoder) -> bool:
@@ -124,37 +125,39 @@ class TargetEncoder:
 
     def to_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors for safetensors and a JSON-able rest, from which `from_state` makes an equal encoder."""
-        meta = {"kind": self.kind, "classes": list(self.classes), "names": list(self.names), "column": self.column, "open": self.open}
+        meta = {"kind": self.kind, "classes": list(self.classes), "names": list(self.names), "columns": list(self.columns),
+                "open": self.open}
         return {} if self.scale is None else {"scale": self.scale.contiguous()}, meta
 
     @classmethod
     def from_state(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> TargetEncoder:
-        return cls(meta["kind"], tuple(meta["classes"]), tuple(meta["names"]), tensors.get("scale"), meta["column"], meta["open"])
+        return cls(meta["kind"], tuple(meta["classes"]), tuple(meta["names"]), tensors.get("scale"), tuple(meta["columns"]), meta["open"])
 
 
 def _scaling(source: Source, rows: Tensor, bounded: bool) -> Tensor:
     """Centre and extent (2, k) of numbers: mean and standard deviation, or the middle and half the range."""
     y = as_numbers(source.target_kind, source.targets, source.classes, source.name)[rows]  # (n, k)
     centre, factor = Moments.of(y).scaling("standard")
-    if bool((factor == 0).any()):
-        raise InputError(f"{source.name}: the target is constant ({y[0].tolist()[0]:.6g}) in all {len(y)} training rows; there "
-                         "is nothing to learn. Pick another with --target.")
+    constant = (factor == 0).nonzero()[:, 0].tolist()
+    if constant:
+        name = f" '{_names(source, y.shape[1])[constant[0]]}'" if y.shape[1] > 1 else ""
+        raise InputError(f"{source.name}: the target{name} is constant ({y[0, constant[0]].item():.6g}) in all {len(y)} training rows; "
+                         "there is nothing to learn. Pick another with --target.")
     if bounded:
         low, extent = Moments.of(y).scaling("unit")
         return torch.stack([low + 0.5 / extent, 0.5 / extent])
     return torch.stack([centre, 1 / factor])
 
 
-def _column_of_targets(source: Source) -> str | None:
-    """The column of a table that holds the targets; None where they came apart, or there are none."""
-    name = source.origin.get("target")
-    return name if isinstance(name, str) and isinstance(source.inputs, Table | StoredTable) else None
+def _columns_of_targets(source: Source) -> tuple[str, ...]:
+    """The columns of a table that hold the targets; none where they came apart, or there are none."""
+    return source.target_names if isinstance(source.inputs, Table | StoredTable) else ()
 
 
-def _names(source: Source, scale: Tensor | None) -> tuple[str, ...]:
-    """What real targets are called, (k,); empty for others."""
-    if scale is None:
-        return ()
-    if scale.shape[1] > 1:
-        return tuple(f"target_{i + 1}" for i in range(scale.shape[1]))
+def _names(source: Source, count: int) -> tuple[str, ...]:
+    """What so many numeric targets are called."""
+    if len(source.target_names) == count:
+        return source.target_names
+    if count > 1:
+        return tuple(f"target_{i + 1}" for i in range(count))
     return (str(source.origin.get("target") or "target"),)

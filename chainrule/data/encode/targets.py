@@ -16,7 +16,8 @@ from chainrule.data.source import TargetKind
 MOST_CLASSES = 20  # more distinct whole numbers than this are a quantity
 BOOLEAN = ("false", "true")
 SEVERAL = ("|", ";", ",")  # what may join labels
-Targets = tuple[TargetKind, Tensor, tuple[str, ...]]
+Targets = tuple[TargetKind, Tensor | None, tuple[str, ...]]
+NOTHING: Targets = ("none", None, ())
 
 
 def counts_as_classes(values: np.ndarray) -> bool:
@@ -59,6 +60,25 @@ def of_column(column: Column, where: str, declared: str | None = None) -> Target
     return "real", column.values, ()
 
 
+def of_columns(columns: Sequence[Column], where: str, declared: Mapping[str, str]) -> Targets:
+    """Task, values (n,) and class names of one target column; of several, which hold numbers, values (n, k); of none, nothing.
+
+    `declared` says what kind a column is, by name. Raises InputError as `of_column`, and where one of several holds classes.
+    """
+    if not columns:
+        return NOTHING
+    each = [of_column(column, where, declared.get(column.name)) for column in columns]
+    if len(columns) == 1:
+        return each[0]
+    names = ",".join(column.name for column in columns)
+    for column, (_, _, classes) in zip(columns, each, strict=True):
+        if column.categories or column.kind == "boolean" or declared.get(column.name) in ("word", "exact"):
+            raise InputError(f"{where}: --target {names} names several columns, which are predicted together as numbers; '{column.name}' "
+                             f"holds classes ({', '.join(classes[:3])}). Train a run for it, the other targets left out with --columns "
+                             f"{next(c.name for c in columns if c is not column)}:out.")
+    return "real", torch.stack([column.values for column in columns], 1), ()
+
+
 def _refuse_several(column: Column, where: str) -> None:
     """Raises InputError where a target holds several labels in a row: words joined by one mark, whose parts come back in other words."""
     for mark in SEVERAL:
@@ -73,20 +93,21 @@ def _refuse_several(column: Column, where: str) -> None:
                              f"and train a run for each, or write --columns {column.name}:exact to take each combination for a class.")
 
 
-def target_notes(column: Column, kind: TargetKind, declared: Mapping[str, str]) -> list[str]:
-    """What is said of a target of whole numbers, which may be classes or amounts, unless the user said which."""
-    if column.categories or column.kind == "boolean" or column.name in declared:
-        return []
+def target_notes(columns: Sequence[Column], kind: TargetKind, declared: Mapping[str, str]) -> list[str]:
+    """What is said of targets of whole numbers, which may be classes or amounts, unless the user said which."""
+    return [note for column in columns for note in _note(column, kind, len(columns) > 1)
+            if not (column.categories or column.kind == "boolean" or column.name in declared)]
+
+
+def _note(column: Column, kind: TargetKind, several: bool) -> list[str]:
     different = len(column.values.unique())
     if kind == "class" and different > 2:
         return [f"'{column.name}' holds {different} different whole numbers and is predicted as classes; --columns {column.name}:number "
-                f"predicts it "
-                "as a number."]
+                "predicts it as a number."]
     whole = bool((column.values == column.values.floor()).all())
     if kind == "real" and whole and different <= MOST_CLASSES:
-        return [f"'{column.name}' holds {different} different whole numbers and is predicted as a number; --columns {column.name}:word "
-                f"predicts it as "
-                "classes."]
+        other = "a run of its own predicts it as" if several else f"--columns {column.name}:word predicts it as"
+        return [f"'{column.name}' holds {different} different whole numbers and is predicted as a number; {other} classes."]
     return []
 
 

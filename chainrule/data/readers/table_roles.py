@@ -6,12 +6,15 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+import torch
+
 from chainrule.core.errors import InputError
+from chainrule.data.column_names import places
 from chainrule.data.encode.columns import Column, Table
-from chainrule.data.encode.targets import of_column, target_notes
+from chainrule.data.encode.targets import of_columns, target_notes
 from chainrule.data.formats import Format
 from chainrule.data.reading import USUAL, Reading
-from chainrule.data.source import Source, TargetKind
+from chainrule.data.source import Source
 from chainrule.data.storage.stored import StoredTable
 from chainrule.data.weights import of_column as weights_of
 
@@ -29,6 +32,7 @@ class Roles(NamedTuple):
 
 
 NO_ROLES = Roles()
+Target = str | int | tuple[str, ...] | None  # as a user names it, several columns with commas; or the names that a net has learned
 
 
 def row_names(table: Table | StoredTable, formats: Mapping[str, Format], declared: Collection[str]) -> dict[str, str]:
@@ -46,26 +50,27 @@ def row_names(table: Table | StoredTable, formats: Mapping[str, Format], declare
     return notes
 
 
-def source_of(table: Table | StoredTable, where: str, *, name: str, origin: dict[str, Any], fingerprint: Any, target: str | int | None,
+def source_of(table: Table | StoredTable, where: str, *, name: str, origin: dict[str, Any], fingerprint: Any, target: Target,
               roles: Roles = NO_ROLES, lenient: bool = False, formats: Mapping[str, Format] | None = None, notes: Collection[str] = (),
               reading: Reading = USUAL) -> Source:
     """The source a table makes: target, group, time and weight columns set apart from the inputs, and those that only number the rows.
 
-    `lenient` is for reading rows to predict: a target column that is absent or has gaps is no target.
+    `lenient` is for reading rows to predict: a target that is given by its names and is absent, or has gaps, is none.
     """
     formats, remarks, declared = dict(formats or {}), list(notes), reading.kinds(table.names, where)
-    wanted = _target(table, where, target, lenient)
+    wanted = _targets(table, where, target)
+    targets = tuple(column.name for column in wanted)
     apart = {role: table.find(c, where, f"--{role}") for role, c in roles._asdict().items()
              if c is not None and not (lenient and c not in table.names)}
-    taken = {c.name for c in apart.values()} | ({wanted.name} if wanted else set())
+    taken = {c.name for c in apart.values()} | set(targets)
     out = {n for n, format in formats.items() if format.kind == "out"}
     if taken & out:
         raise InputError(f"--columns {min(taken & out)}:out leaves out a column of {where} that --target, --group, --time or --weight "
                          f"names. "
                          "Drop one of the two.")
-    if wanted is not None and "weight" in apart and apart["weight"].name == wanted.name:
-        raise InputError(f"--weight and --target both name the column '{wanted.name}' of {where}; expected a column of its own for "
-                         "weights. Name another with --weight, or leave it out.")
+    if "weight" in apart and apart["weight"].name in targets:
+        raise InputError(f"--weight and --target both name the column '{apart['weight'].name}' of {where}; expected a column of its own "
+                         "for weights. Name another with --weight, or leave it out.")
     inputs = table.without(taken | out)
     if not lenient:
         numbering = row_names(inputs, formats, declared)
@@ -73,7 +78,7 @@ def source_of(table: Table | StoredTable, where: str, *, name: str, origin: dict
         formats |= dict.fromkeys(numbering, Format("out"))
     if not inputs.columns:
         raise InputError(f"{where} has no input columns left beside {', '.join(sorted(set(table.names)))}; expected at least one.")
-    if reading.drop_unlabelled and wanted is not None and not lenient:
+    if reading.drop_unlabelled and wanted and not lenient:
         inputs, wanted, apart, dropped = _labelled(inputs, wanted, apart, where)
         remarks += dropped
     for role, column in apart.items():
@@ -85,52 +90,52 @@ def source_of(table: Table | StoredTable, where: str, *, name: str, origin: dict
     if times is not None and times.categories:
         raise InputError(f"{where}: the time column '{times.name}' holds words such as '{times.word(0)}'; expected numbers or dates "
                          "like 2026-01-31.")
-    none: tuple[TargetKind, None, tuple[str, ...]] = ("none", None, ())
-    exact = wanted is not None and wanted.name in formats and formats[wanted.name].exact
-    task, values, classes = of_column(wanted, where, "exact" if exact else declared.get(wanted.name)) if wanted else none
-    remarks += target_notes(wanted, task, declared) if wanted is not None and not lenient else []
+    declared |= {name: "exact" for name in targets if name in formats and formats[name].exact}
+    task, values, classes = of_columns(wanted, where, declared)
+    remarks += target_notes(wanted, task, declared) if not lenient else []
     groups = apart["group"].values if "group" in apart else None
     weights = weights_of(apart["weight"], where) if "weight" in apart else None
     names = {role: apart[role].name if role in apart else None for role in ("group", "time", "weight")}
-    origin = {**origin, "target": wanted.name if wanted else None, **names}
+    origin = {**origin, "target": ",".join(targets) or None, **names}
     origin |= {"reading": reading.to_json()} if reading != USUAL else {}
     when = times.values if times else None
     digest = fingerprint(inputs, values, classes, groups, when, weights)
     return Source(name, inputs, values, task, origin, digest, classes, groups=groups, times=when, weights=weights, formats=formats,
-                  notes=tuple(remarks))
+                  notes=tuple(remarks), target_names=targets)
 
 
-def _labelled(inputs: Any, wanted: Column, apart: dict[str, Column], where: str) -> tuple[Any, Column, dict[str, Column], list[str]]:
-    """The rows that have a target, and a note of how many have none. Raises InputError where rows on disk would have to go."""
-    known = (~wanted.missing).nonzero()[:, 0]
-    if len(known) == len(wanted):
+def _labelled(inputs: Any, wanted: tuple[Column, ...], apart: dict[str, Column],
+              where: str) -> tuple[Any, tuple[Column, ...], dict[str, Column], list[str]]:
+    """The rows that have all targets, and a note of how many have not. Raises InputError where rows on disk would have to go."""
+    absent = torch.stack([column.missing for column in wanted]).any(0)
+    known, lacking = (~absent).nonzero()[:, 0], int(absent.sum())
+    names = " or ".join(f"'{column.name}'" for column in wanted)
+    if not lacking:
         return inputs, wanted, apart, []
     if not len(known):
-        raise InputError(f"{where}: the target '{wanted.name}' is missing in all {len(wanted)} rows; there is nothing to learn. Name "
-                         f"another "
-                         "with --target.")
+        raise InputError(f"{where}: the target {names} is missing in all {len(absent)} rows; there is nothing to learn. Name another with "
+                         "--target.")
     if isinstance(inputs, StoredTable):
-        raise InputError(f"{where}: --drop-unlabelled cannot leave out rows of a table that stays on disk ({len(wanted) - len(known)} lack "
-                         f"'{wanted.name}'). Write the file without them.")
-    note = f"{len(wanted) - len(known)} of {len(wanted)} rows have no '{wanted.name}' and were left out; rows are counted without them."
-    return inputs.take(known), wanted.take(known), {role: c.take(known) for role, c in apart.items()}, [note]
+        raise InputError(f"{where}: --drop-unlabelled cannot leave out rows of a table that stays on disk ({lacking} lack {names}). Write "
+                         "the file without them.")
+    note = f"{lacking} of {len(absent)} rows have no {names} and were left out; rows are counted without them."
+    return inputs.take(known), tuple(c.take(known) for c in wanted), {role: c.take(known) for role, c in apart.items()}, [note]
 
 
-def _target(table: Table | StoredTable, where: str, target: str | int | None, lenient: bool) -> Column | None:
-    if lenient:
-        column = table[str(target)] if target in table.names else None
-        return column if column is not None and not bool(column.missing.any()) else None
+def _targets(table: Table | StoredTable, where: str, target: Target) -> tuple[Column, ...]:
+    """The columns to predict, in the order in which they are named; none where names that a net has learned are absent or have gaps.
+
+    Raises InputError where a user names none, or one that does not exist.
+    """
+    if isinstance(target, tuple):
+        columns = tuple(table[name] for name in target) if set(target) <= set(table.names) else ()
+        return () if any(bool(column.missing.any()) for column in columns) else columns
     if target == "none" and "none" not in table.names:
-        return None
+        return ()
     if target is not None:
-        several = [part.strip() for part in target.split(",")] if isinstance(target, str) and target not in table.names else []
-        if len(several) > 1 and all(part in table.names for part in several):
-            raise InputError(f"--target {target} names {len(several)} columns; a table has one target. Train a run for each, the others "
-                             f"left out "
-                             f"with --columns {several[1]}:out, or give arrays in Python: (X, Y), Y of shape (n, {len(several)}).")
-        return table.find(target, where, "--target")
+        return tuple(table[table.names[at]] for at in places(table.names, target, where, "--target"))
     if table.names[-1].lower() in TARGET_NAMES:
-        return table[table.names[-1]]
+        return (table[table.names[-1]],)
     names = ", ".join(table.names[:20]) + (", ..." if len(table.columns) > 20 else "")
     unnamed = " (the first line holds values, no names)" if table.names[0] == "column_0" else ""
     raise InputError(f"{where}: which column is to be predicted? It has {names}{unnamed}. Name one with --target, or write --target none.")

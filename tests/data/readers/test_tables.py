@@ -264,8 +264,8 @@ def test_prediction_reads_a_file_with_or_without_its_target(tmp_path):
     without = load_inputs(write(tmp_path, bare, "new.csv"), like=encoder.inputs)
     assert without.targets is None
     assert torch.equal(encoder.inputs.encode(without), encoder.inputs.encode(source))
-    with_it = load_inputs(write(tmp_path, "a,b,y\n3,u,1\n4,v,0\n", "two.csv"), like=encoder.inputs, target="y")
+    with_it = load_inputs(write(tmp_path, "a,b,y\n3,u,1\n4,v,0\n", "two.csv"), like=encoder.inputs, target=("y",))
     assert encoder.target.encode(with_it).tolist() == [1, 0]
-    gaps = load_inputs(write(tmp_path, "a,b,y\n3,u,\n4,v,0\n", "gaps.csv"), like=encoder.inputs, target="y")
+    gaps = load_inputs(write(tmp_path, "a,b,y\n3,u,\n4,v,0\n", "gaps.csv"), like=encoder.inputs, target=("y",))
     assert gaps.targets is None
     assert torch.equal(encoder.inputs.encode(pd.DataFrame({"a": [3], "b": ["u"], "y": [1]})), encoder.inputs.encode(with_it)[:1])
