@@ -19,7 +19,7 @@ from chainrule.data.encode.columns import Table
 from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.formats import Format
 from chainrule.data.new_rows import known_of, reading_of
-from chainrule.data.readers import arrays, catalog, cifar, fasta, idx, images, objects, picture_list, svhn, tables, text
+from chainrule.data.readers import arrays, catalog, cifar, damaged, fasta, idx, images, objects, picture_list, svhn, tables, text
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.readers.gzipped import stem_of, suffix_of
 from chainrule.data.readers.paths import existing
@@ -67,14 +67,16 @@ def load(what: Any = "digits", y: Any = None, *, target: str | int | Sequence[st
         source = _of_text(what, target, data_dir, roles, stream, reading, say)
     else:
         source = _of_memory(what, target, roles, reading)
-    about_tables = replace(reading, resize=None)
+    about_tables = replace(reading, resize=None, skip_bad=False)
     if about_tables != USUAL and source.origin.get("files") is None and not isinstance(source.inputs, Table | StoredTable):
         flags = ", ".join(f"--{key.replace('_', '-')}" for key in about_tables.to_json())
         raise InputError(f"{source.name} is no table; {flags} {'are' if ',' in flags else 'is'} for tables ({' '.join(TABLES)} or a data "
                          f"frame). "
                          "Leave it out.")
-    if reading.resize is not None and "resize" not in source.origin.get("reading", {}):
-        raise InputError(f"{source.name} is no folder or list of pictures; --resize is for these. Leave it out.")
+    for name_of_option in ("resize", "skip_bad"):
+        if name_of_option in reading.to_json() and name_of_option not in source.origin.get("reading", {}):
+            raise InputError(f"{source.name} is no folder or list of pictures; --{name_of_option.replace('_', '-')} is for these. Leave it "
+                             "out.")
     origin = {"kind": "memory", "what": source.name, "target": None, **NO_ROLES._asdict(), **source.origin}
     return Source(**{**vars(source), "origin": origin, "name": name or source.name})
 
@@ -105,7 +107,8 @@ def load_inputs(what: Any, *, like: InputEncoder, target: tuple[str, ...] = (), 
             return _symbols(path, None, like)
         channels: Any = like.picture_shape[0] if like.picture_shape else None
         if channels is not None:
-            same = Reading(resize=f"{like.shape[1]}x{like.shape[2]}") if "resize" in like.reading else USUAL
+            same = Reading(resize=f"{like.shape[1]}x{like.shape[2]}" if "resize" in like.reading else None,
+                           skip_bad=bool(like.reading.get("skip_bad")))
             if path.is_file() and images.is_image(path):
                 pixels = images.read([path], channels, same.size)
                 return replace(pictures.source(pixels, None, (), path, "file"), labels={"file": [path.name]})
@@ -263,15 +266,27 @@ def _list_of_pictures(path: Path, origin: dict[str, Any], name: str, target: Tar
     exact = replace(reading, columns=",".join(filter(None, (reading.columns, f"{name}:exact"))))
     listed = _table(read_file(path, exact), str(path), origin, target, roles, exact)
     paths, words = picture_list.files_of(listed.inputs, name, path)
+    left_out: tuple[str, ...] = ()
+    if reading.skip_bad:
+        rows, left_out = damaged.sound(paths, path.parent)
+        paths, words = [paths[row] for row in rows.tolist()], [words[row] for row in rows.tolist()]
+        listed = _at(listed, rows)
     size, sized, notes = pictures.size_for(paths, reading)
     stored = packing.pictures(path, paths, listed.targets, listed.classes, None, size, stream, say)
     x = images.read(paths, None, size) if stored is None else stored[0]
     digest = stored[1] if stored else fingerprint.of(x, listed.targets, listed.classes, listed.groups, listed.times, listed.weights)
     others = [repr(other) for other in listed.inputs.names if other != name]
     rest = f"; {', '.join(others[:5])} {'is' if len(others) == 1 else 'are'} passed over" if others else ""
-    notes = (f"the pictures that '{name}' names are the inputs{rest}.", *notes)
+    notes = (f"the pictures that '{name}' names are the inputs{rest}.", *left_out, *notes)
     origin = {**listed.origin, "reading": sized.to_json(), "files": name} | ({"streamed": True} if stored else {})
     return replace(listed, inputs=x, origin=origin, fingerprint=digest, formats={}, notes=notes, labels={"file": words})
+
+
+def _at(listed: Source, rows: Tensor) -> Source:
+    """The same with these rows of its table alone."""
+    targets, groups, times, weights = (None if t is None else t[rows]
+                                       for t in (listed.targets, listed.groups, listed.times, listed.weights))
+    return replace(listed, inputs=listed.inputs.take(rows), targets=targets, groups=groups, times=times, weights=weights)
 
 
 def _named_pictures(path: Path, channels: Any, reading: Reading) -> Source:

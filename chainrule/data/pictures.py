@@ -12,7 +12,7 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.data import fingerprint
-from chainrule.data.readers import annotated, boxes, images, masks
+from chainrule.data.readers import annotated, boxes, damaged, images, masks
 from chainrule.data.readers.annotated import Annotated
 from chainrule.data.readers.gzipped import stem_of
 from chainrule.data.reading import USUAL, Reading
@@ -46,7 +46,11 @@ def folder(path: Path, channels: Any, stream: bool | None, reading: Reading, say
     if marked is not None:
         return _annotated(path, marked, channels, reading, shrink, targets)
     paths, y, classes, parts = images.find(path)
+    paths, y, parts, left_out = _decodable(path, paths, y, classes, parts) if reading.skip_bad else (paths, y, parts, ())
+    for sentence in left_out if not targets else ():
+        say(sentence)
     size, sized, notes = size_for(paths, reading, shrink)
+    notes = (*left_out, *notes)
     labels = {"file": [str(p.relative_to(path)) for p in paths]}
     stored = packing.pictures(path, paths, y, classes, channels, size, stream, say)
     if stored is None:
@@ -57,8 +61,30 @@ def folder(path: Path, channels: Any, stream: bool | None, reading: Reading, say
     return Source(path.absolute().name, x, y, task, origin, digest, classes, parts, notes=notes, labels=labels)
 
 
+def _decodable(path: Path, paths: list[Path], y: Tensor | None, classes: tuple[str, ...],
+               parts: dict[str, Tensor]) -> tuple[list[Path], Tensor | None, dict[str, Tensor], tuple[str, ...]]:
+    """The pictures that can be decoded, their classes and parts, and what is said of the others.
+
+    Raises InputError where a class has none left, or too many are left out.
+    """
+    rows, said = damaged.sound(paths, path)
+    if not said:
+        return paths, y, parts, ()
+    kept = None if y is None else y[rows]
+    for number, name in enumerate(classes):
+        if kept is not None and not bool((kept == number).any()):
+            raise InputError(f"{path}: no picture of the class '{name}' can be decoded. Replace them, or remove the class.")
+    place = torch.full((len(paths),), -1)
+    place[rows] = torch.arange(len(rows))
+    moved = {part: place[at][place[at] >= 0] for part, at in parts.items()}
+    return [paths[row] for row in rows.tolist()], kept, moved, said
+
+
 def _annotated(path: Path, marked: Annotated, channels: Any, reading: Reading, shrink: bool, targets: bool) -> Source:
     """Pictures with a mask or boxes for each. Raises InputError where there are none."""
+    if reading.skip_bad:
+        raise InputError(f"{path} has a mask or boxes for each picture, and --skip-bad is for folders of pictures by class. Leave it out, "
+                         "and replace pictures that cannot be decoded.")
     several = {folder: images.in_folder(folder / annotated.IMAGES) for _, folder in marked.folders}
     paths = [picture for pictures in several.values() for picture in pictures]
     if not paths:

@@ -13,6 +13,7 @@ from chainrule.core.errors import InputError, suggest
 from chainrule.core.options import option
 from chainrule.data.column_names import place
 
+MOST_BAD = 0.05         # of the pictures of a folder that may be left out because they cannot be decoded
 KINDS = ("number", "word", "exact", "date", "out")
 ORDERS = ("dmy", "mdy", "ymd")
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " ", "colon": ":"}
@@ -40,6 +41,7 @@ class Reading:
                                       "values decide.", example="no")
     resize: str | None = option(None, "The size that pictures are brought to: height by width, e.g. 64x96, or one number for both. Left "
                                       "out, those with a side above 128 are shrunk.", example="64x96")
+    skip_bad: bool = option(False, f"Leave out pictures that cannot be decoded, at most {MOST_BAD:.0%} of them, instead of refusing them.")
     drop_unlabelled: bool = option(False, "Leave out rows whose target is missing, instead of refusing them.")
 
     def __post_init__(self) -> None:

@@ -13,8 +13,8 @@ MOST_ROWS, FEWEST_ROWS = 10_000, 30   # above, folds cost more than they tell; b
 MOST_INPUTS = 300
 FOLDS = 5
 CIRCUMSTANCES = ("target", "group", "weight", "seed", "split_seed", "classes", "class_weights", "columns", "missing", "decimal",
-                 "separator", "encoding", "dates", "header", "drop_unlabelled", "plan", "precision", "device", "threads", "save_every",
-                 "task")
+                 "separator", "encoding", "dates", "header", "skip_bad", "drop_unlabelled", "plan", "precision", "device", "threads",
+                 "save_every", "task")
 
 
 @dataclass(frozen=True)

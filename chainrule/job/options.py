@@ -50,6 +50,7 @@ class Options:
     dates: str | None = same(Reading, "dates")
     header: str | None = same(Reading, "header")
     resize: str | None = same(Reading, "resize")
+    skip_bad: bool = same(Reading, "skip_bad")
     drop_unlabelled: bool = same(Reading, "drop_unlabelled")
     classes: str | None = option(None, "Keep these classes only, e.g. 3,8.", example="3,8")
     fold: str | None = option(None, "Validate on one of k parts of what is not test, e.g. 1/5.", example="1/5")

@@ -30,17 +30,23 @@ def in_folder(folder: Path) -> list[Path]:
     return sorted((p for p in folder.iterdir() if p.is_file() and is_image(p)), key=lambda p: natural(p.name))
 
 
-def find(folder: Path) -> tuple[list[Path], Tensor | None, tuple[str, ...], dict[str, Tensor]]:
-    """Files of `folder/CLASS/*` or `folder/PART/CLASS/*`, their class codes (n,), class names, and the rows of given parts.
+def within(folder: Path) -> list[Path]:
+    """The images of a folder and of all folders in it."""
+    return [*in_folder(folder), *(path for inner in _folders(folder) if not inner.is_symlink() for path in within(inner))]
 
-    A flat folder of images has no codes. Raises InputError where there are no images.
+
+def find(folder: Path) -> tuple[list[Path], Tensor | None, tuple[str, ...], dict[str, Tensor]]:
+    """Files of `folder/CLASS/**` or `folder/PART/CLASS/**`, their class codes (n,), class names, and the rows of given parts.
+
+    What lies deeper belongs to the class that it lies in. A flat folder of images has no codes. Raises InputError where there are no
+    images.
     """
     inside = _folders(folder)
     parts = [(PARTS[d.name.lower()], d) for d in inside if d.name.lower() in PARTS]
     nested = bool(parts) and len(parts) == len(inside)
     files: list[tuple[str, str, Path]] = []  # part, class, file
     for part, top in parts if nested else [("", folder)]:
-        files += [(part, d.name, path) for d in _folders(top) for path in in_folder(d)]
+        files += [(part, d.name, path) for d in _folders(top) for path in within(d)]
     flat = [] if files else in_folder(folder)
     if not files and not flat:
         raise InputError(f"{folder} holds no images; expected a folder for each class with {' '.join(SUFFIXES[:3])} files in it, "
@@ -83,6 +89,17 @@ def common_shape(paths: Sequence[Path], channels: Literal[1, 3] | None = None, a
             raise InputError(f"the images differ in size: {paths[0]} is {size[0]} x {size[1]}, {path} is {w} x {h}. Bring all to one, "
                              f"height by width, with e.g. --resize {high}x{wide}.")
     return 1 if channels == 1 or (channels is None and all_grey) else 3, *(asked or (size[1], size[0]))
+
+
+def fault(path: Path) -> str:
+    """Why an image cannot be decoded, in one sentence; empty where it can."""
+    try:
+        _look(path)
+        with opened(path) as image:
+            image.load()
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def size_of(path: Path) -> tuple[int, int]:
