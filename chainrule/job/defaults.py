@@ -146,8 +146,11 @@ def choose_task(options: Options, own_module: bool, source: Source) -> Entry[Tas
     asked = replace(source, target_kind=kind)
     usual = [entry for entry in fitting if entry.traits.usual is not None and entry.traits.usual(asked)]
     if made_for:
-        return next((entry for entry in usual if entry.name in made_for),
-                    next((entry for entry in fitting if entry.name in made_for), tasks.find(made_for[0])))
+        first = next((entry for entry in (*usual, *fitting) if entry.name in made_for), tasks.find(made_for[0]))
+        if kind not in first.traits.targets and {"maps", "boxes"} & {kind, *first.traits.targets}:
+            raise InputError(f"The net {net.entry.name if net else ''} is made for {', '.join(made_for)}, whose targets are "
+                             f"{' or '.join(first.traits.targets)}; {source.name} has {kind}. Use another --net, or leave it out.")
+        return first
     chosen = next((entry for entry in usual if not (plain and entry.traits.steps)), None)
     if chosen is None:
         raise InputError(f"{source.name} asks for an answer at every step, which this net does not give. Use --net rnn.")

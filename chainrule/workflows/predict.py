@@ -136,7 +136,7 @@ def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = 
 
 
 def file_for(trained: Trained, out: Path) -> Table | Maps:
-    """What predictions are written to: maps where answers are and the name is theirs, else a table. Raises InputError for another ending."""
+    """What predictions are written to: maps where answers are and the name is theirs, else a table. Raises InputError."""
     if out.suffix in maps.SUFFIXES and isinstance(trained.task, HasMaps):
         return Maps(out, trained.encoder.target.classes)
     return Table(out)

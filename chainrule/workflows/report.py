@@ -84,7 +84,8 @@ def write_plots(trained: Trained, answer: Tensor, truth: Tensor, folder: Path, p
     further: dict[str, Any] = {"decided": task.decided(answer)} if isinstance(task, Decides) else {}
     if isinstance(task, Ranks) and part is not None and trained.encoder.inputs.picture_shape is not None:
         worst = task.grades(answer, truth).argsort()[:WORST]
-        answer, truth, further = answer[worst], truth[worst], {"images": shown_rows(trained, part, worst)}
+        answer, truth = answer[worst], truth[worst]
+        further = {"images": shown_rows(trained, part, worst), "classes": trained.encoder.target.classes}
     paths = []
     for name, figure in figures(trained, "test", answer, truth, further):
         path = folder / f"{name}.png"
@@ -117,7 +118,8 @@ def mistakes(trained: Trained, validation: Validation) -> list[Picture]:
         return []
     if trained.task.classes:
         return [worst_mistakes(worst.images, worst.answers, worst.truth, trained.task.classes)]
-    drawn = figures(trained, "report", worst.answers, worst.truth, {"images": worst.images})
+    further = {"images": worst.images, "classes": trained.encoder.target.classes}
+    drawn = figures(trained, "report", worst.answers, worst.truth, further)
     return [(f"The validation pictures that it answers worst, the worst first: {name}", to_png(figure)) for name, figure in drawn]
 
 

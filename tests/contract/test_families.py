@@ -23,6 +23,8 @@ PREDICTORS = [e for e in FAMILIES if e.traits.kind is None]  # the others model 
 
 PIXELWISE = {name for name in tasks.names() if "maps" in tasks.find(name).traits.targets}
 
+GRIDWISE = {name for name in tasks.names() if "boxes" in tasks.find(name).traits.targets}
+
 
 def answers_steps(entry: Entry) -> bool:
     """Whether a family is made for tasks that ask for an answer at every step of a sequence."""
@@ -33,6 +35,8 @@ def expected(entry: Entry, rows: int, shape: tuple[int, ...], outputs: int) -> t
     """The shape of a family's outputs: a row a sample, a row a step, or a map an output."""
     if entry.traits.tasks and entry.traits.tasks[0] in PIXELWISE:
         return rows, outputs, *shape[1:]
+    if entry.traits.tasks and entry.traits.tasks[0] in GRIDWISE:
+        return rows, outputs, *(-(-side // 2 ** len(SMALL[entry.name]["filters"])) for side in shape[1:])
     return (rows, shape[0], outputs) if answers_steps(entry) else (rows, outputs)
 
 

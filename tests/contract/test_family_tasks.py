@@ -78,8 +78,8 @@ def test_a_task_is_asked_answered_measured_stored_and_opened(name, tmp_path):
     family = next(f for f in families if FAMILIES[f].tasks or name in ("classification", "regression", "density"))
     rule = {"rule": "bptt:window=16"} if name == "language" else {}
     source = small(name, tmp_path)
-    run = cr.train(source, net="mlp:hidden=4" if name in ("classification", "regression") else small_spec(family, name), task=name, steps=2, batch=8,
-                   plan="eager", threads=1, progress=False, out=tmp_path / "run", **rule)
+    net = "mlp:hidden=4" if name in ("classification", "regression") else small_spec(family, name)
+    run = cr.train(source, net=net, task=name, steps=2, batch=8, plan="eager", threads=1, progress=False, out=tmp_path / "run", **rule)
     task: Task = run.job.task
     part = run.job.data.valid
     answer = run.job.trained.predictions(part)

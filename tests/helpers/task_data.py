@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 import chainrule as cr
+from chainrule.core.boxes import Boxes
 from chainrule.data import fingerprint
 from chainrule.data.readers.text import source as text_source
 from chainrule.data.source import Source
@@ -36,6 +37,17 @@ def maps(x: np.ndarray, classes: int) -> Source:
     return Source("shades", pixels, y, "maps", {"kind": "memory", "what": "shades"}, fingerprint.of(pixels, y, names), names)
 
 
+def marked(x: np.ndarray, numbers: np.ndarray, classes: int) -> Source:
+    """The pictures, with a box in each whose class is that of the picture; every third has a second one."""
+    pixels, n = torch.from_numpy(x), len(x)
+    first = torch.tensor([1.0, 1.0, 5.0, 6.0]).expand(n, 4) + torch.arange(n)[:, None] % 3
+    corners = torch.stack([first, torch.tensor([0.0, 0.0, 3.0, 2.0]).expand(n, 4)], 1)
+    labels = torch.stack([torch.from_numpy(numbers), torch.where(torch.arange(n) % 3 == 0, 0, -1)], 1)
+    names = tuple(f"thing {i}" for i in range(classes))
+    y = Boxes(corners, labels)
+    return Source("things", pixels, y, "boxes", {"kind": "memory", "what": "things"}, fingerprint.of(pixels, y, names), names)
+
+
 def small(task: str, folder: Path, *, classes: int = 3) -> Source:
     """Few rows that such a task can be asked of: pictures of 8 x 8, a text in windows, or sequences with a label a letter."""
     if task == "language":
@@ -47,4 +59,6 @@ def small(task: str, folder: Path, *, classes: int = 3) -> Source:
     x = (rng.random((60, 1, 8, 8)) + numbers[:, None, None, None]).astype(np.float32)
     if task == "segmentation":
         return maps(x, classes)
+    if task == "detection":
+        return marked(x, numbers, classes)
     return cr.load((x, numbers)) if task == "classification" else cr.load((x, numbers + rng.random(60)))

@@ -22,6 +22,7 @@ def data_for(name, tmp_path):
     return {
         "classification": ("iris", {}), "regression": ("diabetes", {}), "density": ("iris", {"rule": "expectation"}),
         "reconstruction": ("digits", {"net": "autoencoder:code=4"}),
+        "detection": ("scenes:count=40,side=32", {"net": "detector:filters=4x8"}),
         "segmentation": ("roads:count=24,side=16", {"net": "unet:width=4,depth=2"}),
     }[name]
 

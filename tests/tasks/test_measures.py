@@ -87,6 +87,7 @@ def labels(folder):
 
 WHERE = {"classification": lambda _: ("iris", {"net": "softmax"}), "regression": lambda _: ("diabetes", {"net": "linear"}),
          "reconstruction": lambda _: ("digits", {"net": "autoencoder:code=2"}), "language": text, "tagging": labels,
+         "detection": lambda _: ("scenes:count=40,side=32", {"net": "detector:filters=4x8"}),
          "segmentation": lambda _: ("roads:count=24,side=16", {"net": "unet:width=2,depth=1"}),
          "density": lambda _: (np.random.default_rng(0).normal(size=(60, 2)), {"rule": "expectation"})}
 
@@ -106,4 +107,5 @@ def test_a_measure_of_any_task_is_reported(register, tmp_path, task):
     assert run.valid.measures[NAME].value == pytest.approx((n - 1) / 2)
     answer, truth = shapes[-1]
     assert answer[0] == n
-    assert {"classification": truth == (n,), "density": truth == (0,)}.get(task, truth == answer[: len(truth)])
+    others = {"classification": truth == (n,), "density": truth == (0,), "detection": truth == (n, 3, 5)}
+    assert others.get(task, truth == answer[: len(truth)])

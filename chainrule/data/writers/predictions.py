@@ -51,7 +51,7 @@ class Table:
         frame = polars.DataFrame(series if self.path.suffix == ".npz" else [s.alias(shielded(s.name)) for s in series])
         with self._said():
             if self.path.suffix == ".csv":
-                frame.write_csv(self._file, include_header=self.rows == 0)
+                frame.write_csv(self._file, include_header=self._file.tell() == 0)
             else:
                 self._held.append(frame)
                 if sum(f.estimated_size() for f in self._held) > PART_BYTES:
