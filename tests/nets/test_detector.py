@@ -8,7 +8,8 @@ from chainrule.core.registry import nets
 
 
 @pytest.mark.parametrize(("spec", "sides", "grid"), [
-    ("detector", (64, 64), (8, 8)), ("detector", (65, 33), (9, 5)), ("detector:filters=4x8", (30, 8), (8, 2)), ("detector:filters=4,layers=1", (7, 5), (4, 3))])
+    ("detector", (64, 64), (8, 8)), ("detector", (65, 33), (9, 5)), ("detector:filters=4x8", (30, 8), (8, 2)),
+    ("detector:filters=4,layers=1", (7, 5), (4, 3))])
 def test_each_stage_halves_the_picture(spec, sides, grid):
     net = nets.choose(spec).make((3, *sides), 9)
     assert net(torch.rand(2, 3, *sides)).shape == (2, 9, *grid)
@@ -30,7 +31,8 @@ def test_what_is_moved_by_a_cell_is_answered_a_cell_further():
     torch.testing.assert_close(here.roll((2, -1), (2, 3))[..., 4:12, 4:12], there[..., 4:12, 4:12])
 
 
-@pytest.mark.parametrize(("spec", "shape", "words"), [("detector", (9,), "reads pictures"), ("detector:layers=0", (1, 8, 8), "detector:filters=16x32x64"),
+@pytest.mark.parametrize(("spec", "shape", "words"), [
+    ("detector", (9,), "reads pictures"), ("detector:layers=0", (1, 8, 8), "detector:filters=16x32x64"),
     ("detector:filters=none", (1, 8, 8), "filters=none")])
 def test_what_does_not_fit_is_said(spec, shape, words):
     with pytest.raises(InputError, match=words):
