@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.criterion import Criterion
+from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss
 from chainrule.core.registry import tasks
 from chainrule.data.source import Part, Source
@@ -33,6 +34,11 @@ class Tagging(StepTask):
 
     @staticmethod
     def read(source: Source, window: int, targets: bool = True) -> Source:
+        """The source as it is. Raises InputError for pictures of several things, which a net of single ones reads."""
+        if isinstance(source.inputs, Tensor) and source.inputs.dim() == 4:
+            raise InputError(f"tagging asks for a label at each step of a sequence; {source.name} holds pictures with several things in a "
+                             "row. Train on single ones, e.g. chainrule train mnist --net lenet, then chainrule test RUN --on "
+                             f"{source.name}.")
         return source
 
     @torch.no_grad()

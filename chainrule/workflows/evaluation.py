@@ -25,6 +25,7 @@ from chainrule.job.record import read_threshold
 from chainrule.job.trained import Trained, window_of
 from chainrule.runs.folder import LOG, PREDICTED, TESTED, Folder, test_set
 from chainrule.sinks import runlog
+from chainrule.workflows import reading
 from chainrule.workflows.report import write_plots
 
 
@@ -66,7 +67,8 @@ def open_test(run: Tested, reason: str) -> Result:
 def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> Result:
     """Measures on other data with targets, in the form that was trained on.
 
-    Rows of the run's own parts are known again, by the folder `own`, and said; where some are of the test part, that is an opening of it.
+    Pictures that hold several of what the net classifies are read along their width. Rows of the run's own parts are known again, by the
+    folder `own`, and said; where some are of the test part, that is an opening of it.
     """
     encoder = trained.encoder
     if hasattr(what, "fingerprint"):
@@ -80,6 +82,8 @@ def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> R
     else:
         size = encoder.inputs.reading.get("resize") if isinstance(what, str | Path) and not datasets.called(what) else None
         source = load(what, target=options.target, group=options.group, time=options.time, reading=Reading(resize=size))
+    if reading.holds_several(trained, source):
+        return reading.measured(trained, source)
     source = trained.task.read(source, window_of(trained))
     x = encoder.inputs.encode(source)
     result = trained.measure(Part(x, encoder.target.encode(source), torch.arange(len(source)), mask=encoder.target.mask(source)))

@@ -98,7 +98,7 @@ def _recognised(folder: Path) -> str | None:
     return next((name for name in CLASSES if is_published(labels, FILES[name][1])), None)
 
 
-def _holds(folder: Path, name: str) -> bool:
+def holds(folder: Path, name: str) -> bool:
     """Whether a folder has the files of a set; one that is not called after an IDX set must prove it by checksum."""
     if name in CLASSES:
         if any(idx.member(folder, part, what) is None for part in ("train", "t10k") for what in ("images", "labels")):
@@ -108,7 +108,7 @@ def _holds(folder: Path, name: str) -> bool:
 
 
 def _named(name: str, data_dir: str | Path | None, say: Callable[[str], None], *others: str) -> Source:
-    folder = next((f for f in folders(name, others, data_dir) if _holds(f, name)), None) or fetch(name, FILES[name], data_dir, say)
+    folder = next((f for f in folders(name, others, data_dir) if holds(f, name)), None) or fetch(name, FILES[name], data_dir, say)
     source = known_folder(folder, name, _checker(name, say) if name in CLASSES else None)
     if source is None:
         raise InputError(f"{folder} does not hold the files of {name}; expected {', '.join(w for f in FILES[name] for w in f.wanted)}.")
