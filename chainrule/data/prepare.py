@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
+from chainrule.data.encode.columns import is_number
 from chainrule.data.encode.encoder import Encoder, Like
 from chainrule.data.encode.features import Range
 from chainrule.data.encode.input_encoder import silent
 from chainrule.data.encode.rows import gather
-from chainrule.data.encode.targets import as_codes, as_numbers
+from chainrule.data.encode.targets import AS_CLASSES, AS_NUMBER, BOOLEAN, as_codes, as_numbers
 from chainrule.data.encode.vocabulary import SHARES, Symbols
 from chainrule.data.readers import catalog
 from chainrule.data.source import Data, Door, Part, Source, TargetKind
@@ -71,6 +72,20 @@ def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None
                 part(parts.train, weight), part(parts.valid), Door(part(parts.test), open_log), inputs.ready)
 
 
+def with_targets(source: Source, kinds: Collection[str]) -> Source:
+    """The source with its targets as one of `kinds`: numbers as classes, classes whose names are numbers as numbers; else as it is.
+
+    What was said of the other way to read them is said no more. Raises InputError for numbers too many to be classes.
+    """
+    kind = "class" if source.target_kind == "real" else "real"
+    if source.target_kind not in ("class", "real") or source.target_kind in kinds or kind not in kinds:
+        return source
+    if kind == "real" and source.classes != BOOLEAN and not all(map(is_number, source.classes)):
+        return source
+    notes = tuple(note for note in source.notes if AS_CLASSES not in note and AS_NUMBER not in note)
+    return replace(_as_target(source, kind)[0], notes=notes)
+
+
 def _as_target(source: Source, target: str) -> tuple[Source, TargetKind]:
     """The source with its targets as the kind asked for, and that kind."""
     kind: Any = source.target_kind if target == "auto" else target
@@ -82,8 +97,8 @@ def _as_target(source: Source, target: str) -> tuple[Source, TargetKind]:
     if kind in ("class", "sign") and source.target_kind == "real":
         different = len(source.targets.unique())
         if different > max(FEW_CLASSES, len(source) // 2):
-            raise InputError(f"{source.name}: this rule reads classes; the target has {different:,} different numbers in {len(source):,} "
-                             "rows. Name a column of classes with --target, or use --rule backprop.")
+            raise InputError(f"{source.name}: expected a target of classes; got {different:,} different numbers in {len(source):,} rows. "
+                             "Name a column of classes with --target, or use --rule backprop, which predicts numbers.")
         codes, names = as_codes(source.target_kind, source.targets, source.classes, source.name)
         return replace(source, target_kind="class", targets=codes, classes=names), kind
     if kind == "real" and source.target_kind == "class":

@@ -17,13 +17,13 @@ from chainrule.core.descend import Descend
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss, OwnLoss, identity
 from chainrule.core.net import Net
-from chainrule.core.registry import Chosen, Entry, inits, nets, rules
+from chainrule.core.registry import Chosen, Entry, inits, nets, rules, tasks
 from chainrule.core.rule import Learner
 from chainrule.core.traits import NetTraits, RuleTraits, TaskTraits
 from chainrule.data.augment import augmentation
 from chainrule.data.class_weights import weighted
 from chainrule.data.encode.vocabulary import Symbols
-from chainrule.data.prepare import prepare
+from chainrule.data.prepare import prepare, with_targets
 from chainrule.data.resample import bootstrapped, crossed, folded
 from chainrule.data.source import Data, Source, TargetKind
 from chainrule.data.splits import parse_split
@@ -69,6 +69,8 @@ def build(source: Source, options: Options, own: Own = NOTHING, start: Start | N
         start = opened(options.from_)
         options = start.options(options, own)
     check_asked(options.plan, options.precision, pick_device(options.device))
+    if options.task is not None:
+        source = with_targets(source, tasks.find(options.task).traits.targets)
     task = choose_task(options, own.net is not None, source)
     net_chosen, rule_chosen = choose_rule(options, own.net is not None, task.traits)
     source = cast(type[Task], task.make).read(source, rule_chosen.options.get("window", WINDOW))

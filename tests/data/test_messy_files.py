@@ -56,7 +56,7 @@ def test_a_messy_file_is_read_rightly(tmp_path, case):
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
 def test_what_cannot_be_read_is_refused_in_a_sentence(tmp_path, case):
     with pytest.raises(InputError, match=re.escape(case.error)) as error:
-        read(tmp_path, case)
+        prepare(read(tmp_path, case))
     assert len(str(error.value)) < 500
     if case.remedy:
         assert len(read(tmp_path, case, **case.remedy)) > N / 2

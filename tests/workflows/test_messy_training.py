@@ -78,3 +78,27 @@ def test_measuring_rows_without_a_target_is_refused(run, tmp_path):
     (tmp_path / "n.csv").write_text("town;day;size\nUlm;03.04.2019;1,2\n")
     with pytest.raises(InputError, match="has no target 'y', or not in every row"):
         run.test_on(tmp_path / "n.csv")
+
+
+def test_a_task_that_is_named_says_whether_whole_numbers_are_classes_or_amounts(tmp_path, capsys):
+    """Seven marks are taken for classes, 25 for amounts; the task decides otherwise, for new rows as well."""
+    draw = np.random.default_rng(1)
+    for name, marks, usual, other in (("few", 7, "classification", "regression"), ("many", 25, "regression", "classification")):
+        frame = pl.DataFrame({"a": draw.normal(size=210).round(3), "y": [i % marks for i in range(210)]})
+        frame.write_csv(tmp_path / f"{name}.csv")
+        for task in (usual, other):
+            run = cr.train(tmp_path / f"{name}.csv", task=task, net="mlp:hidden=4", epochs=1, plan="eager", out=tmp_path / f"{name}-{task}")
+            assert run.job.task.name == task
+            told = capsys.readouterr().err
+            assert ("different whole numbers" in told) == ((name, task) == ("few", "classification"))
+            opened = cr.Run(run.path)
+            values, names = opened.predict(tmp_path / f"{name}.csv")
+            assert len(names) == (1 if task == "regression" else marks)
+            result = opened.test_on(tmp_path / f"{name}.csv")
+            y = frame["y"].to_numpy()
+            if task == "regression":
+                assert result.measures["mse"].value == pytest.approx(float(np.square(values[:, 0].numpy() - y).mean()), rel=1e-5)
+            else:
+                assert result.accuracy == pytest.approx(float((np.array(names, dtype=int)[values.argmax(1)] == y).mean()))
+    with pytest.raises(InputError, match="The task regression needs other targets than iris has"):
+        cr.train("iris", task="regression", progress=False)

@@ -14,6 +14,7 @@ from torch import Tensor
 from chainrule.core.errors import InputError, suggest
 from chainrule.data.dates import PARTS, Part, part_of, turn
 from chainrule.data.encode.columns import Column, Kind, Table, class_name
+from chainrule.data.encode.targets import several_labels
 from chainrule.data.formats import folded
 from chainrule.data.storage.stored import StoredTable
 
@@ -164,6 +165,9 @@ class Features:
                     notes.append(note)
                 if fitted is None:
                     continue
+                if joined := several_labels(fitted.categories)[0]:
+                    notes.append(f"'{seen.name}' holds several words in a row ('{joined}'), and each combination is a category; make a "
+                                 "column of yes and no for each word to have them apart.")
                 columns.append(fitted)
                 scale.append(torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64))
                 continue
@@ -179,7 +183,8 @@ class Features:
                 notes.append(f"'{seen.name}' is missing in {seen.absent} of {seen.n} training rows: the mean {seen.known.mean:.4g} stands "
                              "in, and an input of its own says so.")
         if not columns:
-            raise InputError("no input column is left to learn from: all are empty or free text. Give columns of numbers or categories.")
+            raise InputError(f"no input column is left to learn from: {notes[0].removesuffix('.')}. Give columns of numbers or categories, "
+                             "or train on a text by itself, as a .txt file.")
         return cls(tuple(columns), torch.stack(scale)), notes
 
     def check(self, table: Table | StoredTable, where: str, apart: tuple[str, ...], say: Callable[[str], None]) -> None:

@@ -13,6 +13,8 @@ from chainrule.core.errors import InputError
 from chainrule.data.encode.columns import LARGEST, Column, class_name, finite, of_numbers, of_objects
 from chainrule.data.source import TargetKind
 
+AS_CLASSES = "different whole numbers and is predicted as classes"
+AS_NUMBER = "different whole numbers and is predicted as a number"
 MOST_CLASSES = 20  # more distinct whole numbers than this are a quantity
 BOOLEAN = ("false", "true")
 SEVERAL = ("|", ";", ",")  # what may join labels
@@ -80,17 +82,29 @@ def of_columns(columns: Sequence[Column], where: str, declared: Mapping[str, str
 
 
 def _refuse_several(column: Column, where: str) -> None:
-    """Raises InputError where a target holds several labels in a row: words joined by one mark, whose parts come back in other words."""
+    """Raises InputError where a target holds several labels in a row."""
+    word, labels = several_labels(column.categories)
+    if word:
+        raise InputError(f"{where}: the target '{column.name}' holds several labels in a row ('{word}'); expected one class each. Make a "
+                         f"column of yes and no for each label ({', '.join(labels[:3])}) and train a run for each, or write --columns "
+                         f"{column.name}:exact to take each combination for a class.")
+
+
+def several_labels(words: Sequence[str]) -> tuple[str, list[str]]:
+    """A word that joins several labels by one mark, and these; empty where none does.
+
+    That is so where the parts of joined words come back in other words, or all those of a word stand alone as well.
+    """
     for mark in SEVERAL:
-        parts = [[p.strip() for p in word.split(mark)] for word in column.categories]
+        parts = [[p.strip() for p in word.split(mark)] for word in words]
         joined = [p for p in parts if len(p) > 1 and all(p)]
+        alone = {p[0] for p in parts if len(p) == 1}
         uses = Counter(label for p in parts for label in set(p))
-        if len(joined) >= 2 and len(uses) < len(parts) + len(joined) and 2 * sum(n > 1 for n in uses.values()) > len(uses):
-            word = mark.join(joined[0])
-            raise InputError(f"{where}: the target '{column.name}' holds several labels in a row "
-                             f"('{column.categories[parts.index(joined[0])]}'); "
-                             f"expected one class each. Make a column of yes and no for each label ({', '.join(word.split(mark)[:3])}) "
-                             f"and train a run for each, or write --columns {column.name}:exact to take each combination for a class.")
+        shared = len(joined) >= 2 and len(uses) < len(parts) + len(joined) and 2 * sum(n > 1 for n in uses.values()) > len(uses)
+        if shared or any(set(p) <= alone for p in joined):
+            first = joined[0] if shared else next(p for p in joined if set(p) <= alone)
+            return words[parts.index(first)], first
+    return "", []
 
 
 def target_notes(columns: Sequence[Column], kind: TargetKind, declared: Mapping[str, str]) -> list[str]:
@@ -102,12 +116,11 @@ def target_notes(columns: Sequence[Column], kind: TargetKind, declared: Mapping[
 def _note(column: Column, kind: TargetKind, several: bool) -> list[str]:
     different = len(column.values.unique())
     if kind == "class" and different > 2:
-        return [f"'{column.name}' holds {different} different whole numbers and is predicted as classes; --columns {column.name}:number "
-                "predicts it as a number."]
+        return [f"'{column.name}' holds {different} {AS_CLASSES}; --columns {column.name}:number predicts it as a number."]
     whole = bool((column.values == column.values.floor()).all())
     if kind == "real" and whole and different <= MOST_CLASSES:
         other = "a run of its own predicts it as" if several else f"--columns {column.name}:word predicts it as"
-        return [f"'{column.name}' holds {different} different whole numbers and is predicted as a number; {other} classes."]
+        return [f"'{column.name}' holds {different} {AS_NUMBER}; {other} classes."]
     return []
 
 

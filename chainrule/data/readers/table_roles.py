@@ -77,7 +77,8 @@ def source_of(table: Table | StoredTable, where: str, *, name: str, origin: dict
         inputs, remarks = inputs.without(numbering), [*remarks, *numbering.values()]
         formats |= dict.fromkeys(numbering, Format("out"))
     if not inputs.columns:
-        raise InputError(f"{where} has no input columns left beside {', '.join(sorted(set(table.names)))}; expected at least one.")
+        series = ". Of a series give earlier values as columns" if "time" in apart else ""
+        raise InputError(f"{where} has no input columns left beside {', '.join(sorted(set(table.names)))}; expected at least one{series}.")
     if reading.drop_unlabelled and wanted and not lenient:
         inputs, wanted, apart, dropped = _labelled(inputs, wanted, apart, where)
         remarks += dropped
@@ -93,6 +94,9 @@ def source_of(table: Table | StoredTable, where: str, *, name: str, origin: dict
     declared |= {name: "exact" for name in targets if name in formats and formats[name].exact}
     task, values, classes = of_columns(wanted, where, declared)
     remarks += target_notes(wanted, task, declared) if not lenient else []
+    if not lenient and task == "real" and not apart and all(column.kind == "date" for column in inputs.columns):
+        remarks.append("the inputs are dates alone, and rows are divided at random, so that measures tell how well gaps between known days "
+                       "are filled, not how well later ones are foretold; for these give earlier values as columns, and --time.")
     groups = apart["group"].values if "group" in apart else None
     weights = weights_of(apart["weight"], where) if "weight" in apart else None
     names = {role: apart[role].name if role in apart else None for role in ("group", "time", "weight")}

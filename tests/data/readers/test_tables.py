@@ -203,7 +203,7 @@ def test_what_was_guessed_of_a_table_is_said(tmp_path):
 
 def test_a_rule_for_classes_refuses_a_target_of_numbers(tmp_path):
     path = write(tmp_path, "\n".join(["a,y", *(f"{i},{i / 7}" for i in range(60))]))
-    with pytest.raises(InputError, match=r"reads classes; the target has 60 different numbers in 60 rows\. Name a column of classes"):
+    with pytest.raises(InputError, match=r"expected a target of classes; got 60 different numbers in 60 rows\. Name a column of classes"):
         prepare(load(path, target="y"), target="class")
 
 
