@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import chainrule
 from chainrule.core.registry import recipes
 from chainrule.core.text import table
-from chainrule.evaluate.intervals import wilson
+from chainrule.evaluate.intervals import Interval, wilson
+from chainrule.evaluate.result import Result
 from chainrule.workflows.options import Experiment
+from chainrule.workflows.run import Run
 
 Goal = Literal["at least", "at most", "about", "none"]
 
@@ -102,31 +104,66 @@ def run(name: str, setting: Setting) -> Outcome:
     return outcome
 
 
-def accuracy(setting: Setting, data: str, options: dict[str, Any], *, reach: float, source: str) -> Outcome:
-    """Train on a named set once for each seed 0, 1, ..., open its test part, and set the mean accuracy beside the figure to reach.
+class Training(NamedTuple):
+    """One seed's run and what its test part says of it."""
 
-    The interval is Wilson's over the answers of all seeds; in its short form one seed trains for one epoch on the embedded digits.
+    run: Run
+    result: Result
+
+    @property
+    def seconds(self) -> float:
+        """Of training, its program being made included."""
+        seconds = self.run.summary()["seconds"]
+        return float(seconds["training"] + seconds["compiling"])
+
+
+def trainings(setting: Setting, data: str, options: dict[str, Any], *, small: dict[str, Any] | None = None,
+              folder: str = "seed") -> list[Training]:
+    """Train on a named set once for each seed 0, 1, ..., and open its test part.
+
+    In its short form one seed trains for one epoch on the embedded digits, with the options of `small` in place of those that need more.
     """
     source_data = chainrule.load("digits" if setting.short else data, data_dir=setting.data_dir)
-    used = {**options, "epochs": 1} if setting.short else options
-    rows = [["seed", "accuracy %", "95 % Wilson", "best epoch", "training", "plan"]]
-    right = asked = 0
-    accuracies = []
+    used = {**options, "epochs": 1, **(small or {})} if setting.short else options
+    done = []
     for seed in range(1 if setting.short else setting.seeds):
-        setting.say(f"seed {seed}")
-        run = chainrule.train(source_data, **used, seed=seed, out=setting.out / f"seed-{seed}", progress=False)
-        result, summary = run.test(), run.summary()
-        assert result.errors is not None
-        correct = result.n - result.errors
-        own = wilson(correct, result.n)
-        rows.append([str(seed), f"{100 * correct / result.n:.2f}", f"{100 * own.low:.2f} to {100 * own.high:.2f}",
-                     str(summary["best"]["epoch"]), f"{summary['seconds']['training'] + summary['seconds']['compiling']:.0f} s",
-                     summary["plan"]["name"]])
-        right, asked = right + correct, asked + result.n
-        accuracies.append(100 * correct / result.n)
-    together = wilson(right, asked)
+        setting.say(f"{folder} {seed}")
+        run = chainrule.train(source_data, **used, seed=seed, out=setting.out / f"{folder}-{seed}", progress=False)
+        done.append(Training(run, run.test()))
+    return done
+
+
+def together(done: list[Training]) -> Interval:
+    """Wilson's interval of the share of right answers of all seeds."""
+    return wilson(sum(one.result.n - (one.result.errors or 0) for one in done), sum(one.result.n for one in done))
+
+
+def seeds_table(done: list[Training]) -> list[list[str]]:
+    """A row for each seed: its accuracy with the interval, best epoch, time and plan."""
+    rows = [["seed", "accuracy %", "95 % Wilson", "best epoch", "training", "plan"]]
+    for seed, one in enumerate(done):
+        summary, own = one.run.summary(), together([one])
+        rows.append([str(seed), f"{100 * share_right(one):.2f}", f"{100 * own.low:.2f} to {100 * own.high:.2f}",
+                     str(summary["best"]["epoch"]), f"{one.seconds:.0f} s", summary["plan"]["name"]])
+    return rows
+
+
+def share_right(one: Training) -> float:
+    """The share of test cases that were answered rightly."""
+    return 1 - (one.result.errors or 0) / one.result.n
+
+
+def command(data: str, options: dict[str, Any]) -> str:
+    """The command that trains so."""
+    return f"chainrule train {data} " + " ".join(f"--{key.replace('_', '-')} {value}" for key, value in options.items())
+
+
+def accuracy(setting: Setting, data: str, options: dict[str, Any], *, reach: float, source: str,
+             small: dict[str, Any] | None = None) -> Outcome:
+    """The mean test accuracy over the seeds beside the figure to reach; the interval is Wilson's over the answers of all seeds."""
+    done = trainings(setting, data, options, small=small)
+    accuracies, ends = [100 * share_right(one) for one in done], together(done)
     spread = f", standard deviation over seeds {stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
-    words = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in options.items())
-    figure = Figure("test accuracy %", mean(accuracies), 100 * together.low, 100 * together.high, 100 * reach, source,
+    figure = Figure("test accuracy %", mean(accuracies), 100 * ends.low, 100 * ends.high, 100 * reach, source,
                     "none" if setting.short else "at least")
-    return Outcome([figure], rows, [f"chainrule train {data} {words}{spread}"])
+    return Outcome([figure], seeds_table(done), [command(data, options) + spread])

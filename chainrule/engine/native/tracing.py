@@ -20,6 +20,7 @@ from chainrule.core.errors import PlanRejected
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner
 from chainrule.core.tree import Tree, leaves
+from chainrule.engine.native.decompositions import DECOMPOSITIONS
 from chainrule.engine.plans.eager import Step, clone_structure
 from chainrule.engine.randomness import Aside
 
@@ -188,54 +189,8 @@ def _ordered(into: Tree, tree: Tree) -> list[Tensor]:
 def _table() -> dict[Any, Callable[..., Any]]:
     from torch._decomp import core_aten_decompositions, get_decompositions
 
-    table = {**core_aten_decompositions(), **get_decompositions(TAKEN_APART), **OWN}
+    table = {**core_aten_decompositions(), **get_decompositions(TAKEN_APART), **DECOMPOSITIONS}
     whole = {op for packet in KEPT for op in (getattr(packet, name) for name in packet.overloads())}
     # Draws stay whole too: taken apart, they would draw other numbers than eager does.
-    return {op: f for op, f in table.items() if op not in whole and torch.Tag.nondeterministic_seeded not in op.tags}
-
-
-def _dims(x: Tensor, dim: list[int] | None) -> list[int]:
-    return [d % x.dim() for d in dim] if dim else list(range(x.dim()))
-
-
-def _mean(x: Tensor, dim: list[int] | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Tensor:
-    dims = _dims(x, dim)
-    count = 1
-    for d in dims:
-        count *= x.shape[d]
-    return torch.sum(x, dims, keepdim, dtype=dtype) / count
-
-
-def _var(x: Tensor, dim: list[int] | None = None, *, correction: float | None = None, keepdim: bool = False) -> Tensor:
-    dims = _dims(x, dim)
-    count = 1
-    for d in dims:
-        count *= x.shape[d]
-    away = x - _mean(x, dims, True)
-    return torch.sum(away * away, dims, keepdim) / max(count - (1 if correction is None else correction), 0)
-
-
-def _prims_var(x: Tensor, dims: list[int] | None, correction: float = 1, *, output_dtype: torch.dtype | None = None) -> Tensor:
-    return _var(x, dims, correction=correction)
-
-
-def _prims_sum(x: Tensor, dims: list[int] | None, *, output_dtype: torch.dtype | None = None) -> Tensor:
-    return torch.sum(x, _dims(x, dims), dtype=output_dtype)
-
-
-def _spread(x: Tensor, shape: list[int], axes: list[int]) -> Tensor:
-    for d in range(len(shape)):
-        if d not in axes:
-            x = x.unsqueeze(d)
-    return x.expand(shape)
-
-
-def _var_mean(x: Tensor, dim: list[int] | None = None, *, correction: float | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-    return _var(x, dim, correction=correction, keepdim=keepdim), _mean(x, dim, keepdim)
-
-
-OWN: dict[Any, Callable[..., Any]] = {
-    aten.mean.default: _mean, aten.mean.dim: _mean, aten.var.correction: _var, aten.var_mean.correction: _var_mean,
-    torch.ops.prims.var.default: _prims_var, torch.ops.prims.broadcast_in_dim.default: _spread,
-    torch.ops.prims.sum.default: _prims_sum,
-}
+    return {op: f for op, f in table.items()
+            if (op in DECOMPOSITIONS or op not in whole) and torch.Tag.nondeterministic_seeded not in op.tags}

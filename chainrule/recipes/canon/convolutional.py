@@ -11,6 +11,10 @@ ROWS = (
     )),
     Row("D2", "Classical convolutional nets", (
         Check("lenet", "test accuracy % on MNIST within five minutes", 99.0, LECUN),
+        Check("lenet-5", "test error % of LeNet-5 on MNIST", 0.95, LECUN),
+        Check("cifar-10", "test accuracy % on CIFAR-10 within forty minutes", 90.0, "asked of this machine; Krizhevsky (2009)"),
+        Check("cifar-10-small", "test accuracy % on CIFAR-10 by at most 0.3 million weights", 85.0,
+              "asked of this machine; He et al. (2016), https://arxiv.org/abs/1512.03385"),
         Check("classical-counts", "parameters of LeNet-5 with its connection table", 60_000, LECUN + ", section II.B, and others"),
     )),
     Row("D3", "GoogLeNet, BN-Inception, Inception-v3", (

@@ -60,7 +60,7 @@ NETS = {
 }
 
 
-NOT_NATIVE = {"residual": "no grouped convolutions", "lstm": "does not know"}
+NOT_NATIVE = {"lstm": "does not know"}
 
 
 def made(name):
