@@ -107,6 +107,29 @@ class Ranks(Protocol):
     def grades(self, answer: Tensor, truth: Tensor) -> Tensor: ...
 
 
+class Competition(NamedTuple):
+    """What a layer of competing cells sees and answers, and the names of its weights.
+
+    `answers` (n, planes, h, w) of cells that share weights in a plane; `patches` (n, d, h * w) what each place reads, `inhibition`
+    (n, h * w) the strength of all that is there, `weighting` (d,) how much each of its numbers counts. `excitatory` names weights (planes,
+    ...) of d numbers each, `inhibitory` ones (planes,).
+    """
+
+    answers: Tensor
+    patches: Tensor
+    inhibition: Tensor
+    weighting: Tensor
+    excitatory: str
+    inhibitory: str
+
+
+@runtime_checkable
+class Competes(Protocol):
+    """A net whose cells compete for what they see: its competing layers on inputs (n, ...), the lowest first."""
+
+    def competitions(self, x: Tensor) -> list[Competition]: ...
+
+
 class Head(NamedTuple):
     """What a net gives beside its outputs in training, and how much its cost counts.
 

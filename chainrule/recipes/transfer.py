@@ -16,7 +16,7 @@ from chainrule.recipes.outcome import Figure, Outcome, Setting
 LABELS = 10                      # of each class
 FIRST, SECOND = "0,1,2,3,4", "5,6,7,8,9"
 SOURCE = "Yosinski, Clune, Bengio & Lipson (2014), https://arxiv.org/abs/1411.1792"
-FEW: dict[str, Any] = {"classes": SECOND, "optimizer": "adam:rate=0.001", "batch": 10, "epochs": 40, "plan": "eager", "progress": False,
+FEW: dict[str, Any] = {"classes": SECOND, "optimizer": "adam:rate=0.002", "batch": 10, "epochs": 40, "plan": "eager", "progress": False,
                        "split": "train=1,valid=0,test=0"}
 
 
@@ -26,7 +26,7 @@ def transfer(setting: Setting) -> Outcome:
     data = chainrule.load("digits" if setting.short else "mnist", data_dir=setting.data_dir)
     net = "lenet:filters=8x16,hidden=64" if setting.short else "lenet"
     setting.say("0 to 4, all labels")
-    first = chainrule.train(data, net=net, classes=FIRST, epochs=10 if setting.short else 2, optimizer="adam:rate=0.002", batch=50,
+    first = chainrule.train(data, net=net, classes=FIRST, epochs=10 if setting.short else 3, optimizer="adam:rate=0.001", batch=50,
                             out=setting.out / "zero-to-four", progress=False)
     rows = [["seed", "started", "errors", "cases", "accuracy %", "p, exact McNemar"]]
     worst = 0.0

@@ -23,17 +23,27 @@ from chainrule.job.by_part import ByPart
 from chainrule.job.rule_spec import make_rule, parts_of
 
 STEPS, ROWS, TIMES, FEATURES, CLASSES = 4, 12, 5, 6, 3
+PICTURE = (1, 6, 6)
 PACE = {"done": 5.0, "each": 1.0, "whole": 99.0}   # in the middle of a stage
 PARTED = {name: parts for name in registry.rules.names() if (parts := parts_of(registry.rules.find(name)))}
 
 
 def apart(name: str, parts: list[str]) -> str:
     """A rule with parts, each with an optimizer of its own."""
-    rest = ",".join(f"{part}=momentum:rate=0.05" for part in parts[1:])
-    return f"{name}:{parts[0]}=(adamw:rate=0.01,decay=0.1),{rest}"
+    rest = [f"{part}=momentum:rate=0.05" for part in parts[1:]]
+    return f"{name}:{','.join([f'{parts[0]}=(adamw:rate=0.01,decay=0.1)', *rest])}"
 
 
 RULES = registry.rules.names() + [apart(name, parts) for name, parts in PARTED.items()]
+
+
+def reads_pictures(net: registry.Chosen) -> bool:
+    """Whether a family refuses flat rows and reads pictures."""
+    try:
+        net.make((FEATURES,), CLASSES)
+    except InputError:
+        return True
+    return False
 
 
 def learner_and_batches(name: str, seed: int = 0) -> tuple[Rule, Learner, Batch]:
@@ -42,8 +52,10 @@ def learner_and_batches(name: str, seed: int = 0) -> tuple[Rule, Learner, Batch]
     target = entry.traits.target
     torch.manual_seed(seed)
     carries = entry.traits.carries
-    x = torch.rand(STEPS, ROWS, TIMES, FEATURES) if carries else torch.rand(STEPS, ROWS, FEATURES)
-    y: Tensor | None = torch.randint(CLASSES, x.shape[:-1])
+    net = registry.nets.choose((entry.traits.nets or ("mlp:hidden=5,dropout=0.2",))[0])
+    shape = (TIMES, FEATURES) if carries else PICTURE if reads_pictures(net) else (FEATURES,)
+    x = torch.rand(STEPS, ROWS, *shape)
+    y: Tensor | None = torch.randint(CLASSES, x.shape[:3] if carries else x.shape[:2])
     outputs, loss = CLASSES, "cross-entropy"
     if target == "sign":
         y, outputs, loss = (y > 0).float() * 2 - 1, 1, "perceptron"
@@ -51,7 +63,6 @@ def learner_and_batches(name: str, seed: int = 0) -> tuple[Rule, Learner, Batch]
         y, outputs, loss = torch.randn(STEPS, ROWS, CLASSES), CLASSES, "squared"
     elif target == "none":
         y = None
-    net = registry.nets.choose((entry.traits.nets or ("mlp:hidden=5,dropout=0.2",))[0])
     module = net.make(x.shape[2:], outputs)
     for p in module.parameters():
         torch.nn.init.normal_(p, std=0.3) if p.dim() > 1 else None
