@@ -349,6 +349,7 @@ def sheet_cases(frame: pl.DataFrame, right: dict[str, Any]) -> list[Case]:
         Case("sheet-of-kinds.xlsx", workbook(["day", "a", "flag", "y"], cells), **typed),
         Case("sheet-with-currency.xlsx", workbook(["a", "b", "y"], [(f"$ {v:,.2f}", b, c) for v, b, c in frame.rows()]),
              **{**right, "note": "in $"}),
+        Case("sheets.xlsx", workbook(frame.columns, frame.rows(), sheets=3), **{**right, "note": "the first of 3 sheets is read"}),
         Case("sheet-of-names.xlsx", workbook(["a", "b", "y"], []), error="has no rows"),
         Case("no-sheet.xlsx", zipped("x"), error="is damaged, locked or not an .xlsx file"),
     ]

@@ -27,7 +27,8 @@ def read_file(path: Path, reading: Reading = USUAL, known: Known | None = None) 
         return typed(frame, str(path), reading, known, notes=notes, semicolons=semicolons)
     if suffix in TYPED:
         return typed(_read_columns(path, suffix), str(path), reading, known, wordy=False)
-    return typed(_read_excel(path) if suffix == ".xlsx" else _read_lines(path), str(path), reading, known)
+    frame, remarks = _read_excel(path) if suffix == ".xlsx" else (_read_lines(path), [])
+    return typed(frame, str(path), reading, known, notes=remarks)
 
 
 def _read_columns(path: Path, suffix: str) -> Any:
@@ -50,15 +51,17 @@ def parquet_errors(path: Path) -> Iterator[None]:
         raise CorruptFile(f"{path} is damaged or not {kind} file: {first_line(error)}") from None
 
 
-def _read_excel(path: Path) -> Any:
-    """The first sheet. Raises InputError where the package that reads Excel's files is not installed."""
+def _read_excel(path: Path) -> tuple[Any, list[str]]:
+    """The first sheet, and a note where there are more. Raises InputError where the package that reads Excel's files is not installed."""
     import polars as pl
 
     raw = content(path)
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as parts:                  # a workbook is an archive itself
             refuse_flood(path, sum(part.file_size for part in parts.infolist()), len(raw))
-        return pl.read_excel(raw, engine="calamine", infer_schema_length=None)
+            sheets = sum(name.startswith("xl/worksheets/") and name.endswith(".xml") for name in parts.namelist())
+        frame = pl.read_excel(raw, engine="calamine", infer_schema_length=None)
+        return frame, [f"the first of {sheets} sheets is read; save another as CSV to read that."] if sheets > 1 else []
     except CorruptFile:
         raise
     except ImportError:
