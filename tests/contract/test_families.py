@@ -13,7 +13,7 @@ from chainrule.core.registry import Entry, inits, losses, nets, tasks
 from chainrule.nets.init.initial import initialise
 from chainrule.nets.layers.activation import ACTIVATIONS
 
-SHAPES = [(5,), (16,), (3, 7), (1, 8, 8), (1, 20, 24), (1, 28, 28), (3, 32, 32)]
+SHAPES = [(5,), (16,), (3, 7), (6, 4), (12, 5), (1, 8, 8), (1, 20, 24), (1, 28, 28), (3, 32, 32)]
 CLASSES_ONLY = {"capsnet"}  # a capsule a class: one output means nothing
 LARGE = (3, 80, 80)  # for choices that only large pictures allow
 FAMILIES = nets.entries()
