@@ -28,13 +28,19 @@ Move = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]          # n, rows
 KERNEL_SIGMAS = 4.0                                                    # a Gaussian is cut off beyond
 
 
-def augmentation(spec: str, shape: Shape, name: str = "the data") -> Alter:
+def augmentation(spec: str, shape: Shape, name: str = "the data", placed: str = "") -> Alter:
     """What `spec`, e.g. `shift:2+flip+noise`, makes of a batch (n, ...) of samples of `shape`: a batch of the same shape.
 
-    Numbers are drawn by `torch.rand` and `torch.randn` alone, the same ones whatever executes the step. Raises InputError for a name
-    or a value that does not exist, or where pictures (channels, height, width) are needed and the samples are none.
+    Numbers are drawn by `torch.rand` and `torch.randn` alone, the same ones whatever executes the step. `placed` says what targets have
+    places in the picture. Raises InputError for a name or a value that does not exist, where pictures (channels, height, width) are needed
+    and the samples are none, and where pixels would move away from such targets.
     """
     chosen = [augments.choose(one) for one in spec.split("+")]
+    moving = next((one.entry.name for one in chosen if one.entry.traits.moves), None)
+    if placed and moving is not None:
+        able = ", ".join(entry.name for entry in augments.entries() if not entry.traits.moves)
+        raise InputError(f"{moving} moves pixels, and the {placed} of {name} would stay where they are. Use {able}, or leave out "
+                         "--augment.")
     for one in chosen:
         if one.entry.traits.pictures and len(shape) != 3:
             raise InputError(f"{one.entry.name} alters pictures of (channels, height, width); {name} has samples of shape {shape}. Use "

@@ -151,10 +151,12 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     trained = Trained(net, name, data.encoder, task, the_loss, device, choice.options.precision, choice.options.seed, dtype,
                       constant=task.constant(net, data.train, data.ready) if len(data.train) else None,
                       views=views_for(options, task, data.encoder.inputs.shape))
+    placed = kind if kind in ("maps", "boxes") else ""
     job = made_as(data.source, data, trained, rule, str(rule_chosen), choice.options, choice.choices,
                   keeps_last=keeps_last or rule_chosen.entry.traits.best == "last",
                   one_hot=data.outputs if spread else 0,
-                  augment=augmentation(options.augment, data.encoder.inputs.shape, data.name) if options.augment else None, start=start)
+                  augment=augmentation(options.augment, data.encoder.inputs.shape, data.name, placed) if options.augment else None,
+                  start=start)
     if (cycles := choice.options.snapshots) and (steps := int(steps_of(job.stages()[0][0], job.feed()))) < cycles:
         raise InputError(f"--snapshots {cycles} needs at least a step for each; {choice.options.epochs} epochs have {steps}. Give more "
                          "--epochs, or a smaller --batch.")

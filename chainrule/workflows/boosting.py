@@ -19,6 +19,7 @@ from torch import Tensor
 from chainrule.core.errors import ChainruleError, InputError
 from chainrule.core.events import Sink
 from chainrule.core.options import check, read
+from chainrule.core.registry import tasks
 from chainrule.data.encode.features import Moments
 from chainrule.data.source import Part, Source, validated
 from chainrule.engine import checkpoint
@@ -65,6 +66,9 @@ def boost(data: Any = Dataset.data, *, rounds: int = Boosting.rounds, by: str = 
         raise InputError(f"Boosting weighs the rows of {source.name} itself; got weights from the column '{source.origin.get('weight')}'. "
                          "Leave --weight out, or use chainrule train.")
     base = build(source, asked)
+    if not tasks.find(base.task.name).traits.rowwise:
+        raise InputError(f"boost adds up nets that give a class or numbers for each row; {source.name} asks for {base.task.name}. Use "
+                         "chainrule train.")
     if base.data.train.y is None or (by == "samme" and not base.task.classes):
         raise InputError(f"boost --by {by} needs {'classes' if by == 'samme' else 'targets'} to predict; {source.name} has "
                          f"{'none' if base.data.train.y is None else 'numbers'}. Use --by gradient for numbers, or name a --target.")

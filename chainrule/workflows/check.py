@@ -113,6 +113,9 @@ def check(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss:
     return report
 
 
+KINDS = {"steps": "a label at each step", "maps": "a map", "boxes": "boxes"}     # targets that are no number and no class
+
+
 class _Looking:
     """The data of one check, split once, and the nets of its folds, trained when first asked for."""
 
@@ -128,6 +131,11 @@ class _Looking:
         self.data = self.job.data
         if asked.epochs is None and asked.steps is None and asked.seconds is None and self.job.options.epochs:
             self.asked = dataclasses.replace(asked, epochs=max(5, round(self.job.options.epochs / SHARE_OF_EPOCHS)))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of rows; empty where rows have numbers or more than one class each."""
+        return self.data.classes if self.data.target_kind in ("class", "sign") else ()
 
     def _build(self, options: Options) -> Job:
         return build(self.source, options, self.own.copied())
@@ -176,7 +184,7 @@ class _Looking:
             report.skipped += [f"{part}: {few}" for part in ("mislabelled rows", "irrelevant columns", "leaking columns")]
             return pictures
         doubted: Suspects | None = None
-        if self.data.classes:
+        if self.classes:
             unsaid = self.no_verdict()
             if unsaid:
                 report.skipped.append(f"mislabelled rows: {unsaid}")
@@ -184,7 +192,8 @@ class _Looking:
                 report.findings += self.labels()
                 doubted = self.doubts[0]
         else:
-            report.skipped.append("mislabelled rows: the target is a number; confident learning is for classes.")
+            what = KINDS.get(self.data.target_kind, "a number")
+            report.skipped.append(f"mislabelled rows: the target is {what}; confident learning is for a class a row.")
         if groups is None:
             report.skipped.append(f"irrelevant and leaking columns: {why_not(self.data)}")
         else:
@@ -206,7 +215,7 @@ class _Looking:
         n = len(self.free)
         if n < FEWEST_ROWS:
             return f"{n} rows outside the test part; at least {FEWEST_ROWS} are needed."
-        if self.data.classes:
+        if self.classes:
             counts = self.source.targets[self.free].bincount(minlength=len(self.source.classes))
             least = int(counts[counts > 0].min())
             if least < FEWEST_OF_CLASS:
@@ -328,7 +337,7 @@ class _Looking:
             table=[{f"row of {a}": int(i) + 1, f"row of {b}": int(j) + 1} for i, j in zip(mine, theirs, strict=True)])
 
     def _conflicts(self, hashed: list[bytes]) -> Iterator[Finding]:
-        if not self.data.classes:
+        if not self.classes:
             return
         rows = torch.cat([self.data.train.rows, self.data.valid.rows])
         labels = self.source.targets[rows]

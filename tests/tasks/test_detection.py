@@ -197,3 +197,13 @@ def test_what_does_not_go_with_boxes_is_said(options, words):
 def test_a_net_without_a_grid_is_refused():
     with pytest.raises(InputError, match=r"outputs \(n, 5 \+ classes, rows, columns\) of a grid; got \(8, 9\)"):
         build(cr.load(SCENES), Options(**{**QUICK, "net": None}), Own(net=nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 9))))
+
+
+def test_boxes_are_checked_without_a_word_on_their_labels(tmp_path):
+    report = cr.check("scenes:count=60,side=32", out=tmp_path / "check", **{**QUICK, "steps": None, "epochs": 1})
+    assert any("the target is boxes" in line or "rows outside the test part" in line for line in report.skipped)
+
+
+def test_what_adds_up_rows_refuses_boxes(tmp_path):
+    with pytest.raises(InputError, match="scenes asks for detection"):
+        cr.boost(SCENES, out=tmp_path / "b", progress=False, net="detector:filters=4x8", epochs=1)

@@ -112,3 +112,16 @@ def test_the_worst_come_first(tmp_path):
     run.test()
     assert (tmp_path / "run" / "maps.png").read_bytes().startswith(b"\x89PNG")
     assert "answers worst" in run.report().read_text()
+
+
+@pytest.mark.parametrize(("options", "words"), [({"augment": "noise+flip"}, "flip moves pixels, and the maps of roads would stay"),
+                                                ({"views": "ten-crop"}, "belong to a whole row")])
+def test_what_would_part_pixels_from_their_classes_is_refused(options, words):
+    with pytest.raises(InputError, match=words):
+        build(cr.load(ROADS), Options(**QUICK, **options))
+
+
+def test_what_moves_nothing_alters_the_pictures_alone():
+    job = build(cr.load(ROADS), Options(**QUICK, augment="noise:0.1+cutout:3"))
+    *_, end = job.events()
+    assert sum(end.stage_steps) == 2
