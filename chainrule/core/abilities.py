@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -98,6 +99,13 @@ class HasMaps(Protocol):
     """A task whose answers are maps: the class number of each pixel, uint8 (n, h, w)."""
 
     def maps(self, answer: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class HasPlaces(Protocol):
+    """A task whose columns tell places in a picture: the same in pixels of pictures of the `height` and `width` that are told beside."""
+
+    def placed(self, columns: Mapping[str, Any]) -> dict[str, Any]: ...
 
 
 @runtime_checkable

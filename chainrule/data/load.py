@@ -111,7 +111,7 @@ def load_inputs(what: Any, *, like: InputEncoder, target: tuple[str, ...] = (), 
                            skip_bad=bool(like.reading.get("skip_bad")))
             if path.is_file() and images.is_image(path):
                 pixels = images.read([path], channels, same.size)
-                return replace(pictures.source(pixels, None, (), path, "file"), labels={"file": [path.name]})
+                return replace(pictures.source(pixels, None, (), path, "file"), labels=pictures.labels_of([path], [path.name], same.size))
             if path.is_dir():
                 return catalog.known_folder(path) or pictures.folder(path, channels, None, same, say, shrink=False, targets=False)
             if suffix_of(path) in TABLES:
@@ -297,7 +297,8 @@ def _named_pictures(path: Path, channels: Any, reading: Reading) -> Source:
         raise InputError(f"{path} has no column of names of pictures that lie beside it; the network reads pictures. Give such a list, a "
                          "folder of pictures, or one picture.")
     paths, words = picture_list.files_of(read_file(path, Reading(columns=f"{name}:exact")).table, name, path)
-    return replace(pictures.source(images.read(paths, channels, reading.size), None, (), path, "file"), labels={"file": words})
+    labels = pictures.labels_of(paths, words, reading.size)
+    return replace(pictures.source(images.read(paths, channels, reading.size), None, (), path, "file"), labels=labels)
 
 
 def _table(typed: Typed, where: str, origin: dict[str, Any], target: Target, roles: Roles, reading: Reading,

@@ -19,6 +19,8 @@ from chainrule.data.reading import USUAL, Reading
 from chainrule.data.source import Source, TargetKind
 from chainrule.data.storage import packing
 
+EXTENTS = ("height", "width")     # of pictures before they were brought to a size
+
 
 def source(x: Tensor, y: Tensor | None, classes: tuple[str, ...], path: Path, kind: str,
            parts: dict[str, Tensor] | None = None, reading: Reading = USUAL) -> Source:
@@ -39,6 +41,14 @@ def size_for(paths: list[Path], reading: Reading, shrink: bool = True) -> tuple[
         f"pictures of {high} x {wide} (height by width) are shrunk to {size[0]} x {size[1]}; --resize {high}x{wide} reads them whole.",)
 
 
+def labels_of(paths: list[Path], names: list[str], size: images.Size | None) -> dict[str, list[Any]]:
+    """What tells pictures apart: the names of their files and, of those brought to a size, the height and width that they had."""
+    if size is None:
+        return {"file": names}
+    extents = [images.size_of(path) for path in paths]
+    return {"file": names, "height": [high for _, high in extents], "width": [wide for wide, _ in extents]}
+
+
 def folder(path: Path, channels: Any, stream: bool | None, reading: Reading, say: Callable[[str], None], *, shrink: bool = True,
            targets: bool = True) -> Source:
     """A folder of pictures by class, in memory or on disk, or of pictures with masks or boxes; without `targets` the pictures alone."""
@@ -51,7 +61,7 @@ def folder(path: Path, channels: Any, stream: bool | None, reading: Reading, say
         say(sentence)
     size, sized, notes = size_for(paths, reading, shrink)
     notes = (*left_out, *notes)
-    labels = {"file": [str(p.relative_to(path)) for p in paths]}
+    labels = labels_of(paths, [str(p.relative_to(path)) for p in paths], None if targets else size)
     stored = packing.pictures(path, paths, y, classes, channels, size, stream, say)
     if stored is None:
         return replace(source(images.read(paths, channels, size), y, classes, path, "folder", parts, sized), notes=notes, labels=labels)
@@ -92,7 +102,7 @@ def _annotated(path: Path, marked: Annotated, channels: Any, reading: Reading, s
     size, sized, notes = size_for(paths, reading, shrink)
     x = images.read(paths, channels, size)
     alone = source(x, None, (), path, "folder", reading=sized)
-    labels = {"file": [str(picture.relative_to(path)) for picture in paths]}
+    labels = labels_of(paths, [str(picture.relative_to(path)) for picture in paths], None if targets else size)
     if not targets:
         return replace(alone, notes=notes, labels=labels)
     y, classes = masks.read(several, x.shape[2:]) if marked.kind == "maps" else boxes.read(several, x.shape[2:])

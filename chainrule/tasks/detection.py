@@ -177,3 +177,9 @@ class Detection(SampleTask):
         labels = np.array([self.target.classes[i] for i in boxes[:, 4].long().tolist()], np.str_)
         return {"sequence": (pictures + 1).numpy(), "label": labels, **{name: boxes[:, i].numpy() for i, name in enumerate(COLUMNS)},
                 "confidence": boxes[:, 5].numpy()}
+
+    def placed(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Columns with their edges in pixels of the pictures' own `height` and `width`, from which they were brought to one size."""
+        (high, wide), own = self.size, {name: np.asarray(columns[name], np.float64) for name in ("height", "width")}
+        factors = {"x0": own["width"] / wide, "x1": own["width"] / wide, "y0": own["height"] / high, "y1": own["height"] / high}
+        return {name: np.asarray(column) * factors[name] if name in factors else column for name, column in columns.items()}

@@ -13,12 +13,13 @@ from typing import Any, TextIO
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import HasMaps
+from chainrule.core.abilities import HasMaps, HasPlaces
 from chainrule.core.errors import Interrupted
 from chainrule.core.files import writable
 from chainrule.core.text import duration
 from chainrule.data.encode.input_encoder import silent
 from chainrule.data.load import load_inputs
+from chainrule.data.pictures import EXTENTS
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.readers.table_stream import Rows, rowwise
 from chainrule.data.readers.tables import Typed
@@ -126,6 +127,8 @@ def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = 
             answered = {**trained.task.columns(values.cpu(), part.mask), **further_columns(further, names)}
             rows = len(answered["prediction"]) if trained.task.consecutive else len(part)      # of a text each symbol is a row
             beside = labels.beside(answered, rows)
+            if isinstance(trained.task, HasPlaces) and set(EXTENTS) <= set(beside):
+                beside = trained.task.placed(beside)
             if isinstance(table, Maps):
                 assert isinstance(trained.task, HasMaps)
                 table.add(beside, trained.task.maps(values.cpu()))
@@ -162,7 +165,8 @@ def _encoded(trained: Trained, what: Any, stream_bytes: int, labels: Labels) -> 
     if rows is None or rows.nbytes < stream_bytes:
         source = load_inputs(what, like=encoder)
         part = encoded(trained, source)
-        labels.add(source.labels)
+        places = encoder.picture_shape is None or isinstance(trained.task, HasPlaces)
+        labels.add({name: values for name, values in source.labels.items() if places or name not in EXTENTS})
         size = len(part) if trained.task.consecutive else _block(trained, part.x)
         for begin in range(0, len(part), size):
             yield part.rows_at(begin, begin + size), len(part)

@@ -16,6 +16,7 @@ from chainrule.core.boxes import Boxes, generalised
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import losses
+from chainrule.data.reading import Reading
 from chainrule.job.build import build
 from chainrule.job.options import Options
 from chainrule.job.own import Own
@@ -207,3 +208,19 @@ def test_boxes_are_checked_without_a_word_on_their_labels(tmp_path):
 def test_what_adds_up_rows_refuses_boxes(tmp_path):
     with pytest.raises(InputError, match="scenes asks for detection"):
         cr.boost(SCENES, out=tmp_path / "b", progress=False, net="detector:filters=4x8", epochs=1)
+
+
+def test_edges_are_told_in_pixels_of_the_file_that_was_brought_to_a_size(tmp_path):
+    for name, (high, wide) in {"a": (64, 32), "b": (64, 32), "c": (16, 48)}.items():
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.new("RGB", (wide, high)).save(tmp_path / "images" / f"{name}.png")
+    (tmp_path / "boxes.csv").write_text("file,label,x0,y0,x1,y1\na.png,cat,0,0,8,16\nb.png,dog,8,8,32,64\nc.png,cat,0,4,24,8\n")
+    source = cr.load(str(tmp_path), reading=Reading(resize="32"))
+    assert source.targets.corners[:, 0].tolist() == [[0, 0, 8, 8], [8, 4, 32, 32], [0, 8, 16, 16]]
+    run = cr.train(source, out=tmp_path / "run", progress=False, split="train=1,valid=0,test=0", **QUICK)
+    known = torch.cat([source.targets.corners, source.targets.labels[..., None], torch.ones(3, 1, 1)], 2)
+    run.trained.task.answer = lambda raw, loss: known
+    predict_to(run.trained, str(tmp_path), tmp_path / "out.csv")
+    table = pl.read_csv(tmp_path / "out.csv")
+    assert table.columns == ["row", "file", "height", "width", "label", "x0", "y0", "x1", "y1", "confidence"]
+    assert table.select("x0", "y0", "x1", "y1").rows() == [(0, 0, 8, 16), (8, 8, 32, 64), (0, 4, 24, 8)]
