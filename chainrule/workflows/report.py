@@ -49,7 +49,7 @@ def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[E
         timings=timings or facts.timings,
         valid=None if validation.result is None else validation.result.to_dict(),
         test=tested.to_dict() if tested else None,
-        warnings=[*facts.warnings, *inputs.notes],
+        warnings=list(dict.fromkeys([*facts.warnings, *inputs.notes])),  # a run log has the notes as well
         mistakes=mistakes(trained, validation),
         weights=first_layer(module, inputs.picture_shape) if inputs.picture_shape else [],
         tables=[*operating_point(path), *weights_of(trained)],

@@ -99,6 +99,7 @@ def test_members_committees_reports_and_exports_have_all_targets(run, folder):
     assert names == ("price", "area")
     assert committee.standing().measure == "share of unexplained variance"
     page = run.report().read_text()
+    assert page.count("is left out, as --columns says") == 1
     assert "price" in page
     assert "area" in page
     path, _ = run.export("onnx")
