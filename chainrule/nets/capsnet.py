@@ -6,10 +6,10 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from chainrule.core.abilities import Head
 from chainrule.core.errors import InputError
+from chainrule.core.loss import one_hot_like
 from chainrule.core.registry import nets
 from chainrule.nets.layers.convolution import check_picture
 from chainrule.nets.layers.dense import stack
@@ -78,9 +78,9 @@ class CapsNet(nn.Module):
         classes = self.capsules(x)
         if self.decoder is None:
             return _lengths(classes), {}
-        right = y.to(classes.dtype) if y.is_floating_point() else F.one_hot(y, classes.shape[1]).to(classes.dtype)
-        picture = self.decoder((classes * right[..., None]).flatten(1))                       # (n, pixels)
-        return _lengths(classes), {"reconstruction": Head(WEIGHT, picture, x.flatten(1))}
+        lengths = _lengths(classes)
+        picture = self.decoder((classes * one_hot_like(y, lengths)[..., None]).flatten(1))    # (n, pixels)
+        return lengths, {"reconstruction": Head(WEIGHT, picture, x.flatten(1))}
 
 
 def _lengths(classes: Tensor) -> Tensor:
