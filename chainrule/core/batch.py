@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
 PARTS = ("x", "y", "weight", "mask", "fresh")
+
+
+class Mixed(NamedTuple):
+    """Targets (n, ...) of two samples that were mixed into one, and the share (n,) of the first."""
+
+    first: Tensor
+    second: Tensor
+    share: Tensor
 
 
 class Batch:

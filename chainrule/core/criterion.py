@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.abilities import HasHeads, HasMembers, Head
-from chainrule.core.batch import Batch
+from chainrule.core.batch import Batch, Mixed
 from chainrule.core.descend import PACE, Schedule, factor_at, unpaced
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss
@@ -64,7 +64,7 @@ class Supervised:
     def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
         if not (net.module.training and has_heads(net.module)):
             return {"loss": self.costs(net(batch.x), batch)}
-        outputs, heads = net.call("with_heads", batch.x, batch.y)
+        outputs, heads = net.call("with_heads", batch.x, batch.y.first if isinstance(batch.y, Mixed) else batch.y)
         return {"loss": self.costs(outputs, batch), **{name: self._head(head, batch) for name, head in heads.items()}}
 
     def _head(self, head: Head, batch: Batch) -> Tensor:
@@ -74,7 +74,10 @@ class Supervised:
         return head.weight * (head.outputs - head.target).square().flatten(1).sum(1)
 
     def costs(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The loss (n,) of outputs (n, ...)."""
+        """The loss (n,) of outputs (n, ...); of mixed samples those by both targets, in their shares."""
+        if isinstance(batch.y, Mixed):
+            by_first, by_second = (self.loss.each(outputs, y) for y in batch.y[:2])
+            return torch.lerp(by_second, by_first, batch.y.share.to(by_first.dtype))
         return self.loss.each(outputs, batch.y)
 
 

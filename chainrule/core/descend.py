@@ -144,38 +144,49 @@ def _real(tree: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 Alter = Callable[[Tensor], Tensor]
+Read = Callable[[Batch], Batch]
 
 
 class Prepared:
-    """A whole rule that reads its inputs through `alter`; see `prepared`."""
+    """A whole rule that reads its batches through `read`; see `prepared`."""
 
-    def __init__(self, rule: Rule, alter: Alter):
-        self.rule, self.alter = rule, alter
+    def __init__(self, rule: Rule, read: Read):
+        self.rule, self.read = rule, read
         self.reads, self.target, self.tolerance = rule.reads, rule.target, rule.tolerance
 
     def init(self, net: Net) -> Tree:
         return self.rule.init(net)
 
     def step(self, net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
-        return self.rule.step(net, state, batch.with_inputs(self.alter(batch.x)))
+        return self.rule.step(net, state, self.read(batch))
 
 
-def prepared(rule: Rule, *alters: Alter | None) -> Rule:
-    """`rule` with every batch's inputs (n, ...) passed through `alters` first, inside the step and so on the device.
+def prepared(rule: Rule, *alters: Alter | None, mix: Read | None = None) -> Rule:
+    """`rule` with every batch's inputs (n, ...) passed through `alters` first, inside the step and so on the device; then through `mix`.
 
-    So are stored inputs scaled, and pictures shifted at random: whatever executes the step executes that too.
+    So are stored inputs scaled, and pictures shifted at random: whatever executes the step executes that too. A batch whose samples are
+    mixed with each other cannot be split.
     """
-    for alter in reversed([a for a in alters if a is not None]):
-        rule = _directed(rule, alter) if isinstance(rule, Descend) else Prepared(rule, alter)
-    return rule
+    wanted = [a for a in alters if a is not None]
+    if not wanted and mix is None:
+        return rule
+
+    def read(batch: Batch) -> Batch:
+        x = batch.x
+        for alter in wanted:
+            x = alter(x)
+        altered = batch.with_inputs(x)
+        return altered if mix is None else mix(altered)
+
+    return _directed(rule, read, mix is None) if isinstance(rule, Descend) else Prepared(rule, read)
 
 
-def _directed(rule: Descend, alter: Alter) -> Descend:
-    """A Descend stays one, so that its batches can still be split."""
+def _directed(rule: Descend, read: Read, divisible: bool) -> Descend:
+    """A Descend stays one, so that its batches can still be split where they are `divisible`."""
 
     def direction(net: Net, batch: Batch) -> tuple[dict[str, Tensor], Report]:
-        return rule.direction(net, batch.with_inputs(alter(batch.x)))
+        return rule.direction(net, read(batch))
 
     descent = rule.descent
     return Descend(direction, descent.optimizer, schedule=descent.schedule, reads=rule.reads, target=rule.target,
-                   tolerance=rule.tolerance, additive=rule.additive, constraint=descent.constraint, penalty=rule.penalty)
+                   tolerance=rule.tolerance, additive=rule.additive and divisible, constraint=descent.constraint, penalty=rule.penalty)

@@ -126,12 +126,13 @@ class InitTraits:
 class AugmentTraits:
     """`pictures`: it alters pictures only; `moves` says that pixels move to `whole` places or to places `between` them.
 
-    `views(shape, **options)` are its moves counted out, of which answers may be the mean.
+    `views(shape, **options)` are its moves counted out, of which answers may be the mean. What `mixes` makes one sample of two.
     """
 
     pictures: bool = False
     moves: Literal["whole", "between"] | None = None
     views: Callable[..., Any] | None = None
+    mixes: bool = False
 
 
 @dataclass(frozen=True)

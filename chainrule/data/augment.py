@@ -29,16 +29,16 @@ KERNEL_SIGMAS = 4.0                                                    # a Gauss
 
 
 def augmentation(spec: str, shape: Shape, name: str = "the data", placed: str = "") -> Alter:
-    """What `spec`, e.g. `shift:2+flip+noise`, makes of a batch (n, ...) of samples of `shape`: a batch of the same shape.
+    """What `spec`, e.g. `shift:2+flip+noise`, makes of a batch (n, ...) of samples of `shape`: a batch of the same shape, nothing mixed.
 
     Numbers are drawn by `torch.rand` and `torch.randn` alone, the same ones whatever executes the step. `placed` says what targets have
     places in the picture. Raises InputError for a name or a value that does not exist, where pictures (channels, height, width) are needed
     and the samples are none, and where pixels would move away from such targets.
     """
-    chosen = [augments.choose(one) for one in spec.split("+")]
+    chosen = [one for one in map(augments.choose, spec.split("+")) if not one.entry.traits.mixes]
     moving = next((one.entry.name for one in chosen if one.entry.traits.moves), None)
     if placed and moving is not None:
-        able = ", ".join(entry.name for entry in augments.entries() if not entry.traits.moves)
+        able = ", ".join(entry.name for entry in augments.entries() if not (entry.traits.moves or entry.traits.mixes))
         raise InputError(f"{moving} moves pixels, and the {placed} of {name} would stay where they are. Use {able}, or leave out "
                          "--augment.")
     for one in chosen:

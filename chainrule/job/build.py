@@ -12,17 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import separated
-from chainrule.core.descend import Descend
+from chainrule.core.criterion import Criterion, Supervised, separated
+from chainrule.core.descend import Descend, Read
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss, OwnLoss, identity
 from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, Entry, inits, nets, rules, tasks
-from chainrule.core.rule import Learner
+from chainrule.core.rule import Learner, Rule
 from chainrule.core.traits import NetTraits, RuleTraits, TaskTraits
 from chainrule.data.augment import augmentation
 from chainrule.data.class_weights import weighted
 from chainrule.data.encode.vocabulary import Symbols
+from chainrule.data.mixing import mixing
 from chainrule.data.prepare import prepare, with_targets
 from chainrule.data.resample import bootstrapped, crossed, folded
 from chainrule.data.source import Data, Source, TargetKind
@@ -142,7 +143,8 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     if callable(loss):
         with Aside(options.seed, device):
             the_loss = _own_loss(loss, net, data, task)
-    rule = make_rule(rule_chosen, separated(task.criterion(the_loss), module), choice.optimizer, choice.schedule, choice.constraint,
+    criterion = separated(task.criterion(the_loss), module)
+    rule = make_rule(rule_chosen, criterion, choice.optimizer, choice.schedule, choice.constraint,
                      cycles=choice.options.snapshots or 1, lanes=lanes_of(data, choice.options))
     if isinstance(rule, Descend) and the_loss is not None and the_loss.own is not None and the_loss.own.over in ("sum", "batch"):
         rule.additive = False
@@ -156,7 +158,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
                   keeps_last=keeps_last or rule_chosen.entry.traits.best == "last",
                   one_hot=data.outputs if spread else 0,
                   augment=augmentation(options.augment, data.encoder.inputs.shape, data.name, placed) if options.augment else None,
-                  start=start)
+                  mix=_mix(options, data, rule, rule_chosen, criterion), start=start)
     if (cycles := choice.options.snapshots) and (steps := int(steps_of(job.stages()[0][0], job.feed()))) < cycles:
         raise InputError(f"--snapshots {cycles} needs at least a step for each; {choice.options.epochs} epochs have {steps}. Give more "
                          "--epochs, or a smaller --batch.")
@@ -166,6 +168,16 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     if choice.options.stages:
         job.stages()
     return job
+
+
+def _mix(options: Options, data: Data, rule: Rule, chosen: Chosen[RuleTraits], criterion: Criterion | None) -> Read | None:
+    """What mixes the samples of a batch. Raises InputError where rule or task know no loss of a sample by two targets."""
+    mix = mixing(options.augment, data.encoder.inputs.shape, data.name) if options.augment else None
+    descends = isinstance(rule, Descend) and chosen.entry.traits.objective is not None
+    if mix is not None and not (descends and isinstance(criterion, Supervised)):
+        raise InputError(f"--augment {options.augment} mixes samples and their targets, for a rule that goes down one loss of each sample. "
+                         "Use --rule backprop with --optimizer adam or sgd, or leave it out.")
+    return mix
 
 
 def check_loss(loss: Loss, data: Data, kind: TargetKind | Literal["rows"]) -> None:

@@ -11,7 +11,7 @@ import torch
 import chainrule
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Criterion, Solve, separated
-from chainrule.core.descend import Alter, prepared
+from chainrule.core.descend import Alter, Read, prepared
 from chainrule.core.events import Event, Finished
 from chainrule.core.loss import Loss, identity
 from chainrule.core.net import Net
@@ -42,7 +42,8 @@ DENSITY_ROWS = 2000
 class Job:
     """Everything of one run that is not yet on disk. `trained` holds the net; `choices` lists what was chosen for the user.
 
-    `augment` alters the inputs of training steps; the `rule` itself knows nothing of it, so that validation may use it. `start` are the
+    `augment` alters the inputs of training steps; the `rule` itself knows nothing of it, so that validation may use it; `mix`
+    mixes these with each other. `start` are the
     trained weights that the net began with, None where it was drawn anew.
     """
 
@@ -56,6 +57,7 @@ class Job:
     keeps_last: bool = False
     one_hot: int = 0
     augment: Alter | None = None
+    mix: Read | None = None
     start: Start | None = None
 
     @property
@@ -157,7 +159,7 @@ class Job:
 
     def reading(self, rule: Rule) -> Rule:
         """`rule` as it reads the feed's batches, which come as they are stored: what a net reads is made of them inside the step."""
-        return prepared(rule, self.data.ready, self.augment)
+        return prepared(rule, self.data.ready, self.augment, mix=self.mix)
 
     def feed(self) -> Feed:
         """The training part in batches, inputs as they are stored, targets as this job's rule and loss read them."""
