@@ -90,11 +90,12 @@ class Labels:
         """Columns that a file is to have for the next `block` rows: labels first, each as often as a row has answers."""
         import polars as pl
 
-        labels = {"row": pl.Series(range(self.rows + 1, self.rows + block + 1), dtype=pl.Int64)}
+        number = "row number" if "row" in columns else "row"         # an answer may be called so
+        labels = {number: pl.Series(range(self.rows + 1, self.rows + block + 1), dtype=pl.Int64)}
         self.rows += block
         if self._waiting is not None:
             frame, self._waiting = self._waiting[:block], self._waiting[block:]
-            ours = {"row", *columns} - {"sequence"}
+            ours = {number, *columns} - {"sequence"}
             labels |= {f"{name} of the data" if name in ours else name: frame[name] for name in frame.columns}
         if "sequence" in columns:                                    # an answer at each step of it
             places = pl.Series(columns["sequence"]) - 1

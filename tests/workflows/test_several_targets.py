@@ -151,6 +151,17 @@ def test_rows_that_lack_one_of_the_targets_are_left_out_when_asked(folder, capsy
     assert "4 of 120 rows have no 'price' or 'area' and were left out" in err
 
 
+def test_an_answer_may_be_called_row_as_the_numbers_of_rows_are(tmp_path):
+    frame = pl.DataFrame({"x": np.arange(40.0), "row": np.arange(40) / 7, "column": np.arange(40) / 3})
+    frame.write_csv(tmp_path / "places.csv")
+    run = cr.train(frame, target="row,column", net="linear", rule="closedform", out=tmp_path / "run", progress=False)
+    predict_to(run.trained, tmp_path / "places.csv", tmp_path / "out.csv")
+    out = pl.read_csv(tmp_path / "out.csv")
+    assert out.columns == ["row number", "row", "column"]
+    assert out["row number"].to_list() == list(range(1, 41))
+    np.testing.assert_allclose(out["row"], frame["row"], atol=1e-4)
+
+
 def test_names_of_columns_may_hold_commas():
     frame = pl.DataFrame({"x": np.arange(40.0), "length, cm": np.arange(40) / 7, "y": np.arange(40) / 3})
     source = load(frame, target="length, cm,y")
