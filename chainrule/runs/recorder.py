@@ -66,12 +66,12 @@ class Recording:
     def close(self) -> None:
         close(self.sinks)
 
-    def finish(self, reading: float) -> Finished:
-        """Write the summary; `reading` is in seconds."""
+    def finish(self, reading: float, choosing: float = 0.0) -> Finished:
+        """Write the summary; `reading` the data and `choosing` the net are in seconds."""
         assert self.finished is not None
         timing = self.finished.timing
-        total = reading + timing["training"] + timing["compiling"]
-        self.folder.write_json(SUMMARY, {"seconds": {"total": total, "reading": reading, **timing}})
+        total = reading + choosing + timing["training"] + timing["compiling"]
+        self.folder.write_json(SUMMARY, {"seconds": {"total": total, "reading": reading, "choosing": choosing, **timing}})
         return self.finished
 
     def validation_of(self, finished: Finished | None) -> Validation | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -18,15 +19,21 @@ from chainrule.job.own import Own
 MEASURE = "loss"  # by which candidates are compared: it says more of few rows than the share of right answers does
 
 
-def selected(source: Source, asked: Options, own: Own, stop: Stop | None) -> tuple[Options, dict[str, Any] | None]:
+def ignored(_: str) -> None:
+    """Says nothing."""
+
+
+def selected(source: Source, asked: Options, own: Own, stop: Stop | None, say: Callable[[str], None] = ignored
+             ) -> tuple[Options, dict[str, Any] | None]:
     """The options with the best candidate in them, and what was compared; as they are, and None, where there is nothing to choose.
 
-    Every candidate is trained as the run will be, on the same folds of the rows that are not test. Raises Interrupted.
+    Every candidate is trained as the run will be, on the same folds of the rows that are not test; `say` is told of it. Raises Interrupted.
     """
     if not left_open(source, asked, own):
         return asked, None
     losses: dict[Candidate, float] = {}
     rows = 0
+    say(f"Choosing among {len(CANDIDATES)} nets for a table by {FOLDS} folds, some seconds; name a --net to leave that out.")
     for candidate in CANDIDATES:
         job = build(source, candidate.over(asked), own)
         rows = len(job.data.valid)

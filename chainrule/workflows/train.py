@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ from chainrule.workflows.open import open_run
 from chainrule.workflows.options import Dataset, Siblings
 from chainrule.workflows.run import Run, run_of
 from chainrule.workflows.seen_before import seen_before
-from chainrule.workflows.selection import selected, sentence
+from chainrule.workflows.selection import ignored, selected, sentence
 from chainrule.workflows.session import Session, session_of
 from chainrule.workflows.source import as_source, options_of, own_of
 from chainrule.workflows.sweep import Sweep, go_on, sweep_over
@@ -68,19 +69,26 @@ def train(data: Any = Dataset.data, y: Any = None, *, net: str | nn.Module | Non
     source = as_source(paired(data, y), asked, session.data_dir)
     if siblings.members is not None:
         return sweep_over(source, asked, {"seed": range(asked.seed, asked.seed + siblings.members)}, own, session)
-    resolved, selection = selected(source, asked, own, session.stop)
-    return train_job(build(source, resolved, own), asked, own, session, began, selection)
+    reading = time.perf_counter()
+    resolved, selection = selected(source, asked, own, session.stop, _to_stderr if session.progress else ignored)
+    choosing = time.perf_counter() - reading
+    return train_job(build(source, resolved, own), asked, own, session, began, selection, choosing)
 
 
-def train_job(job: Job, asked: Options, own: Own, session: Session, began: float, selection: dict[str, Any] | None = None) -> Run:
+def _to_stderr(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def train_job(job: Job, asked: Options, own: Own, session: Session, began: float, selection: dict[str, Any] | None = None,
+              choosing: float = 0.0) -> Run:
     """Train a job into a new run folder; reading began at `began`, by `time.perf_counter`. Raises what `train` does.
 
-    `selection` is what its net was chosen among.
+    `selection` is what its net was chosen among, which took `choosing` seconds.
     """
     folder = Folder.create(session.out, job.source.name, job.net_name.split(":")[0])
     with RunLock(folder.path):
         lay_down(folder, job, asked, own, selection)
-        with _recorded(folder.path, job, time.perf_counter() - began, session) as recording:
+        with _recorded(folder.path, job, time.perf_counter() - began - choosing, session, choosing) as recording:
             for event in job.events(recording.store, session.stop, at=recording.next_at, made=recording.record.get("plan")):
                 recording.tell(event)
         return run_of(folder.path, job)
@@ -161,7 +169,7 @@ def events(data: Any = Dataset.data, y: Any = None, *, net: str | nn.Module | No
 
 
 @contextmanager
-def _recorded(path: Path, job: Job, reading: float, session: Session) -> Iterator[Recording]:
+def _recorded(path: Path, job: Job, reading: float, session: Session, choosing: float = 0.0) -> Iterator[Recording]:
     """The recording of a training in the locked folder `path`, from its last checkpoint where there is one.
 
     At the end raises what a run that did not end by itself says of itself.
@@ -175,7 +183,7 @@ def _recorded(path: Path, job: Job, reading: float, session: Session) -> Iterato
         raise Interrupted(f"{error} Go on with: chainrule resume {path}", error.signal) from None
     finally:
         recording.close()
-    finished = recording.finish(reading)
+    finished = recording.finish(reading, choosing)
     recording.keep_validation()
     if finished.reason == "diverged":
         raise Diverged(f"The loss stopped being finite; the last good weights are in {path}. {recording.fault}")
