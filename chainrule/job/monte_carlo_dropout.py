@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
+from chainrule.core.registry import tasks
 from chainrule.engine.randomness import Aside
 from chainrule.job.trained import Trained
 
@@ -32,6 +33,9 @@ class Sampler:
         if not self.dropouts:
             raise InputError(f"{trained.net_name} has no dropout, so that every pass would say the same. Leave --samples out, or train a "
                              "net that has some, e.g. --net mlp:dropout=0.5.")
+        traits = tasks.find(trained.task.name).traits
+        if traits.steps or not (traits.rowwise or traits.targetless):
+            raise InputError(f"--samples tells how answers to whole rows spread; the task is {trained.task.name}. Leave it out.")
         if trained.loss is None:
             raise InputError(f"{trained.net_name} predicts no targets, so there is no uncertainty of them. Leave --samples out.")
         self.trained, self.samples, self.rows = trained, samples, 0

@@ -125,3 +125,9 @@ def test_what_moves_nothing_alters_the_pictures_alone():
     job = build(cr.load(ROADS), Options(**QUICK, augment="noise:0.1+cutout:3"))
     *_, end = job.events()
     assert sum(end.stage_steps) == 2
+
+
+def test_passes_with_dropout_are_not_spread_over_pixels(tmp_path):
+    run = cr.train(ROADS, out=tmp_path / "run", progress=False, **QUICK, net="unet:width=2,depth=1,dropout=0.5")
+    with pytest.raises(InputError, match="answers to whole rows spread; the task is segmentation"):
+        run.uncertainty(cr.load(ROADS), samples=2)
