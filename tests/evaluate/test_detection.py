@@ -118,6 +118,17 @@ def test_measures_by_hand():
     assert result.targets == ("cat", "dog")
 
 
+def test_a_box_is_found_once():
+    """Of two answers at one box the surer one is right and the other false, whatever it shares."""
+    truth = torch.tensor([[[0, 0, 4, 4, 0], [9, 9, 12, 12, 0]]]).float()
+    answer = torch.tensor([[[0, 0, 4, 3, 0, 0.9], [0, 0, 4, 4, 0, 0.8], [9, 9, 12, 12, 0, 0.7]]])
+    found = matched(answer, truth)
+    assert found.right.tolist() == [[True, False, True]]
+    assert found.claimed.tolist() == [[True, True]]
+    assert found.overlap.tolist() == [[1, 1]]
+    assert quick(answer, truth, 1)["precision"] == pytest.approx(2 / 3)
+
+
 def test_intervals_are_as_wide_as_the_bootstrap_over_pictures():
     answer, truth = some_answers(150)
     result = detection(answer, truth, ("a", "b"))

@@ -55,6 +55,25 @@ def test_without_padding_a_window_answers_as_it_does_in_a_larger_picture():
     torch.testing.assert_close(whole[..., 4:8, 6:10], window)
 
 
+@pytest.mark.parametrize("padding", ["half", "valid"])
+def test_what_comes_across_belongs_to_the_same_place(padding):
+    """With nothing coming up from below, a pixel is seen through the four finest convolutions alone: 9 x 9 pixels around it."""
+    torch.manual_seed(0)
+    net = made(f"unet:width=2,depth=2,padding={padding}", (1, 60, 62), 1)
+    with torch.no_grad():
+        net.grow[-1].weight.zero_()
+        for name, p in net.named_parameters():
+            p.copy_(p.abs() + 0.01 if "weight" in name and "grow.1" not in name else p * 0)
+    x = torch.rand(1, 1, 60, 62, requires_grad=True)
+    outputs = net(x)
+    margin = [(60 - outputs.shape[2]) // 2, (62 - outputs.shape[3]) // 2]
+    (slope,) = torch.autograd.grad(outputs[0, 0, 7, 9], x)
+    seen = slope[0, 0].nonzero()
+    middle = ((seen.amin(0) + seen.amax(0)) / 2).tolist()
+    assert middle == [7 + margin[0], 9 + margin[1]]
+    assert (seen.amax(0) - seen.amin(0) + 1).tolist() == [9, 9]
+
+
 @pytest.mark.parametrize(("spec", "shape", "words"), [
     ("unet:depth=0", (1, 32, 32), "unet:width=16,depth=3"), ("unet:padding=valid", (1, 64, 64), "at least 173 x 173; got 64 x 64"),
     ("unet", (16,), "reads pictures"), ("unet:dropout=1", (1, 32, 32), "dropout")])
