@@ -18,7 +18,7 @@ class Subject:
     """What is drawn, and into which file."""
 
     what: str = required("A run folder; or paths, a race of optimizers that takes no run.", positional=True, metavar="RUN")
-    kind: str | None = option(None, "boundary, weights, surface or histograms.", positional=True)
+    kind: str | None = option(None, "boundary, weights, filters, activations, saliency, occlusion, surface or histograms.", positional=True)
     out: Path | None = option(None, "The PNG file to write.")
     overwrite: bool = same(Writing, "overwrite")
 
@@ -27,7 +27,7 @@ class Subject:
 def picture(subject: Subject, drawing: Drawing, printing: Printing) -> None:
     """Draw a run, or optimizers racing downhill. Example: chainrule picture runs/digits-mlp-1 histograms"""
     from chainrule.workflows.optimizer_race import race, split_specs
-    from chainrule.workflows.picture import Drawn, picture, write
+    from chainrule.workflows.picture import KINDS, Drawn, picture, write
     from chainrule.workflows.run import Run
 
     if subject.what == "paths" and subject.kind is None:
@@ -36,9 +36,10 @@ def picture(subject: Subject, drawing: Drawing, printing: Printing) -> None:
         figures = [{"optimizer": d.spec, "steps": len(d.path) - 1, "height": d.heights[-1]} for d in descents]
         drawn = Drawn(write(figure, path), figures)
     elif subject.kind is None:
-        raise InputError(f"expected a kind of picture after {subject.what}: boundary, weights, surface or histograms; or paths alone.")
+        raise InputError(f"expected a kind of picture after {subject.what}: {', '.join(KINDS)}; or paths alone.")
     else:
-        drawn = picture(Run(subject.what), subject.kind, subject.out, plane=drawing.plane, overwrite=subject.overwrite)
+        drawn = picture(Run(subject.what), subject.kind, subject.out, plane=drawing.plane, row=drawing.row, layer=drawing.layer,
+                        overwrite=subject.overwrite)
     for row in drawn.figures:
         say("  ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()))
     say(str(drawn.path))

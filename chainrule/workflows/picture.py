@@ -32,6 +32,7 @@ from chainrule.plots.figure import to_png
 from chainrule.plots.signals import Spread
 from chainrule.plots.signals import boundary as boundary_picture
 from chainrule.plots.signals import histograms as histogram_picture
+from chainrule.workflows import attribution
 from chainrule.workflows.options import Drawing
 
 if TYPE_CHECKING:
@@ -198,7 +199,10 @@ class _evaluating:
         self.module.train(self.was)
 
 
-KINDS: dict[str, Callable[[Any], Any]] = {"boundary": boundary, "weights": weights, "surface": surface, "histograms": signals_of}
+KINDS: dict[str, Callable[[Run, Drawing], Any]] = {
+    "boundary": lambda run, _: boundary(run), "weights": lambda run, _: weights(run), **attribution.KINDS,
+    "surface": lambda run, drawing: surface(run, plane=drawing.plane), "histograms": lambda run, _: signals_of(run),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,12 +213,16 @@ class Drawn:
     figures: list[dict[str, Any]]
 
 
-def picture(run: Run, kind: str, out: str | Path | None = None, *, plane: str = Drawing.plane, overwrite: bool = False) -> Drawn:
-    """Draw one of KINDS into a PNG file, by default in the run's folder. Raises InputError."""
+def picture(run: Run, kind: str, out: str | Path | None = None, *, plane: str = Drawing.plane, row: int | None = Drawing.row,
+            layer: str | None = Drawing.layer, overwrite: bool = False) -> Drawn:
+    """Draw one of KINDS into a PNG file, by default in the run's folder. Raises InputError.
+
+    `plane` is that of a surface, `row` the row of the data and `layer` the layer that is looked at.
+    """
     if kind not in KINDS:
         raise InputError(f"There is no picture called '{kind}'. {suggest(kind, [*KINDS, 'paths'])}")
     path = writable(Path(out), overwrite) if out else run.path / f"{kind}.png"
-    drawn = surface(run, plane=plane) if kind == "surface" else KINDS[kind](run)
+    drawn = KINDS[kind](run, Drawing(plane=plane, row=row, layer=layer))
     figures, figure = drawn if isinstance(drawn, tuple) else ([], drawn)
     return Drawn(write(figure, path), figures)
 
