@@ -48,13 +48,15 @@ def views_of(spec: str, augment: str | None, shape: Shape, name: str = "the data
                          "out.")
     first, _, options = spec.partition(":")
     names = f"crop{':' * bool(options)}{options}+flip" if first == TEN_CROP and "+" not in options else spec
+    able = [TEN_CROP, *(entry.name for entry in augments.entries() if entry.traits.views is not None)]
     moves = []
     for one in names.split("+"):
+        called = one.partition(":")[0]
+        if called not in able:
+            raise InputError(f"There are no views by {called} that could be counted out. {suggest(called, able)} Or give the number of "
+                             "draws of --augment: --views 10.")
         chosen = augments.choose(one)
-        if chosen.entry.traits.views is None:
-            able = [entry.name for entry in augments.entries() if entry.traits.views is not None]
-            raise InputError(f"{chosen.entry.name} has no views that could be counted out. {suggest(chosen.entry.name, [TEN_CROP, *able])} "
-                             "Or give the number of draws of --augment: --views 10.")
+        assert chosen.entry.traits.views is not None
         chosen.make(shape)                                               # its values are in their range
         moves.append(chosen.entry.traits.views(shape, **chosen.values()))
     return Views(tuple(partial(_moved, shape=shape, moves=list(several)) for several in itertools.product(*moves)))

@@ -80,8 +80,9 @@ def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> R
             raise InputError(f"{source.name} has no target '{names}', or not in every row; measuring needs one for each. "
                              "Add it, or use predict.")
     else:
-        size = encoder.inputs.reading.get("resize") if isinstance(what, str | Path) and not datasets.called(what) else None
-        source = load(what, target=options.target, group=options.group, time=options.time, reading=Reading(resize=size))
+        known = encoder.inputs.reading if isinstance(what, str | Path) and not datasets.called(what) else {}
+        reading = Reading(resize=known.get("resize"), skip_bad=bool(known.get("skip_bad")))
+        source = load(what, target=options.target, group=options.group, time=options.time, reading=reading)
     if reading.holds_several(trained, source):
         return reading.measured(trained, source)
     source = trained.task.read(source, window_of(trained))

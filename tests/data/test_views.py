@@ -106,8 +106,8 @@ def test_a_run_answers_by_its_views_wherever_it_is_asked():
 
 
 @pytest.mark.parametrize(("options", "sentence"), [
-    ({"views": "rotate:10"}, r"rotate has no views that could be counted out\. .*--views 10"),
-    ({"views": "ten-crops"}, "There is no augmentation called 'ten-crops'"),
+    ({"views": "rotate:10"}, r"There are no views by rotate that could be counted out\. .*--views 10"),
+    ({"views": "ten-crops"}, "There are no views by ten-crops that could be counted out. Did you mean ten-crop"),
     ({"views": "1"}, "--views expects 2 to 1000 draws; got 1"),
     ({"views": "8"}, "--views 8 draws views by --augment, and none is given"),
     ({"views": "ten-crop:9"}, "crop expects padding to be from 0 to 7"),

@@ -96,6 +96,7 @@ def test_a_run_says_it_repeats_it_and_predicts_past_such_pictures(animals, tmp_p
     run = cr.train(animals, net="mlp:hidden=3", epochs=1, plan="eager", progress=False, skip_bad=True)
     assert cr.repeat(run.path, progress=False) == (True, 0.0)
     assert len(run.predict(animals)[0]) == 39
+    assert run.test_on(animals).n == 39
     assert "1 of 40 pictures" in capsys.readouterr().err
 
 
