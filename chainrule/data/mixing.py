@@ -69,7 +69,7 @@ def cutmix(shape: Shape, *, alpha: float = 1.0) -> Mix:
 
     def mix(x: Tensor, partner: Tensor) -> tuple[Tensor, Tensor]:
         n, ratio = len(x), (1 - beta(len(x), alpha, x)).sqrt()
-        rows, columns = (_covered(torch.rand(n, device=x.device), ratio, side) for side in (height, width))      # (n, side) each
+        rows, columns = (covered(torch.rand(n, device=x.device), ratio, side) for side in (height, width))      # (n, side) each
         inside = rows[:, :, None] & columns[:, None, :]                                                          # (n, h, w)
         return torch.where(inside.unsqueeze(1), partner, x), 1 - inside.flatten(1).to(torch.float32).mean(1)
 
@@ -89,7 +89,7 @@ def beta(n: int, alpha: float, like: Tensor) -> Tensor:
     return share
 
 
-def _covered(middle: Tensor, ratio: Tensor, side: int) -> Tensor:
+def covered(middle: Tensor, ratio: Tensor, side: int) -> Tensor:
     """Which places of an axis the rectangles cover, (n, side): their side is `ratio` of it, rounded down, about `middle` in [0, 1)."""
     length = (ratio * side).floor()
     first = (middle * side).floor() - (length / 2).floor()

@@ -81,8 +81,8 @@ def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> R
                              "Add it, or use predict.")
     else:
         known = encoder.inputs.reading if isinstance(what, str | Path) and not datasets.called(what) else {}
-        reading = Reading(resize=known.get("resize"), skip_bad=bool(known.get("skip_bad")))
-        source = load(what, target=options.target, group=options.group, time=options.time, reading=reading)
+        asked = Reading(resize=known.get("resize"), skip_bad=bool(known.get("skip_bad")))
+        source = load(what, target=options.target, group=options.group, time=options.time, reading=asked)
     if reading.holds_several(trained, source):
         return reading.measured(trained, source)
     source = trained.task.read(source, window_of(trained))

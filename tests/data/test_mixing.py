@@ -17,7 +17,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.rule import Learner
 from chainrule.data.augment import augmentation
 from chainrule.data.load import load
-from chainrule.data.mixing import beta, mixing
+from chainrule.data.mixing import beta, covered, mixing
 from chainrule.job.build import build
 from chainrule.job.options import Options
 from chainrule.losses.classic import cross_entropy, hinge, squared
@@ -77,6 +77,17 @@ def test_a_rectangles_area_away_from_borders_is_the_share_that_was_drawn():
     for one, r in zip(taken, ratio.tolist(), strict=True):
         if not (one[0].any() or one[-1].any() or one[:, 0].any() or one[:, -1].any()) and one.any():
             assert (int(one.any(1).sum()), int(one.any(0).sum())) == (int(r * SHAPE[1]), int(r * SHAPE[2]))
+
+
+def test_a_rectangle_lies_about_a_middle_that_is_anywhere():
+    """Of every length, with its middle at each place in turn: half of it, rounded down, lies before."""
+    for side in (8, 9):
+        middles = torch.arange(side).repeat(side + 1)
+        lengths = torch.arange(side + 1).repeat_interleave(side)
+        made = covered((middles + 0.5) / side, (lengths + 0.01) / side, side)
+        for one, middle, length in zip(made, middles.tolist(), lengths.tolist(), strict=True):
+            first = middle - length // 2
+            assert one.tolist() == [first <= at < first + length for at in range(side)]
 
 
 @pytest.mark.parametrize("loss", [cross_entropy(), cross_entropy(smoothing=0.1), hinge(), squared()])
