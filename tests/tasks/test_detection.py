@@ -13,10 +13,12 @@ from torch.nn import functional as F
 import chainrule as cr
 from chainrule.core.batch import Batch
 from chainrule.core.boxes import Boxes, generalised
-from chainrule.core.errors import InputError
+from chainrule.core.errors import InputError, Interrupted
+from chainrule.core.events import Evaluated
 from chainrule.core.net import Net
 from chainrule.core.registry import losses
 from chainrule.data.reading import Reading
+from chainrule.engine.stop import Stop
 from chainrule.job.build import build
 from chainrule.job.options import Options
 from chainrule.job.own import Own
@@ -172,7 +174,22 @@ def test_a_test_and_a_report_draw_the_worst(tmp_path):
     assert grades == sorted(grades)
 
 
-def test_runs_are_resumed_repeated_and_compared(tmp_path):
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(tmp_path):
+    options = {**QUICK, "steps": None, "epochs": 3, "progress": False}
+    whole = cr.train(SCENES, out=tmp_path / "whole", **options)
+    stop = Stop()
+
+    def after_an_epoch(event):
+        if isinstance(event, Evaluated):
+            stop.request("SIGINT")
+
+    with pytest.raises(Interrupted):
+        cr.train(SCENES, out=tmp_path / "part", stop=stop, sinks=[after_an_epoch], **options)
+    again = cr.resume(tmp_path / "part", progress=False)
+    assert all(p.equal(q) for p, q in zip(whole.net.parameters(), again.net.parameters(), strict=True))
+
+
+def test_runs_are_repeated_and_compared(tmp_path):
     runs = [cr.train(SCENES, out=tmp_path / str(seed), progress=False, seed=seed, split_seed=0, **QUICK) for seed in (0, 1)]
     assert cr.repeat(runs[0].path, progress=False) == (True, 0.0)
     comparison = cr.compare(*runs)
