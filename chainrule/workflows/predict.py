@@ -132,7 +132,7 @@ def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = 
                 beside = trained.task.placed(beside)
             if isinstance(table, Maps):
                 assert isinstance(trained.task, HasMaps)
-                table.add(beside, trained.task.maps(values.cpu()))
+                table.add(beside, trained.task.maps(values.cpu()), trained.encoder.inputs.shape[1:])
             else:
                 table.add(beside)
             line(table.rows, expected)
@@ -166,7 +166,7 @@ def _encoded(trained: Trained, what: Any, stream_bytes: int, labels: Labels) -> 
     if rows is None or rows.nbytes < stream_bytes:
         source = load_inputs(what, like=encoder)
         part = encoded(trained, source)
-        places = encoder.picture_shape is None or isinstance(trained.task, HasPlaces)
+        places = encoder.picture_shape is None or isinstance(trained.task, HasPlaces | HasMaps)
         labels.add({name: values for name, values in source.labels.items() if places or name not in EXTENTS})
         size = len(part) if trained.task.consecutive else _block(trained, part.x)
         for begin in range(0, len(part), size):

@@ -7,6 +7,7 @@ from PIL import Image
 
 import chainrule as cr
 from chainrule.core.errors import InputError
+from chainrule.data.reading import Reading
 from chainrule.data.writers.maps import Maps
 from chainrule.workflows.predict import predict_to
 
@@ -77,3 +78,25 @@ def test_predictions_are_maps_or_a_table_by_the_ending(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file is a file; a folder is to be written"):
         predict_to(trained, new, tmp_path / "file")
+
+
+def test_maps_of_pictures_that_were_brought_to_a_size_are_as_large_as_these(tmp_path):
+    for part in ("images", "masks"):
+        (tmp_path / "set" / part).mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for name, (high, wide) in {"a": (32, 16), "b": (32, 16), "c": (8, 48)}.items():
+        coarse = random.integers(2, size=(high // 8, wide // 8), dtype=np.uint8)
+        mask = Image.fromarray(255 * np.kron(coarse, np.ones((8, 8), np.uint8)))
+        mask.save(tmp_path / "set" / "masks" / f"{name}.png")
+        mask.save(tmp_path / "set" / "images" / f"{name}.png")
+    source = cr.load(str(tmp_path / "set"), reading=Reading(resize="32x48"))
+    run = cr.train(source, net="unet:width=2,depth=1", steps=1, plan="eager", progress=False, out=tmp_path / "run",
+                   split="train=1,valid=0,test=0")
+    run.trained.task.answer = lambda raw, loss: torch.nn.functional.one_hot(source.targets.long(), 2).float()
+    predict_to(run.trained, str(tmp_path / "set"), tmp_path / "drawn")
+    for name in "abc":
+        drawn, mask = (np.asarray(Image.open(folder / f"{name}.png")) for folder in (tmp_path / "drawn", tmp_path / "set" / "masks"))
+        assert (drawn == mask).all()
+    predict_to(run.trained, str(tmp_path / "set"), tmp_path / "m.npz")
+    with np.load(tmp_path / "m.npz") as arrays:
+        assert arrays["maps"].shape == (3, 32, 48)

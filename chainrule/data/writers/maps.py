@@ -43,19 +43,27 @@ class Maps:
                 self._folder = Path(tempfile.mkdtemp(STRAY, f".{self.path.name}.", self.path.absolute().parent))
         return self
 
-    def add(self, labels: Mapping[str, Any], maps: Tensor) -> None:
-        """Further maps, uint8 (n, h, w); `labels` (n,) are what tells their pictures apart: `file` names them, else `row` counts them."""
+    def add(self, labels: Mapping[str, Any], maps: Tensor, size: Sequence[int] = ()) -> None:
+        """Further maps, uint8 (n, h, w); `labels` (n,) are what tells their pictures apart: `file` names them, else `row` counts them.
+
+        In a folder those of whole pictures, of which a net read `size` (h, w), are brought to the `height` and `width` that labels tell.
+        """
+        whole = tuple(size) == tuple(maps.shape[1:]) and {"height", "width"} <= set(labels)
+        extents = list(zip(labels["width"], labels["height"], strict=True)) if whole else [None] * len(maps)
         files = [str(name) for name in labels["file"]] if "file" in labels else [f"{row:06}" for row in labels["row"]]
         self.rows += len(maps)
         if self.path.suffix:
             self._maps.append(maps.numpy())
             self._files += files
             return
+        from PIL.Image import Resampling
+
         with self._writing():
-            for name, map_ in zip(files, maps.numpy(), strict=True):
+            for name, map_, extent in zip(files, maps.numpy(), extents, strict=True):
                 path = self._folder / Path(name.removeprefix(f"{IMAGES}/")).with_suffix(".png")
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._image(map_).save(path)
+                image = self._image(map_)
+                (image if extent is None else image.resize(extent, Resampling.NEAREST)).save(path)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
