@@ -226,9 +226,12 @@ def fix(module: nn.Module, layers: str, taken: set[str], where: str, made: Chose
             raise InputError(f"--freeze {layer}: {_listed(layers_of(within - taken, parameters))} begun anew, so there is nothing learned "
                              "to fix. Name layers that are taken, or all.")
         fixed |= within
+    if not fixed:
+        raise InputError(f"--freeze {layers} leaves the output layer to be trained, and what is taken from {where} has no other. Leave "
+                         "--freeze out.")
     if fixed >= set(parameters):
-        raise InputError(f"--freeze {layers} fixes all layers that are taken from {where}, and leaves nothing to train. Leave the output "
-                         "layer out, or write --freeze all.")
+        raise InputError(f"--freeze {layers} fixes all layers that are taken from {where}, and leaves nothing to train. Name some of "
+                         f"{_joined(names)}.")
     for name in fixed:
         parameters[name].requires_grad_(False)
 
@@ -244,6 +247,12 @@ def layers_of(some: Iterable[str], every: Iterable[str]) -> list[str]:
         prefixes = (".".join(path[:depth]) for depth in range(1, len(path) + 1))
         layers.append(next(prefix for prefix in prefixes if not any(o == prefix or o.startswith(f"{prefix}.") for o in others)))
     return layers
+
+
+def _joined(names: Iterable[str]) -> str:
+    """The first few, with commas."""
+    every = sorted(names, key=natural)
+    return ", ".join(every[:SHOWN]) + (", ..." if len(every) > SHOWN else "")
 
 
 def _listed(layers: list[str]) -> str:

@@ -244,6 +244,9 @@ def test_wrong_names_are_refused(zero_to_four, tmp_path):
         five_to_nine(zero_to_four, freeze="output")
     with pytest.raises(InputError, match=r"fixes all layers .* and leaves nothing to train"):
         cr.train("digits", classes="0,1,2,3,4", from_=zero_to_four, freeze="features+hidden+norm+output", **USUAL)
+    one_layer = cr.train("iris", net="softmax", **USUAL)
+    with pytest.raises(InputError, match=r"--freeze all leaves the output layer to be trained, and what is taken from .* has no other"):
+        cr.train("iris", from_=one_layer, freeze="all", **USUAL)
     with pytest.raises(InputError, match="--freeze features fixes layers of a trained net, and none is started from"):
         cr.train("digits", freeze="features", **USUAL)
     with pytest.raises(InputError, match=f"There is no run in --from {zero_to_four.path}s. Did you mean {zero_to_four.path}"):
