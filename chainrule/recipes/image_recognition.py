@@ -18,7 +18,7 @@ LENET5: dict[str, Any] = {"net": "lenet5", "optimizer": "adam:rate=0.002", "sche
 LENET: dict[str, Any] = {**LENET5, "net": "lenet"}
 TRANSFORMED: dict[str, Any] = {**LENET, "epochs": 40, "augment": "elastic+rotate:10+scale:0.1+shift:1"}
 CAPSULE: dict[str, Any] = {"net": "capsnet", "augment": "shift:2", "optimizer": "adam", "schedule": "cosine", "batch": 128, "epochs": 5}
-CIFAR10: dict[str, Any] = {"net": "convnet:pattern=64x64-pool-128x128-pool-256x256-pool,norm=batch,head=average,dense=none,activation=gelu",
+CIFAR10: dict[str, Any] = {"net": "convnet:pattern=48-pool-128x128-pool-256x256-pool,norm=batch,head=average,dense=none,activation=gelu",
                            "loss": "cross-entropy:smoothing=0.1", "optimizer": "nesterov:rate=0.2,decay=0.0005",
                            "schedule": "one-cycle:rise=0.2", "batch": 250, "epochs": 12, "augment": "crop:padding=2,fill=reflect+flip",
                            "precision": "bf16"}
