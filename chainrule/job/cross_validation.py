@@ -22,8 +22,7 @@ def shared_out(data: Data, module: nn.Module, folds: int) -> Data:
     is no ensemble, or has fewer members than there are folds.
     """
     if not isinstance(module, HasMembers):
-        raise InputError(f"--folds needs a net of several members; {type(module).__name__} is one. Use --net ensemble, or --fold "
-                         f"1/{folds}.")
+        raise InputError(f"--folds needs a net of several members, and this is a single one. Use --net ensemble, or --fold 1/{folds}.")
     with torch.no_grad():
         members = module.members(data.ready(data.train.x[:1])).shape[1]
     if members < folds:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from chainrule.core.errors import InputError
 from chainrule.core.registry import Chosen, Entry, losses, nets, optimizers, rules, schedules, tasks
 from chainrule.core.traits import NetTraits, NoTraits, OptimizerTraits, RuleTraits, TaskTraits
+from chainrule.data.encode.vocabulary import Symbols
 from chainrule.data.source import Data, Source, TargetKind
 from chainrule.job.by_part import ByPart
 from chainrule.job.options import Options
@@ -133,7 +134,8 @@ def choose_task(options: Options, own_module: bool, source: Source) -> Entry[Tas
     blind = rule_name is not None and rules.choose(rule_name).entry.traits.target == "none"
     kind = "none" if blind else source.target_kind                                        # a rule may read no targets
     every = sorted(tasks.entries(), key=lambda entry: not entry.traits.steps)            # the more particular first
-    fitting = [entry for entry in every if kind in entry.traits.targets]
+    stepped = kind == "steps" or isinstance(source.inputs, Symbols)
+    fitting = [entry for entry in every if kind in entry.traits.targets and (stepped or not entry.traits.steps)]
     if options.task is not None:
         entry = tasks.find(options.task)
         if entry not in fitting:

@@ -18,10 +18,10 @@ LENET5: dict[str, Any] = {"net": "lenet5", "optimizer": "adam:rate=0.002", "sche
 LENET: dict[str, Any] = {**LENET5, "net": "lenet"}
 TRANSFORMED: dict[str, Any] = {**LENET, "epochs": 40, "augment": "elastic+rotate:10+scale:0.1+shift:1"}
 CAPSULE: dict[str, Any] = {"net": "capsnet", "augment": "shift:2", "optimizer": "adam", "schedule": "cosine", "batch": 128, "epochs": 5}
-CIFAR10: dict[str, Any] = {"net": "convnet:pattern=32x64-pool-128x128-pool-256x256-pool-256,norm=batch,head=average,dense=none,activation=gelu",
-                           "loss": "cross-entropy:smoothing=0.1", "optimizer": "nesterov:rate=0.2,decay=0.0005",
-                           "schedule": "one-cycle:rise=0.2", "batch": 250, "epochs": 16, "augment": "crop:padding=2,fill=reflect+flip",
-                           "views": "flip", "precision": "bf16"}
+CIFAR10: dict[str, Any] = {
+    "net": "convnet:pattern=32x64-pool-128x128-pool-256x256-pool-256,norm=batch,head=average,dense=none,activation=gelu",
+    "loss": "cross-entropy:smoothing=0.1", "optimizer": "nesterov:rate=0.2,decay=0.0005", "schedule": "one-cycle:rise=0.2", "batch": 250,
+    "epochs": 16, "augment": "crop:padding=2,fill=reflect+flip", "views": "flip", "precision": "bf16"}
 RESNET20: dict[str, Any] = {**CIFAR10, "net": "resnet:depth=20"}
 
 
