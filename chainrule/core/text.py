@@ -66,6 +66,18 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
 
 
+def size(count: int) -> str:
+    """Bytes in the unit that leaves up to three figures before the point, powers of a thousand.
+
+    >>> size(117), size(35_472), size(3_400_000), size(2_000_000_000_000)
+    ('117 B', '35.5 kB', '3.4 MB', '2.0 TB')
+    """
+    if count < 1000:
+        return f"{count} B"
+    power = min((len(str(count)) - 1) // 3, 4)
+    return f"{count / 1000**power:.1f} {' kMGT'[power]}B"
+
+
 def sentence(text: str) -> str:
     """The text with a full stop at its end where it has none."""
     text = text.strip()

@@ -1,20 +1,23 @@
-"""What a network looks like from outside: a row per layer with its output shape, its parameters and its multiply-adds.
+"""What a network looks like from outside: a row per layer with its shapes, its parameters, its multiply-adds and its memory.
 
 One multiply-add is one weight used once, as counted in He et al. (2016), https://doi.org/10.1109/CVPR.2016.90; biases,
 nonlinearities and pooling count nothing. Products are counted as the forward pass asks for them; recurrent and attention layers,
-which run as one fused call, by formula.
+which run as one fused call, by formula. Memory is what automatic differentiation keeps of the forward pass until it is back, without
+parameters and buffers: each tensor once, however many layers need it, at the one that asked for it first; what a block asked for by
+itself at the layer that ran last.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
@@ -29,13 +32,18 @@ CHANNELLED = (*CONVOLUTIONS, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTran
 
 @dataclass(frozen=True)
 class Layer:
-    """One row: `output` without the sample axis, None where the forward pass does not run it; `multiply_adds` for one sample."""
+    """One row: `input` and `output` without the sample axis, None where the forward pass does not run it.
+
+    `multiply_adds` and `memory`, in bytes, are those of one sample. Dropout is not at work; in training it keeps its mask as well.
+    """
 
     name: str
     kind: str
+    input: tuple[int, ...] | None
     output: tuple[int, ...] | None
     parameters: int
     multiply_adds: int
+    memory: int
 
 
 def layers(module: nn.Module, input_shape: tuple[int, ...]) -> list[Layer]:
@@ -48,17 +56,6 @@ def layers(module: nn.Module, input_shape: tuple[int, ...]) -> list[Layer]:
         with contextlib.suppress(Exception):  # whatever the meta device cannot do; the run on real numbers has the last word
             return _Walk(_twin(module, "meta"), "meta").run(input_shape)
     return _Walk(_twin(module, "cpu"), "cpu").run(input_shape)
-
-
-def table(layers: Sequence[Layer]) -> str:
-    """The rows as aligned text, with their sums."""
-    total = ("total", "", "", f"{sum(r.parameters for r in layers):,}", f"{sum(r.multiply_adds for r in layers):,}")
-    body = [(r.name, r.kind, shape_text(r.output), f"{r.parameters:,}", f"{r.multiply_adds:,}") for r in layers]
-    rows = [("layer", "kind", "output", "parameters", "multiply-adds"), *body, total]
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    lines = ["  ".join(cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))).rstrip() for row in rows]
-    rule = "-" * max(map(len, lines))
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
 def shape_text(shape: tuple[int, ...] | None) -> str:
@@ -90,14 +87,19 @@ class _Walk:
         self.module, self.device = module, device
         self.names = {m: name or "(net)" for name, m in module.named_modules()}
         self.products = _Products()
+        self.own = {t.untyped_storage()._cdata for t in (*module.parameters(), *module.buffers())}
         self.opaque = {child for m in self.names if _whole(m) for child in m.modules() if child is not m}
         self._clear()
 
     def _clear(self) -> None:
         self.order: dict[nn.Module, None] = {}
+        self.inputs: dict[nn.Module, tuple[int, ...]] = {}
         self.outputs: dict[nn.Module, tuple[int, ...]] = {}
         self.counted = dict.fromkeys(self.names, 0)  # multiply-adds of all calls and samples, those of submodules left out
         self.running: list[_Call] = []
+        self.latest: nn.Module | None = None  # that has no parts
+        self.kept: dict[int, Tensor] = {}  # by their storages, which live as long as the walk, so that none is counted twice
+        self.memory = dict.fromkeys(self.names, 0)  # bytes for all samples
 
     def run(self, input_shape: tuple[int, ...]) -> list[Layer]:
         for m in self.names:
@@ -116,7 +118,7 @@ class _Walk:
             x = torch.zeros(SAMPLES, *input_shape, dtype=kind, device=self.device)
             self._clear()
             try:
-                with self.products:
+                with self.products, torch.enable_grad(), saved_tensors_hooks(self._keep, _unneeded):
                     self.module(x)
                 return
             except (RuntimeError, ValueError, IndexError, TypeError) as error:
@@ -132,7 +134,18 @@ class _Walk:
 
     def _enter(self, module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         self.order.setdefault(module)
-        self.running.append(_Call(module, _shape((inputs, named)) or (), self.products.count))
+        shape = _shape((inputs, named)) or ()
+        self.inputs[module] = shape[1:]
+        self.running.append(_Call(module, shape, self.products.count))
+
+    def _keep(self, tensor: Tensor) -> None:
+        """Count what the backward pass needs, a view as all that it is a view of."""
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self.kept and storage._cdata not in self.own:
+            self.kept[storage._cdata] = tensor
+            asking = self.running[-1].module
+            block = next(asking.children(), None) is not None and next(_own(asking), None) is None
+            self.memory[self.latest if block and self.latest is not None else asking] += storage.nbytes()
 
     def _leave(self, module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
         call = self.running.pop()
@@ -141,16 +154,19 @@ class _Walk:
             self.running[-1].below += whole
         self.counted[module] += whole - call.below + _fused(module, _tensors((inputs, named)))
         self.outputs[module] = (_shape(output) or ())[1:]
+        if next(module.children(), None) is None:
+            self.latest = module
 
     def _matters(self, m: nn.Module) -> bool:
         """A row for what runs and has no parts, for what holds parameters of its own, and for what multiplies by itself."""
         runs_alone = m in self.order and next(m.children(), None) is None
-        return runs_alone or self.counted[m] > 0 or next(_own(m), None) is not None
+        return runs_alone or self.counted[m] > 0 or self.memory[m] > 0 or next(_own(m), None) is not None
 
     def _row(self, m: nn.Module, seen: set[nn.Parameter]) -> Layer:
         own = [p for p in _own(m) if p not in seen]
         seen.update(own)
-        return Layer(self.names[m], type(m).__name__, self.outputs.get(m), sum(p.numel() for p in own), round(self.counted[m] / SAMPLES))
+        return Layer(self.names[m], type(m).__name__, self.inputs.get(m), self.outputs.get(m), sum(p.numel() for p in own),
+                     round(self.counted[m] / SAMPLES), round(self.memory[m] / SAMPLES))
 
 
 @dataclass
@@ -179,7 +195,7 @@ def _twin(module: nn.Module, device: str) -> nn.Module:
         for t in [*m._parameters.values(), *m._buffers.values(), *vars(m).values()]:
             if isinstance(t, Tensor) and id(t) not in memo:
                 bare = t.detach().to(device, copy=True)
-                memo[id(t)] = nn.Parameter(bare, requires_grad=False) if isinstance(t, nn.Parameter) else bare
+                memo[id(t)] = nn.Parameter(bare, bare.is_floating_point()) if isinstance(t, nn.Parameter) else bare
     twin = duplicate(module, memo).eval()
     for m in twin.modules():
         for hooks in (m._forward_hooks, m._forward_pre_hooks):
@@ -189,14 +205,19 @@ def _twin(module: nn.Module, device: str) -> nn.Module:
 
 @contextlib.contextmanager
 def _quietly(device: str) -> Iterator[None]:
-    """No gradients, no trace in the random state, and attention as written rather than as one fused call that runs no submodule."""
+    """No trace in the random state, and attention as written rather than as one fused call that runs no submodule."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.device(device):
+        with torch.random.fork_rng(devices=[]), torch.device(device):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _unneeded(_: None) -> Tensor:
+    """Nothing goes back."""
+    raise RuntimeError("a look at layers has no backward pass")
 
 
 def _tensors(values: Any) -> list[Tensor]:

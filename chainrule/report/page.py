@@ -43,7 +43,8 @@ class Table:
 class Facts:
     """What the report tells, as plain data. Only `title` is needed; sections without facts are left out.
 
-    `history` holds rows {epoch, step, train{}, valid{}, best}; `layers` rows {name, kind, output, parameters, multiply_adds};
+    `history` holds rows {epoch, step, train{}, valid{}, best}; `layers` rows {name, kind, input, output, parameters, multiply_adds,
+    times}, each so many times;
     `plans`, in the order they ran, {name, since, precision, seconds_per_step, rejected[{plan, reason}], reason}; `timings`
     seconds; `test` and `valid` what `evaluate.Result.to_dict` gives. `mistakes`, `weights` and `pictures` are PNGs: one large
     picture or many small ones.
@@ -211,7 +212,7 @@ def _shape(shape: Sequence[int] | None) -> str:
 
 
 def _totals(layers: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    return {name: sum(row[name] for row in layers) for name in ("parameters", "multiply_adds")}
+    return {name: sum(row["times"] * row[name] for row in layers) for name in ("parameters", "multiply_adds")}
 
 
 def _tinted(confusion: Sequence[Sequence[int]]) -> list[list[dict[str, Any]]]:

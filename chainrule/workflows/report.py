@@ -25,6 +25,7 @@ from chainrule.evaluate.result import Result
 from chainrule.evaluate.standing import Standing
 from chainrule.job.record import read_threshold
 from chainrule.job.trained import Trained
+from chainrule.observe.layer_table import collapsed
 from chainrule.observe.layers import layers
 from chainrule.plots.figure import to_png
 from chainrule.report.ensemble import against, growth_picture, membership
@@ -45,7 +46,7 @@ def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[E
     return write(out, dataclasses.replace(
         facts,
         run=str(path),
-        layers=[dataclasses.asdict(row) for row in layers(module, inputs.input_shape)],
+        layers=[{**dataclasses.asdict(row), "times": times} for row, times in collapsed(layers(module, inputs.input_shape))],
         timings=timings or facts.timings,
         valid=None if validation.result is None else validation.result.to_dict(),
         test=tested.to_dict() if tested else None,

@@ -86,7 +86,25 @@ def test_list_names_sources_and_options(run, what):
 def test_describe_counts_layers(run):
     told = last(run("describe", "mlp:hidden=30", "digits", "--json")[1])
     assert told["parameters"] == 64 * 30 + 30 + 30 * 10 + 10
-    assert set(told["layers"][0]) >= {"name", "kind", "output", "parameters", "multiply_adds"}
+    assert set(told["layers"][0]) >= {"name", "kind", "input", "output", "parameters", "share", "multiply_adds", "memory"}
+    assert told["input"] == [1, 8, 8]
+    assert told["layers"][0]["share"] == 1950 / (1950 + 310)
+
+
+def test_describe_adds_up_the_memory_of_a_batch(run):
+    """By hand: 2260 weights of 4 bytes; for each sample the 64 inputs and the 30 rectified units that the next layer reads."""
+    told = last(run("describe", "mlp:hidden=30", "digits", "--batch", "50", "--json")[1])
+    assert told["memory"] == {"weights": 2260 * 4, "activations": 50 * (64 + 30) * 4, "batch": 50}
+
+
+def test_describe_shows_equal_blocks_once_but_lists_every_layer(run):
+    _, out, *_ = run("describe", "plain:depth=20", "digits", "--json")
+    layers = last(out)["layers"]
+    assert "  x 3\n" in out
+    assert sum(layer["name"].endswith("convolutions.0") for layer in layers) == 9
+    _, full, *_ = run("describe", "plain:depth=20", "digits", "--full")
+    assert "  x 3\n" not in full
+    assert len(full.splitlines()) == len(layers) + 5
 
 
 @pytest.mark.parametrize(("words", "sentence"), [

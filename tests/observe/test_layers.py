@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from chainrule.core.errors import InputError
-from chainrule.observe.layers import Layer, first_weights, layers, table
+from chainrule.observe.layers import Layer, first_weights, layers
 
 
 def lenet5():
@@ -22,12 +22,44 @@ def lenet5():
 
 def test_lenet5_by_hand():
     rows = {r.name: r for r in layers(lenet5(), (1, 28, 28))}
-    assert rows["0"] == Layer("0", "Conv2d", (6, 28, 28), 6 * 25 + 6, 6 * 28 * 28 * 25)
-    assert rows["3"] == Layer("3", "Conv2d", (16, 10, 10), 16 * 150 + 16, 16 * 100 * 150)
+    assert rows["0"] == Layer("0", "Conv2d", (1, 28, 28), (6, 28, 28), 6 * 25 + 6, 6 * 28 * 28 * 25, 4 * 28 * 28)
+    assert rows["3"] == Layer("3", "Conv2d", (6, 14, 14), (16, 10, 10), 16 * 150 + 16, 16 * 100 * 150, 4 * 6 * 14 * 14)
     assert [rows[n].parameters for n in ("7", "9", "11")] == [48_120, 10_164, 850]
     assert sum(r.parameters for r in rows.values()) == 61_706
     assert sum(r.multiply_adds for r in rows.values()) == 117_600 + 240_000 + 48_000 + 10_080 + 840
     assert rows["6"].output == (400,)
+
+
+def test_memory_is_each_tensor_that_the_slopes_need_once():
+    """By hand for LeNet-5: what each layer with weights reads, and what each tanh gives, which pooling and dense layers read again."""
+    rows = {r.name: r.memory for r in layers(lenet5(), (1, 28, 28))}
+    read, given = {"0": 28 * 28, "3": 6 * 14 * 14, "7": 400}, {"1": 6 * 28 * 28, "4": 16 * 10 * 10, "8": 120, "10": 84}
+    assert rows == {**dict.fromkeys(rows, 0), **{name: 4 * count for name, count in {**read, **given}.items()}}
+
+
+class Added(nn.Module):
+    """A block that rectifies by itself what its parts give."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return (self.inner(x) + x).relu()
+
+
+@pytest.mark.parametrize("large", [0, 10**7])
+def test_what_a_block_keeps_by_itself_counts_at_its_last_layer(monkeypatch, large):
+    """Each dense layer keeps its input, 6 floats: the first the samples, each other one what the block before has rectified."""
+    monkeypatch.setattr("chainrule.observe.layers.LARGE", large)
+    rows = layers(nn.Sequential(Added(), Added(), Added()), (6,))
+    assert [r.name for r in rows] == ["0.inner", "1.inner", "2.inner"]
+    assert [r.memory for r in rows] == [2 * 24, 24, 24]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_memory_follows_the_type_of_the_numbers(dtype):
+    assert [r.memory for r in layers(nn.Linear(7, 3).to(dtype), (7,))] == [7 * dtype.itemsize]
 
 
 def resnet18():
@@ -194,8 +226,8 @@ def test_every_parameter_is_counted_exactly_once():
     assert (rows["codes"].parameters, rows["tied"].parameters) == (40, 0)
     assert rows["tied"].multiply_adds == 40
     assert (rows["twice"].parameters, rows["twice"].multiply_adds) == (72, 128)
-    assert rows["(net)"] == Layer("(net)", "Odd", (3,), 15, 15)
-    assert rows["unused"] == Layer("unused", "Linear", None, 6, 0)
+    assert rows["(net)"] == Layer("(net)", "Odd", (5,), (3,), 15, 15, 4 * 5)
+    assert rows["unused"] == Layer("unused", "Linear", None, None, 6, 0, 0)
 
 
 class Aided(nn.Module):
@@ -211,7 +243,7 @@ class Aided(nn.Module):
 
 def test_what_runs_in_training_only_has_parameters_but_no_output():
     module = Aided().train()
-    assert layers(module, (3,)) == [Layer("head", "Linear", (2,), 8, 6), Layer("helper", "Linear", None, 8, 0)]
+    assert layers(module, (3,)) == [Layer("head", "Linear", (3,), (2,), 8, 6, 12), Layer("helper", "Linear", None, None, 8, 0, 0)]
     assert module.training
 
 
@@ -271,15 +303,6 @@ def test_a_large_net_is_looked_at_without_its_memory():
         module = nn.Linear(2_000_000, 2_000_000, bias=False)
     row, = layers(module, (2_000_000,))
     assert row.parameters == row.multiply_adds == 4 * 10**12
-
-
-def test_the_table_lines_up_and_sums_up():
-    lines = table(layers(lenet5(), (1, 28, 28))).splitlines()
-    assert lines[0].split() == ["layer", "kind", "output", "parameters", "multiply-adds"]
-    assert lines[-1].split() == ["total", "61,706", "416,520"]
-    assert {len(line) for line in lines} == {len(lines[0])}
-    assert "6 x 28 x 28" in lines[2]
-    assert table([Layer("a", "Linear", None, 1, 0)]).splitlines()[2].split() == ["a", "Linear", "-", "1", "0"]
 
 
 def test_first_weights_are_filters_or_rows_shaped_like_the_picture():

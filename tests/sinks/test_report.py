@@ -43,7 +43,7 @@ def facts(text="plain"):
     return Facts(
         title=text, run=f"runs/{text}", settings={text: text, "split": {"train": 0.7, text: [text, True]}},
         data={"name": text, "classes": [text]}, splits={"train": 70, text: 20, "test": 10},
-        layers=[{"name": text, "kind": text, "output": (3, 4), "parameters": 1234, "multiply_adds": 5678}],
+        layers=[{"name": text, "kind": text, "input": (2,), "output": (3, 4), "parameters": 1234, "multiply_adds": 5678, "times": 2}],
         plans=[{"name": text, "since": since, "precision": text, "seconds_per_step": 0.0112, "rejected": [{"plan": text, "reason": text}],
                 "reason": text} for since in (0, 1234)],
         timings={"training": 61.0, text: 2.0}, history=history, warnings=[text],
