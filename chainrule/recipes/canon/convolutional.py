@@ -31,6 +31,8 @@ ROWS = (
     Row("D5", "Highway network, DenseNet", (
         Check("dense-counts", "millions of parameters of DenseNet, k = 12, L = 40", 1.0, "Huang et al. (2017), "
               "https://arxiv.org/abs/1608.06993"),
+        Check("dense-against-residual", "parameters of DenseNet-201 over those of ResNet-101", 0.5, "Huang et al. (2017), "
+              "https://arxiv.org/abs/1608.06993, section 4.4 and figure 4"),
     )),
     Row("D6", "Capsule network", (
         Check("capsule", "test error % on MNIST", 0.6, "Sabour, Frosst & Hinton (2017), https://arxiv.org/abs/1710.09829"),

@@ -46,6 +46,8 @@ ROWS = (
     Row("C8", "Normalisation", (
         Check("batch-norm-identity", "greatest difference from the input, with gamma its sd and beta its mean", 0,
               "Ioffe & Szegedy (2015), https://arxiv.org/abs/1502.03167"),
+        Check("batch-norm-cost", "% that batch normalisation adds to a training step", 30,
+              "lecture; Ioffe & Szegedy (2015), https://arxiv.org/abs/1502.03167"),
     )),
     Row("C9", "Committees", (
         Check("combination", "greatest difference from the mean and the product of two answers", 0,
