@@ -1,8 +1,9 @@
-"""Quantiles of the normal distribution and of Student's t, which every measured number needs: importing scipy for them takes a tenth of
-the time to a first training step.
+"""Quantiles of the normal distribution and of Student's t, and tails of the binomial one, which every measured number and every comparison
+needs: importing scipy for them takes a tenth of the time to a first training step.
 
 The incomplete beta function by its continued fraction: Abramowitz & Stegun (1964), Handbook of Mathematical Functions, 26.5.8, evaluated
-from the front (Lentz, 1976, https://doi.org/10.1364/AO.15.000668); Student's tail from it: 26.7.1; his quantile for many degrees: 26.7.5.
+from the front (Lentz, 1976, https://doi.org/10.1364/AO.15.000668); Student's tail from it: 26.7.1; his quantile for many degrees: 26.7.5;
+the binomial tail: 26.5.24.
 """
 
 from __future__ import annotations
@@ -50,6 +51,15 @@ def beyond(t: float, freedom: float) -> float:
     if x < (a + 1) / (a + b + 2):
         return _beta(a, b, x) / 2
     return (1 - _beta(b, a, t * t / (freedom + t * t))) / 2
+
+
+def at_most_heads(heads: int, throws: int) -> float:
+    """How likely a fair coin shows at most so many heads, at most half of the throws.
+
+    >>> at_most_heads(1, 3)
+    0.5
+    """
+    return _beta(throws - heads, heads + 1, 0.5)
 
 
 def _beta(a: float, b: float, x: float) -> float:

@@ -22,6 +22,7 @@ from torch import Tensor
 from chainrule.core.errors import InputError
 from chainrule.core.text import shown, table
 from chainrule.evaluate.intervals import Interval, wilson
+from chainrule.evaluate.quantiles import at_most_heads
 
 SETS, LEAST_SETS = 9999, 999    # of signs, drawn for a test of many cases, and at the least for very many
 ERRORS, SQUARED = "errors", "mean squared error"
@@ -142,13 +143,11 @@ def mcnemar(a_only_wrong: int, b_only_wrong: int) -> float:
     >>> round(mcnemar(1, 11), 4), round(mcnemar(15, 25), 3)
     (0.0063, 0.154)
     """
-    from scipy.special import bdtr
-
     thrown = a_only_wrong + b_only_wrong
     if min(a_only_wrong, b_only_wrong) < 0:
         raise InputError(f"McNemar's test needs two counts; got {a_only_wrong} and {b_only_wrong}. "
                          "Count the cases on which exactly one net is wrong.")
-    return min(1.0, 2 * float(bdtr(min(a_only_wrong, b_only_wrong), thrown, 0.5))) if thrown else 1.0
+    return min(1.0, 2 * at_most_heads(min(a_only_wrong, b_only_wrong), thrown)) if thrown else 1.0
 
 
 def holm(p: Sequence[float]) -> list[float]:

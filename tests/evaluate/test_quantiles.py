@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from chainrule.core.errors import InputError
-from chainrule.evaluate.quantiles import beyond, student
+from chainrule.evaluate.quantiles import at_most_heads, beyond, student
 
 
 @settings(max_examples=200, deadline=None)
@@ -27,9 +27,30 @@ def test_the_tail_of_one_and_of_two_degrees_is_the_closed_form(t):
     assert beyond(t, 2) == pytest.approx(0.5 * (1 - t / math.sqrt(2 + t * t)), rel=1e-9)
 
 
+@settings(max_examples=200, deadline=None)
+@given(throws=st.one_of(st.integers(1, 60), st.integers(60, 100_000)), share=st.floats(0, 0.5))
+def test_the_binomial_tail_agrees_with_scipy(throws, share):
+    heads = int(share * throws)
+    assert at_most_heads(heads, throws) == pytest.approx(float(special.bdtr(heads, throws, 0.5)), rel=1e-8, abs=1e-300)
+
+
+def test_the_binomial_tail_is_the_sum_of_its_terms():
+    for throws in (1, 2, 7, 40):
+        for heads in range(throws // 2 + 1):
+            by_counting = sum(math.comb(throws, k) for k in range(heads + 1)) / 2**throws
+            assert at_most_heads(heads, throws) == pytest.approx(by_counting, rel=1e-12)
+
+
 def test_a_level_outside_of_zero_to_one_is_refused():
     with pytest.raises(InputError, match=r"between 0 and 1; got 95"):
         student(95, 10)
+
+
+def test_a_whole_training_imports_no_scipy(tmp_path):
+    """The verdict on the finished run compares it with the constant answer."""
+    code = ("import sys, chainrule as cr; cr.train('digits', net='mlp:hidden=4', steps=1, plan='eager', progress=False, "
+            f"out={str(tmp_path / 'r')!r}); print('scipy' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_validating_classes_imports_no_scipy():

@@ -131,7 +131,7 @@ def test_nets_that_do_not_differ_are_told_apart_in_one_comparison_of_twenty(n):
 def test_where_interval_and_verdict_differ_the_verdict_says_why():
     """Newcombe's interval of 0 against 5 leaves out zero, the exact test has p = .0625; three pairs need a smaller p than one."""
     pair = compare(["a", "b"], cases(5, 0, 5, 40)).pairs[0]
-    assert pair.p == 0.0625
+    assert pair.p == pytest.approx(0.0625)
     assert pair.difference.high < 0
     assert pair.verdict.endswith("The interval, which is approximate, leaves out zero, but only just; the exact test decides.")
     a, b = cases(0, 1, 8, 91)
@@ -154,10 +154,10 @@ def test_paired_flips_agree_with_the_paired_t_test():
 
 def test_two_cases_cannot_show_a_difference():
     _, p = paired_flips(torch.tensor([0.1, 0.1]), torch.tensor([0.5, 0.5]))
-    assert p == 0.5
+    assert p == pytest.approx(0.5)
     assert paired_flips(torch.ones(5), torch.ones(5))[1] == 1
     comparison = compare(["a", "b"], cases(0, 0, 2, 0))
-    assert comparison.pairs[0].p == 0.5
+    assert comparison.pairs[0].p == pytest.approx(0.5)
     assert comparison.pairs[0].verdict.startswith("No difference is shown")
 
 
