@@ -47,7 +47,7 @@ def batch_norm_cost(setting: Setting) -> Outcome:
     The share is that of a step without it, the median of all rounds with their quartiles; it depends on the machine.
     """
     work = SHORT if setting.short else FULL
-    rows, figures, notes = [["plan", "ms a step without", "ms a step with", "added %"]], list[Figure](), list[str]()
+    rows, figures, notes = [["plan", "ms a step without", "ms a step with", "added %", "quartiles"]], list[Figure](), list[str]()
     for plan in ("eager", "native"):
         try:
             without, with_norm = (_steps(work, norm, plan) for norm in ("none", "batch"))
@@ -57,9 +57,9 @@ def batch_norm_cost(setting: Setting) -> Outcome:
         turns = [(without(), with_norm()) for _ in range(work.rounds + 1)][1:]       # the first warms up
         added = [100 * (b / a - 1) for a, b in turns]
         bare, normalised = (1e3 * median(seconds) for seconds in zip(*turns, strict=True))
-        rows.append([plan, f"{bare:.3g}", f"{normalised:.3g}", f"{median(added):.0f}"])
         low, _, high = quantiles(added, n=4)
-        figures.append(Figure(f"% that batch normalisation adds to a training step, {plan}", median(added), low, high, 30, SOURCE))
+        rows.append([plan, f"{bare:.3g}", f"{normalised:.3g}", f"{median(added):.0f}", f"{low:.0f} to {high:.0f}"])
+        figures.append(Figure(f"% that batch normalisation adds to a training step, {plan}", median(added), published=30, source=SOURCE))
     counts = [Net.of(_module(work, norm)).count() for norm in ("none", "batch")]
     figures.append(Figure("parameters that it adds", counts[1] - counts[0], published=2 * work.maps, goal="about",
                           source="Ioffe & Szegedy (2015), section 3.2: a scale and a shift for each map"))
