@@ -2,9 +2,9 @@
 
 One multiply-add is one weight used once, as counted in He et al. (2016), https://doi.org/10.1109/CVPR.2016.90; biases,
 nonlinearities and pooling count nothing. Products are counted as the forward pass asks for them; recurrent and attention layers,
-which run as one fused call, by formula. Memory is what automatic differentiation keeps of the forward pass until it is back, without
-parameters and buffers: each tensor once, however many layers need it, at the one that asked for it first; what a block asked for by
-itself at the layer that ran last.
+which run as one fused call, by formula. Memory is what automatic differentiation keeps of the forward pass until it is back, for the
+parameters that learn, without parameters and buffers themselves: each tensor once, however many layers need it, at the one that asked
+for it first; what a block asked for by itself at the layer that ran last.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def _twin(module: nn.Module, device: str) -> nn.Module:
         for t in [*m._parameters.values(), *m._buffers.values(), *vars(m).values()]:
             if isinstance(t, Tensor) and id(t) not in memo:
                 bare = t.detach().to(device, copy=True)
-                memo[id(t)] = nn.Parameter(bare, bare.is_floating_point()) if isinstance(t, nn.Parameter) else bare
+                memo[id(t)] = nn.Parameter(bare, t.requires_grad) if isinstance(t, nn.Parameter) else bare
     twin = duplicate(module, memo).eval()
     for m in twin.modules():
         for hooks in (m._forward_hooks, m._forward_pre_hooks):

@@ -57,6 +57,22 @@ def test_what_a_block_keeps_by_itself_counts_at_its_last_layer(monkeypatch, larg
     assert [r.memory for r in rows] == [2 * 24, 24, 24]
 
 
+class Renormed(nn.Module):
+    """Weights that do not learn, and are brought to length one by each forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2, 3), requires_grad=False)
+
+    def forward(self, x):
+        self.weight.div_(self.weight.norm())
+        return F.linear(x, self.weight)
+
+
+def test_what_does_not_learn_keeps_nothing():
+    assert [(r.name, r.parameters, r.memory) for r in layers(Renormed(), (3,))] == [("(net)", 6, 0)]
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_memory_follows_the_type_of_the_numbers(dtype):
     assert [r.memory for r in layers(nn.Linear(7, 3).to(dtype), (7,))] == [7 * dtype.itemsize]
