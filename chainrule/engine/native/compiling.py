@@ -80,6 +80,14 @@ def compiler_words() -> str:
     return f"{path}, {about.st_size} bytes of {about.st_mtime_ns}"
 
 
+@functools.cache
+def writer_words() -> str:
+    """What writes the programs out, in words that change with it: what one version refuses the next may know."""
+    folder = importlib.resources.files(__package__)
+    sources = sorted((f.name, f.read_bytes()) for f in folder.iterdir() if f.name.endswith((".py", ".h")))
+    return hashlib.sha256(b"".join(name.encode() + source for name, source in sources)).hexdigest()[:16]
+
+
 def _compiler() -> str:
     for name in COMPILERS:
         path = shutil.which(name)

@@ -19,7 +19,7 @@ from chainrule.core.batch import Batch
 from chainrule.core.files import write_atomically
 from chainrule.core.rule import Learner
 from chainrule.core.tree import leaves
-from chainrule.engine.native.compiling import compiler_words
+from chainrule.engine.native.compiling import compiler_words, writer_words
 
 FORMAT = 3
 # Cold, on two cores (docs/results.md), of a step of so many operations: what is expected until one was made here.
@@ -120,12 +120,12 @@ def usual_folder() -> Path:
 
 def about(identity: str, learner: Learner, few: Batch, graph: str = "") -> str:
     """The words under which a measurement is kept: net and rule, what a step computes (the hash of its `graph`), all shapes, the machine,
-    the versions, the C compiler's too. Empty for no identity."""
+    the versions, those of the C compiler and of what writes programs too. Empty for no identity."""
     if not identity:
         return ""
     shapes = [f"{tuple(t.shape)} {t.dtype}" for t in leaves([learner.net.params, learner.net.buffers, learner.state])]
     reads = [f"{tuple(t.shape[1:])} {t.dtype}" for t in few.tensors()]
-    return " | ".join([identity, graph, "; ".join(shapes), "; ".join(reads), machine(), compiler_words()])
+    return " | ".join([identity, graph, "; ".join(shapes), "; ".join(reads), machine(), compiler_words(), writer_words()])
 
 
 def machine() -> str:

@@ -148,6 +148,17 @@ def test_a_missing_compiler_is_the_machines_failure(monkeypatch):
     assert compiling.compiler_words() == ""
 
 
+def test_the_words_for_what_writes_programs_change_with_its_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiling.importlib.resources, "files", lambda _: tmp_path)
+    words = []
+    for text in ("one = 1", "one = 2", "one = 1"):
+        (tmp_path / "writer.py").write_text(text)
+        compiling.writer_words.cache_clear()
+        words.append(compiling.writer_words())
+    compiling.writer_words.cache_clear()
+    assert words[0] == words[2] != words[1]
+
+
 def test_the_words_for_a_compiler_change_with_it(tmp_path, monkeypatch):
     compiler(tmp_path, "exit 0", monkeypatch)
     before = compiling.compiler_words()

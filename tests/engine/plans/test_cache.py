@@ -144,11 +144,12 @@ def test_what_the_machine_failed_at_is_tried_again(tmp_path, told, monkeypatch):
     assert not any(json.loads(p.read_text()).get("refused") for p in tmp_path.iterdir())
 
 
-def test_another_compiler_is_asked_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize("words", ["compiler_words", "writer_words"])
+def test_another_compiler_is_asked_again_and_so_is_another_version_of_ours(words, monkeypatch):
     one, few = learner(dense(), descend()), chunk(2)
-    monkeypatch.setattr(cache, "compiler_words", lambda: "gcc 12")
+    monkeypatch.setattr(cache, words, lambda: "12")
     before = about("mlp", one, few)
-    monkeypatch.setattr(cache, "compiler_words", lambda: "gcc 13")
+    monkeypatch.setattr(cache, words, lambda: "13")
     assert about("mlp", one, few) != before
 
 
