@@ -135,11 +135,11 @@ def choose_task(options: Options, own_module: bool, source: Source) -> Entry[Tas
     kind = "none" if blind else source.target_kind                                        # a rule may read no targets
     every = sorted(tasks.entries(), key=lambda entry: not entry.traits.steps)            # the more particular first
     stepped = kind == "steps" or isinstance(source.inputs, Symbols)
-    fitting = [entry for entry in every if kind in entry.traits.targets and (stepped or not entry.traits.steps)]
+    fitting = [entry for entry in every if kind in entry.traits.targets]
     if options.task is not None:
         entry = tasks.find(options.task)
         if entry not in fitting:
-            able = ", ".join(one.name for one in fitting)
+            able = ", ".join(one.name for one in fitting if stepped or not one.traits.steps)
             raise InputError(f"The task {entry.name} needs other targets than {source.name} has ({kind}). Use --task {able}.")
         if made_for and entry.name not in made_for:
             raise InputError(f"The net {net.entry.name if net else ''} is made for {', '.join(made_for)}; got --task {entry.name}. Use "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import traceback
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +15,8 @@ from chainrule.core.errors import InputError
 from chainrule.data.source import Source
 from chainrule.engine.randomness import Aside
 
-LIBRARIES = ("/torch/", "/chainrule/")      # whose lines say nothing to whoever wrote the module
+# Whose lines say nothing to whoever wrote the module: torch's and those of this package.
+LIBRARIES = tuple(f"{folder}{os.sep}" for folder in (Path(torch.__file__).parent, Path(__file__).parents[1]))
 SINGLE = {torch.complex64: torch.float32, torch.complex128: torch.float64}
 FEW = 8
 
@@ -74,5 +77,5 @@ def reason(error: Exception) -> str:
     """What an exception says, in one line, and where in the user's own code it was raised."""
     words = str(error).strip().splitlines() or [type(error).__name__]
     said = words[0].rstrip(".") if isinstance(error, RuntimeError | ValueError) else f"{type(error).__name__}: {words[0].rstrip('.')}"
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not any(part in frame.filename for part in LIBRARIES)]
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(LIBRARIES)]
     return f"{said}; {own[-1].filename.rpartition('/')[2]} line {own[-1].lineno}" if own else said

@@ -33,9 +33,10 @@ def selected(source: Source, asked: Options, own: Own, stop: Stop | None, say: C
         return asked, None
     losses: dict[Candidate, float] = {}
     rows = 0
-    say(f"Choosing among {len(CANDIDATES)} nets for a table by {FOLDS} folds, some seconds; name a --net to leave that out.")
     for candidate in CANDIDATES:
         job = build(source, candidate.over(asked), own)
+        if candidate is CANDIDATES[0]:  # the table can be learned from
+            say(f"Choosing among {len(CANDIDATES)} nets for a table by {FOLDS} folds, some seconds; name a --net to leave that out.")
         rows = len(job.data.valid)
         for event in job.events(stop=stop):
             if isinstance(event, Finished) and event.reason != "diverged" and MEASURE in event.best:

@@ -8,6 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 import chainrule as cr
 from chainrule.core.errors import InputError
+from chainrule.job.own_module import reason
 
 ROWS = torch.randn(40, 8, generator=torch.Generator().manual_seed(0))
 CODES = torch.randint(0, 20, (40, 6), generator=torch.Generator().manual_seed(0))
@@ -107,3 +108,13 @@ class Positions(nn.Module):
 def test_numbers_that_no_embedding_reads_are_standardised():
     run = train(Positions(), CODES)
     torch.testing.assert_close(run.job.data.train.x.mean(0), torch.zeros(6), atol=1e-6, rtol=0)
+
+
+def test_a_module_from_a_folder_that_is_called_as_we_are_is_the_users_own():
+    """The place of a fault is named by where the packages lie, not by what a path contains."""
+    code = "class Mine(nn.Linear):\n    def forward(self, x):\n        return self.missing(x)\n"
+    names = {"nn": nn}
+    exec(compile(code, "/home/ada/chainrule/torch/nets.py", "exec"), names)
+    with pytest.raises(AttributeError) as caught:
+        names["Mine"](2, 2)(torch.zeros(1, 2))
+    assert reason(caught.value).endswith("nets.py line 3")

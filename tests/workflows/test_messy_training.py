@@ -100,8 +100,7 @@ def test_a_task_that_is_named_says_whether_whole_numbers_are_classes_or_amounts(
                 assert result.measures["mse"].value == pytest.approx(float(np.square(values[:, 0].numpy() - y).mean()), rel=1e-5)
             else:
                 assert result.accuracy == pytest.approx(float((np.array(names, dtype=int)[values.argmax(1)] == y).mean()))
-    for task in ("regression", "language"):                    # a row of a table has no steps
-        with pytest.raises(InputError, match=f"The task {task} needs other targets than iris has") as refused:
-            cr.train("iris", task=task, progress=False)
-        assert "Use --task classification" in str(refused.value)
-        assert "language" not in str(refused.value).partition("Use --task")[2]
+    with pytest.raises(InputError, match="The task regression needs other targets than iris has") as refused:
+        cr.train("iris", task="regression", progress=False)
+    assert "Use --task classification" in str(refused.value)
+    assert "language" not in str(refused.value)                # a row of a table has no steps

@@ -61,7 +61,7 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequenc
         flat = _convolution_of(x.unsqueeze(2), weight.unsqueeze(2), bias, [1, *stride], [0, *padding], [1, *dilation], transposed,
                                [0, *output_padding], groups)
         return flat.squeeze(2)
-    if x.dim() != 4 or groups > MOST_GROUPS or (groups == 1 and not transposed):
+    if x.dim() != 4 or groups > MOST_GROUPS or (groups == 1 and not transposed) or _beyond(transposed, output_padding, stride):
         return NotImplemented
     if groups > 1:
         parts = zip(x.chunk(groups, 1), weight.chunk(groups, 0), _chunks(bias, groups), strict=True)
@@ -81,7 +81,7 @@ def _convolution_backward(slope: Tensor, x: Tensor, weight: Tensor, bias_sizes: 
         dx, dw, db = aten.convolution_backward(slope.unsqueeze(2), x.unsqueeze(2), weight.unsqueeze(2), bias_sizes, [1, *stride],
                                                [0, *padding], [1, *dilation], transposed, [0, *output_padding], groups, output_mask)
         return None if dx is None else dx.squeeze(2), None if dw is None else dw.squeeze(2), db
-    if x.dim() != 4 or groups > MOST_GROUPS or (groups == 1 and not transposed):
+    if x.dim() != 4 or groups > MOST_GROUPS or (groups == 1 and not transposed) or _beyond(transposed, output_padding, stride):
         return NotImplemented
     if groups > 1:
         sizes = None if bias_sizes is None else [math.prod(bias_sizes) // groups]
@@ -94,6 +94,11 @@ def _convolution_backward(slope: Tensor, x: Tensor, weight: Tensor, bias_sizes: 
     if output_mask[1]:
         dw = aten.convolution_backward(x, slope, weight, None, stride, padding, dilation, False, [0, 0], 1, [False, True, False])[1]
     return dx, dw, slope.sum((0, 2, 3)) if output_mask[2] else None
+
+
+def _beyond(transposed: bool, output_padding: Sequence[int], stride: Sequence[int]) -> bool:
+    """Whether a transposed convolution gives more places than there are convolutions whose slope it could be."""
+    return transposed and any(more >= step for more, step in zip(output_padding, stride, strict=True))
 
 
 def _convolution_of(*arguments: Any) -> Tensor:

@@ -36,6 +36,7 @@ FLAGS = compiling.FLAGS
 STEPS, ROWS, FEATURES, CLASSES = 4, 12, 6, 3
 # Rules of large steps over everything, which eager does as fast; Rule I sorts the sums of its units.
 REFUSED = {"closedform": "aten.linalg_qr", "expectation": "aten.topk", "irls": "aten._linalg_eigh", "madaline-i": "aten.sort"}
+PICTURED = ("winner-take-all",)  # its net reads pictures, by convolutions of more groups than are written out
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -142,7 +143,7 @@ def test_steps_are_gradient_descent_on_paper():
 CARRYING = [n for n in registry.rules.names() if registry.rules.find(n).traits.carries]
 
 
-@pytest.mark.parametrize("name", [n for n in registry.rules.names() if n not in (*REFUSED, *CARRYING)])
+@pytest.mark.parametrize("name", [n for n in registry.rules.names() if n not in (*REFUSED, *CARRYING, *PICTURED)])
 def test_every_rule(name):
     traits = registry.rules.find(name).traits
     outputs, loss = (1, "perceptron") if traits.target == "sign" else (CLASSES, "cross-entropy")
