@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from chainrule.core.registry import recipes
@@ -17,14 +18,11 @@ SEQUENCES: tuple[str, dict[str, Any]] = ("motifs", {"net": "textcnn:size=16,widt
                                    "https://arxiv.org/abs/1408.5882")
 def one_dimensional(setting: Setting) -> Outcome:
     """A ResNet on 900 series of three shapes after 30 to learn from, and a text CNN on nucleotides with a hidden motif."""
-    judged, alone = not setting.short, Setting(setting.out, setting.seeds, False, setting.data_dir, setting.say)
-    rows, figures, commands = [["data", "seed", "accuracy %", "95 % Wilson", "best epoch", "training", "plan"]], [], []
+    figures, several = list[Figure](), dict[str, list[Training]]()
     for name, options in (SERIES, SEQUENCES):
         used = {**options, "epochs": 2} if setting.short else options
-        done: list[Training] = trainings(alone, name, used, folder=name)
+        several[name] = done = trainings(replace(setting, short=False), name, used, folder=name)
         ends = together(done)
         figures.append(Figure(f"test accuracy on {name}", sum(map(share_right, done)) / len(done), ends.low, ends.high, 0.9,
-                              "asked of this machine", "at least" if judged else "none"))
-        rows += [[name, *row] for row in seeds_table(done)[1:]]
-        commands.append(command(name, options))
-    return Outcome(sorted(figures, key=lambda figure: figure.ours), rows, commands)
+                              "asked of this machine", "none" if setting.short else "at least"))
+    return Outcome(sorted(figures, key=lambda figure: figure.ours), seeds_table(several, "data"), [command(*SERIES), command(*SEQUENCES)])

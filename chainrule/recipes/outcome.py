@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
@@ -13,6 +13,7 @@ from chainrule.core.registry import recipes
 from chainrule.core.text import table
 from chainrule.evaluate.intervals import Interval, wilson
 from chainrule.evaluate.result import Result
+from chainrule.evaluate.significance import Pair
 from chainrule.workflows.options import Experiment
 from chainrule.workflows.run import Run
 
@@ -138,14 +139,24 @@ def together(done: list[Training]) -> Interval:
     return wilson(sum(one.result.n - (one.result.errors or 0) for one in done), sum(one.result.n for one in done))
 
 
-def seeds_table(done: list[Training]) -> list[list[str]]:
-    """A row for each seed: its accuracy with the interval, best epoch, time and plan."""
+def seeds_table(several: Mapping[str, list[Training]], heading: str = "") -> list[list[str]]:
+    """A row for each seed: its accuracy with the interval, best epoch, time and plan; of several works the name, below `heading`, too."""
     rows = [["seed", "accuracy %", "95 % Wilson", "best epoch", "training", "plan"]]
-    for seed, one in enumerate(done):
-        summary, own = one.run.summary(), together([one])
-        rows.append([str(seed), f"{100 * share_right(one):.2f}", f"{100 * own.low:.2f} to {100 * own.high:.2f}",
-                     str(summary["best"]["epoch"]), f"{one.seconds:.0f} s", summary["plan"]["name"]])
-    return rows
+    names = [""]
+    for name, done in several.items():
+        for seed, one in enumerate(done):
+            summary, own = one.run.summary(), together([one])
+            rows.append([str(seed), f"{100 * share_right(one):.2f}", f"{100 * own.low:.2f} to {100 * own.high:.2f}",
+                         str(summary["best"]["epoch"]), f"{one.seconds:.0f} s", summary["plan"]["name"]])
+            names.append(name)
+    return [[name or heading, *row] for name, row in zip(names, rows, strict=True)] if heading else rows
+
+
+def p_of_improvement(pair: Pair) -> float:
+    """The p of a comparison of two classifiers where the second has fewer errors; 1 where it has not."""
+    assert pair.a_only_wrong is not None
+    assert pair.b_only_wrong is not None
+    return pair.p if pair.b_only_wrong < pair.a_only_wrong else 1.0
 
 
 def share_right(one: Training) -> float:
@@ -166,4 +177,4 @@ def accuracy(setting: Setting, data: str, options: dict[str, Any], *, reach: flo
     spread = f", standard deviation over seeds {stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
     figure = Figure("test accuracy %", mean(accuracies), 100 * ends.low, 100 * ends.high, 100 * reach, source,
                     "none" if setting.short else "at least")
-    return Outcome([figure], seeds_table(done), [command(data, options) + spread])
+    return Outcome([figure], seeds_table({data: done}), [command(data, options) + spread])

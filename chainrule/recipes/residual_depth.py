@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import chainrule
@@ -24,8 +25,7 @@ def residual_depth(setting: Setting) -> Outcome:
     for name in ("plain", "resnet"):
         for depth in (shallow, deep):
             net = {"net": f"{name}:depth={depth},width={0.125 if setting.short else 0.5}"}
-            one, = trainings(Setting(setting.out, 1, setting.short, setting.data_dir, setting.say), "cifar10", {**OPTIONS, **net},
-                             folder=f"{name}-{depth}")
+            one, = trainings(replace(setting, seeds=1), "cifar10", {**OPTIONS, **net}, folder=f"{name}-{depth}")
             errors[name, depth], runs[name, depth] = 100 - 100 * share_right(one), one.run
             layers, _ = signals_of(one.run)
             last = one.run.history[-1]

@@ -6,7 +6,7 @@ from typing import Any
 
 import chainrule
 from chainrule.core.registry import recipes
-from chainrule.recipes.outcome import Figure, Outcome, Setting
+from chainrule.recipes.outcome import Figure, Outcome, Setting, command
 
 SOURCE = "asked of this net; Matan, Burges, LeCun & Denker (1992), NIPS 4:488"
 LENET: dict[str, Any] = {"net": "lenet:dropout=0.5", "optimizer": "adam:rate=0.002", "schedule": "one-cycle", "batch": 100, "epochs": 8,
@@ -29,5 +29,4 @@ def strips(setting: Setting) -> Outcome:
     figures = [Figure("% of strips of five digits that are read right throughout", 100 * whole.value, 100 * whole.low, 100 * whole.high, 95,
                       SOURCE, "none" if setting.short else "at least"),
                Figure("% of their digits", 100 * each.value)]
-    words = " ".join(f"--{key} {value}" for key, value in options.items())
-    return Outcome(figures, notes=[f"chainrule train {single} {words}", f"chainrule test RUN --on strips:{strip}"])
+    return Outcome(figures, notes=[command(single, options), f"chainrule test RUN --on strips:{strip}"])

@@ -11,9 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from chainrule.cli.main import run_command
 from chainrule.core.errors import InputError, PlanRejected
 from chainrule.core.registry import nets, optimizers, recipes
+from chainrule.evaluate.significance import Difference, Pair, mcnemar
 from chainrule.recipes import batch_norm_cost, bowl, dense_against_residual, dose_response, initialisation
 from chainrule.recipes.canon import ROWS
-from chainrule.recipes.outcome import Figure, Outcome, Setting, accuracy, run
+from chainrule.recipes.outcome import Figure, Outcome, Setting, accuracy, p_of_improvement, run, seeds_table, trainings
 
 # what the paper describes, five blocks of three columns, has fewer parameters than the 38.6 million that its table lists
 MISSED = {"fractal-counts": [33.724618]}
@@ -175,3 +176,15 @@ def test_the_bowl_counts_the_passes_of_plain_descent():
         assert descent.losses[step] == pytest.approx(float(left), rel=1e-9)
     assert descent.passes == list(range(201))
     assert descent.needed == math.inf
+
+
+@pytest.mark.parametrize(("first", "second", "expected"), [(12, 3, mcnemar(12, 3)), (3, 12, 1.0), (5, 5, 1.0)])
+def test_a_change_for_the_worse_has_no_p_that_speaks_for_it(first, second, expected):
+    assert p_of_improvement(Pair("a", "b", first, second, 0, 9, Difference(0.0, 0.0, 0.0, 0.95), mcnemar(first, second), 1.0, "")) == expected
+
+
+def test_several_works_stand_in_one_table_by_name(tmp_path):
+    one = trainings(Setting(tmp_path, seeds=1, short=True), "mnist", {"net": "softmax"})
+    rows = seeds_table({"a": one, "b": one}, "work")
+    assert [row[0] for row in rows] == ["work", "a", "b"]
+    assert rows[1][1:] == rows[2][1:] == seeds_table({"": one})[1]

@@ -12,7 +12,7 @@ from chainrule.core.registry import recipes
 from chainrule.data.synthetic.roads import CLASSES, draw
 from chainrule.evaluate.intervals import influences, of_mean
 from chainrule.evaluate.segmentation import confusions, segmentation, shares
-from chainrule.recipes.outcome import Figure, Outcome, Setting
+from chainrule.recipes.outcome import Figure, Outcome, Setting, command
 
 VOC = "asked of these scenes; the overlap is that of Everingham et al. (2010), https://doi.org/10.1007/s11263-009-0275-4"
 MNIH = "asked of these maps, as of those of Mnih & Hinton (2012), ICML 29, https://icml.cc/2012/papers/318.pdf"
@@ -39,7 +39,7 @@ def boxes(setting: Setting) -> Outcome:
                       _per_cent(recall.high), 90, VOC, "none" if setting.short else "at least")]
     figures += [Figure(name.replace("_", " "), m.value, m.low, m.high) for name, m in measures.items()
                 if name in ("iou", "precision", "average_precision")]
-    return Outcome(figures, notes=[_words(data, options)], pictures=_drawn(run.path / "boxes.png"))
+    return Outcome(figures, notes=[command(data, options)], pictures=_drawn(run.path / "boxes.png"))
 
 
 @recipes("roads", source="Mnih & Hinton (2012), ICML 29, https://icml.cc/2012/papers/318.pdf")
@@ -70,15 +70,11 @@ def roads(setting: Setting) -> Outcome:
                       "none" if setting.short else "at least"),
                Figure("mean IoU % of the net", 100 * own.value, _per_cent(own.low), _per_cent(own.high)),
                Figure("mean IoU % of such maps", 100 * labels.value, _per_cent(labels.low), _per_cent(labels.high))]
-    return Outcome(figures, notes=[_words(data, options)], pictures=_drawn(run.path / "maps.png"))
+    return Outcome(figures, notes=[command(data, options)], pictures=_drawn(run.path / "maps.png"))
 
 
 def _per_cent(end: float | None) -> float | None:
     return None if end is None else 100 * end
-
-
-def _words(data: str, options: dict[str, Any]) -> str:
-    return f"chainrule train {data} " + " ".join(f"--{key.replace('_', '-')} {value}" for key, value in options.items())
 
 
 def _drawn(path: Path) -> list[Path]:
