@@ -38,6 +38,24 @@ def test_a_folder_is_read_again_as_masks(tmp_path, classes):
     assert (names == np.array(classes)[MAPS.numpy()]).all()
 
 
+def test_no_name_leads_out_of_the_folder(tmp_path):
+    """A list may name pictures by whole paths, or by steps upward; beside them nothing is written."""
+    beside = tmp_path / "mine" / "b.png"
+    beside.parent.mkdir()
+    beside.write_bytes(b"mine")
+    folder = written(tmp_path / "out", ("0", "1", "2"), names=["../a.jpg", str(beside), "c/../../d.png", "e.png"])
+    assert beside.read_bytes() == b"mine"
+    inner = str(beside.relative_to(beside.anchor))
+    assert {str(p.relative_to(folder)) for p in folder.rglob("*.png")} == {"a.png", inner, "c/d.png", "e.png"}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "out"]
+
+
+def test_two_pictures_of_one_name_lose_no_map(tmp_path):
+    with pytest.raises(InputError, match=r"would both be called a\.png, one of them that of a\.jpg"):
+        written(tmp_path / "out", ("0", "1", "2"), names=["a.png", "a.jpg", "c.png", "d.png"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_of_arrays_has_the_class_numbers_and_their_names(tmp_path):
     with np.load(written(tmp_path / "maps.npz", ("a", "b", "c"))) as arrays:
         assert (arrays["maps"] == MAPS.numpy()).all()

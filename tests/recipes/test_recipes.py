@@ -180,7 +180,8 @@ def test_the_bowl_counts_the_passes_of_plain_descent():
 
 @pytest.mark.parametrize(("first", "second", "expected"), [(12, 3, mcnemar(12, 3)), (3, 12, 1.0), (5, 5, 1.0)])
 def test_a_change_for_the_worse_has_no_p_that_speaks_for_it(first, second, expected):
-    assert p_of_improvement(Pair("a", "b", first, second, 0, 9, Difference(0.0, 0.0, 0.0, 0.95), mcnemar(first, second), 1.0, "")) == expected
+    pair = Pair("a", "b", first, second, 0, 9, Difference(0.0, 0.0, 0.0, 0.95), mcnemar(first, second), 1.0, "")
+    assert p_of_improvement(pair) == expected
 
 
 def test_several_works_stand_in_one_table_by_name(tmp_path):

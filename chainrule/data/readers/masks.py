@@ -26,7 +26,7 @@ def read(several: Mapping[Path, Sequence[Path]], size: Sequence[int]) -> tuple[T
     colours do, `#ff0000`; a table classes.csv (value,label) beside them gives better names. Raises InputError naming the file: for a
     picture without mask and a mask without picture, another size, a format that loses values, and more than 256 classes.
     """
-    paths = [_beside(folder, picture) for folder, pictures in several.items() for picture in _checked(folder, pictures)]
+    paths = [path for folder, pictures in several.items() for path in _beside(folder, pictures)]
     pictures = [picture for some in several.values() for picture in some]
     coloured = any(_coloured(path) for path in paths)
     maps = np.stack([_decoded(path, picture, coloured, size) for path, picture in zip(paths, pictures, strict=True)])
@@ -39,17 +39,17 @@ def read(several: Mapping[Path, Sequence[Path]], size: Sequence[int]) -> tuple[T
     return torch.from_numpy(codes.reshape(maps.shape).astype(np.uint8)), tuple(named.get(value, value) for value in spelt)
 
 
-def _checked(folder: Path, pictures: Sequence[Path]) -> Sequence[Path]:
-    """The pictures. Raises InputError for a mask that belongs to none of them."""
-    stems = [picture.stem for picture in pictures]
-    stray = next((mask for mask in images.in_folder(folder / MASKS) if mask.stem not in stems), None)
-    if stray is not None:
-        raise InputError(f"{stray} is the mask of no picture. {suggest(stray.stem, stems)} Rename it, or remove it.")
-    return pictures
+def _beside(folder: Path, pictures: Sequence[Path]) -> list[Path]:
+    """The mask of each picture. Raises InputError for a mask that belongs to none of them, and for a picture that has not one."""
+    by_stem: dict[str, list[Path]] = {picture.stem: [] for picture in pictures}
+    for mask in images.in_folder(folder / MASKS):
+        if mask.stem not in by_stem:
+            raise InputError(f"{mask} is the mask of no picture. {suggest(mask.stem, by_stem)} Rename it, or remove it.")
+        by_stem[mask.stem].append(mask)
+    return [_only(picture, by_stem[picture.stem]) for picture in pictures]
 
 
-def _beside(folder: Path, picture: Path) -> Path:
-    fitting = [mask for mask in images.in_folder(folder / MASKS) if mask.stem == picture.stem]
+def _only(picture: Path, fitting: Sequence[Path]) -> Path:
     if len(fitting) != 1:
         what = f"{len(fitting)} masks: {', '.join(mask.name for mask in fitting)}" if fitting else f"no mask {picture.stem}.png in {MASKS}"
         raise InputError(f"{picture} has {what}; expected one. Draw it, or move the picture away.")

@@ -24,12 +24,18 @@ SUFFIXES = ("", ".npz")     # a name without ending is a folder
 PALETTE = (0x0072B2, 0xD55E00, 0x009E73, 0xCC79A7, 0xE69F00, 0x56B4E9, 0x000000, 0x882255)   # Okabe & Ito (2008)
 
 
+def inside(name: str) -> Path:
+    """The path of a file, without what would lead out of the folder that it is to lie in: a root, a drive, and steps upward."""
+    path = Path(name)
+    return Path(*(part for part in path.parts if part not in (path.anchor, "..")))
+
+
 class Maps:
     """Class numbers of pixels that appear under `path` when the context is left in good order.
 
-    In a folder each is called as its picture is, and can be read again as a mask: the values are those that name the classes, `0`, `255` or
+    In a folder each is called as its picture is, inside that folder, and can be read again as a mask: the values are those that name the classes, `0`, `255` or
     `#ff0000`; of classes with other names they are numbers, which a table `classes.csv` beside them explains. Raises InputError where it
-    cannot be written.
+    cannot be written, and where two pictures have one name.
     """
 
     def __init__(self, path: Path, classes: Sequence[str]):
@@ -60,8 +66,11 @@ class Maps:
 
         with self._writing():
             for name, map_, extent in zip(files, maps.numpy(), extents, strict=True):
-                path = self._folder / Path(name.removeprefix(f"{IMAGES}/")).with_suffix(".png")
+                path = self._folder / inside(name.removeprefix(f"{IMAGES}/")).with_suffix(".png")
                 path.parent.mkdir(parents=True, exist_ok=True)
+                if path.exists():
+                    raise InputError(f"The maps of two pictures would both be called {path.relative_to(self._folder)}, one of them that of "
+                                     f"{name}. Give one of the pictures another name, or write an .npz file.")
                 image = self._image(map_)
                 (image if extent is None else image.resize(extent, Resampling.NEAREST)).save(path)
 
