@@ -25,7 +25,7 @@ from chainrule.job.record import read_threshold
 from chainrule.job.trained import Trained, window_of
 from chainrule.runs.folder import LOG, PREDICTED, TESTED, Folder, test_set
 from chainrule.sinks import runlog
-from chainrule.workflows import reading
+from chainrule.workflows import several_characters
 from chainrule.workflows.report import write_plots
 
 
@@ -83,8 +83,8 @@ def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> R
         known = encoder.inputs.reading if isinstance(what, str | Path) and not datasets.called(what) else {}
         asked = Reading(resize=known.get("resize"), skip_bad=bool(known.get("skip_bad")))
         source = load(what, target=options.target, group=options.group, time=options.time, reading=asked)
-    if reading.holds_several(trained, source):
-        return reading.measured(trained, source)
+    if several_characters.present(trained, source):
+        return several_characters.measured(trained, source)
     source = trained.task.read(source, window_of(trained))
     x = encoder.inputs.encode(source)
     result = trained.measure(Part(x, encoder.target.encode(source), torch.arange(len(source)), mask=encoder.target.mask(source)))

@@ -38,10 +38,10 @@ def strips(data_dir: str | Path | None = None, say: Callable[[str], None] = to_s
     single = catalog.mnist(data_dir, say) if chosen == "mnist" else embedded()
     x, test = single.inputs[:, 0].numpy(), _marked(single)
     tests = max(1, round(TEST_SHARE * count))
-    made = [_one(np.random.default_rng([seed, number]), x, digits, np.flatnonzero(test if number >= count - tests else ~test))
-            for number in range(count)]
-    pictures = torch.from_numpy(np.stack([picture for picture, _ in made]))[:, None]
-    y = single.targets[torch.from_numpy(np.stack([rows for _, rows in made]))]                       # (count, digits)
+    drawn = [_one(np.random.default_rng([seed, number]), x, digits, np.flatnonzero(test if number >= count - tests else ~test))
+             for number in range(count)]
+    pictures = torch.from_numpy(np.stack([picture for picture, _ in drawn]))[:, None]
+    y = single.targets[torch.from_numpy(np.stack([rows for _, rows in drawn]))]                       # (count, digits)
     what = f"strips:count={count},digits={digits},source={chosen},seed={seed}"
     return Source("strips", pictures, y, "steps", {"kind": "named", "what": what}, fingerprint.of(pictures, y, single.classes),
                   single.classes, {"test": torch.arange(count - tests, count)})

@@ -12,7 +12,7 @@ from chainrule.data.source import Source
 from chainrule.job.build import build
 from chainrule.job.options import Options
 from chainrule.job.own import Own
-from chainrule.workflows import reading
+from chainrule.workflows import several_characters
 
 SIDE, CLASSES = 8, 3
 TEMPLATES = (torch.rand(CLASSES, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) < 0.4).float()
@@ -57,7 +57,7 @@ def source(x, y, parts=None):
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_characters_are_read_wherever_they_stand(trained, count):
     x, y = strips(40, count + (count == 1), seed=count)
-    assert reading.read(trained, x, y.shape[1]).equal(y)
+    assert several_characters.read(trained, x, y.shape[1]).equal(y)
 
 
 def test_strips_are_measured_whole_and_by_character(trained):
@@ -65,21 +65,21 @@ def test_strips_are_measured_whole_and_by_character(trained):
     wrong = y.clone()
     wrong[0, 2] = (wrong[0, 2] + 1) % CLASSES
     wrong[1] = (wrong[1] + 1) % CLASSES
-    assert reading.holds_several(trained, source(x, y))
-    result = reading.measured(trained, source(x, wrong))
+    assert several_characters.present(trained, source(x, y))
+    result = several_characters.measured(trained, source(x, wrong))
     assert result.measures["exact"].value == pytest.approx(28 / 30)
     assert result.measures["accuracy"].value == pytest.approx(1 - 5 / 120)
-    tested = reading.measured(trained, source(x, wrong, {"test": torch.arange(2, 30)}))
+    tested = several_characters.measured(trained, source(x, wrong, {"test": torch.arange(2, 30)}))
     assert tested.measures["exact"].value == 1
     assert "28 pictures of 8 x 32 of its test part, of 30" in tested.notes[-1]
 
 
 def test_single_characters_and_other_sizes_are_not_strips(trained):
     x, y = strips(4, 3)
-    assert not reading.holds_several(trained, source(x[..., :SIDE], y))
-    assert not reading.holds_several(trained, source(x[:, :, :6], y))
+    assert not several_characters.present(trained, source(x[..., :SIDE], y))
+    assert not several_characters.present(trained, source(x[:, :, :6], y))
     with pytest.raises(InputError, match="do not fit"):
-        reading.read(trained, x, 4)
+        several_characters.read(trained, x, 4)
 
 
 def test_the_command_reads_strips(tmp_path, monkeypatch):

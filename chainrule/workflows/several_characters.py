@@ -22,7 +22,7 @@ NEAREST, FARTHEST = 0.85, 1.0      # of the width of a character, how far apart 
 BLOCK_ROWS = 200
 
 
-def holds_several(trained: Trained, source: Source) -> bool:
+def present(trained: Trained, source: Source) -> bool:
     """Whether rows are wider pictures of what a net classifies, with the classes of several in each."""
     shape, x = trained.encoder.inputs.picture_shape, source.inputs
     return (source.target_kind == "steps" and bool(trained.task.classes) and shape is not None and isinstance(x, Tensor) and x.dim() == 4

@@ -1,4 +1,4 @@
-"""Made-up rows of one dimension with a class each: noisy cylinders, bells and funnels, and nucleotides in which a motif is hidden."""
+"""Noisy series with one event, a cylinder, a bell or a funnel: Saito (1994), PhD thesis, Yale University"""
 
 from __future__ import annotations
 
@@ -11,16 +11,12 @@ import torch
 from chainrule.core.errors import InputError
 from chainrule.core.registry import datasets
 from chainrule.data import fingerprint
-from chainrule.data.encode.vocabulary import Symbols
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.source import Source
 
 LENGTH = 128             # steps of a series
 LEVEL = 6.0              # of an event, plus a normal number
 CLASSES = ("bell", "cylinder", "funnel")
-NUCLEOTIDES = ("A", "C", "G", "T")
-MOTIF = "TATAAT"
-WITH, WITHOUT = "motif", "none"
 
 
 @datasets("cylinder-bell-funnel", source="Saito (1994), PhD thesis, Yale University; Wang, Yan & Oates (2017), "
@@ -49,34 +45,3 @@ def cylinder_bell_funnel(data_dir: str | Path | None = None, say: Callable[[str]
     what = f"cylinder-bell-funnel:train={train},test={test},seed={seed}"
     return Source("cylinder-bell-funnel", x, y, "class", {"kind": "named", "what": what}, fingerprint.of(x, y, CLASSES), CLASSES,
                   {"test": torch.arange(train, count)})
-
-
-@datasets("motifs", source="Pribnow (1975), https://doi.org/10.1073/pnas.72.3.784: the sequence TATAAT before a gene")
-def motifs(data_dir: str | Path | None = None, say: Callable[[str], None] = to_stderr, *, count: int = 2000, length: int = 60,
-           seed: int = 0) -> Source:
-    """Sequences of nucleotides, in every second of which TATAAT is hidden at a random place; the others hide its letters in another order.
-
-    So how often a letter occurs says nothing of the class. Raises InputError for a length that no motif fits into.
-    """
-    if count < 2 or length < len(MOTIF):
-        raise InputError(f"motifs expects count of at least 2 and length of at least {len(MOTIF)}; got count={count}, length={length}. "
-                         "Write e.g. motifs:count=2000,length=60.")
-    motif = np.array([NUCLEOTIDES.index(letter) for letter in MOTIF], np.uint8)
-    codes, hidden = np.empty((count, length), np.uint8), np.arange(count) % 2
-    for number in range(count):
-        random = np.random.default_rng([seed, number])
-        planted = motif
-        while not hidden[number] and (planted == motif).all():
-            planted = random.permutation(motif)
-        while True:                                       # until it is there as often as the class says, and not by chance
-            codes[number] = random.integers(len(NUCLEOTIDES), size=length)
-            place = random.integers(length - len(motif) + 1)
-            codes[number, place : place + len(motif)] = planted
-            windows = np.lib.stride_tricks.sliding_window_view(codes[number], len(motif))
-            if int((windows == motif).all(1).sum()) == hidden[number]:
-                break
-    symbols, y = Symbols(torch.from_numpy(codes), NUCLEOTIDES), torch.from_numpy(1 - hidden)
-    classes = (WITH, WITHOUT)
-    what = f"motifs:count={count},length={length},seed={seed}"
-    digest = fingerprint.of(symbols.codes, y, (*NUCLEOTIDES, *classes))
-    return Source("motifs", symbols, y, "class", {"kind": "named", "what": what}, digest, classes)
