@@ -8,8 +8,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
                     $$p -c '$(FIND)' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# A process for each core, one thread in each; files of tests stay whole, since what a file sets up is shared by its tests.
-PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --dist loadfile
+# A process for each core, at most eight since each takes a gigabyte, one thread in each; files of tests stay whole, since what a file sets up is shared by its tests.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 .PHONY: digits test check published bench clean
 
