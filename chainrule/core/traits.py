@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Reads = Literal["batch", "features", "everything"]
 Target = Literal["any", "class", "sign", "real", "steps", "maps", "boxes", "none"]
+PLACED = ("maps", "boxes")  # targets that have places in a picture
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class TaskTraits:
     @property
     def rowwise(self) -> bool:
         """Whether each row is answered by one class or by numbers, as models of tables answer."""
-        return not (self.steps or self.targetless or {"maps", "boxes"} & set(self.targets))
+        return not (self.steps or self.targetless or set(PLACED) & set(self.targets))
 
 
 @dataclass(frozen=True)

@@ -77,17 +77,17 @@ def _decodable(path: Path, paths: list[Path], y: Tensor | None, classes: tuple[s
 
     Raises InputError where a class has none left, or too many are left out.
     """
-    rows, said = damaged.sound(paths, path)
-    if not said:
+    rows, notes = damaged.sound(paths, path)
+    if not notes:
         return paths, y, parts, ()
-    kept = None if y is None else y[rows]
+    remaining = None if y is None else y[rows]
     for number, name in enumerate(classes):
-        if kept is not None and not bool((kept == number).any()):
+        if remaining is not None and not bool((remaining == number).any()):
             raise InputError(f"{path}: no picture of the class '{name}' can be decoded. Replace them, or remove the class.")
     place = torch.full((len(paths),), -1)
     place[rows] = torch.arange(len(rows))
-    moved = {part: place[at][place[at] >= 0] for part, at in parts.items()}
-    return [paths[row] for row in rows.tolist()], kept, moved, said
+    renumbered = {part: place[at][place[at] >= 0] for part, at in parts.items()}
+    return [paths[row] for row in rows.tolist()], remaining, renumbered, notes
 
 
 def _annotated(path: Path, marked: Annotated, channels: Any, reading: Reading, shrink: bool, targets: bool) -> Source:

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from chainrule.core.boxes import intersection_over_union
 from chainrule.core.errors import InputError
-from chainrule.evaluate.intervals import influences, of_area
-from chainrule.evaluate.measures import AREA
-from chainrule.evaluate.result import Measure, Result
+from chainrule.evaluate.intervals import influences
+from chainrule.evaluate.measures import area
+from chainrule.evaluate.result import Result
 
 RIGHT = 0.5      # of what two boxes cover, what they must share
 SURE = 0.5       # a confidence from which on a box counts as answered; average precision looks at all
@@ -81,8 +81,8 @@ def average_precision(right: Tensor, weights: Tensor, positives: Tensor) -> Tens
 
     `right` (m,) are 0 or 1, each answer counts by `weights` (m, b), and `positives` (b,) is how many boxes there are to be found.
     """
-    found = (right[:, None] * weights).cumsum(0)                                             # (m, b)
-    precision = found / weights.cumsum(0).clamp(min=1e-12)
+    hits = (right[:, None] * weights).cumsum(0)                                              # (m, b)
+    precision = hits / weights.cumsum(0).clamp(min=1e-12)
     attainable = precision.flip(0).cummax(0).values.flip(0)
     return (attainable * right[:, None] * weights).sum(0) / positives
 
@@ -101,10 +101,10 @@ def statistics(answer: Tensor, truth: Tensor, classes: int) -> dict[str, Statist
     boxes, answered = (each.double().sum(1) for each in (present, sure))                      # (n,)
     shared = torch.where(present, matches.overlap.double(), 0.0).sum(1)
     hits = (matches.right & sure).double().sum(1)
-    found: dict[str, Statistic] = {}
+    by_name: dict[str, Statistic] = {}
 
     def ratio(name: str, above: Tensor, below: Tensor) -> None:
-        found[name] = lambda w: (w * above[:, None]).sum(0) / (w * below[:, None]).sum(0).clamp(min=1e-12)
+        by_name[name] = lambda w: (w * above[:, None]).sum(0) / (w * below[:, None]).sum(0).clamp(min=1e-12)
 
     if float(boxes.sum()):
         ratio("iou", shared, boxes)
@@ -122,10 +122,10 @@ def statistics(answer: Tensor, truth: Tensor, classes: int) -> dict[str, Statist
         right, where = matches.right[chosen][order].double(), picture[chosen][order]
         each.append(lambda w, right=right, where=where, count=count:             # type: ignore[misc]
                     average_precision(right, w[where], (w * count[:, None]).sum(0)))
-        found[f"average_precision[{label}]"] = each[-1]
+        by_name[f"average_precision[{label}]"] = each[-1]
     if each:
-        found["average_precision"] = lambda w: torch.stack([one(w) for one in each]).mean(0)
-    return found
+        by_name["average_precision"] = lambda w: torch.stack([one(w) for one in each]).mean(0)
+    return by_name
 
 
 def quick(answer: Tensor, truth: Tensor, classes: int) -> dict[str, float]:
@@ -136,18 +136,17 @@ def quick(answer: Tensor, truth: Tensor, classes: int) -> dict[str, float]:
 
 def detection(answer: Tensor, truth: Tensor, classes: Sequence[str], *, task: str = "detection", level: float = 0.95) -> Result:
     """Measures of answered boxes (n, m, 6) against true ones (n, k, 5), with intervals over pictures. Raises InputError without boxes."""
-    n, found = len(answer), statistics(answer, truth, len(classes))
-    if "iou" not in found:
+    n, by_name = len(answer), statistics(answer, truth, len(classes))
+    if "iou" not in by_name:
         raise InputError("Measures of boxes need at least one true box; got none. Give pictures with marked objects.")
-    names = sorted(found, key=lambda name: ("[" in name, list(found).index(name)))
-    values, influence = influences(lambda w: torch.stack([found[name](w) for name in names]), n)
+    names = sorted(by_name, key=lambda name: ("[" in name, list(by_name).index(name)))
+    values, influence = influences(lambda w: torch.stack([by_name[name](w) for name in names]), n)
     measures, shown = {}, []
     for name, value, moved in zip(names, values.tolist(), influence, strict=True):
         head, bracket, number = name.partition("[")
         label = classes[int(number[:-1])] if bracket else ""
         shown += [label] if bracket else []
-        ends = of_area(value, moved, n, level)
-        measures[f"{head}[{label}]" if bracket else head] = Measure(value, min(value, ends.low), max(value, ends.high), AREA)
+        measures[f"{head}[{label}]" if bracket else head] = area(value, moved, n, level)
     certain = bool((answer[..., 5] >= SURE).any())
     notes = () if certain else (f"no box is answered with a confidence of {SURE:g} or more: precision counts 0.",)
     return Result(task, n, None, None, None, None, (), measures, 0, level, notes, tuple(shown))

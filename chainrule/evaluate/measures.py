@@ -257,10 +257,10 @@ def _ranking_measures(scores: Tensor, y: Tensor, names: list[str], level: float,
         group, size = _rank_groups(scores[:, i] - (0 if c > 2 else scores[:, 0]), y == i)
         own, moved = influences(lambda w, group=group, size=size: _areas(group, size, w), n)  # type: ignore[misc]
         fewest = min(cases[i], n - cases[i])
-        each |= {f"{key}[{names[i]}]": _area(float(own[j]), moved[j], fewest, level) for j, key in enumerate(keys)}
+        each |= {f"{key}[{names[i]}]": area(float(own[j]), moved[j], fewest, level) for j, key in enumerate(keys)}
         values, influence, scarcity = values + own, influence + moved, scarcity + 1 / fewest
     k = len(ranked)
-    means = {key: _area(float(values[j]) / k, influence[j] / k, k * k / scarcity, level) for j, key in enumerate(keys)}
+    means = {key: area(float(values[j]) / k, influence[j] / k, k * k / scarcity, level) for j, key in enumerate(keys)}
     return means | each if c > 2 else means
 
 
@@ -311,7 +311,8 @@ def _mean(values: Tensor, level: float, least: float = 0.0, most: float = math.i
     return _between(float(values.mean()), of_mean(values, level), MEAN, least, most)
 
 
-def _area(value: float, influence: Tensor, fewest: float, level: float) -> Measure:
+def area(value: float, influence: Tensor, fewest: float, level: float) -> Measure:
+    """A value from 0 to 1 that follows from all cases, with the interval that their influences (n,) on it give."""
     return _between(value, of_area(value, influence, fewest, level), AREA, 0.0, 1.0)
 
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
-from chainrule.evaluate.intervals import influences, of_area
-from chainrule.evaluate.measures import AREA
-from chainrule.evaluate.result import Measure, Result
+from chainrule.evaluate.intervals import influences
+from chainrule.evaluate.measures import area
+from chainrule.evaluate.result import Result
 
 
 def confusions(answered: Tensor, truth: Tensor, classes: int) -> Tensor:
@@ -56,10 +56,7 @@ def segmentation(counts: Tensor, classes: Sequence[str], *, task: str = "segment
 
     values, influence = influences(statistics, n)
     names = ["iou", "accuracy", *(f"iou[{classes[i]}]" for i in present)]
-    measures = {}
-    for name, value, moved in zip(names, values.tolist(), influence, strict=True):
-        ends = of_area(value, moved, n, level)
-        measures[name] = Measure(value, min(value, ends.low), max(value, ends.high), AREA)
+    measures = {name: area(value, moved, n, level) for name, value, moved in zip(names, values.tolist(), influence, strict=True)}
     absent = [name for i, name in enumerate(classes) if i not in present]
     notes = (f"no pixel is, or is called, {', '.join(absent)}: left out.",) if absent else ()
     return Result(task, n, None, None, None, None, (), measures, 0, level, notes, tuple(classes[i] for i in present))

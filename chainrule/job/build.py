@@ -19,7 +19,7 @@ from chainrule.core.loss import Loss, OwnLoss, identity
 from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, Entry, inits, nets, rules, tasks
 from chainrule.core.rule import Learner, Rule
-from chainrule.core.traits import NetTraits, RuleTraits, TaskTraits
+from chainrule.core.traits import PLACED, NetTraits, RuleTraits, TaskTraits
 from chainrule.data.augment import augmentation
 from chainrule.data.class_weights import weighted
 from chainrule.data.encode.vocabulary import Symbols
@@ -153,7 +153,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     trained = Trained(net, name, data.encoder, task, the_loss, device, choice.options.precision, choice.options.seed, dtype,
                       constant=task.constant(net, data.train, data.ready) if len(data.train) else None,
                       views=views_for(options, task, data.encoder.inputs.shape))
-    placed = kind if kind in ("maps", "boxes") else ""
+    placed = kind if kind in PLACED else ""
     job = made_as(data.source, data, trained, rule, str(rule_chosen), choice.options, choice.choices,
                   keeps_last=keeps_last or rule_chosen.entry.traits.best == "last",
                   one_hot=data.outputs if spread else 0,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import Chosen, Entry, losses, nets, optimizers, rules, schedules, tasks
-from chainrule.core.traits import NetTraits, NoTraits, OptimizerTraits, RuleTraits, TaskTraits
+from chainrule.core.traits import PLACED, NetTraits, NoTraits, OptimizerTraits, RuleTraits, TaskTraits
 from chainrule.data.encode.vocabulary import Symbols
 from chainrule.data.source import Data, Source, TargetKind
 from chainrule.job.by_part import ByPart
@@ -149,7 +149,7 @@ def choose_task(options: Options, own_module: bool, source: Source) -> Entry[Tas
     usual = [entry for entry in fitting if entry.traits.usual is not None and entry.traits.usual(asked)]
     if made_for:
         first = next((entry for entry in (*usual, *fitting) if entry.name in made_for), tasks.find(made_for[0]))
-        if kind not in first.traits.targets and {"maps", "boxes"} & {kind, *first.traits.targets}:
+        if kind not in first.traits.targets and set(PLACED) & {kind, *first.traits.targets}:
             raise InputError(f"The net {net.entry.name if net else ''} is made for {', '.join(made_for)}, whose targets are "
                              f"{' or '.join(first.traits.targets)}; {source.name} has {kind}. Use another --net, or leave it out.")
         return first

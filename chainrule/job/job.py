@@ -42,9 +42,8 @@ DENSITY_ROWS = 2000
 class Job:
     """Everything of one run that is not yet on disk. `trained` holds the net; `choices` lists what was chosen for the user.
 
-    `augment` alters the inputs of training steps; the `rule` itself knows nothing of it, so that validation may use it; `mix`
-    mixes these with each other. `start` are the
-    trained weights that the net began with, None where it was drawn anew.
+    `augment` alters the inputs of training steps; the `rule` itself knows nothing of it, so that validation may use it; `mix` mixes these
+    with each other. `start` are the trained weights that the net began with, None where it was drawn anew.
     """
 
     source: Source

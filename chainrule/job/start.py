@@ -80,9 +80,8 @@ class Start:
             taken = dict(self.tensors)
         else:
             outputs = output_tensors(module, made, encoder.inputs.input_shape, task.outputs)
-            same = self.task == task.name and self.like is not None and self.like.target is not None
-            same = same and self.like is not None and self.like.target is not None and encoder.target.asks_the_same(self.like.target)
-            anew = set() if same else outputs
+            earlier = None if self.like is None or self.task != task.name else self.like.target
+            anew = set() if earlier is not None and encoder.target.asks_the_same(earlier) else outputs
             taken = {name: t for name, t in self.tensors.items() if name in own and name not in anew}
             self._check(own, set(module.state_dict()), anew, made, encoder)
         Net.of(module).put({name: t.to(own[name].dtype) if name in own else t for name, t in taken.items()})

@@ -112,9 +112,9 @@ def _width(tensors: Tensors, layer: str, usual: int) -> str:
 
 def _counts(tensors: Tensors, pattern: str) -> tuple[int, ...]:
     """How many numbered parts each numbered stage has, by a pattern with a group for each number."""
-    found = [match.groups() for name in tensors if (match := re.match(pattern, name))]
-    stages = sorted({int(stage) for stage, _ in found})
-    return tuple(len({part for stage, part in found if int(stage) == one}) for one in stages)
+    numbers = [match.groups() for name in tensors if (match := re.match(pattern, name))]
+    stages = sorted({int(stage) for stage, _ in numbers})
+    return tuple(len({part for stage, part in numbers if int(stage) == one}) for one in stages)
 
 
 RESIDUAL: Rules = (

@@ -54,14 +54,14 @@ def activations(module: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
     A copy runs in evaluation mode. Raises InputError where no layer gives maps.
     """
-    twin, given = duplicate(module).eval(), {}
+    twin, outputs = duplicate(module).eval(), dict[str, object]()
     for name, part in twin.named_modules():
         if hasattr(part, "inplace"):
             part.inplace = False                                             # what is overwritten cannot be shown
         if not any(True for _ in part.children()):
-            part.register_forward_hook(lambda _, __, output, name=name: given.update({name: output}))
+            part.register_forward_hook(lambda _, __, output, name=name: outputs.update({name: output}))
     twin(x)
-    maps = {name or "(net)": output for name, output in given.items() if isinstance(output, Tensor) and output.dim() == 4}
+    maps = {name or "(net)": output for name, output in outputs.items() if isinstance(output, Tensor) and output.dim() == 4}
     if not maps:
         raise InputError(f"{type(module).__name__} has no layer that gives maps. Use a convolutional net.")
     return maps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from chainrule.core.text import table
@@ -64,28 +65,12 @@ def _collapsed(rows: list[Repeated], depth: int) -> list[Repeated]:
 
 def _blocks(rows: list[Repeated], depth: int) -> list[list[Repeated]]:
     """Rows that follow one another and whose names begin with the same `depth` parts."""
-    blocks: list[list[Repeated]] = []
-    for row in rows:
-        if blocks and _prefix(blocks[-1][0], depth) == _prefix(row, depth):
-            blocks[-1].append(row)
-        else:
-            blocks.append([row])
-    return blocks
+    return [list(block) for _, block in groupby(rows, lambda row: row.layer.name.split(".")[:depth])]
 
 
 def _runs(blocks: list[list[Repeated]], depth: int) -> list[list[list[Repeated]]]:
     """Blocks that follow one another and are the same."""
-    runs: list[list[list[Repeated]]] = []
-    for block in blocks:
-        if runs and _likeness(runs[-1][0], depth) == _likeness(block, depth):
-            runs[-1].append(block)
-        else:
-            runs.append([block])
-    return runs
-
-
-def _prefix(row: Repeated, depth: int) -> list[str]:
-    return row.layer.name.split(".")[:depth]
+    return [list(run) for _, run in groupby(blocks, lambda block: _likeness(block, depth))]
 
 
 def _likeness(block: list[Repeated], depth: int) -> list[object]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from chainrule.plots.evaluation import INK, _figure, _grid, _short
+from chainrule.plots.maps import picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,8 +25,8 @@ def beside(pictures: Tensor, maps: Tensor, captions: Sequence[str], what: str, *
     figure = _figure(1.5 * len(pictures) + 0.9, 3.4)
     cells = figure.subplots(2, len(pictures), squeeze=False)
     limit = float(maps.abs().max()) or 1.0
-    for column, (picture, values, caption) in enumerate(zip(pictures, maps, captions, strict=True)):
-        _show(cells[0, column], picture)
+    for column, (pixels, values, caption) in enumerate(zip(pictures, maps, captions, strict=True)):
+        _show(cells[0, column], pixels)
         cells[0, column].set_title(caption, fontsize=8, color=INK, pad=3)
         scale = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit} if signed else {"cmap": "Reds", "vmin": 0.0, "vmax": limit}
         image = cells[1, column].imshow(values.cpu().numpy(), interpolation="nearest", **scale)
@@ -37,19 +38,18 @@ def beside(pictures: Tensor, maps: Tensor, captions: Sequence[str], what: str, *
     return figure
 
 
-def layer_maps(picture: Tensor, maps: Tensor, caption: str) -> Figure:
+def layer_maps(pixels: Tensor, maps: Tensor, caption: str) -> Figure:
     """The picture (c, h, w), uint8, and the first maps (k, h', w') that a layer gives for it, each from its least to its greatest value."""
     few = maps[:MOST_MAPS]
     figure, cells = _grid(len(few) + 1, 9, 0.95, 1.0)
-    _show(cells[0], picture)
+    _show(cells[0], pixels)
     for one, axes in zip(few, cells[1:], strict=True):
         axes.imshow(one.cpu().numpy(), cmap="viridis", interpolation="nearest")
     figure.suptitle(_short(caption, 90), fontsize=9, color=INK)
     return figure
 
 
-def _show(axes: Axes, picture: Tensor) -> None:
-    """A picture in grey or in colour."""
-    pixels = picture.permute(1, 2, 0).cpu().numpy()
-    axes.imshow(pixels if pixels.shape[2] == 3 else pixels.mean(2), cmap="gray", interpolation="nearest")
+def _show(axes: Axes, pixels: Tensor) -> None:
+    """A picture (c, h, w) in grey, from its darkest to its brightest pixel, or in colour."""
+    axes.imshow(picture(pixels.cpu()), cmap="gray", interpolation="nearest")
     axes.axis("off")

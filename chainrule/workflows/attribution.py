@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import InputError, suggest
 from chainrule.data.source import Part
 from chainrule.observe import attribution
@@ -66,28 +67,24 @@ KINDS: dict[str, Callable[[Run, Drawing], Figure]] = {"filters": filters, "activ
 
 def _beside(run: Run, drawing: Drawing, measured: Callable[[attribution.Answer, attribution.Answer, Tensor], Tensor], what: str, *,
             signed: bool) -> Figure:
-    trained, task, classes = run.trained, run.job.task, run.job.data.classes
+    trained, classes = run.trained, run.job.data.classes
+    task = trained.task
     if not task.classes:
         raise InputError(f"this picture asks which pixels a class hangs on; {run.name} answers {task.name}. Train a classifier.")
     part, rows = _rows(run, drawing.row, FEW)
     x = _inputs(run, part, rows)
-    module = trained.net.module
-    training = module.training
-    module.eval()
-    try:
-        answers = task.answer(module(x).detach(), run.job.loss)                # (n, classes)
-        best = answers.argmax(1, keepdim=True)
+    twin = duplicate(trained.net.module).eval()
+    answers = task.answer(twin(x).detach(), trained.loss)                      # (n, classes)
+    best = answers.argmax(1, keepdim=True)
 
-        def score(at: Tensor) -> Tensor:
-            outputs: Tensor = module(at)
-            return outputs.gather(1, best)[:, 0] if outputs.shape[1] == answers.shape[1] else outputs[:, 0]
+    def score(at: Tensor) -> Tensor:
+        outputs: Tensor = twin(at)
+        return outputs.gather(1, best)[:, 0] if outputs.shape[1] == answers.shape[1] else outputs[:, 0]
 
-        def probability(at: Tensor) -> Tensor:
-            return task.answer(module(at), run.job.loss).gather(1, best)[:, 0]
+    def probability(at: Tensor) -> Tensor:
+        return task.answer(twin(at), trained.loss).gather(1, best)[:, 0]
 
-        maps = measured(score, probability, x)
-    finally:
-        module.train(training)
+    maps = measured(score, probability, x)
     truth = trained.truth(part)[rows.to(trained.device)].tolist()
     captions = [_caption(classes, int(true), answer) for true, answer in zip(truth, answers, strict=True)]
     return beside(shown(trained, part, rows), maps, captions, what, signed=signed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from chainrule.core.errors import ChainruleError, Diverged, InputError, Interrup
 from chainrule.core.events import Event, Finished, Sink
 from chainrule.core.options import check, read
 from chainrule.data.load import paired
+from chainrule.data.readers.download import to_stderr
 from chainrule.engine.lock import RunLock
 from chainrule.engine.stop import Stop
 from chainrule.engine.train import train_seat
@@ -70,13 +70,9 @@ def train(data: Any = Dataset.data, y: Any = None, *, net: str | nn.Module | Non
     if siblings.members is not None:
         return sweep_over(source, asked, {"seed": range(asked.seed, asked.seed + siblings.members)}, own, session)
     reading = time.perf_counter()
-    resolved, selection = selected(source, asked, own, session.stop, _to_stderr if session.progress else ignored)
+    resolved, selection = selected(source, asked, own, session.stop, to_stderr if session.progress else ignored)
     choosing = time.perf_counter() - reading
     return train_job(build(source, resolved, own), asked, own, session, began, selection, choosing)
-
-
-def _to_stderr(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
 
 
 def train_job(job: Job, asked: Options, own: Own, session: Session, began: float, selection: dict[str, Any] | None = None,

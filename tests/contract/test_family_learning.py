@@ -26,7 +26,6 @@ NET_OPTIONS = {"inception-v3": {"auxiliary": "no"}, "vgg": {"depth": 11}}  # few
 TRAINING = {"expert-values": {"steps": 60}, "tanh-unit": {"optimizer": "adam:rate=0.03", "steps": 200},
             "inception-v3": {"optimizer": "adam:rate=0.01"},
             "neocognitron": {"rule": "backprop"}}  # its own fits the readout alone, to planes of strokes
-UNWRITTEN: dict[str, str] = {}                          # families without an ONNX form, and why: none today
 ALIKE = {"bn-inception": "googlenet", "inception-v3": "googlenet", "plain": "resnet", "vgg": "convnet", "fitnet": "maxout"}  # in layers
 DIFFERENCE = 1e-8                                       # of central differences in float64, to cross few corners of many units
 
@@ -118,8 +117,6 @@ def moved(places: list[Tensor], way: list[Tensor], by: float) -> None:
                          ids=lambda entry: entry.name)
 def test_onnxruntime_answers_the_same(entry):
     """As many rows as the example had and fewer, by a net whose answers tell its samples apart."""
-    if entry.name in UNWRITTEN:
-        pytest.skip(UNWRITTEN[entry.name])
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
     job = memorised(entry.name)

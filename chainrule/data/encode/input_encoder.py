@@ -36,10 +36,10 @@ class InputEncoder:
     """What turns rows into stored tensors (`encode`), and stored tensors into what a net reads (`ready`).
 
     `shape` is a row as the source has it; `scale` (2, ...) holds centre and factor of arrays, and of the channels of pixels where a net
-    wants them so; `codes` are whole numbers of an array that a
-    net looks up in an embedding, given as they are. Rows of symbols are windows of one text, `stride` apart, or sequences that may be
-    shorter. `apart` names columns that are not inputs: target, group, time, and those left out. `notes` says in sentences what was read
-    how, filled in or left out. `formats`, `reading` and `column_kinds` say how the words of a table's columns are read, of new rows too.
+    wants them so; `codes` are whole numbers of an array that a net looks up in an embedding, given as they are. Rows of symbols are windows
+    of one text, `stride` apart, or sequences that may be shorter. `apart` names columns that are not inputs: target, group, time, and those
+    left out. `notes` says in sentences what was read how, filled in or left out. `formats`, `reading` and `column_kinds` say how the words
+    of a table's columns are read, of new rows too.
     """
 
     kind: Kind

@@ -12,6 +12,7 @@ from torch import Tensor
 from chainrule.core.batch import map_tensors
 from chainrule.core.boxes import Boxes
 from chainrule.core.errors import InputError, suggest
+from chainrule.core.traits import PLACED
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.features import Moments
 from chainrule.data.encode.rows import gather
@@ -79,7 +80,7 @@ class TargetEncoder:
             if y.shape[1] != self.scale.shape[1]:
                 raise InputError(f"{source.name} has {y.shape[1]} target columns; the network was trained on {self.scale.shape[1]}.")
             return ((y - self.scale[0]) / self.scale[1]).float()
-        if source.target_kind != self.kind and {self.kind, source.target_kind} & {"maps", "boxes"}:
+        if source.target_kind != self.kind and {self.kind, source.target_kind} & set(PLACED):
             raise InputError(f"{source.name} has {source.target_kind} as targets; the network was trained on {self.kind}. Give data of "
                              "that form.")
         if self.kind == "maps":

@@ -33,9 +33,9 @@ def inside(name: str) -> Path:
 class Maps:
     """Class numbers of pixels that appear under `path` when the context is left in good order.
 
-    In a folder each is called as its picture is, inside that folder, and can be read again as a mask: the values are those that name the classes, `0`, `255` or
-    `#ff0000`; of classes with other names they are numbers, which a table `classes.csv` beside them explains. Raises InputError where it
-    cannot be written, and where two pictures have one name.
+    In a folder each is called as its picture is, inside that folder, and can be read again as a mask: the values are those that name the
+    classes, `0`, `255` or `#ff0000`; of classes with other names they are numbers, which a table `classes.csv` beside them explains. Raises
+    InputError where it cannot be written, and where two pictures have one name.
     """
 
     def __init__(self, path: Path, classes: Sequence[str]):

@@ -61,7 +61,7 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequenc
         flat = _convolution_of(x.unsqueeze(2), weight.unsqueeze(2), bias, [1, *stride], [0, *padding], [1, *dilation], transposed,
                                [0, *output_padding], groups)
         return flat.squeeze(2)
-    if x.dim() != 4 or groups > MOST_GROUPS or (groups == 1 and not transposed) or _beyond(transposed, output_padding, stride):
+    if _whole(x, stride, transposed, output_padding, groups):
         return NotImplemented
     if groups > 1:
         parts = zip(x.chunk(groups, 1), weight.chunk(groups, 0), _chunks(bias, groups), strict=True)
@@ -81,7 +81,7 @@ def _convolution_backward(slope: Tensor, x: Tensor, weight: Tensor, bias_sizes: 
         dx, dw, db = aten.convolution_backward(slope.unsqueeze(2), x.unsqueeze(2), weight.unsqueeze(2), bias_sizes, [1, *stride],
                                                [0, *padding], [1, *dilation], transposed, [0, *output_padding], groups, output_mask)
         return None if dx is None else dx.squeeze(2), None if dw is None else dw.squeeze(2), db
-    if x.dim() != 4 or groups > MOST_GROUPS or (groups == 1 and not transposed) or _beyond(transposed, output_padding, stride):
+    if _whole(x, stride, transposed, output_padding, groups):
         return NotImplemented
     if groups > 1:
         sizes = None if bias_sizes is None else [math.prod(bias_sizes) // groups]
@@ -96,9 +96,14 @@ def _convolution_backward(slope: Tensor, x: Tensor, weight: Tensor, bias_sizes: 
     return dx, dw, slope.sum((0, 2, 3)) if output_mask[2] else None
 
 
-def _beyond(transposed: bool, output_padding: Sequence[int], stride: Sequence[int]) -> bool:
-    """Whether a transposed convolution gives more places than there are convolutions whose slope it could be."""
-    return transposed and any(more >= step for more, step in zip(output_padding, stride, strict=True))
+def _whole(x: Tensor, stride: Sequence[int], transposed: bool, output_padding: Sequence[int], groups: int) -> bool:
+    """Whether a convolution is left as it is: a plain one, and what cannot be written as such.
+
+    That is one over other than two axes, one of very many groups, and a transposed one that gives more places than any convolution has
+    whose slope it could be.
+    """
+    beyond = transposed and any(more >= step for more, step in zip(output_padding, stride, strict=True))
+    return x.dim() != 4 or groups > MOST_GROUPS or (groups == 1 and not transposed) or beyond
 
 
 def _convolution_of(*arguments: Any) -> Tensor:

@@ -46,11 +46,12 @@ def fully_convolutional(module: nn.Module, example: Tensor) -> nn.Module:
             hook.remove()
         for name, shape in shapes.items():
             _replace(copy, name, _moved(copy.get_submodule(name), shape))
-        given = copy(example)
+        answers = copy(example)
     except Exception as error:       # a module of one's own may do anything
         raise _refusal(module, str(error).splitlines()[0] if str(error) else type(error).__name__) from None
-    if given.shape != (*expected.shape, 1, 1) or float((given.flatten(1) - expected).abs().max()) > TOLERANCE * float(expected.abs().max()):
-        raise _refusal(module, f"of {tuple(expected.shape[1:])} outputs it gives {tuple(given.shape[1:])}")
+    largest = float(expected.abs().max())
+    if answers.shape != (*expected.shape, 1, 1) or float((answers.flatten(1) - expected).abs().max()) > TOLERANCE * largest:
+        raise _refusal(module, f"of {tuple(expected.shape[1:])} outputs it gives {tuple(answers.shape[1:])}")
     return copy
 
 
