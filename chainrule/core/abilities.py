@@ -77,6 +77,14 @@ class Recurrent(Protocol):
 
 
 @runtime_checkable
+class ReadsAhead(Protocol):
+    """A net of sequences that knows whether what it says of a step follows from later steps too."""
+
+    @property
+    def reads_ahead(self) -> bool: ...
+
+
+@runtime_checkable
 class Variational(Protocol):
     """An encoder of distributions: mean and log variance (n, code) of a Gaussian, and what is decoded of a code (n, code)."""
 

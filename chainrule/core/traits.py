@@ -21,7 +21,8 @@ class NetTraits:
     """What a family goes with where the user leaves it open, and what it is.
 
     `rule`, `loss`, `init` are names; `bounded` says that outputs lie in [-1, 1]; `kind` is a word where the net is no plain one; `tasks`
-    are the tasks it is made for, the first being its default.
+    are the tasks it is made for, the first being its default. `whole` are options that it has, where the user gives no others, for tasks
+    that ask one answer of a sequence and not one of every step.
     """
 
     rule: str | None = None
@@ -30,6 +31,7 @@ class NetTraits:
     bounded: bool = False
     kind: Literal["fixed", "fixed features", "energy", "generative"] | None = None
     tasks: tuple[str, ...] = ()
+    whole: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,15 @@ class TaskTraits:
     """Which data a task is for, and what goes with it.
 
     `targets` are the kinds of targets that it answers; `usual(source)` says whether it is what such data is usually asked. Tasks of `steps`
-    answer every step of a sequence, by nets that are made for them; `targetless` ones learn from the inputs alone. `net` and `rule` are
-    taken where the user names none.
+    answer every step of a sequence, by nets that are made for them; `targetless` ones learn from the inputs alone; one that `foretells`
+    asks what comes next, which a net must not see. `net` and `rule` are taken where the user names none.
     """
 
     targets: tuple[Target, ...] = ()
     usual: Callable[[Any], bool] | None = None
     steps: bool = False
     targetless: bool = False
+    foretells: bool = False
     net: str | None = None
     rule: str | None = None
 

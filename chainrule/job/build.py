@@ -11,6 +11,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
+from chainrule.core.abilities import ReadsAhead
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Criterion, Supervised, separated
 from chainrule.core.descend import Descend, Read
@@ -123,6 +124,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
 
             module = choice.net.make(data.input_shape, task.outputs).to(device=device, dtype=dtype)
             trainable(module, name)
+            check_ahead(module, name, task_chosen)
             init = init or choice.net.entry.traits.init
         elif choice.net is None:
             dtype = numbers_read(module.to(device))
@@ -233,6 +235,13 @@ def _first_rows(job: Job) -> Batch:
     carries = rules.choose(job.rule_name).entry.traits.carries
     rows = lanes_of(job.data, job.options) if carries else min(FIT_ROWS, job.options.batch or FIT_ROWS)
     return batch_of(job.data.train.rows_at(0, rows), job.device)
+
+
+def check_ahead(module: nn.Module, name: str, task: Entry[TaskTraits]) -> None:
+    """Raises InputError where a net sees the steps that it is asked to foretell."""
+    if task.traits.foretells and isinstance(module, ReadsAhead) and module.reads_ahead:
+        raise InputError(f"{name} reads a sequence from its end too, and {task.name} asks what comes next, which it would see. Leave out "
+                         "bidirectional.")
 
 
 def trainable(module: nn.Module, name: str, own: bool = False) -> None:

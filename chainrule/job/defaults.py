@@ -60,6 +60,8 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
         pictures = len(shape) == 3 and min(shape[1:]) >= LENET_PIXELS
         net = nets.choose("lenet" if pictures else "mlp" if n >= 500 else "mlp:hidden=32")
         choices.append(f"net {net}")
+    if net is not None and not tasks.find(task.name).traits.steps:
+        net = Chosen(net.entry, {**net.entry.traits.whole, **net.options})
     loss = None
     if not own_loss and rule.entry.traits.target != "none":
         name = options.loss or rule.entry.traits.loss or (net.entry.traits.loss if net else None) or task.loss or "squared"

@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
+from chainrule.nets.layers.recurrent import TASKS, WHOLE, Answer, Recurrence, RecurrentNet, State
 
 
-@nets("rnn", source="Elman (1990), https://doi.org/10.1207/s15516709cog1402_1", tasks=("language", "tagging"))
-class Elman(nn.Module):
-    """Hidden units that read the inputs and themselves one step before: (n, t, d) -> (n, t, outputs).
+class ElmanLayer(Recurrence):
+    """h_t = tanh(W x_t + b + U h_{t-1})."""
 
-    h_t = tanh(W x_t + U h_{t-1} + b), read out at every step; the state before the first step is learned. Raises InputError for inputs
-    that are no sequences.
+    gates: ClassVar[int] = 1
+    kernel: ClassVar[str] = "rnn"
+
+    def cell(self, driven: Tensor, state: State) -> State:
+        return (torch.tanh(driven + self.recurs(state[0])),)
+
+    def library(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        bias = self.reads.bias
+        weights = [self.reads.weight, self.recurs.weight, bias, torch.zeros_like(bias)]
+        outputs, hidden = torch._VF.rnn_tanh(x, state[0][None], weights, True, 1, 0.0, False, False, True)
+        return outputs, (hidden[0],)
+
+
+@nets("rnn", source="Elman (1990), https://doi.org/10.1207/s15516709cog1402_1", tasks=TASKS, whole=WHOLE)
+class Elman(RecurrentNet):
+    """Hidden units that read the inputs and themselves one step before: (n, t, d) -> (n, t, outputs), or (n, outputs) of sequences.
+
+    A layer is h_t = tanh(W x_t + b + U h_{t-1}). See `RecurrentNet` for the options.
     """
 
-    def __init__(self, inputs: tuple[int, ...], outputs: int, *, hidden: int = 128):
-        super().__init__()
-        if len(inputs) != 2 or hidden < 1:
-            raise InputError(f"rnn reads sequences of rows (t, d) with at least one hidden unit; got inputs of shape {inputs}, "
-                             f"hidden={hidden}. Give text or sequences, or use --net mlp.")
-        self.hidden = hidden
-        self.reads = nn.Linear(inputs[1], hidden)
-        self.recurs = nn.Linear(hidden, hidden, bias=False)
-        self.output = nn.Linear(hidden, outputs)
-        self.start = nn.Parameter(torch.zeros(hidden))
-        nn.init.orthogonal_(self.recurs.weight)
-
-    def initial(self, rows: int) -> Tensor:
-        """The state (rows, hidden) before a sequence."""
-        return self.start.expand(rows, -1)
-
-    def unroll(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs (n, t, outputs) and the state (n, hidden) after inputs (n, t, d), from the state before them."""
-        driven = self.reads(x)                                       # (n, t, hidden)
-        states = []
-        for step in driven.unbind(1):
-            state = torch.tanh(step + self.recurs(state))
-            states.append(state)
-        return self.output(torch.stack(states, 1)), state
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.unroll(x, self.initial(len(x)))[0]
+    def __init__(self, inputs: tuple[int, ...], outputs: int, *, hidden: int = 256, layers: int = 1, bidirectional: bool = False,
+                 residual: bool = False, answer: Answer = "steps"):
+        super().__init__("rnn", ElmanLayer, inputs, outputs, hidden=hidden, layers=layers, bidirectional=bidirectional, residual=residual,
+                         answer=answer)

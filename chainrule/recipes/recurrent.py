@@ -14,12 +14,14 @@ from chainrule.core.net import Net
 from chainrule.core.registry import losses, optimizers, recipes, rules
 from chainrule.core.tree import Tree
 from chainrule.job.rule_spec import make_rule
-from chainrule.nets.rnn import Elman
+from chainrule.nets.rnn import Elman, ElmanLayer
 from chainrule.recipes.outcome import Figure, Outcome, Setting
 
 SOURCE = "Werbos (1990), https://doi.org/10.1109/5.58337"
 ROWS, STEPS, INPUTS, HIDDEN, CLASSES = 4, 12, 3, 6, 5
 LENGTHS = (12, 7, 1, 10)
+LAYER = ("layers.0.reads.weight", "layers.0.reads.bias", "layers.0.recurs.weight")
+START = "layers.0.start_hidden"
 
 
 @recipes("unrolled-twin", source=SOURCE)
@@ -32,7 +34,7 @@ def unrolled_twin(setting: Setting) -> Outcome:
     torch.manual_seed(0)
     module = Elman((STEPS, INPUTS), CLASSES, hidden=HIDDEN).double()
     with torch.no_grad():
-        module.start.normal_(std=0.3)                                                        # learned like the weights
+        _layer(module).start_hidden.normal_(std=0.3)                                                  # learned like the weights
     mask = torch.arange(STEPS) < torch.tensor(LENGTHS)[:, None]                              # (n, t)
     x, y = torch.randn(ROWS, STEPS, INPUTS, dtype=torch.float64), torch.randint(CLASSES, (ROWS, STEPS))
     whole = Batch(x, y, mask=mask, fresh=torch.ones(ROWS, dtype=torch.bool))
@@ -42,7 +44,7 @@ def unrolled_twin(setting: Setting) -> Outcome:
               for at in (slice(0, STEPS // 2), slice(STEPS // 2, STEPS))]
     apart = {name: {key: _apart(ours[key], g) for key, g in twin.items()} for name, twin in twins.items()}
     worst = {name: max(errors.values()) for name, errors in apart.items()}
-    truncated = _apart(_through_time(module, halves)["recurs.weight"], ours["recurs.weight"])
+    truncated = _apart(_through_time(module, halves)["recurs.weight"], ours[LAYER[2]])
     return Outcome([
         Figure("greatest relative difference of a gradient from the unrolled twin", worst["layers with weights of their own"],
                published=1e-10, goal="at most", source=SOURCE + ": equal"),
@@ -50,6 +52,12 @@ def unrolled_twin(setting: Setting) -> Outcome:
                source=SOURCE + ", section 5"),
         Figure("that of windows of half the length, to see that the comparison can tell", truncated, published=1e-3, goal="at least"),
     ], [["weights", *twins], *([key, *(f"{apart[name][key]:.1e}" for name in twins)] for key in ours)])
+
+
+def _layer(module: Elman) -> ElmanLayer:
+    layer = module.layers[0]
+    assert isinstance(layer, ElmanLayer)
+    return layer
 
 
 def _apart(a: Tensor, b: Tensor) -> float:
@@ -83,15 +91,15 @@ def _mask(batch: Batch) -> Tensor:
 def _unrolled(module: Elman, batch: Batch) -> Tree:
     """The gradient by a feed-forward net whose layer for each step has copies of the weights: the sum over the copies."""
     layers = [copy.deepcopy(module) for _ in range(STEPS)]
-    start = module.start.detach().clone().requires_grad_()
+    start = _layer(module).start_hidden.detach().clone().requires_grad_()
     state, cost = start.expand(ROWS, -1), batch.x.new_zeros(())
     for t, layer in enumerate(layers):
-        state = torch.tanh(layer.reads(batch.x[:, t]) + layer.recurs(state))
+        state = torch.tanh(_layer(layer).reads(batch.x[:, t]) + _layer(layer).recurs(state))
         own = F.cross_entropy(layer.output(state), batch.y[:, t], reduction="none")
         cost = cost + own[_mask(batch)[:, t]].sum()
     (cost / _mask(batch).sum()).backward()
-    slope: Tree = {"start": start.grad}
-    for name in ("reads.weight", "reads.bias", "recurs.weight", "output.weight", "output.bias"):
+    slope: Tree = {START: start.grad}
+    for name in (*LAYER, "output.weight", "output.bias"):
         slope[name] = torch.stack([layer.get_parameter(name).grad for layer in layers]).sum(0)  # type: ignore[misc]
     return slope
 
@@ -100,10 +108,11 @@ def _unrolled(module: Elman, batch: Batch) -> Tree:
 def _ordered(module: Elman, batch: Batch) -> Tree:
     """The gradient by Werbos's ordered derivatives: d_t = (V' e_t + U' d_{t+1}) (1 - h_t^2) from the last step to the first."""
     x, mask = batch.x, _mask(batch)
-    w, u, v = module.reads.weight, module.recurs.weight, module.output.weight
-    states = [module.start.expand(ROWS, -1)]
+    own, v = _layer(module), module.output.weight
+    w, u = own.reads.weight, own.recurs.weight
+    states = [own.initial(ROWS)[0]]
     for t in range(STEPS):
-        states.append(torch.tanh(x[:, t] @ w.T + module.reads.bias + states[-1] @ u.T))
+        states.append(torch.tanh(x[:, t] @ w.T + own.reads.bias + states[-1] @ u.T))
     slope = {name: torch.zeros_like(p) for name, p in module.named_parameters()}
     later = torch.zeros_like(states[0])                                                      # what the step after asks, (n, hidden)
     for t in range(STEPS - 1, -1, -1):
@@ -111,9 +120,9 @@ def _ordered(module: Elman, batch: Batch) -> Tree:
         wrong = (h @ v.T + module.output.bias).softmax(1) - F.one_hot(batch.y[:, t], CLASSES)
         wrong = wrong * mask[:, t, None] / mask.sum()                                        # (n, classes)
         push = (wrong @ v + later) * (1 - h.square())                                        # (n, hidden)
-        for name, part in {"output.weight": wrong.T @ h, "output.bias": wrong.sum(0), "reads.weight": push.T @ x[:, t],
-                           "reads.bias": push.sum(0), "recurs.weight": push.T @ before}.items():
+        for name, part in {"output.weight": wrong.T @ h, "output.bias": wrong.sum(0),
+                           **dict(zip(LAYER, (push.T @ x[:, t], push.sum(0), push.T @ before), strict=True))}.items():
             slope[name] += part
         later = push @ u
-    slope["start"] = later.sum(0)
+    slope[START] = later.sum(0)
     return slope

@@ -20,8 +20,8 @@ from chainrule.core.tree import Tree, clone, value_and_grad
 from chainrule.rules.clipping import check_clip, clipped
 
 
-@rule("bptt", source="Williams & Peng (1990), https://doi.org/10.1162/neco.1990.2.4.490", nets=("rnn",), optimizer="adam:rate=0.002",
-      carries=True, batch=32)
+@rule("bptt", source="Williams & Peng (1990), https://doi.org/10.1162/neco.1990.2.4.490", nets=("rnn", "lstm", "gru"),
+      optimizer="adam:rate=0.002", carries=True, batch=32)
 class TruncatedBackprop:
     """The gradient within windows of `window` steps, from the state that the window before left, in as many lanes as a batch has rows.
 
@@ -43,7 +43,7 @@ class TruncatedBackprop:
 
     def init(self, net: Net) -> Tree:
         if not isinstance(net.module, Recurrent):
-            raise InputError(f"bptt trains nets with memory; {type(net.module).__name__} has none. Use --net rnn, or --rule backprop.")
+            raise InputError(f"bptt trains nets with memory; {type(net.module).__name__} has none. Use --net lstm, or --rule backprop.")
         return {"descend": self.descent.init(net), "carried": clone(net.call("initial", self.lanes))}
 
     def step(self, net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:

@@ -31,7 +31,7 @@ def is_text(source: Source) -> bool:
 
 
 @tasks("language", source="Shannon (1951), https://doi.org/10.1002/j.1538-7305.1951.tb01366.x", targets=("class", "steps"), usual=is_text,
-       steps=True, net="rnn", rule="bptt")
+       steps=True, foretells=True, net="rnn", rule="bptt")
 class Language(StepTask):
     """The next symbol; measured by nats a symbol, perplexity and bits. Rows are windows of one text, the state carried between them."""
 

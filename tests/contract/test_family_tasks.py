@@ -21,6 +21,7 @@ MADE_FOR = [(name, task) for name, traits in FAMILIES.items() for task in traits
 FREE = {name: traits.rule or "backprop" for name, traits in FAMILIES.items() if not traits.tasks}
 UNTARGETED = [name for name, rule in FREE.items() if rules.find(rule).traits.target == "none"]
 PLAIN = [name for name in FREE if name not in UNTARGETED]
+SERIAL = [name for name, task in MADE_FOR if task == "tagging"]                               # they read sequences, and no pictures
 SERVED = [*MADE_FOR, *((name, "density") for name in UNTARGETED),
           *((name, task) for name in PLAIN for task in ("classification", "regression"))]
 
@@ -31,7 +32,7 @@ def asked(family: str, task: str, folder) -> Job:
     refusal = None
     for classes in (3, 2) if task == "classification" else (3,):
         try:
-            return build(small(task, folder, classes=classes),
+            return build(small(task, folder, classes=classes, series=family in SERIAL),
                          Options(net=small_spec(family, task), task=task, steps=2, batch=8, plan="eager", threads=1, **small_rule))
         except InputError as error:
             refusal = error

@@ -48,8 +48,9 @@ def marked(x: np.ndarray, numbers: np.ndarray, classes: int) -> Source:
     return Source("things", pixels, y, "boxes", {"kind": "memory", "what": "things"}, fingerprint.of(pixels, y, names), names)
 
 
-def small(task: str, folder: Path, *, classes: int = 3) -> Source:
-    """Few rows that such a task can be asked of: pictures of 8 x 8, a text in windows, or sequences with a label a letter."""
+def small(task: str, folder: Path, *, classes: int = 3, series: bool = False) -> Source:
+    """Few rows that such a task can be asked of: pictures of 8 x 8, or `series` of 8 steps, a text in windows, sequences with a label a
+    letter."""
     if task == "language":
         return text_source(TEXT, "a text")
     if task == "tagging":
@@ -61,4 +62,5 @@ def small(task: str, folder: Path, *, classes: int = 3) -> Source:
         return maps(x, classes)
     if task == "detection":
         return marked(x, numbers, classes)
+    x = x[:, 0] if series else x
     return cr.load((x, numbers)) if task == "classification" else cr.load((x, numbers + rng.random(60)))

@@ -37,7 +37,7 @@ def elman(seed=0):
     torch.manual_seed(seed)
     module = Elman((T, D), K, hidden=H)
     with torch.no_grad():
-        module.start.copy_(torch.randn(H) * 0.3)
+        module.layers[0].start_hidden.copy_(torch.randn(H) * 0.3)
     return module
 
 
@@ -61,16 +61,17 @@ def test_gradients_are_those_of_the_unrolled_feed_forward_twin():
 
     _, _, slope = value_and_grad(objective, net, Batch(x, y))
     layers = [copy.deepcopy(module) for _ in range(T)]
-    start = module.start.detach().clone().requires_grad_()
+    start = module.layers[0].start_hidden.detach().clone().requires_grad_()
     state, cost = start.expand(N, -1), 0.0
     for t, layer in enumerate(layers):
-        state = torch.tanh(F.linear(x[:, t], layer.reads.weight, layer.reads.bias) + F.linear(state, layer.recurs.weight))
+        cell = layer.layers[0]
+        state = torch.tanh(F.linear(x[:, t], cell.reads.weight, cell.reads.bias) + F.linear(state, cell.recurs.weight))
         cost = cost + F.cross_entropy(F.linear(state, layer.output.weight, layer.output.bias), y[:, t], reduction="sum")
     (cost / (N * T)).backward()
-    for name in ("reads.weight", "reads.bias", "recurs.weight", "output.weight", "output.bias"):
+    for name in ("layers.0.reads.weight", "layers.0.reads.bias", "layers.0.recurs.weight", "output.weight", "output.bias"):
         summed = sum(layer.get_parameter(name).grad for layer in layers)
         torch.testing.assert_close(slope[name], summed, rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(slope["start"], start.grad, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(slope["layers.0.start_hidden"], start.grad, rtol=1e-10, atol=1e-12)
 
 
 def test_windows_with_carried_state_are_the_whole_sequence():
@@ -121,16 +122,16 @@ def test_a_step_follows_the_gradient_of_its_window_from_the_carried_state():
     batches, module = chunk(2), elman()
     batches.fresh[1, 2] = True
     _, after = learned(batches, copy.deepcopy(module), clip=1e9)
-    state = module.initial(N).detach()
+    state = clone(module.initial(N))
     for k in range(2):
-        begin = torch.where(batches.fresh[k][:, None], module.initial(N), state)
+        begin = {part: torch.where(batches.fresh[k][:, None, None], new, state[part]) for part, new in module.initial(N).items()}
         outputs, state = module.unroll(batches.x[k], begin)
         loss = F.cross_entropy(outputs.flatten(0, 1), batches.y[k].flatten())
         slopes = torch.autograd.grad(loss, list(module.parameters()))
         with torch.no_grad():
             for p, g in zip(module.parameters(), slopes, strict=True):
                 p -= 0.1 * g
-        state = state.detach()
+        state = clone(state)
     for name, p in module.named_parameters():
         torch.testing.assert_close(after.net.params[name].detach(), p.detach(), rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(after.state["carried"], state, rtol=1e-10, atol=1e-12)
@@ -158,7 +159,7 @@ def test_a_stacked_member_is_the_member_alone():
     for i, one in enumerate(alone):
         for name, p in one.net.params.items():
             torch.testing.assert_close(joint.net.params[name][i].detach(), p.detach(), rtol=1e-9, atol=1e-11)
-        torch.testing.assert_close(joint.state["rule"]["carried"][i], one.state["carried"], rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(joint.state["rule"]["carried"]["hidden"][i], one.state["carried"]["hidden"], rtol=1e-9, atol=1e-11)
 
 
 def test_resumed_in_the_middle_of_a_sequence_it_ends_where_it_would_have():

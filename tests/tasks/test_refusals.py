@@ -27,7 +27,7 @@ def source(name, tmp_path):
 NO_TEXT = "language asks which symbol of a text comes next; {} is no text"
 NOT_ALONG = "bptt carries its state along one text, and the rows of {} do not go on from one another"
 CASES = [
-    ("iris", {"net": "rnn"}, NO_TEXT.format("iris")), ("digits", {"net": "rnn"}, NO_TEXT.format("digits")),
+    ("digits", {"net": "rnn"}, r"rnn reads sequences of rows \(t, d\), or series \(t,\); got inputs of shape \(1, 8, 8\)"),
     ("iris", {"task": "language"}, NO_TEXT.format("iris")), ("digits", {"task": "language"}, NO_TEXT.format("digits")),
     ("iris", {"rule": "bptt"}, NOT_ALONG.format("iris")), ("digits", {"rule": "bptt"}, NOT_ALONG.format("digits")),
     ("labels", {"task": "language"}, "holds sequences with labels. Use --task tagging"),

@@ -1,6 +1,7 @@
 """Initial weights by name, each a distribution for tensors of two or more axes; biases start at zero unless asked otherwise.
 
-Fan-in and fan-out are counted as in Glorot & Bengio (2010), PMLR 9:249: a convolution's include the area of its kernel.
+Fan-in and fan-out are counted as in Glorot & Bengio (2010), PMLR 9:249: a convolution's include the area of its kernel, and those of
+gates whose weights lie one below the other are of each gate alone.
 """
 
 from __future__ import annotations
@@ -18,22 +19,29 @@ from chainrule.core.errors import InputError
 from chainrule.core.registry import Chosen, inits
 from chainrule.core.traits import InitTraits
 from chainrule.nets.layers.activation import ACTIVATIONS, Maxout, ScaledTanh
+from chainrule.nets.layers.recurrent import Gated, Recurrence
 
 Fill = Callable[[Tensor], Tensor]
 RECTIFIED = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Softplus, nn.GELU, nn.SiLU, Maxout)
+GATES = {nn.LSTM: 4, nn.LSTMCell: 4, nn.GRU: 3, nn.GRUCell: 3, nn.RNN: 1, nn.RNNCell: 1}
+LIBRARY = (nn.RNNBase, nn.RNNCellBase)
 
 
 @dataclass(frozen=True)
 class Init:
     """`weight` fills a tensor of two or more axes in place; biases are drawn from N(0, `biases`^2).
 
-    `after`, where there is one, takes the place of `weight`: it is given the activation that reads the layer, or None. `fit` goes
-    over the filled module once more, with rows (n, ...) as the net reads them; its registration says `reads_data=True`.
+    `after`, where there is one, takes the place of `weight`: it is given the activation that reads the layer, or None. `recurrent` does
+    for the weights by which a layer reads itself, and `driving` for those by which it reads what is below. Weights of several gates are
+    filled gate by gate. `fit` goes over the filled module once more, with rows (n, ...) as the net reads them; its registration says
+    `reads_data=True`.
     """
 
     weight: Fill
     biases: float = 0.0
     after: Callable[[nn.Module | None], Fill] | None = None
+    recurrent: Fill | None = None
+    driving: Fill | None = None
     fit: Callable[[nn.Module, Tensor], None] | None = None
 
 
@@ -41,16 +49,28 @@ class Init:
 def initialise(module: nn.Module, chosen: Chosen[InitTraits], rows: Tensor | None = None) -> None:
     """Fill every weight of two or more axes, and every bias, in place and in order; seed torch first to repeat it.
 
-    Other tensors of one axis (the gains of a normalisation, say) keep what the module gave them. `rows` (n, ...) are training rows,
-    ready for the net, for an init that reads some. Raises InputError where it does and they are missing or do not fit.
+    Other tensors of one axis (the gains of a normalisation, say) keep what the module gave them, and biases that a recurrent layer starts
+    higher than others are raised by as much again. `rows` (n, ...) are training rows, ready for the net, for an init that reads some.
+    Raises InputError where it does and they are missing or do not fit, and for one of recurrent weights where there are none.
     """
     start: Init = chosen.make()
     readers = followers(module) if start.after else {}
+    weights = recurrent_weights(module)
+    if start.recurrent is not None and not any(weight.recurs for weight in weights.values()):
+        raise InputError(f"{chosen.entry.name} sets the weights by which a layer reads itself, and {type(module).__name__} has none. Use "
+                         "--net rnn, or another --init.")
     for name, p in module.named_parameters():
         if p.dim() >= 2:
-            (start.after(readers[name]) if start.after else start.weight)(p)
-        elif name.endswith("bias"):
+            own = weights.get(name)
+            special = None if own is None else start.recurrent if own.recurs else start.driving
+            fill = special or (start.after(readers[name]) if start.after else start.weight)
+            for block in p.chunk(1 if own is None else own.gates):
+                fill(block)
+        elif is_bias(name):
             init.normal_(p, std=start.biases) if start.biases else init.zeros_(p)
+    for part in module.modules():
+        if isinstance(part, Recurrence):
+            part.lift_biases()
     if start.fit is None:
         return
     if rows is None or len(rows) < 2:
@@ -61,6 +81,37 @@ def initialise(module: nn.Module, chosen: Chosen[InitTraits], rows: Tensor | Non
     except (RuntimeError, ValueError, IndexError, TypeError, AttributeError) as error:
         raise InputError(f"{chosen.entry.name} could not run {type(module).__name__} on training rows of shape {tuple(rows.shape[1:])} "
                          f"({str(error).splitlines()[0]}). Check --net against the data, or use he.") from None
+
+
+@dataclass(frozen=True)
+class RecurrentWeight:
+    """How many gates a weight has, one below the other, and whether a layer reads itself by it."""
+
+    gates: int
+    recurs: bool
+
+
+def recurrent_weights(module: nn.Module) -> dict[str, RecurrentWeight]:
+    """The weights of recurrent layers by name, those of torch's own among them; its projections have no gates."""
+    weights: dict[str, RecurrentWeight] = {}
+    for path, part in module.named_modules():
+        if isinstance(part, Recurrence):
+            for layer, recurs in (("reads", False), ("recurs", True)):
+                gated = part.get_submodule(layer)
+                assert isinstance(gated, Gated)
+                weights[f"{path}.{layer}.weight" if path else f"{layer}.weight"] = RecurrentWeight(gated.gates, recurs)
+        elif isinstance(part, LIBRARY):
+            gates = next((count for kind, count in GATES.items() if isinstance(part, kind)), 1)
+            for name, _ in part.named_parameters(recurse=False):
+                if name.startswith(("weight_ih", "weight_hh")):
+                    weights[f"{path}.{name}" if path else name] = RecurrentWeight(gates, name.startswith("weight_hh"))
+    return weights
+
+
+def is_bias(name: str) -> bool:
+    """Whether a parameter is a bias by its name, as torch's recurrent layers call theirs too: `bias_ih_l0`."""
+    last = name.rpartition(".")[2]
+    return last.endswith("bias") or last.startswith("bias_")
 
 
 def followers(module: nn.Module) -> dict[str, nn.Module | None]:
@@ -184,6 +235,28 @@ def random_walk(*, gain: float | None = None) -> Init:
         return fill
 
     return Init(after(None), after=after)
+
+
+@inits(source="Jaeger (2001), GMD report 148; Sutskever, Martens, Dahl & Hinton (2013), https://proceedings.mlr.press/v28/sutskever13.html")
+def echo_state(*, radius: float = 1.1, connections: int = 15, inputs: float = 1.0) -> Init:
+    """For recurrent nets: few weights back to each unit, scaled to a spectral radius, so that what was read echoes before it fades.
+
+    Each unit reads `connections` others, Gaussian, and the matrix is divided by its largest eigenvalue in size and multiplied by
+    `radius`. Weights that read inputs are Gaussian with standard deviation `inputs` / sqrt(fan-in), all others with 1 / sqrt(fan-in).
+    """
+    _check("echo-state", "radius", radius)
+    _check("echo-state", "inputs", inputs)
+    if connections < 1:
+        raise InputError(f"echo-state expects each unit to read at least 1 other; got connections={connections}.")
+
+    def sparse(w: Tensor) -> Tensor:
+        units = w.shape[1]
+        chosen = torch.rand(w.shape, device=w.device).argsort(1)[:, : min(connections, units)]       # (units, connections)
+        drawn = torch.zeros_like(w).scatter_(1, chosen, torch.randn(chosen.shape, dtype=w.dtype, device=w.device))
+        size = torch.linalg.eigvals(drawn.double()).abs().max().to(w.dtype)
+        return w.copy_(drawn if size == 0 else drawn * (radius / size))
+
+    return Init(_lecun, recurrent=sparse, driving=lambda w: _lecun(w).mul_(inputs))
 
 
 def _lecun(weight: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Objective
 from chainrule.core.errors import InputError
+from chainrule.core.kernels import written_out
 from chainrule.core.net import Net
 
 NOISE = 16.0       # roundings by which equal values may seem to differ
@@ -57,13 +58,13 @@ class Surface:
 
     @contextmanager
     def twice(self) -> Iterator[None]:
-        """Inside, what is computed can be differentiated twice: cuDNN's recurrent layers cannot, so torch's own take their place.
+        """Inside, what is computed can be differentiated twice: kernels and cuDNN's recurrent layers cannot, and others take their place.
 
         Raises InputError for a net with an operation that has no second derivative.
         """
         fused = torch.backends.cudnn.enabled and not self.recurrent
         try:
-            with torch.backends.cudnn.flags(enabled=fused, benchmark=torch.backends.cudnn.benchmark):
+            with written_out(), torch.backends.cudnn.flags(enabled=fused, benchmark=torch.backends.cudnn.benchmark):
                 yield
         except (RuntimeError, NotImplementedError) as error:
             words = str(error).splitlines()[0] if str(error) else ""

@@ -1,0 +1,50 @@
+"""Kernels that do at once what nets write out step by step: who offers them, and where they may stand in.
+
+A family asks for a kernel by name and goes without where nobody offers one; an engine offers those that it can make on this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+Kernel = Callable[..., Any]
+DEVICES = ("cpu", "cuda")
+_offered: dict[str, Kernel] = {}
+_written_out: ContextVar[bool] = ContextVar("written_out", default=False)
+
+
+def offer(name: str, kernel: Kernel) -> None:
+    """Let nets use a kernel, which returns None where it does not serve what it is given."""
+    _offered[name] = kernel
+
+
+def offered(name: str) -> Kernel | None:
+    """The kernel of that name; None where nobody offers one."""
+    return _offered.get(name)
+
+
+@contextmanager
+def written_out() -> Iterator[None]:
+    """Inside, nets write out what kernels would do at once, so that it can be differentiated twice."""
+    token = _written_out.set(True)
+    try:
+        yield
+    finally:
+        _written_out.reset(token)
+
+
+def plain(*tensors: Tensor) -> bool:
+    """Whether these are ordinary numbers in memory, and nothing maps, differentiates by transformation, traces, exports or counts what
+    is done with them: only then may a kernel stand in, since none of these can look into one."""
+    if torch.compiler.is_compiling():
+        return False
+    if _written_out.get() or torch._C._functorch.peek_interpreter_stack() is not None or torch._C._len_torch_function_stack() > 0:
+        return False
+    return _get_current_dispatch_mode() is None and all(t.device.type in DEVICES for t in tensors)
