@@ -133,7 +133,7 @@ class Lone(Group):
     def _sit(self) -> None:
         seat = self.seats[0]
         self.feed, self.rule, self.learner, self.masks = seat.feed, seat.stage.rule, seat.learner, infinite(seat.learner.net)
-        self.plans = Plans(seat.stage, seat.feed, seat.settings, seat.position, seat.net.device)
+        self.plans = Plans(seat.stage, seat.feed, seat.settings, seat.position, seat.net.device, beside=True)
 
     @classmethod
     def left(cls, seat: Seat, choice: Choice) -> Lone:

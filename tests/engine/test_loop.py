@@ -128,7 +128,7 @@ def test_a_plan_that_a_stack_changes_to_is_noted_at_the_step_of_those_that_go_on
     """The first member has ended and keeps its place, since a smaller stack is not worth making; the change comes after."""
     changes = []
 
-    def change_over(rule, learner, few, now, to, planning):
+    def change_over(rule, learner, few, now, planning):
         changes.append(planning.steps_left)
         return Choice(Plan(threads=1), now.advance, 1e-9, "faster", later=[])
 

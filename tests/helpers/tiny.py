@@ -114,6 +114,19 @@ def running(net: Net, rule: Rule, *, epochs: int | None = 3, steps: int | None =
     return LoneSeat(several, net, lambda _: feed, validate or loss, Settings(seed=4, **settings), store, stop, 0)  # type: ignore[arg-type]
 
 
+class Ready:
+    """A program that was compiled at once: it is ready from the `waits`th time on that it is asked."""
+
+    seconds = seconds_of_writing = 0.0
+
+    def __init__(self, waits: int = 0):
+        self.waits = waits
+
+    def ready(self) -> bool:
+        self.waits -= 1
+        return self.waits < 0
+
+
 def told_seconds(patch: pytest.MonkeyPatch, seconds: dict[str, float], making: dict[str, float]) -> list[str]:
     """Tell planners how long a step takes under each plan, and making one, so that what is chosen does not depend on the machine.
 
@@ -121,7 +134,7 @@ def told_seconds(patch: pytest.MonkeyPatch, seconds: dict[str, float], making: d
     """
     used: list[str] = []
 
-    def build(plan: Plan, rule: Rule, one: Learner, few: Batch) -> Callable[..., object]:
+    def build(plan: Plan, rule: Rule, one: Learner, few: Batch, written: Ready | None = None) -> Callable[..., object]:
         if plan.name not in seconds:
             raise PlanRejected("cannot be made")
         used.append(plan.name)
@@ -134,6 +147,7 @@ def told_seconds(patch: pytest.MonkeyPatch, seconds: dict[str, float], making: d
         return named
 
     patch.setattr(Plan, "build", build)
+    patch.setattr(Plan, "write", lambda plan, *_: Ready())
     patch.setattr(cache, "COMPILE_SECONDS", making)
     patch.setattr(trial, "_seconds_per_step", lambda advance, one, batches, device: (advance(one, batches), seconds[used[-1]])[1])
     as_told(patch)

@@ -208,7 +208,7 @@ class Native:
 
     def __init__(self, net: Net, x: Tensor, threads: int):
         self.learner = Learner(net, {})
-        self._make = native.maker(self._step, self.learner, Batch(x[None]), threads)
+        self._make = native.Written(self._step, self.learner, Batch(x[None]), threads).maker()
         self._idle: list[Advance] = []
 
     @staticmethod

@@ -6,6 +6,7 @@ between the first step and the last, except that random numbers are drawn ahead,
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import torch
@@ -13,7 +14,7 @@ import torch
 from chainrule.core.batch import Batch
 from chainrule.core.rule import Learner
 from chainrule.engine.native import products, reductions, shapes, windows  # noqa: F401  # their handlers register themselves
-from chainrule.engine.native.compiling import library
+from chainrule.engine.native.compiling import Compilation
 from chainrule.engine.native.emitting import emit
 from chainrule.engine.native.folding import fold
 from chainrule.engine.native.lowering import Lowering
@@ -27,17 +28,35 @@ def build(step: Step, learner: Learner, batches: Batch, threads: int) -> Advance
 
     Raises PlanRejected, with one sentence, for a step that cannot be written out, or where there is no C compiler.
     """
-    return maker(step, learner, batches, threads)()
+    return Written(step, learner, batches, threads).maker()()
 
 
-def maker(step: Step, learner: Learner, batches: Batch, threads: int) -> Callable[[], Advance]:
-    """What makes any number of `advance`, each with a workspace of its own, of one program. PlanRejected as `build` does."""
-    threads = max(threads or torch.get_num_threads(), 1)
-    one = batches[0]
-    traced = trace(step, learner, one)
-    folded = fold(traced)
-    low = Lowering(traced, folded, tensors_of(learner), one.tensors())
-    finals = low.run()
-    source = emit(low, finals, threads)
-    loaded = library(source.text, threads)
-    return lambda: Program(source, loaded, traced, low, learner, one).advance
+class Written:
+    """A step written out in C for learners and batches shaped like these, its library compiled in a process of its own meanwhile.
+
+    `seconds_of_writing` is what that took. Raises PlanRejected as `build` does.
+    """
+
+    def __init__(self, step: Step, learner: Learner, batches: Batch, threads: int):
+        began = time.perf_counter()
+        self._learner, self._batch = learner, batches[0]
+        threads = max(threads or torch.get_num_threads(), 1)
+        self._traced = trace(step, learner, self._batch)
+        self._low = Lowering(self._traced, fold(self._traced), tensors_of(learner), self._batch.tensors())
+        self._source = emit(self._low, self._low.run(), threads)
+        self._compilation = Compilation(self._source.text, threads)
+        self.seconds_of_writing = time.perf_counter() - began
+
+    def ready(self) -> bool:
+        """Whether the library can be loaded without waiting for the compiler."""
+        return self._compilation.ready()
+
+    @property
+    def seconds(self) -> float:
+        """How long writing and compiling took, once it is loaded."""
+        return self.seconds_of_writing + self._compilation.seconds
+
+    def maker(self) -> Callable[[], Advance]:
+        """What makes any number of `advance`, each with a workspace of its own, of one program; waits for the compiler."""
+        loaded = self._compilation.library()
+        return lambda: Program(self._source, loaded, self._traced, self._low, self._learner, self._batch).advance

@@ -12,6 +12,8 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,31 +30,55 @@ MACHINE = ("No space left", "Disk quota", "Killed", "out of memory", "annot allo
            "Permission denied", "Input/output error", "Read-only file system", "No such file or directory", "cannot find")
 
 
-def library(source: str, threads: int, folder: Path | None = None) -> ctypes.CDLL:
-    """The compiled program, from the cache where it is there whole.
+class Compilation:
+    """A program on its way from C source to a loaded library; the compiler works in a process of its own, and ends with this object.
 
-    Raises PlanRejected with the first error that the compiler finds; MachineFailed where there is no compiler, or it could not work.
+    Raises MachineFailed where there is no compiler.
     """
-    compiler = _compiler()
-    flags = [*FLAGS, *(["-fopenmp"] if threads > 1 else [])]
-    headers = _headers()
-    digest = hashlib.sha256()
-    for part in (source, *flags, _about(compiler), *(f"{name}\n{text}" for name, text in sorted(headers.items()))):
-        digest.update(f"{len(part)}\n{part}\n".encode())
-    folders = [usual_folder(), spare_folder()] if folder is None else [folder]
-    for place in folders:
-        cached = _cached(place, digest.hexdigest())
-        if cached is not None:
-            return cached
-    try:
-        binary = _compiled(compiler, flags, source, headers)
-    except MachineFailed:
-        raise
-    except PlanRejected:
-        if flags[-1] != "-fopenmp":
-            raise
-        binary = _compiled(compiler, flags[:-1], source, headers)  # a compiler that came without OpenMP
-    return _stored(folders, f"{digest.hexdigest()}-{hashlib.sha256(binary).hexdigest()}.so", binary)
+
+    def __init__(self, source: str, threads: int, folder: Path | None = None):
+        self._compiler, self._source, self._headers = _compiler(), source, _headers()
+        self._flags = [*FLAGS, *(["-fopenmp"] if threads > 1 else [])]
+        digest = hashlib.sha256()
+        for part in (source, *self._flags, _about(self._compiler), *(f"{name}\n{text}" for name, text in sorted(self._headers.items()))):
+            digest.update(f"{len(part)}\n{part}\n".encode())
+        self._key, self._folders = digest.hexdigest(), [usual_folder(), spare_folder()] if folder is None else [folder]
+        cached = (_cached(place, self._key) for place in self._folders)
+        self._library = next((one for one in cached if one is not None), None)
+        self._process = None if self._library else _Process(self._compiler, self._flags, source, self._headers)
+
+    def ready(self) -> bool:
+        """Whether `library` returns, or raises, without waiting for the compiler."""
+        return self._process is None or self._process.ended()
+
+    def library(self) -> ctypes.CDLL:
+        """The compiled program.
+
+        Raises PlanRejected with the first error that the compiler finds; MachineFailed where it could not work.
+        """
+        if self._library is None:
+            assert self._process is not None
+            try:
+                binary = self._process.binary()
+            except MachineFailed:
+                raise
+            except PlanRejected:
+                if self._flags[-1] != "-fopenmp":
+                    raise
+                self._process = _Process(self._compiler, self._flags[:-1], self._source, self._headers)  # it came without OpenMP
+                binary = self._process.binary()
+            self._library = _stored(self._folders, f"{self._key}-{hashlib.sha256(binary).hexdigest()}.so", binary)
+        return self._library
+
+    @property
+    def seconds(self) -> float:
+        """How long the compiler worked, where it has succeeded; 0 where the library was in the cache."""
+        return self._process.seconds if self._process else 0.0
+
+
+def library(source: str, threads: int, folder: Path | None = None) -> ctypes.CDLL:
+    """The compiled program, from the cache where it is there whole. Raises as `Compilation` does."""
+    return Compilation(source, threads, folder).library()
 
 
 def usual_folder() -> Path:
@@ -113,24 +139,52 @@ def _about(compiler: str) -> str:
     return compiler + done.stdout
 
 
-def _compiled(compiler: str, flags: Sequence[str], source: str, headers: dict[str, str]) -> bytes:
-    try:
-        with tempfile.TemporaryDirectory() as aside:
-            folder = Path(aside)
+class _Process:
+    """The compiler at work in a folder of its own, both gone with this object. Raises MachineFailed where it cannot be started."""
+
+    def __init__(self, compiler: str, flags: Sequence[str], source: str, headers: dict[str, str]):
+        self.seconds, self._began = 0.0, time.time()
+        try:
+            aside = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+            self._folder = Path(aside.name)
             for name, text in headers.items():
-                (folder / name).write_text(text)
-            (folder / "program.c").write_text(source)
-            done = subprocess.run([compiler, *flags, "-I.", "program.c", "-o", "program.so", "-lm"], cwd=folder, capture_output=True,
-                                  text=True, check=False, timeout=COMPILE_SECONDS)
-            if not done.returncode:
-                return (folder / "program.so").read_bytes()
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MachineFailed(f"the C compiler failed: {error}") from error
-    lines = done.stderr.splitlines()
-    first = next((line for line in lines if "error" in line), lines[0] if lines else "it said nothing")[:200]
-    if done.returncode < 0 or not lines or any(word in done.stderr for word in MACHINE):
-        raise MachineFailed(f"the C compiler failed: {first}")
-    raise PlanRejected(f"the C compiler failed: {first}")
+                (self._folder / name).write_text(text)
+            (self._folder / "program.c").write_text(source)
+            with (self._folder / "messages").open("w") as messages:
+                self._process = subprocess.Popen([compiler, *flags, "-I.", "program.c", "-o", "program.so", "-lm"], cwd=self._folder,
+                                                 stdout=messages, stderr=messages, stdin=subprocess.DEVNULL)
+        except OSError as error:
+            raise MachineFailed(f"the C compiler failed: {error}") from error
+        self._end = weakref.finalize(self, _end, self._process, aside)
+
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def binary(self) -> bytes:
+        """The library's bytes, when the compiler has ended. Raises PlanRejected, or MachineFailed where it could not work."""
+        try:
+            status = self._process.wait(COMPILE_SECONDS)
+            messages = (self._folder / "messages").read_text(errors="replace")
+            if not status:
+                program = self._folder / "program.so"
+                self.seconds = max(program.stat().st_mtime - self._began, 0.0)
+                return program.read_bytes()
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise MachineFailed(f"the C compiler failed: {error}") from error
+        finally:
+            self._end()
+        lines = messages.splitlines()
+        first = next((line for line in lines if "error" in line), lines[0] if lines else "it said nothing")[:200]
+        if status < 0 or not lines or any(word in messages for word in MACHINE):
+            raise MachineFailed(f"the C compiler failed: {first}")
+        raise PlanRejected(f"the C compiler failed: {first}")
+
+
+def _end(process: subprocess.Popen[bytes], aside: tempfile.TemporaryDirectory[str]) -> None:
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+    aside.cleanup()
 
 
 def _cached(folder: Path, key: str) -> ctypes.CDLL | None:

@@ -15,7 +15,7 @@ from chainrule.core.errors import InputError, suggest
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner, Report, Rule
 from chainrule.core.tree import Tree, leaves
-from chainrule.engine import native
+from chainrule.engine.native import Written
 from chainrule.engine.plans.cuda_graph import recorded
 from chainrule.engine.plans.eager import Advance, Step, clone_structure, eager, settle, stacked_reports, unused
 from chainrule.engine.plans.microbatch import Accumulated
@@ -96,11 +96,30 @@ class Plan:
         """The same plan with at least `chunk` steps a chunk, a multiple of the fused ones."""
         return replace(self, chunk=max(self.fused, chunk // self.fused * self.fused))
 
-    def build(self, rule: Rule, learner: Learner, few: Batch) -> Advance:
+    def build(self, rule: Rule, learner: Learner, few: Batch, written: Written | None = None) -> Advance:
         """The plan's `advance` for this rule and net, and for batches shaped like the `few` (k, batch, ...).
 
-        Sets the threads; the learner's 4-D weights move to the plan's layout. Raises PlanRejected where this plan cannot be made here.
+        Sets the threads; the learner's 4-D weights move to the plan's layout. `written` is the program of a native plan where it was
+        begun before. Raises PlanRejected where this plan cannot be made here.
         """
+        step = self._step(rule, learner, few)
+        one_by_one = eager(step)
+        if self.native:
+            written = written or Written(step, learner, few, self.threads)
+            return _shaped(written.maker()(), one_by_one, few)
+        if self.graph:
+            return _laid_out(_shaped(_grouped(recorded(step, learner, few, self.fused), one_by_one, self.fused), one_by_one, few),
+                             self.channels_last)
+        if self.compiled:
+            return _laid_out(_grouped(fused(step, learner.net, self.fused), one_by_one, self.fused), self.channels_last)
+        return _laid_out(one_by_one, self.channels_last)
+
+    def write(self, rule: Rule, learner: Learner, few: Batch) -> Written:
+        """The program of a native plan, for `build` when its library is compiled. Does to the learner what `build` does, and raises so."""
+        return Written(self._step(rule, learner, few), learner, few, self.threads)
+
+    def _step(self, rule: Rule, learner: Learner, few: Batch) -> Step:
+        """The step to execute, with threads, layout and the net's idle parameters as the plan needs them."""
         if self.threads:
             torch.set_num_threads(self.threads)
         arrange(learner, self.channels_last)
@@ -108,16 +127,7 @@ class Plan:
             learner.net.idle = unused(rule, learner, few[0])  # what is traced has every gradient, zeros where there is none
         if self.parts > 1:
             rule = Accumulated(rule, self.parts)
-        step: Step = _bf16(rule.step, learner.net.device) if self.bf16 else rule.step
-        one_by_one = eager(step)
-        if self.native:
-            return _shaped(native.build(step, learner, few, self.threads), one_by_one, few)
-        if self.graph:
-            return _laid_out(_shaped(_grouped(recorded(step, learner, few, self.fused), one_by_one, self.fused), one_by_one, few),
-                             self.channels_last)
-        if self.compiled:
-            return _laid_out(_grouped(fused(step, learner.net, self.fused), one_by_one, self.fused), self.channels_last)
-        return _laid_out(one_by_one, self.channels_last)
+        return _bf16(rule.step, learner.net.device) if self.bf16 else rule.step
 
 
 def fused(step: Step, like: Net, k: int, backend: str = "inductor") -> Advance:

@@ -1,8 +1,9 @@
 """The planner: trial execution plans on copies under one seed, reject what fails or disagrees with eager, take the fastest.
 
 Making a program is an investment. It is made at once where the steps that are sure to come pay it back twice; where nobody knows how
-many will come, training starts eagerly and changes over once it has lasted as long as making the program takes, so that at worst the
-time is doubled. What was measured is remembered for the next run of the same net on the same machine.
+many will come, training starts eagerly and the program is begun once that has lasted as long as making it takes, so that at worst the
+time is doubled. A native program that is not in the cache is compiled in a process beside the training, which changes over when it is
+ready. What was measured is remembered for the next run of the same net on the same machine.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import torch
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError, NotNow, PlanRejected
 from chainrule.core.rule import Learner, Rule
+from chainrule.engine.native import Written
 from chainrule.engine.plans.cache import Measured, Memory, about
 from chainrule.engine.plans.eager import Advance
 from chainrule.engine.plans.microbatch import MOST_PARTS, out_of_memory
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan
 from chainrule.engine.plans.reference import Reference
 from chainrule.engine.plans.signature import Signature, signature
-from chainrule.engine.plans.trial import HOPELESS, LONG_STEP_SECONDS, Trial, enough, in_turns, measure, per_step, shortened
+from chainrule.engine.plans.trial import HOPELESS, LONG_STEP_SECONDS, Trial, begin, enough, in_turns, measure, per_step, shortened
 
 WORTH_PLANNING_SECONDS = 3.0
 BF16_ROUNDING = 2.0**-9         # the most by which a number differs from the nearest in bfloat16, relative to it
@@ -39,10 +41,12 @@ ONE_NATIVE_UNLESS = 0.75        # and a quarter of a native program, whose threa
 
 @dataclass(frozen=True)
 class Later:
-    """A plan to try when the stage has lasted `seconds`: by then its making is as likely to pay as not."""
+    """A plan to try when the stage has lasted `seconds`: by then its making is as likely to pay as not. `written` is its program, where
+    that is being compiled; then it is tried when it is ready."""
 
     plan: Plan
-    seconds: float
+    seconds: float = 0.0
+    written: Written | None = None
 
 
 @dataclass
@@ -68,7 +72,7 @@ class Planning:
     """What a choice is made for. `sure` says that all of `steps_left` will be taken, not only up to a deadline or an early stop.
 
     `longest_chunk` bounds how many batches pass at once; `threads` fixes their number, None measures one against `most_threads`;
-    `identity` names net and rule for the `memory`.
+    `identity` names net and rule for the `memory`; `beside` says that native programs may be compiled while training goes on.
     """
 
     steps_left: float
@@ -81,6 +85,7 @@ class Planning:
     identity: str = ""
     memory: Memory = field(default_factory=Memory)
     most_threads: int = 1            # torch's own number, before a plan or a trial set another
+    beside: bool = False
 
 
 def check_asked(plan: str, precision: str, device: torch.device) -> None:
@@ -135,56 +140,75 @@ def _fastest(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> 
         elif why_not:
             rejected.append({"plan": candidate.name, "reason": why_not})
         else:
-            best = _compete(against[len(chunk if candidate.fused > 1 else few)], candidate, best, planning, step, rejected, found)
-    best = _with_threads(against[len(few)], best, planning, step, rejected, found)
+            best = _compete(against[len(chunk if candidate.fused > 1 else few)], candidate, best, planning, step, rejected, found, later)
+    best = _with_threads(against[len(few)], best, planning, step, rejected, found, later)
     planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(found)[name]} for name in vars(found))))
     measured = 1 + sum(r["reason"].startswith(("slower", "hardly faster")) for r in rejected)
     reason = f"fastest of {measured} measured: {best}" if measured > 1 else f"{best}; no other was worth a trial"
+    if any(one.written for one in later):
+        reason += "; a native program is being compiled meanwhile"
     return _sized(Choice(best.plan, best.advance, best.seconds_per_step, reason, rejected, best.compiling, later), planning.longest_chunk)
 
 
-def change_over(rule: Rule, learner: Learner, chunk: Batch, now: Choice, to: Plan, planning: Planning) -> Choice:
-    """In mid-run: `to` instead of what runs `now` where it is faster and agrees; otherwise `now` again, with the reason why not."""
-    later = [one for one in now.later if one.plan != to]
+def change_over(rule: Rule, learner: Learner, chunk: Batch, now: Choice, planning: Planning) -> Choice:
+    """In mid-run: the first of the plans for later instead of what runs `now` where it is faster and agrees; otherwise `now` again, with
+    the reason why not. Where its program must be compiled first, `now` as it was recorded, with the program begun.
+    """
+    to, written, later = now.later[0].plan, now.later[0].written, now.later[1:]
     refused: list[dict[str, str]] = []
     measurements = Measured()
     best = Trial(now.plan, now.advance, now.seconds_per_step)
-    eager, candidate = Plan(threads=now.plan.threads), replace(to, threads=now.plan.threads)
+    eager, candidate = Plan(threads=now.plan.threads), to if written else replace(to, threads=now.plan.threads)
     few = chunk if candidate.fused > 1 else shortened(chunk, now.seconds_per_step)
     step, against = signature(rule, learner, chunk[0], planning.seed), Reference(rule, learner, few, eager, planning.seed)
-    trial = _compete(against, candidate, best, planning, step, refused, measurements)
-    trial = _with_threads(against, trial, planning, step, refused, measurements)
+    begun: list[Later] = []
+    trial = _compete(against, candidate, best, planning, step, refused, measurements, begun, written)
+    if begun:
+        return replace(now, later=[*begun, *later], recorded=True)
+    if not now.plan.native:
+        trial = _with_threads(against, trial, planning, step, refused, measurements, later)
     words = about(planning.identity, learner, chunk, step.digest)
     known = planning.memory.recall(words)
     planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(measurements)[name]} for name in vars(measurements))))
     if trial.plan.threads:
         torch.set_num_threads(trial.plan.threads)  # trials have set others
     if trial.plan == best.plan:
-        return replace(now, reason=f"stayed with {now.plan.name}", rejected=refused, compiling=0.0, later=later)
-    reason = f"changed over from {now.plan.name}: {per_step(now.seconds_per_step)} before, {trial} now"
+        # Another number of threads for the same program is no news where it is not taken.
+        return replace(now, reason=f"stayed with {now.plan.name}", rejected=refused, compiling=0.0, later=later, recorded=now.plan.native)
+    reason = f"changed over: {refused[0]['plan']} was {refused[0]['reason']}"
     choice = Choice(trial.plan, trial.advance, trial.seconds_per_step, reason, refused, trial.compiling, later)
     return _sized(choice, planning.longest_chunk)
 
 
 def _compete(against: Reference, candidate: Plan, best: Trial, planning: Planning, step: Signature, rejected: list[dict[str, str]],
-             measurements: Measured, handicap: float = 1.0) -> Trial:
-    """The faster of the best so far and a candidate, whose time counts `handicap` times, the other noted. Both are timed in turns."""
+             measurements: Measured, later: list[Later], written: Written | None = None) -> Trial:
+    """The faster of the best so far and a candidate, the other noted. Both are timed in turns.
+
+    A native program that is not in the cache is put off to `later` where it may be compiled beside the training; `written` is one
+    that was.
+    """
     rule, learner, chunk = against.rule, against.learner, against.chunk
     try:
-        trial = measure(rule, learner, chunk, candidate, planning.seed, agree_with=against, beat=best.seconds_per_step)
+        if planning.beside and candidate.native and written is None:
+            written = begin(rule, learner, chunk, candidate, planning.seed)
+            if not written.ready():
+                later.append(Later(candidate, written=written))
+                return best
+        trial = measure(rule, learner, chunk, candidate, planning.seed, agree_with=against, beat=best.seconds_per_step, written=written)
     except PlanRejected as error:
         rejected.append({"plan": candidate.name, "reason": str(error)})
         if not isinstance(error, NotNow):
             measurements.refused[candidate.name] = str(error)
         return best
     if trial.compiling:
-        planning.memory.compiled(candidate.program, trial.compiling, step.operations)
-        measurements.compiling[candidate.name] = trial.compiling
+        making = max(trial.compiling, written.seconds if written else 0.0)
+        planning.memory.compiled(candidate.program, making, step.operations)
+        measurements.compiling[candidate.name] = making
     if trial.seconds_per_step < HOPELESS * best.seconds_per_step:  # else no load explains it
         before, after = in_turns(best, trial, learner, chunk, planning.seed)
         best, trial = replace(best, seconds_per_step=before), replace(trial, seconds_per_step=after)
     measurements.seconds_per_step[candidate.name] = min(trial.seconds_per_step, measurements.seconds_per_step.get(candidate.name, math.inf))
-    won = handicap * trial.seconds_per_step < best.seconds_per_step
+    won = _handicap(best.plan, candidate) * trial.seconds_per_step < best.seconds_per_step
     loser, winner = (best, trial) if won else (trial, best)
     threads = f", {loser.plan.threads} thread{'s' * (loser.plan.threads > 1)}" if loser.plan.name == winner.plan.name else ""
     slower = "slower" if loser.seconds_per_step >= winner.seconds_per_step else "hardly faster"
@@ -192,8 +216,15 @@ def _compete(against: Reference, candidate: Plan, best: Trial, planning: Plannin
     return winner
 
 
+def _handicap(best: Plan, candidate: Plan) -> float:
+    """How many times a candidate's time counts: a native program on several threads must save more than one on one."""
+    if not best.native or not candidate.native or best.threads == candidate.threads:
+        return 1.0
+    return 1 / ONE_NATIVE_UNLESS if best.threads == 1 else ONE_NATIVE_UNLESS
+
+
 def _with_threads(against: Reference, best: Trial, planning: Planning, step: Signature, rejected: list[dict[str, str]],
-                  measurements: Measured) -> Trial:
+                  measurements: Measured, later: list[Later]) -> Trial:
     """A native program on one thread or on all, whichever is faster: eager's own number says little about it."""
     many = _own_threads(against.learner.net.device, planning)
     if not best.plan.native or best.seconds_per_step <= WORTH_THREADS_SECONDS or planning.threads or many <= 1:
@@ -201,8 +232,7 @@ def _with_threads(against: Reference, best: Trial, planning: Planning, step: Sig
     alone = best.plan.threads == 1
     if not alone and best.seconds_per_step > LONG_STEP_SECONDS:
         return best  # eager has shown that they help, and a step so long is arithmetic
-    other, handicap = replace(best.plan, threads=many if alone else 1), 1 / ONE_NATIVE_UNLESS if alone else ONE_NATIVE_UNLESS
-    return _compete(against, other, best, planning, step, rejected, measurements, handicap)
+    return _compete(against, replace(best.plan, threads=many if alone else 1), best, planning, step, rejected, measurements, later)
 
 
 def _not_worth(candidate: Plan, best: Trial, known: Measured, planning: Planning, operations: int) -> Later | str:
@@ -221,7 +251,7 @@ def _not_worth(candidate: Plan, best: Trial, known: Measured, planning: Planning
     if not planning.sure:
         return Later(candidate, making)
     saved = left - (per or 0.0) * planning.steps_left
-    if saved < making * (PAYS_BACK if per is None else 1.0):
+    if saved < making * (PAYS_BACK if per is None and not (planning.beside and candidate.native) else 1.0):
         return f"making it takes about {making:.0f} s and all steps {left:.0f} s"
     return ""
 

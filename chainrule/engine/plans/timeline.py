@@ -26,12 +26,18 @@ from chainrule.engine.randomness import Aside
 if TYPE_CHECKING:
     from chainrule.engine.position import Position, Settings
 
+CHANGING_SECONDS = 1.0  # a program that became ready with less than this left is not tried any more
+
 
 class Plans:
-    """Which plan a stage runs under from which step on; `position.plan` keeps the list, so that a resumed run follows it to the step."""
+    """Which plan a stage runs under from which step on; `position.plan` keeps the list, so that a resumed run follows it to the step.
 
-    def __init__(self, stage: Stage, feed: Feed, settings: Settings, position: Position, device: torch.device):
+    `beside` says that native programs may be compiled in a process beside the training.
+    """
+
+    def __init__(self, stage: Stage, feed: Feed, settings: Settings, position: Position, device: torch.device, beside: bool = False):
         self.stage, self.feed, self.settings, self.position, self.device = stage, feed, settings, position, device
+        self.beside = beside
         self.most_threads = torch.get_num_threads()  # before a plan sets its own
         self.recheck = Recheck(stage.rule, settings.seed)
 
@@ -48,23 +54,24 @@ class Plans:
         return self.noted(choice)
 
     def due(self, now: Choice, seconds: float) -> bool:
-        """Whether another plan is to be taken, or tried, at this step: as recorded, or because the stage has lasted long enough."""
+        """Whether another plan is to be taken, or tried, at this step: as recorded, because the stage has lasted long enough, or because
+        its program is ready."""
         position = self.position
         ahead = [one["since"] for one in self._made() if one["since"] >= position.stage_step]
         if ahead or not now.later:
             return position.stage_step in ahead
-        left = (steps_of(self.stage, self.feed) - position.stage_step) * now.seconds_per_step
-        return seconds >= now.later[0].seconds < left
+        left, later = (steps_of(self.stage, self.feed) - position.stage_step) * now.seconds_per_step, now.later[0]
+        return later.written.ready() and left > CHANGING_SECONDS if later.written else seconds >= later.seconds < left
 
     def change(self, learner: Learner, now: Choice) -> Choice:
-        """Another plan from here on, where it is faster and agrees, or is what was recorded."""
+        """Another plan from here on, where it is faster and agrees, or is what was recorded; or the same while its program is compiled."""
         recorded = [one for one in self._made() if one["since"] == self.position.stage_step]
         if recorded:
             self.position.plan = [*self.position.plan, *recorded]
             return self._as_recorded(recorded[-1], learner)
         with Aside(self.settings.seed, self.device):
-            choice = change_over(self.stage.rule, learner, self.few(), now, now.later[0].plan, self.planning())
-        return self.noted(choice)
+            choice = change_over(self.stage.rule, learner, self.few(), now, self.planning())
+        return choice if choice.recorded else self.noted(choice)
 
     def fault(self, learner: Learner, batches: Batch, now: Choice, mark: Callable[[], Mark]) -> Fault | None:
         """What is found to be wrong with the program that is to run the next chunk. A run that repeats another follows it instead."""
@@ -109,8 +116,9 @@ class Plans:
 
     def noted(self, choice: Choice) -> Choice:
         """The choice, written into the list of the position that the plans follow, from this step on."""
+        later = [{"plan": asdict(one.plan), "seconds": one.seconds} for one in choice.later]
         entry = {"stage": self.position.stage, "since": self.position.stage_step, "made": asdict(choice.plan),
-                 "seconds_per_step": choice.seconds_per_step, "later": [asdict(one) for one in choice.later]}
+                 "seconds_per_step": choice.seconds_per_step, "later": later}
         self.position.plan = [*self.position.plan, entry]
         return choice
 
@@ -132,7 +140,7 @@ class Plans:
         return Planning(steps - self.position.stage_step, self.feed.longest_chunk(), settings.plan, settings.precision, settings.threads,
                         settings.seed, sure=self.stage.budget.seconds is None and settings.patience is None and steps < float("inf"),
                         identity=settings.identity, memory=settings.memory,
-                        most_threads=self.most_threads)
+                        most_threads=self.most_threads, beside=self.beside)
 
     def few(self) -> Batch:
         """Some real batches, enough for one compiled group of steps, to plan with."""

@@ -6,6 +6,8 @@ import math
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ from chainrule.core.batch import Batch
 from chainrule.core.errors import ChainruleError, NotNow, PlanRejected
 from chainrule.core.rule import Learner, Rule
 from chainrule.core.tree import Tree
+from chainrule.engine.native import Written
 from chainrule.engine.native.compiling import MACHINE
 from chainrule.engine.plans.eager import Advance, copied
 from chainrule.engine.plans.fidelity import check_traceable
@@ -81,34 +84,26 @@ class Gaps(NamedTuple):
 
 
 def measure(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: int, agree_with: Plan | Reference | None = None,
-            beat: float = math.inf, asked: bool = False) -> Trial:
+            beat: float = math.inf, asked: bool = False, written: Written | None = None) -> Trial:
     """Build `plan` and time it on a copy of the learner. Raises PlanRejected if it fails, or disagrees with `agree_with`.
 
     `asked` plans in bf16 may differ as a whole by what that rounds; all others by the rule's tolerance, as a whole and tensor by tensor.
     Where `beat` seconds a step is long, a plan that needs no making and is far from it is neither timed nor compared any further.
+    `written` is the program of a native plan that `begin` began.
     """
-    if agree_with is not None and plan.programmed:
+    if agree_with is not None and plan.programmed and written is None:
         check_traceable(rule, learner, chunk, seed)
     trial = copied(learner)
-    aside = Aside(seed, learner.net.device)
-    began = time.perf_counter()
-    with aside:
-        try:
-            if not plan.programmed and LONG_STEP_SECONDS < beat < math.inf:
-                seconds, advance = _step_seconds(rule, learner, chunk, plan, seed, repeats=2)
-                if seconds > HOPELESS * beat:
-                    return Trial(plan, advance, seconds)
-            advance = plan.build(rule, trial, chunk)
-            trial, _ = advance(trial, chunk)
-            _wait(learner.net.device)
-        except ChainruleError:
-            raise
-        except Exception as error:
-            if agree_with is None or out_of_memory(error):
-                raise
-            kind = NotNow if of_the_machine(error) else PlanRejected
-            raise kind(f"failed: {type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}") from error
-        compiling = time.perf_counter() - began if plan.programmed else 0.0
+    began = time.perf_counter() - (written.seconds_of_writing if written else 0.0)
+    with Aside(seed, learner.net.device), nullcontext() if agree_with is None else _refusing():
+        if not plan.programmed and LONG_STEP_SECONDS < beat < math.inf:
+            seconds, advance = _step_seconds(rule, learner, chunk, plan, seed, repeats=2)
+            if seconds > HOPELESS * beat:
+                return Trial(plan, advance, seconds)
+        advance = plan.build(rule, trial, chunk, written)
+        trial, _ = advance(trial, chunk)
+        _wait(learner.net.device)
+    compiling = time.perf_counter() - began if plan.programmed else 0.0
     if agree_with is not None:
         reference = agree_with if isinstance(agree_with, Reference) else Reference(rule, learner, chunk, agree_with, seed)
         compare(reference, trial, plan, advance, asked)
@@ -116,6 +111,27 @@ def measure(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: int, a
         torch.set_num_threads(plan.threads)  # the plan it was compared with may have set others
     with Aside(seed, learner.net.device):
         return Trial(plan, advance, _seconds_per_step(advance, trial, chunk, learner.net.device), compiling)
+
+
+def begin(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: int) -> Written:
+    """The program of a native plan, written for a copy of the learner, its library being compiled. Raises PlanRejected like `measure`."""
+    check_traceable(rule, learner, chunk, seed)
+    with Aside(seed, learner.net.device), _refusing():
+        return plan.write(rule, copied(learner), chunk)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Whatever goes wrong inside, but for want of memory, refuses the plan: for good, or for now where the machine failed."""
+    try:
+        yield
+    except ChainruleError:
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        kind = NotNow if of_the_machine(error) else PlanRejected
+        raise kind(f"failed: {type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}") from error
 
 
 def compare(reference: Reference, trial: Learner, plan: Plan, advance: Advance, asked: bool) -> None:

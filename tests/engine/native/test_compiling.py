@@ -1,8 +1,10 @@
 """What is loaded as a program: only what nobody else can have written, from wherever it may run; and whose failure a failure is."""
 
 import ctypes
+import gc
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -28,8 +30,8 @@ def folders(tmp_path, monkeypatch):
 @pytest.fixture
 def compiled(monkeypatch):
     """How often the compiler is called."""
-    calls, real = [], compiling._compiled
-    monkeypatch.setattr(compiling, "_compiled", lambda *given: calls.append(given) or real(*given))
+    calls, real = [], compiling._Process
+    monkeypatch.setattr(compiling, "_Process", lambda *given: calls.append(given) or real(*given))
     return calls
 
 
@@ -139,6 +141,50 @@ def test_what_the_compiler_finds_in_the_source_is_not(tmp_path, monkeypatch):
     with pytest.raises(PlanRejected, match="expected expression") as caught:
         library(SOURCE, 1)
     assert not isinstance(caught.value, MachineFailed)
+
+
+WAITING = 'pwd > "{0}/where"; while [ ! -e "{0}/go" ]; do sleep 0.02; done; exec cc "$@"'
+
+
+def waited_for(condition):
+    ends = time.monotonic() + 60
+    while not condition() and time.monotonic() < ends:
+        time.sleep(0.02)
+    assert condition()
+
+
+def test_the_compiler_works_in_a_process_of_its_own(tmp_path, monkeypatch):
+    compiler(tmp_path, WAITING.format(tmp_path), monkeypatch)
+    program = compiling.Compilation(SOURCE, 1)
+    assert not program.ready()
+    (tmp_path / "go").touch()
+    waited_for(program.ready)
+    assert program.library().answer() == 42
+    assert program.seconds > 0
+    assert not Path((tmp_path / "where").read_text().strip()).exists()
+    again = compiling.Compilation(SOURCE, 1)
+    assert again.ready()
+    assert again.seconds == 0
+
+
+def test_a_compiler_whose_program_nobody_waits_for_is_ended(tmp_path, monkeypatch):
+    compiler(tmp_path, WAITING.format(tmp_path), monkeypatch)
+    program = compiling.Compilation(SOURCE, 1)
+    waited_for((tmp_path / "where").exists)
+    process, folder = program._process._process, program._process._folder
+    assert process.poll() is None
+    del program
+    gc.collect()
+    assert process.poll() is not None
+    assert not folder.exists()
+
+
+def test_what_fails_beside_is_raised_when_it_is_asked_for(tmp_path, monkeypatch):
+    compiler(tmp_path, "echo 'program.c:1: error: expected expression' >&2; exit 1", monkeypatch)
+    program = compiling.Compilation(SOURCE, 1)
+    waited_for(program.ready)
+    with pytest.raises(PlanRejected, match="expected expression"):
+        program.library()
 
 
 def test_a_missing_compiler_is_the_machines_failure(monkeypatch):

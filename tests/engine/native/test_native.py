@@ -394,8 +394,8 @@ def test_what_the_compiler_says_is_told(tmp_path):
 
 def test_a_program_is_compiled_once_and_never_loaded_corrupt(tmp_path, monkeypatch):
     source, compiled = "long run(void) { return 42; }", []
-    real = compiling._compiled
-    monkeypatch.setattr(compiling, "_compiled", lambda *given: compiled.append(given) or real(*given))
+    real = compiling._Process
+    monkeypatch.setattr(compiling, "_Process", lambda *given: compiled.append(given) or real(*given))
     for times in (1, 1):
         assert compiling.library(source, 1, tmp_path).run() == 42
         assert len(compiled) == times

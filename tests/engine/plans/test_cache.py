@@ -109,7 +109,7 @@ def test_a_second_run_knows_what_the_first_measured(tmp_path, told):
 def test_what_could_not_be_made_is_not_tried_again_and_said(tmp_path, told, monkeypatch):
     broken = []
 
-    def build(plan, rule, one, few):
+    def build(plan, rule, one, few, written=None):
         if plan.native:
             broken.append(plan)
             raise PlanRejected("cannot be made")
@@ -126,7 +126,7 @@ def test_what_the_machine_failed_at_is_tried_again(tmp_path, told, monkeypatch):
     """A full disk, a killed compiler, a missing one: they were remembered for ever."""
     tried = []
 
-    def build(plan, rule, one, few):
+    def build(plan, rule, one, few, written=None):
         if plan.native:
             tried.append(plan)
             raise MachineFailed("the C compiler failed: No space left on device")

@@ -177,7 +177,7 @@ def zero_headed():
 
 def test_a_plan_that_moves_frozen_weights_by_little_is_refused(monkeypatch):
     """By a ten-thousandth of the update: less than the rule's tolerance, and seen at once in the tensor that was to stay."""
-    def build(plan, rule, one, few):
+    def build(plan, rule, one, few, written=None):
         def wrong(one, batches):
             one, reports = eager(rule.step)(one, batches)
             with torch.no_grad():
@@ -215,7 +215,7 @@ def programmed(monkeypatch):
     monkeypatch.setattr(verification, "CHECK_SHARE", 1e9)
     ways = {"advance": lambda rule: eager(rule.step)}
 
-    def build(plan, rule, one, few):
+    def build(plan, rule, one, few, written=None):
         return ways["advance"](rule) if plan.native else BUILD(plan, rule, one, few)
 
     def choose(rule, one, few, planning):
@@ -301,7 +301,7 @@ def test_an_attribute_that_a_sink_changes_is_heeded_from_the_next_chunk_on(progr
 
 def test_the_same_standard_holds_for_low_precision(monkeypatch):
     """A plan that is off by a twentieth of the update is refused in bf16 as in any other, unless bf16 was asked for."""
-    def build(plan, rule, one, few):
+    def build(plan, rule, one, few, written=None):
         def off(one, batches):
             before = clone(one.net.params)
             one, reports = eager(rule.step)(one, batches)

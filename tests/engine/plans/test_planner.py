@@ -40,7 +40,7 @@ def decide(net=None, steps_left=1e9, batches=None, **given):
 def planted(monkeypatch, which, advance_of):
     """Replace what plans for which `which(plan)` holds do: `advance_of(rule)` is their advance."""
 
-    def build(plan, rule, one, few):
+    def build(plan, rule, one, few, written=None):
         return advance_of(rule) if which(plan) else BUILD(plan, rule, one, few)
 
     monkeypatch.setattr(Plan, "build", build)
@@ -285,7 +285,7 @@ def test_threads_are_measured_and_recorded(monkeypatch):
     for seconds, threads in (({1: 1.0, 4: 0.95}, 1), ({1: 1.0, 4: 0.5}, 4)):
         used = []
 
-        def build(plan, rule, one, few, used=used):
+        def build(plan, rule, one, few, written=None, used=used):
             used.append(plan.threads)
             return BUILD(replace(plan, threads=0), rule, one, few)
 
@@ -303,7 +303,7 @@ def test_a_native_program_takes_all_threads_only_where_they_save_a_quarter(monke
     """Whatever eager was best with, and however many threads a trial has left set."""
     used = []
 
-    def build(plan, rule, one, few):
+    def build(plan, rule, one, few, written=None):
         used.append((plan.name, plan.threads))
         torch.set_num_threads(1)
         return BUILD(replace(plan, native=False, threads=0), rule, one, few)
