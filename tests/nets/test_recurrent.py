@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 import chainrule as cr
+from chainrule.core import kernels
 from chainrule.core.errors import InputError
-from chainrule.core.kernels import offer, offered, plain, written_out
 from chainrule.core.net import Net
 from chainrule.nets.gru import GRU, GRULayer
 from chainrule.nets.layers.recurrent import lengths, taken, turns
@@ -167,31 +167,23 @@ def test_a_series_of_one_number_a_step_is_a_sequence_of_width_one():
     assert torch.equal(net(x), wide(x[:, :, None]))
 
 
-def test_kernels_stand_in_only_where_nothing_looks_into_them():
+def test_kernels_stand_in_only_where_nothing_looks_into_them(monkeypatch):
     """A kernel that is offered is used in plain computing, and nowhere that a transformation, a count or a second slope needs the cell."""
     net, x, calls = varied(LSTM((T, D), K, hidden=H)), padded(), []
-    before = offered("lstm")
-
-    def kernel(x, state, *weights):
-        calls.append(len(weights))
-
-    offer("lstm", kernel)
-    try:
-        answer = net(x)
-        assert calls == [3]
-        stacked = torch.vmap(lambda net, x: net(x), in_dims=(0, None))(Net.stack([Net.of(net)]), x)
-        torch.testing.assert_close(stacked[0], answer)
-        with written_out():
-            torch.testing.assert_close(net(x), answer)
-            assert not plain(x)
-        torch.func.grad(lambda x: net(x).sum())(x)
-        torch.export.export(net, (x,))
-        assert len(calls) == 1
-        assert plain(x)
-        assert not plain(x.to("meta"))
-    finally:
-        if before is not None:
-            offer("lstm", before)
+    monkeypatch.setattr(kernels, "_offered", {})
+    kernels.offer("lstm", lambda x, state, *weights: calls.append(len(weights)))
+    answer = net(x)
+    assert calls == [3]
+    stacked = torch.vmap(lambda net, x: net(x), in_dims=(0, None))(Net.stack([Net.of(net)]), x)
+    torch.testing.assert_close(stacked[0], answer)
+    with kernels.written_out():
+        torch.testing.assert_close(net(x), answer)
+        assert not kernels.plain(x)
+    torch.func.grad(lambda x: net(x).sum())(x)
+    torch.export.export(net, (x,))
+    assert len(calls) == 1
+    assert kernels.plain(x)
+    assert not kernels.plain(x.to("meta"))
 
 
 @pytest.mark.parametrize(("options", "message"), [

@@ -37,7 +37,8 @@ class InputEncoder:
 
     `shape` is a row as the source has it; `scale` (2, ...) holds centre and factor of arrays, and of the channels of pixels where a net
     wants them so; `codes` are whole numbers of an array that a net looks up in an embedding, given as they are. Rows of symbols are windows
-    of one text, `stride` apart, or sequences that may be shorter. `apart` names columns that are not inputs: target, group, time, and those
+    of one text, `stride` apart, or sequences that may be shorter; rows of an array are `sequences` that may have any number of steps where
+    each step has a target. `apart` names columns that are not inputs: target, group, time, and those
     left out. `notes` says in sentences what was read how, filled in or left out. `formats`, `reading` and `column_kinds` say how the words
     of a table's columns are read, of new rows too.
     """
@@ -56,6 +57,7 @@ class InputEncoder:
     formats: Mapping[str, Format] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
     column_kinds: Mapping[str, str] = field(default_factory=dict)
+    sequences: bool = False
 
     @classmethod
     def fit(cls, source: Source, rows: Tensor, *, range: Range = "standard", flatten: bool = False,
@@ -103,7 +105,8 @@ class InputEncoder:
         roles = [*source.target_names, *(str(source.origin[r]) for r in (*targets, "group", "time", "weight")
                                          if source.origin.get(r) is not None)]
         return cls(kind, shape, range, flatten, float(maximum or 1), features, scale, vocabulary, stride, (*roles, *sorted(left_out)),
-                   tuple(notes), dict(source.formats), dict(source.origin.get("reading", {})), _kinds(source))
+                   tuple(notes), dict(source.formats), dict(source.origin.get("reading", {})), _kinds(source),
+                   kind == "array" and len(shape) == 2 and source.target_kind == "steps")
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -157,7 +160,8 @@ class InputEncoder:
         if isinstance(values, Table | StoredTable):
             raise InputError(f"{where} is a table; the network was trained on rows of shape {self.shape}. Give an array or images.")
         x = values if isinstance(rows_of, Source) or isinstance(values, StoredArray) else arrays.of_inputs(values, where)
-        if tuple(x.shape[1:]) != self.shape:
+        fits = x.dim() == 3 and tuple(x.shape[2:]) == self.shape[1:] if self.sequences else tuple(x.shape[1:]) == self.shape
+        if not fits:
             raise InputError(f"{where} has rows of shape {tuple(x.shape[1:])}; the network was trained on {self.shape}. Bring them to "
                              "that shape.")
         if self.kind == "pixels" and x.dtype != torch.uint8:
@@ -236,7 +240,7 @@ class InputEncoder:
         meta: dict[str, Any] = {
             "kind": self.kind, "shape": list(self.shape), "range": self.range, "flatten": self.flatten, "maximum": self.maximum,
             "stride": self.stride, "apart": list(self.apart), "notes": list(self.notes), "formats": formats.to_json(self.formats),
-            "reading": dict(self.reading), "column_kinds": dict(self.column_kinds),
+            "reading": dict(self.reading), "column_kinds": dict(self.column_kinds), "sequences": self.sequences,
             "columns": self.features.to_json() if self.features else None}
         if self.vocabulary is not None:
             meta |= {"symbols": list(self.vocabulary.symbols), "unit": self.vocabulary.unit}
@@ -248,7 +252,8 @@ class InputEncoder:
         vocabulary = Vocabulary(tuple(meta["symbols"]), meta["unit"]) if meta["kind"] == "symbols" else None
         return cls(meta["kind"], tuple(meta["shape"]), meta["range"], meta["flatten"], meta["maximum"], features, tensors.get("scale"),
                    vocabulary, meta["stride"], tuple(meta["apart"]), tuple(meta["notes"]),
-                   {name: Format.from_json(stored) for name, stored in meta["formats"].items()}, meta["reading"], meta["column_kinds"])
+                   {name: Format.from_json(stored) for name, stored in meta["formats"].items()}, meta["reading"], meta["column_kinds"],
+                   meta["sequences"])
 
 
 def _kinds(source: Source) -> dict[str, str]:

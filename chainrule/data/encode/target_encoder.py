@@ -90,6 +90,8 @@ class TargetEncoder:
             return Boxes(boxes.corners, self._numbers(boxes.labels, source.classes, source.name, rows))
         codes, names = as_codes(source.target_kind, source.targets, source.classes, source.name)
         y = self._numbers(gather(codes, rows), names, source.name, rows)
+        if self.kind == "steps":
+            return y.clamp(min=0)                       # where nothing is asked, which the mask says
         return y.float().mul_(2).sub_(1) if self.kind == "sign" else y
 
     def _numbers(self, codes: Tensor, names: Sequence[str], where: str, rows: Tensor | None) -> Tensor:
@@ -110,10 +112,15 @@ class TargetEncoder:
         return numbers
 
     def mask(self, source: Source, rows: Tensor | None = None) -> Tensor | None:
-        """Which steps exist (n, t) where sequences differ in length; None where all steps do, or where targets are not asked at steps."""
-        if self.kind != "steps" or not isinstance(source.inputs, Symbols):
+        """At which steps something is asked (n, t): those that exist and whose target is not below 0.
+
+        None where that is all steps, or where targets are not asked at steps.
+        """
+        if self.kind != "steps" or source.targets is None:
             return None
-        mask = gather(source.inputs.mask, rows)
+        mask = gather(source.targets, rows) >= 0
+        if isinstance(source.inputs, Symbols):
+            mask = mask & gather(source.inputs.mask, rows)
         return None if bool(mask.all()) else mask
 
     def unscale(self, y: Tensor) -> Tensor:

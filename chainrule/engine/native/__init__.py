@@ -13,7 +13,7 @@ import torch
 
 from chainrule.core.batch import Batch
 from chainrule.core.rule import Learner
-from chainrule.engine.native import products, reductions, shapes, windows  # noqa: F401  # their handlers register themselves
+from chainrule.engine.native import products, reductions, scan, shapes, windows  # noqa: F401  # handlers and kernels register themselves
 from chainrule.engine.native.compiling import Compilation
 from chainrule.engine.native.emitting import emit
 from chainrule.engine.native.folding import fold
