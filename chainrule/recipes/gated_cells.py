@@ -17,8 +17,7 @@ from chainrule.recipes.outcome import Figure, Outcome, Setting
 
 SOURCE = "Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735; Cho et al. (2014), https://doi.org/10.3115/v1/D14-1179"
 ROWS, STEPS, INPUTS, UNITS = 8, 30, 10, 24
-LAYERS: dict[str, tuple[type[Recurrence], type[nn.RNNBase]]] = {"lstm": (LSTMLayer, nn.LSTM), "gru": (GRULayer, nn.GRU),
-                                                                "rnn": (ElmanLayer, nn.RNN)}
+LAYERS: dict[str, tuple[type[Recurrence], Any]] = {"lstm": (LSTMLayer, nn.LSTM), "gru": (GRULayer, nn.GRU), "rnn": (ElmanLayer, nn.RNN)}
 
 
 @recipes("gated-cells", source=SOURCE)
@@ -67,9 +66,9 @@ def _ways(module: Recurrence) -> dict[str, Any]:
     return ways
 
 
-def _torchs(module: Recurrence, kind: type[nn.RNNBase], x: Tensor, weights: Tensor) -> list[Tensor]:
+def _torchs(module: Recurrence, kind: Any, x: Tensor, weights: Tensor) -> list[Tensor]:
     """Outputs (n, t, h) of torch's layer with these weights, and the slopes by those that read and those that recur."""
-    layer: Any = kind(INPUTS, UNITS, batch_first=True).to(x.dtype)
+    layer = kind(INPUTS, UNITS, batch_first=True).to(x.dtype)
     with torch.no_grad():
         layer.weight_ih_l0.copy_(module.reads.weight)
         layer.weight_hh_l0.copy_(module.recurs.weight)
