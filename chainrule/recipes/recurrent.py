@@ -44,7 +44,7 @@ def unrolled_twin(setting: Setting) -> Outcome:
               for at in (slice(0, STEPS // 2), slice(STEPS // 2, STEPS))]
     apart = {name: {key: _apart(ours[key], g) for key, g in twin.items()} for name, twin in twins.items()}
     worst = {name: max(errors.values()) for name, errors in apart.items()}
-    truncated = _apart(_through_time(module, halves)["recurs.weight"], ours[LAYER[2]])
+    truncated = _apart(_through_time(module, halves)[LAYER[2]], ours[LAYER[2]])
     return Outcome([
         Figure("greatest relative difference of a gradient from the unrolled twin", worst["layers with weights of their own"],
                published=1e-10, goal="at most", source=SOURCE + ": equal"),

@@ -13,6 +13,8 @@ ROWS = (
     Row("E3", "LSTM, GRU", (
         Check("gated-cells", "greatest difference from torch.nn", 1e-6, "Hochreiter & Schmidhuber (1997), "
               "https://doi.org/10.1162/neco.1997.9.8.1735"),
+        Check("adding-problem", "squared error of an LSTM over 200 steps", 0.01, "Hochreiter & Schmidhuber (1997), "
+              "https://doi.org/10.1162/neco.1997.9.8.1735, experiment 4"),
     )),
     Row("E4", "Echo-state network, Hessian-free RNN", (
         Check("echo-state", "normalised error on NARMA-10", 0.1, "Jaeger (2003), NIPS 15:593"),
