@@ -22,6 +22,30 @@ class HasLogProb(Protocol):
     def log_prob(self, x: Tensor) -> Tensor: ...
 
 
+class Expected(NamedTuple):
+    """What a chain of hidden states makes of sequences: log likelihoods (n,), the probability of each state (n, t, states), zero where no
+    step exists, and how often each state (columns) follows each (rows), (states, states), over all sequences together.
+    """
+
+    log_likelihood: Tensor
+    states: Tensor
+    transitions: Tensor
+
+
+@runtime_checkable
+class HasSteps(Protocol):
+    """A density of sequences (n, t, d) that may end early: the steps (n, t) that exist."""
+
+    def present(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class HasPath(Protocol):
+    """Hidden states: the likeliest ones (n, t) behind sequences (n, t, d), -1 where no step exists."""
+
+    def path(self, x: Tensor) -> Tensor: ...
+
+
 @runtime_checkable
 class HasJoint(Protocol):
     """A mixture of experts: log g_i p_i(y | x), (n, experts)."""

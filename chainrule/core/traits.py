@@ -22,7 +22,7 @@ class NetTraits:
 
     `rule`, `loss`, `init` are names; `bounded` says that outputs lie in [-1, 1]; `kind` is a word where the net is no plain one; `tasks`
     are the tasks it is made for, the first being its default. `whole` are options that it has, where the user gives no others, for tasks
-    that ask one answer of a sequence and not one of every step.
+    that ask one answer of a sequence and not one of every step. A net of `sequences` reads a text, or the series of a table, in windows.
     """
 
     rule: str | None = None
@@ -32,6 +32,7 @@ class NetTraits:
     kind: Literal["fixed", "fixed features", "energy", "generative"] | None = None
     tasks: tuple[str, ...] = ()
     whole: Mapping[str, Any] = field(default_factory=dict)
+    sequences: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class TaskTraits:
 
     `targets` are the kinds of targets that it answers; `usual(source)` says whether it is what such data is usually asked. Tasks of `steps`
     answer every step of a sequence, by nets that are made for them; `targetless` ones learn from the inputs alone; one that `foretells`
-    asks what comes next, which a net must not see. `net` and `rule` are taken where the user names none.
+    asks what comes next, which a net must not see. `net` and `rule` are taken where the user names none, and the net `sequences` where
+    rows are sequences of symbols.
     """
 
     targets: tuple[Target, ...] = ()
@@ -84,6 +86,7 @@ class TaskTraits:
     foretells: bool = False
     net: str | None = None
     rule: str | None = None
+    sequences: str | None = None
 
     @property
     def rowwise(self) -> bool:

@@ -103,6 +103,8 @@ def load_inputs(what: Any, *, like: InputEncoder, target: tuple[str, ...] = (), 
         if like.kind == "table" and path.is_file() and suffix_of(path) in TABLES:
             origin = {"kind": "file", "what": str(path.absolute())}
             return _table_file(path, origin, target, NO_ROLES, None, reading, say, known)
+        if like.series is not None and path.is_file() and suffix_of(path) in TABLES:
+            return series_like(read_file(path, reading), path, like)
         if like.kind == "symbols" and path.is_file() and suffix_of(path) in SYMBOLS:
             return _symbols(path, None, like)
         channels: Any = like.picture_shape[0] if like.picture_shape else None
@@ -127,6 +129,20 @@ def load_inputs(what: Any, *, like: InputEncoder, target: tuple[str, ...] = (), 
         frame = tables.typed(what, FRAME, reading, known, wordy=False)
         return _table(frame, FRAME, {"kind": "memory", "what": "frame"}, target, NO_ROLES, reading, lenient=True)
     return _without_targets(what, like, data_dir, say)
+
+
+def series_like(typed: Typed, path: Path, like: InputEncoder) -> Source:
+    """The columns of a table that are the steps of a series, in order and in groups as those of training were."""
+    assert like.series is not None
+    form = like.series
+    roles = Roles(group=form.group, time=form.time)
+    wanted = [name for name in (*form.names, form.time, form.group) if name is not None]
+    missing = [name for name in wanted if name not in typed.table.names]
+    if missing:
+        raise InputError(f"{path} has no column '{missing[0]}', which the series of training had. Give a table with it.")
+    table = Table(tuple(typed.table[name] for name in wanted))
+    origin = {"kind": "file", "what": str(path.absolute())}
+    return _table(replace(typed, table=table), str(path), origin, "none", roles, USUAL, lenient=True)
 
 
 def _without_targets(what: Any, like: InputEncoder, data_dir: str | Path | None, say: Callable[[str], None]) -> Source:

@@ -29,6 +29,7 @@ from chainrule.data.prepare import prepare, with_targets
 from chainrule.data.resample import bootstrapped, crossed, folded
 from chainrule.data.source import Data, Source, TargetKind
 from chainrule.data.splits import parse_split
+from chainrule.data.windows import in_windows
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.plans.planner import check_asked
 from chainrule.engine.plans.timeline import steps_of
@@ -74,8 +75,11 @@ def build(source: Source, options: Options, own: Own = NOTHING, start: Start | N
     if options.task is not None:
         source = with_targets(source, tasks.find(options.task).traits.targets)
     task = choose_task(options, own.net is not None, source)
-    net_chosen, rule_chosen = choose_rule(options, own.net is not None, task.traits)
-    source = cast(type[Task], task.make).read(source, rule_chosen.options.get("window", WINDOW))
+    net_chosen, rule_chosen = choose_rule(options, own.net is not None, task.traits, isinstance(source.inputs, Symbols))
+    window = rule_chosen.options.get("window", WINDOW)
+    if net_chosen is not None and net_chosen.entry.traits.sequences:
+        source = in_windows(source, window)
+    source = cast(type[Task], task.make).read(source, window)
     classes = [c.strip() for c in options.classes.split(",")] if options.classes else None
     kind = target_kind(rule_chosen, source, len(classes) if classes else len(source.classes), options.loss)
     traits = rule_chosen.entry.traits

@@ -38,11 +38,15 @@ class Choice:
 
 
 def choose_rule(options: Options, own_module: bool,
-                task: TaskTraits | None = None) -> tuple[Chosen[NetTraits] | None, Chosen[RuleTraits]]:
-    """Net and rule where at least one is named, each picking the other, or the task both. Net None: choose it from the data."""
+                task: TaskTraits | None = None, sequences: bool = False) -> tuple[Chosen[NetTraits] | None, Chosen[RuleTraits]]:
+    """Net and rule where at least one is named, each picking the other, or the task both, by whether rows are `sequences` of symbols.
+
+    Net None: choose it from the data.
+    """
     net = None if own_module or options.net is None else nets.choose(options.net)
     rule = None if options.rule is None else rules.choose(options.rule)
-    usual, fits = task.net if task is not None else None, rule.entry.traits.nets if rule is not None else ()
+    usual = None if task is None else (task.sequences if sequences and rule is None else None) or task.net
+    fits = rule.entry.traits.nets if rule is not None else ()
     if net is None and not own_module and (usual or fits):
         net = nets.choose(usual if usual is not None and (not fits or usual in fits) else fits[0])
     if rule is None:

@@ -20,8 +20,9 @@ from chainrule.core.net import Net
 from chainrule.core.registry import losses, nets, tasks
 from chainrule.data.encode.encoder import Encoder
 from chainrule.data.encode.input_encoder import InputEncoder
-from chainrule.data.source import Part
+from chainrule.data.source import Part, Source
 from chainrule.data.views import Views, views_of
+from chainrule.data.windows import in_windows
 from chainrule.engine.infer.inference import Inference
 from chainrule.engine.randomness import Aside
 from chainrule.engine.store import Store
@@ -167,9 +168,13 @@ class Trained:
         return self.task.names(count)
 
 
-def window_of(trained: Trained) -> int:
-    """How many steps of a long sequence the net reads in a row."""
-    return trained.encoder.inputs.shape[0] if trained.encoder.inputs.shape else 1
+def as_asked(trained: Trained, source: Source, targets: bool = True) -> Source:
+    """Further data as the net and its task read it; without `targets` rows to answer to. Raises InputError for what they cannot read."""
+    inputs = trained.encoder.inputs
+    window = inputs.shape[0] if inputs.shape else 1                     # steps of a long sequence in a row
+    if inputs.windowed and trained.encoder.target.kind == "none":
+        source = in_windows(source, window, targets)
+    return trained.task.read(source, window, targets)
 
 
 def as_read(encoder: InputEncoder, dtype: torch.dtype, x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
+from chainrule.nets.layers.gaussian import drawn, log_density, unit_scales
 
 
 @nets("mixture", source="Pearson (1894), https://doi.org/10.1098/rsta.1894.0003", rule="expectation", kind="generative")
@@ -29,14 +30,13 @@ class Mixture(nn.Module):
             raise InputError(f"mixture needs at least one component; got components={components}. Write mixture:components=3.")
         features = math.prod(inputs)
         self.inputs, self.covariance = inputs, covariance
-        scale = torch.ones(features) if covariance == "diagonal" else torch.eye(features)
         self.log_weights = nn.Parameter(torch.full((components,), -math.log(components)))
         self.means = nn.Parameter(torch.randn(components, features))
-        self.scale = nn.Parameter(scale.repeat(components, *[1] * scale.dim()))
+        self.scale = nn.Parameter(unit_scales(components, features, covariance))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)
-        each = [self._log_density(x, mean, scale) for mean, scale in zip(self.means, self.scale, strict=True)]
+        each = [log_density(x, mean, scale) for mean, scale in zip(self.means, self.scale, strict=True)]
         return self.log_weights.log_softmax(0) + torch.stack(each, 1)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -53,21 +53,7 @@ class Mixture(nn.Module):
     def sample(self, n: int) -> Tensor:
         """`n` draws, shaped like the inputs."""
         which = self.log_weights.softmax(0).multinomial(n, replacement=True)  # (n,)
-        drawn = torch.randn(n, self.means.shape[1], dtype=self.means.dtype, device=self.means.device)
-        for k, (mean, scale) in enumerate(zip(self.means, self.scale, strict=True)):
-            rows = which == k
-            drawn[rows] = mean + (drawn[rows] * scale if scale.dim() == 1 else drawn[rows] @ scale.tril().T)
-        return drawn.reshape(n, *self.inputs)
-
-    @staticmethod
-    def _log_density(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-        """The log density (n,) of one Gaussian."""
-        if scale.dim() == 1:
-            standard, size = (x - mean) / scale, scale                        # (n, features), (features,)
-        else:
-            standard = torch.linalg.solve_triangular(scale.tril(), (x - mean).T, upper=False).T
-            size = scale.diagonal()
-        return -0.5 * standard.square().sum(1) - size.abs().log().sum() - 0.5 * x.shape[1] * math.log(2 * math.pi)
+        return drawn(self.means, self.scale, which).reshape(n, *self.inputs)
 
     def extra_repr(self) -> str:
         return f"features={self.means.shape[1]}, components={len(self.means)}, covariance={self.covariance}"

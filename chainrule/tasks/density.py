@@ -1,20 +1,22 @@
-"""Density: how likely a sample is, for nets that model the inputs alone."""
+"""Density: how likely a sample is, or a sequence and each of its steps, for nets that model the inputs alone."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import HasFreeEnergy, HasLogProb
+from chainrule.core.abilities import HasFreeEnergy, HasLogProb, HasSteps
 from chainrule.core.criterion import Criterion
 from chainrule.core.loss import Loss
 from chainrule.core.net import Net
 from chainrule.core.registry import tasks
 from chainrule.data.source import Part, Source
 from chainrule.evaluate import measures
+from chainrule.evaluate.measures import step_means
 from chainrule.evaluate.result import Baseline, Result
 from chainrule.evaluate.significance import Cases
 from chainrule.tasks.samples import SampleTask
@@ -28,15 +30,20 @@ def has_no_targets(source: Source) -> bool:
     return source.target_kind == "none"
 
 
-@tasks("density", source="Parzen (1962), https://doi.org/10.1214/aoms/1177704472", targets=("none",), usual=has_no_targets)
+@tasks("density", source="Parzen (1962), https://doi.org/10.1214/aoms/1177704472", targets=("none",), usual=has_no_targets,
+       sequences="hmm")
 class Density(SampleTask):
-    """How likely; answers are the net's outputs (n, k), and each sample's score by its own name."""
+    """How likely; answers are the net's outputs (n, k), or of hidden states (n, t, k), and each sample's score by its own name.
+
+    The likelihood of a sequence is told a step as well, `nats`: minus its log over the steps that exist.
+    """
 
     name: ClassVar[str] = "density"
 
     @property
     def outputs(self) -> int:
-        return 0
+        """How many symbols a net of sequences gives shares to; 0 where rows are of numbers."""
+        return len(self.inputs.vocabulary) if self.inputs.vocabulary is not None and not self.inputs.flatten else 0
 
     def criterion(self, loss: Loss | None) -> Criterion | None:
         return None
@@ -54,6 +61,9 @@ class Density(SampleTask):
     def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
         name, each = scores(runner, part)
         result = measures.density(each, name=name)
+        if isinstance(runner.net.module, HasSteps):
+            of_steps = step_means(self.name, {"nats": -each / (counts := steps(runner, part)).clamp(min=1)}, weights=counts)
+            result = replace(result, measures={**of_steps.measures, **result.measures})
         if name == "free_energy":
             result = replace(result, notes=(*result.notes, UNNORMALISED))
         return with_registered(result, self.name,
@@ -65,20 +75,63 @@ class Density(SampleTask):
         return Cases(part.rows, test_set, costs=-each, measure="mean negative log likelihood") if name == LIKELIHOOD else None
 
     def constant(self, net: Net, part: Part, ready: Ready) -> Tensor | None:
-        """The ends (2, d) of the box that holds the training rows, for nets whose likelihood is known; None where it is flat."""
+        """The ends (2, d) of the box that holds the training rows, for nets whose likelihood is known; None where it is flat.
+
+        Of sequences (1, symbols) how often each is there, and once more, or (3, d) how many numbers there are, their mean and variance.
+        """
         if not isinstance(net.module, HasLogProb) or isinstance(net.module, HasFreeEnergy):
             return None
+        if isinstance(net.module, HasSteps):
+            blocks = torch.cat([ready(rows).double().flatten(0, 1) for rows in part.x.split(BLOCK_ROWS)])
+            return blocks.sum(0, keepdim=True) + 1 if self.outputs else moments(blocks)
         ends = [torch.stack(ready(rows).flatten(1).double().aminmax(dim=0)) for rows in part.x.split(BLOCK_ROWS)]
         box = torch.stack([torch.stack([e[0] for e in ends]).amin(0), torch.stack([e[1] for e in ends]).amax(0)])
         return box if bool((box[1] > box[0]).all()) else None
 
     def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
-        """One density everywhere in the box of the training rows."""
+        """One density everywhere in the box of the training rows; of sequences the unigram, or one Gaussian at every step."""
+        if len(constant) != 2:
+            return self._stepwise(constant, part, ready)
         each = torch.full((len(part), 1), -float((constant[1] - constant[0]).log().sum()), dtype=torch.float64)
         return baseline_of("a constant density", self.measure(each, self.truth(part, ready), seed=seed))
 
+    def _stepwise(self, constant: Tensor, part: Part, ready: Ready) -> Baseline:
+        """What the same answer at every step scores on sequences."""
+        x = torch.cat([ready(rows).double() for rows in part.x.split(BLOCK_ROWS)])                              # (n, t, d)
+        if len(constant) == 1:
+            name, present = "the unigram", x.sum(2) > 0
+            each = x @ (constant[0] / constant.sum()).log()                                                     # (n, t)
+        else:
+            name, present = "one Gaussian at every step", ~x.isnan().any(2)
+            _, mean, variance = constant
+            each = torch.distributions.Normal(mean, variance.sqrt()).log_prob(x.nan_to_num()).sum(2)
+        counts, total = present.sum(1), torch.where(present, each, 0.0).sum(1)
+        of_steps = step_means(self.name, {"nats": -total / counts.clamp(min=1)}, weights=counts)
+        return Baseline(name, {**of_steps.measures, **measures.density(total, name=LIKELIHOOD).measures})
+
     def names(self, count: int) -> tuple[str, ...]:
         return numbered_names((), count)
+
+    def columns(self, answer: Tensor, mask: Tensor | None = None) -> Mapping[str, Any]:
+        """Of hidden states a row for each step that exists: its sequence and place, the likeliest state, from 1, and how likely it is."""
+        if answer.dim() != 3:
+            return super().columns(answer, mask)
+        rows, places = (answer.sum(2) > 0).nonzero(as_tuple=True)
+        best = answer[rows, places].max(1)
+        return {"sequence": (rows + 1).numpy(), "step": (places + 1).numpy(), "state": (best.indices + 1).numpy(),
+                "probability": best.values.numpy()}
+
+
+def steps(runner: Runner, part: Part) -> Tensor:
+    """How many steps (n,) each sequence has, for nets of sequences."""
+    present = [runner.net.call("present", runner.ready(rows.to(runner.device))).sum(1).cpu() for rows in part.x.split(BLOCK_ROWS)]
+    return torch.cat(present)
+
+
+def moments(rows: Tensor) -> Tensor:
+    """How many steps (n, d) have no gap, their mean and their variance, (3, d); the least variance is that of a millionth."""
+    rows = rows[~rows.isnan().any(1)]
+    return torch.stack([torch.full_like(rows[0], len(rows)), rows.mean(0), rows.var(0, correction=0).clamp(min=1e-12)])
 
 
 def scores(runner: Runner, part: Part) -> tuple[str, Tensor]:

@@ -22,7 +22,7 @@ from chainrule.evaluate.significance import Cases
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.record import read_threshold
-from chainrule.job.trained import Trained, window_of
+from chainrule.job.trained import Trained, as_asked
 from chainrule.runs.folder import LOG, PREDICTED, TESTED, Folder, test_set
 from chainrule.sinks import runlog
 from chainrule.workflows import several_characters
@@ -85,7 +85,7 @@ def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> R
         source = load(what, target=options.target, group=options.group, time=options.time, reading=asked)
     if several_characters.present(trained, source):
         return several_characters.measured(trained, source)
-    source = trained.task.read(source, window_of(trained))
+    source = as_asked(trained, source)
     x = encoder.inputs.encode(source)
     result = trained.measure(Part(x, encoder.target.encode(source), torch.arange(len(source)), mask=encoder.target.mask(source)))
     stored = own.read_rows()

@@ -29,7 +29,7 @@ from chainrule.data.writers.maps import Maps
 from chainrule.data.writers.predictions import Table
 from chainrule.engine.infer.inference import most_rows
 from chainrule.job.monte_carlo_dropout import Sampler
-from chainrule.job.trained import Trained, window_of
+from chainrule.job.trained import Trained, as_asked
 from chainrule.sinks.progress import REFRESH_SECONDS
 
 STREAM_BYTES = 2**26    # table files that hold as much are read piece by piece
@@ -59,7 +59,7 @@ def rows_of(trained: Trained, what: Any) -> Part:
 def encoded(trained: Trained, source: Source) -> Part:
     """The same of rows that were read already."""
     inputs, targets = trained.encoder.inputs, trained.encoder.target
-    source = trained.task.read(source, window_of(trained), targets=False)
+    source = as_asked(trained, source, targets=False)
     return Part(inputs.encode(source), None, torch.arange(len(source)), mask=targets.mask(source))
 
 

@@ -32,12 +32,12 @@ def answers_steps(entry: Entry) -> bool:
 
 
 def expected(entry: Entry, rows: int, shape: tuple[int, ...], outputs: int) -> tuple[int, ...]:
-    """The shape of a family's outputs: a row a sample, a row a step, or a map an output."""
+    """The shape of a family's outputs: a row a sample, a row a step, or a map an output; of hidden states a row a step as well."""
     if entry.traits.tasks and entry.traits.tasks[0] in PIXELWISE:
         return rows, outputs, *shape[1:]
     if entry.traits.tasks and entry.traits.tasks[0] in GRIDWISE:
         return rows, outputs, *(-(-side // 2 ** len(SMALL[entry.name]["filters"])) for side in shape[1:])
-    return (rows, shape[0], outputs) if answers_steps(entry) else (rows, outputs)
+    return (rows, shape[0], outputs) if answers_steps(entry) or entry.traits.sequences else (rows, outputs)
 
 
 def built(entry: Entry, shape: tuple[int, ...], outputs: int = 4, seed: int = 0, **options) -> nn.Module:

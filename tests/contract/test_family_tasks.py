@@ -21,7 +21,7 @@ MADE_FOR = [(name, task) for name, traits in FAMILIES.items() for task in traits
 FREE = {name: traits.rule or "backprop" for name, traits in FAMILIES.items() if not traits.tasks}
 UNTARGETED = [name for name, rule in FREE.items() if rules.find(rule).traits.target == "none"]
 PLAIN = [name for name in FREE if name not in UNTARGETED]
-SERIAL = [name for name, task in MADE_FOR if task == "tagging"]                               # they read sequences, and no pictures
+SERIAL = [name for name, task in MADE_FOR if task == "tagging" or FAMILIES[name].sequences]   # they read sequences, and no pictures
 SERVED = [*MADE_FOR, *((name, "density") for name in UNTARGETED),
           *((name, task) for name in PLAIN for task in ("classification", "regression"))]
 
@@ -78,7 +78,7 @@ def test_a_task_is_asked_answered_measured_stored_and_opened(name, tmp_path):
     families = [family for family, task in SERVED if task == name]
     family = next(f for f in families if FAMILIES[f].tasks or name in ("classification", "regression", "density"))
     rule = {"rule": "bptt:window=16"} if name == "language" else {}
-    source = small(name, tmp_path)
+    source = small(name, tmp_path, series=family in SERIAL)
     net = "mlp:hidden=4" if name in ("classification", "regression") else small_spec(family, name)
     run = cr.train(source, net=net, task=name, steps=2, batch=8, plan="eager", threads=1, progress=False, out=tmp_path / "run", **rule)
     task: Task = run.job.task

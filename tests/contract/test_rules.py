@@ -37,13 +37,15 @@ def apart(name: str, parts: list[str]) -> str:
 RULES = registry.rules.names() + [apart(name, parts) for name, parts in PARTED.items()]
 
 
-def reads_pictures(net: registry.Chosen) -> bool:
-    """Whether a family refuses flat rows and reads pictures."""
-    try:
-        net.make((FEATURES,), CLASSES)
-    except InputError:
-        return True
-    return False
+def readable(net: registry.Chosen) -> tuple[int, ...]:
+    """The shape that a family reads: flat rows, pictures where it refuses these, or sequences."""
+    for shape in ((FEATURES,), PICTURE):
+        try:
+            net.make(shape, CLASSES)
+        except InputError:
+            continue
+        return shape
+    return TIMES, FEATURES
 
 
 def learner_and_batches(name: str, seed: int = 0) -> tuple[Rule, Learner, Batch]:
@@ -53,7 +55,7 @@ def learner_and_batches(name: str, seed: int = 0) -> tuple[Rule, Learner, Batch]
     torch.manual_seed(seed)
     carries = entry.traits.carries
     net = registry.nets.choose((entry.traits.nets or ("mlp:hidden=5,dropout=0.2",))[0])
-    shape = (TIMES, FEATURES) if carries else PICTURE if reads_pictures(net) else (FEATURES,)
+    shape = (TIMES, FEATURES) if carries else readable(net)
     x = torch.rand(STEPS, ROWS, *shape)
     y: Tensor | None = torch.randint(CLASSES, x.shape[:3] if carries else x.shape[:2])
     outputs, loss = CLASSES, "cross-entropy"

@@ -16,6 +16,7 @@ from chainrule.data import formats
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.features import Features, Moments, Range
 from chainrule.data.encode.rows import gather
+from chainrule.data.encode.series import Form, Series
 from chainrule.data.encode.vocabulary import Symbols, Vocabulary, one_hot, widened
 from chainrule.data.formats import Format
 from chainrule.data.readers import arrays, tables
@@ -26,9 +27,9 @@ from chainrule.data.storage.stored import StoredArray, StoredTable, Streamed
 
 MOST_FACTOR = 1e30  # of a scale in single precision: numbers near 1e-42 have a factor that it cannot hold
 WIDE = 64  # uint8 rows at least this wide are pixels
-Kind = Literal["table", "pixels", "array", "symbols", "codes"]
+Kind = Literal["table", "pixels", "array", "symbols", "codes", "series"]
 ROWS: dict[Kind, str] = {"table": "the rows of a table", "pixels": "pictures", "array": "rows of numbers", "symbols": "text or sequences",
-                         "codes": "whole numbers to be looked up"}
+                         "codes": "whole numbers to be looked up", "series": "a series"}
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class InputEncoder:
     `shape` is a row as the source has it; `scale` (2, ...) holds centre and factor of arrays, and of the channels of pixels where a net
     wants them so; `codes` are whole numbers of an array that a net looks up in an embedding, given as they are. Rows of symbols are windows
     of one text, `stride` apart, or sequences that may be shorter; rows of an array are `sequences` that may have any number of steps where
-    each step has a target. `apart` names columns that are not inputs: target, group, time, and those
-    left out. `notes` says in sentences what was read how, filled in or left out. `formats`, `reading` and `column_kinds` say how the words
-    of a table's columns are read, of new rows too.
+    each step has a target. Those of a `series` are scaled by column, and may have gaps. `apart` names columns that are not inputs: target,
+    group, time, and those left out. `notes` says in sentences what was read how, filled in or left out. `formats`, `reading` and
+    `column_kinds` say how the words of a table's columns are read, of new rows too.
     """
 
     kind: Kind
@@ -58,6 +59,7 @@ class InputEncoder:
     reading: Mapping[str, Any] = field(default_factory=dict)
     column_kinds: Mapping[str, str] = field(default_factory=dict)
     sequences: bool = False
+    series: Form | None = None
 
     @classmethod
     def fit(cls, source: Source, rows: Tensor, *, range: Range = "standard", flatten: bool = False,
@@ -84,6 +86,9 @@ class InputEncoder:
             known = like.vocabulary if like is not None else None
             vocabulary = known or Vocabulary.of_rows(source.inputs, rows, source.targets if follows else None)
             kind, shape = "symbols", source.inputs.shape[1:]
+        elif isinstance(source.inputs, Series):
+            kind, shape = "series", source.inputs.shape[1:]
+            scale = like.scale if like and like.kind == kind else _of_columns(source.inputs.values[rows], range)     # (2, d)
         else:
             x = source.inputs
             shape = tuple(x.shape[1:])
@@ -106,13 +111,19 @@ class InputEncoder:
                                          if source.origin.get(r) is not None)]
         return cls(kind, shape, range, flatten, float(maximum or 1), features, scale, vocabulary, stride, (*roles, *sorted(left_out)),
                    tuple(notes), dict(source.formats), dict(source.origin.get("reading", {})), _kinds(source),
-                   kind == "array" and len(shape) == 2 and source.target_kind == "steps")
+                   kind == "array" and len(shape) == 2 and source.target_kind == "steps",
+                   source.inputs.form if isinstance(source.inputs, Series) else None)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """A row as a net reads it, without the sample axis."""
         shape = self.shape if self.vocabulary is None else (*self.shape, len(self.vocabulary))
         return (math.prod(shape),) if self.flatten else shape
+
+    @property
+    def windowed(self) -> bool:
+        """Whether rows are windows of a text, as many steps apart as they have, or of a series."""
+        return self.series is not None or (self.stride is not None and self.stride == self.shape[0])
 
     @property
     def picture_shape(self) -> tuple[int, int, int] | None:
@@ -154,7 +165,9 @@ class InputEncoder:
                 raise InputError(f"{where} has a context of {values.shape[1]} symbols; the network was trained on {self.shape[0]}. Read it "
                                  "with that context.")
             return widened(self.vocabulary.recode(values, rows), self.shape[0], self.vocabulary.padding, where)
-        if isinstance(values, Symbols):
+        if self.series is not None:
+            return self._steps(values, rows, where)
+        if isinstance(values, Symbols | Series):
             raise InputError(f"{where} is text or sequences of symbols; the network was trained on rows of shape {self.shape}. Give such "
                              "rows.")
         if isinstance(values, Table | StoredTable):
@@ -168,6 +181,17 @@ class InputEncoder:
             raise InputError(f"{where} holds {x.dtype}; the network was trained on pixels of uint8 from 0 to {self.maximum:g}. Convert "
                              "them.")
         return Streamed(x, rows, self.scaled) if isinstance(x, StoredArray) else self.scaled(gather(x, rows))
+
+    def _steps(self, values: Any, rows: Tensor | None, where: str) -> Tensor:
+        """The sequences of a series, scaled, as long as those of training. Raises InputError for other rows, and longer ones."""
+        assert self.series is not None
+        if not isinstance(values, Series) or values.form.names != self.series.names:
+            raise InputError(f"{where}: expected a series with the columns {', '.join(self.series.names[:10])}; got other rows. Give such "
+                             "a table.")
+        x, length = gather(values.values, rows), self.shape[0]
+        if x.shape[1] > length and not bool(x[:, length:].isnan().all()):
+            raise InputError(f"{where} has sequences of up to {x.shape[1]} steps; the network was trained on at most {length}. Cut them.")
+        return self.scaled(torch.nn.functional.pad(x, (0, 0, 0, length - x.shape[1]), value=math.nan))
 
     def strangers(self, unseen: Mapping[str, tuple[int, int, str]], where: str, n: int) -> list[str]:
         """What is said of words that training never saw, by column: how many rows of `n` have one, the first such row and its word."""
@@ -241,7 +265,8 @@ class InputEncoder:
             "kind": self.kind, "shape": list(self.shape), "range": self.range, "flatten": self.flatten, "maximum": self.maximum,
             "stride": self.stride, "apart": list(self.apart), "notes": list(self.notes), "formats": formats.to_json(self.formats),
             "reading": dict(self.reading), "column_kinds": dict(self.column_kinds), "sequences": self.sequences,
-            "columns": self.features.to_json() if self.features else None}
+            "columns": self.features.to_json() if self.features else None,
+            "series": self.series.to_json() if self.series else None}
         if self.vocabulary is not None:
             meta |= {"symbols": list(self.vocabulary.symbols), "unit": self.vocabulary.unit}
         return {name: tensor.contiguous() for name, tensor in tensors.items() if tensor is not None}, meta
@@ -253,7 +278,7 @@ class InputEncoder:
         return cls(meta["kind"], tuple(meta["shape"]), meta["range"], meta["flatten"], meta["maximum"], features, tensors.get("scale"),
                    vocabulary, meta["stride"], tuple(meta["apart"]), tuple(meta["notes"]),
                    {name: Format.from_json(stored) for name, stored in meta["formats"].items()}, meta["reading"], meta["column_kinds"],
-                   meta["sequences"])
+                   meta["sequences"], Form.from_json(meta["series"]) if meta["series"] else None)
 
 
 def _kinds(source: Source) -> dict[str, str]:
@@ -279,6 +304,13 @@ def _moments(pieces: Iterable[Tensor]) -> Moments:
     """Over rows of features (n, d), for each of these; over all numbers of rows of more axes, (1,)."""
     rows = (x if x.is_floating_point() else x.double() for x in pieces)
     return reduce(Moments.with_, (Moments.of(x if x.dim() == 2 else x.reshape(-1, 1)) for x in rows))
+
+
+def _of_columns(values: Tensor, range: Range) -> Tensor:
+    """Centre and factor (2, d) of the columns of sequences (n, t, d), of what is not missing; as it is where a column has nothing."""
+    columns = [column[~column.isnan()] for column in values.flatten(0, 1).unbind(1)]
+    usual = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    return torch.stack([torch.stack(Moments.of(column).scaling(range)) if len(column) else usual for column in columns], 1)
 
 
 def _maximum(x: Tensor, rows: Tensor) -> float:
