@@ -109,6 +109,14 @@ class ReadsAhead(Protocol):
 
 
 @runtime_checkable
+class Unrolls(Protocol):
+    """A net that goes through sequences (n, t, ...) step by step, unless the kernels that it names do all steps at once."""
+
+    @property
+    def kernels(self) -> frozenset[str]: ...
+
+
+@runtime_checkable
 class Variational(Protocol):
     """An encoder of distributions: mean and log variance (n, code) of a Gaussian, and what is decoded of a code (n, code)."""
 

@@ -28,6 +28,7 @@ from chainrule.engine import native
 from chainrule.engine.infer.replay import Program, Unrecordable, record
 from chainrule.engine.plans.eager import Advance
 from chainrule.engine.randomness import Aside
+from chainrule.engine.unrolled import check_steps
 
 INPUT_BYTES = 2**19             # of one batch run plainly: larger ones leave the cache, smaller ones pay for each call
 MOST_INPUT_BYTES = 2**22
@@ -192,6 +193,7 @@ def build(inference: Inference, way: Way, rows: Tensor, backend: str = "inductor
         if way.kind == "native":
             return Native(net, inference.ready(rows[: way.rows].to(inference.device)), 1 if way.lanes else torch.get_num_threads())
         if way.kind == "compiled":
+            check_steps(net.module, rows)
             options: dict[str, Any] | None = {"freezing": True} if backend == "inductor" else None
             return torch.compile(net.module, dynamic=False, backend=backend, options=options)
     except PlanRejected:

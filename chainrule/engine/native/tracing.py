@@ -23,6 +23,7 @@ from chainrule.core.tree import Tree, leaves
 from chainrule.engine.native.decompositions import DECOMPOSITIONS
 from chainrule.engine.plans.eager import Step, clone_structure
 from chainrule.engine.randomness import Aside
+from chainrule.engine.unrolled import check_steps
 
 aten = torch.ops.aten
 DTYPES = (torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool)
@@ -73,6 +74,7 @@ def trace(step: Step, learner: Learner, batch: Batch) -> Traced:
     net, state = learner
     mine, inputs = tensors_of(learner), batch.tensors()
     _check(mine, inputs, state)
+    check_steps(net.module, batch.x)
     names: list[str] = []
 
     def run(*tensors: Tensor) -> list[Tensor]:

@@ -19,6 +19,7 @@ from chainrule.engine.native import Written
 from chainrule.engine.plans.cuda_graph import recorded
 from chainrule.engine.plans.eager import Advance, Step, clone_structure, eager, settle, stacked_reports, unused
 from chainrule.engine.plans.microbatch import Accumulated
+from chainrule.engine.unrolled import check_steps
 
 FUSED_STEPS = 10
 
@@ -111,6 +112,7 @@ class Plan:
             return _laid_out(_shaped(_grouped(recorded(step, learner, few, self.fused), one_by_one, self.fused), one_by_one, few),
                              self.channels_last)
         if self.compiled:
+            check_steps(learner.net.module, few[0].x)
             return _laid_out(_grouped(fused(step, learner.net, self.fused), one_by_one, self.fused), self.channels_last)
         return _laid_out(one_by_one, self.channels_last)
 

@@ -119,6 +119,11 @@ class RecurrentNet(nn.Module):
         """Whether what it says of a step follows from later steps too."""
         return len(self.backward_layers) > 0
 
+    @property
+    def kernels(self) -> frozenset[str]:
+        """The kernels that its layers ask for."""
+        return frozenset(layer.kernel for layer in self._forward_layers())
+
     def initial(self, rows: int) -> dict[str, Tensor]:
         """The state before a sequence by its parts, each (rows, layers, hidden)."""
         self._only_forward()

@@ -7,8 +7,10 @@ import torch
 from torch.nn import functional as F
 
 from chainrule.core import kernels
+from chainrule.core.errors import PlanRejected
 from chainrule.core.net import Net
 from chainrule.engine.native import scan
+from chainrule.engine.unrolled import check_steps
 from chainrule.nets.gru import GRULayer
 from chainrule.nets.lstm import LSTM, LSTMLayer
 from chainrule.nets.rnn import ElmanLayer
@@ -136,3 +138,16 @@ def test_a_net_uses_it_and_a_stack_of_nets_gives_the_same(monkeypatch):
 def test_sizes_are_those_of_the_header():
     assert [name for name, _ in scan.Sizes._fields_] == ["rows", "steps", "inputs", "units", "sparse"]
     assert ctypes.sizeof(scan.Sizes) == 5 * ctypes.sizeof(ctypes.c_long)
+
+
+@pytest.mark.parametrize("steps", [32, 33])
+def test_programs_leave_many_steps_to_the_kernel(steps, monkeypatch):
+    """A native or compiled program is made of few steps through time; of more, only where no kernel is offered."""
+    net, x = LSTM((steps, 4), 3, hidden=6), torch.randn(5, steps, 4)
+    if steps == 32:
+        return check_steps(net, x)
+    with pytest.raises(PlanRejected, match="33 steps through time would be written out one by one, where a kernel does them all"):
+        check_steps(net, x)
+    check_steps(torch.nn.Linear(4, 3), x)
+    monkeypatch.setattr(kernels, "_offered", {})
+    return check_steps(net, x)
