@@ -149,6 +149,26 @@ class HasPlaces(Protocol):
 
 
 @runtime_checkable
+class Calibrates(Protocol):
+    """A task whose answers have intervals, half as wide as `widths` (k,) says, which follow from its answers to the validation part."""
+
+    widths: Any
+
+    def calibrate(self, answer: Tensor, truth: Tensor) -> None: ...
+
+
+@runtime_checkable
+class Continues(Protocol):
+    """A task whose answers go on from a series: the values (n, lags, k) that went before, of stored rows (n, ...), in the targets' units,
+    and columns of answers with the stamps that go on from the `origin` that is told beside.
+    """
+
+    def history(self, x: Tensor) -> Tensor: ...
+
+    def continued(self, columns: Mapping[str, Any]) -> dict[str, Any]: ...
+
+
+@runtime_checkable
 class Ranks(Protocol):
     """A task that says how good each answer is, higher is better (n,), so that the worst can be shown."""
 

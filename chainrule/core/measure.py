@@ -28,12 +28,12 @@ def is_share(name: str) -> bool:
 
 
 def headline(measures: Mapping[str, Any]) -> str | None:
-    """The one of a test's measures to remember: the root mean squared error where there is one, else the first.
+    """The one of a test's measures to remember: the scaled or the root mean squared error where there is one, else the first.
 
     Of several targets, whose units differ, it is r2, which has none.
     """
     several = sum(name.startswith("rmse[") for name in measures) > 1
-    return next((name for name in (*["r2"] * several, "rmse", *measures) if name in measures), None)
+    return next((name for name in ("mase", *["r2"] * several, "rmse", *measures) if name in measures), None)
 
 
 def main_measure(measures: Mapping[str, Any]) -> str | None:

@@ -17,9 +17,10 @@ from chainrule.data.column_names import listed
 from chainrule.data.encode import targets
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.input_encoder import InputEncoder
+from chainrule.data.encode.lagged import Lagged, Lagging
 from chainrule.data.formats import Format
 from chainrule.data.new_rows import known_of, reading_of
-from chainrule.data.readers import arrays, catalog, cifar, damaged, fasta, idx, images, objects, picture_list, svhn, tables, text
+from chainrule.data.readers import arrays, catalog, cifar, damaged, fasta, idx, images, objects, picture_list, series, svhn, tables, text
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.readers.gzipped import stem_of, suffix_of
 from chainrule.data.readers.paths import existing
@@ -68,11 +69,15 @@ def load(what: Any = "digits", y: Any = None, *, target: str | int | Sequence[st
     else:
         source = _of_memory(what, target, roles, reading)
     about_tables = replace(reading, resize=None, skip_bad=False)
+    if isinstance(source.inputs, Lagged):
+        source = series.as_asked(source, reading)
+        about_tables = replace(about_tables, horizon=None, lags=None) if source.origin["kind"] == "named" else USUAL
+    else:
+        series.refuse_options(source, reading)
     if about_tables != USUAL and source.origin.get("files") is None and not isinstance(source.inputs, Table | StoredTable):
         flags = ", ".join(f"--{key.replace('_', '-')}" for key in about_tables.to_json())
         raise InputError(f"{source.name} is no table; {flags} {'are' if ',' in flags else 'is'} for tables ({' '.join(TABLES)} or a data "
-                         f"frame). "
-                         "Leave it out.")
+                         "frame). Leave it out.")
     for name_of_option in ("resize", "skip_bad"):
         if name_of_option in reading.to_json() and name_of_option not in source.origin.get("reading", {}):
             raise InputError(f"{source.name} is no folder or list of pictures; --{name_of_option.replace('_', '-')} is for these. Leave it "
@@ -105,6 +110,8 @@ def load_inputs(what: Any, *, like: InputEncoder, target: tuple[str, ...] = (), 
             return _table_file(path, origin, target, NO_ROLES, None, reading, say, known)
         if like.series is not None and path.is_file() and suffix_of(path) in TABLES:
             return series_like(read_file(path, reading), path, like)
+        if like.lagging is not None and path.is_file() and suffix_of(path) in TABLES:
+            return _table(read_file(path, reading, known), str(path), {"kind": "file"}, (), NO_ROLES, reading, form=like.lagging)
         if like.kind == "symbols" and path.is_file() and suffix_of(path) in SYMBOLS:
             return _symbols(path, None, like)
         channels: Any = like.picture_shape[0] if like.picture_shape else None
@@ -119,6 +126,9 @@ def load_inputs(what: Any, *, like: InputEncoder, target: tuple[str, ...] = (), 
             if suffix_of(path) in TABLES:
                 return _named_pictures(path, channels, same)
         return _without_targets(what, like, data_dir, say)
+    if like.lagging is not None and not isinstance(what, str | Path | Source):
+        frame = tables.typed(objects.plain(what, FRAME), FRAME, reading, known, wordy=False)
+        return _table(frame, FRAME, {"kind": "memory", "what": "frame"}, target, NO_ROLES, reading, form=like.lagging)
     if like.kind == "table":
         what = objects.plain(what, FRAME)
         if tuple(like.column_kinds) == objects.numbered(len(like.column_kinds)):
@@ -148,6 +158,8 @@ def series_like(typed: Typed, path: Path, like: InputEncoder) -> Source:
 def _without_targets(what: Any, like: InputEncoder, data_dir: str | Path | None, say: Callable[[str], None]) -> Source:
     """Rows of an array; of one that has its targets among the columns, as the array that was trained on had, those taken out."""
     source = load(what, data_dir=data_dir, say=say)
+    if like.lagging is not None and isinstance(source.inputs, Lagged):
+        return series.cut(source, like.lagging.horizon, like.lagging.lags)
     column = like.apart[0] if like.kind in ("array", "codes", "pixels") and len(like.shape) == 1 and like.apart else ""
     if column.lstrip("-").isdigit() and tuple(source.inputs.shape[1:]) == (like.shape[0] + 1,):
         return load(what, target=int(column), data_dir=data_dir, say=say)
@@ -233,11 +245,11 @@ def _table_file(path: Path, origin: dict[str, Any], target: Target, roles: Roles
                 reading: Reading, say: Callable[[str], None], known: Known | None = None) -> Source:
     """The source of a table on disk; with `known`, rows to predict, whose target may be absent or have gaps."""
     lenient = known is not None
-    stored = packing.parquet(path, stream, say) if path.suffix.lower() == ".parquet" else None
+    stored = packing.parquet(path, stream, say) if path.suffix.lower() == ".parquet" and reading.horizon is None else None
     if stored is None:
         typed = read_file(path, reading, known)
         apart = {str(column) for column in (target, *roles) if column is not None} | set(reading.kinds(typed.table.names, str(path)))
-        if not lenient and (name := picture_list.file_column(typed.table, path.parent, apart)) is not None:
+        if not lenient and reading.horizon is None and (name := picture_list.file_column(typed.table, path.parent, apart)) is not None:
             return _list_of_pictures(path, origin, name, target, roles, stream, reading, say)
         source = _table(typed, str(path), origin, target, roles, reading, lenient)
         if target is None and source.targets is not None:
@@ -318,8 +330,11 @@ def _named_pictures(path: Path, channels: Any, reading: Reading) -> Source:
 
 
 def _table(typed: Typed, where: str, origin: dict[str, Any], target: Target, roles: Roles, reading: Reading,
-           lenient: bool = False) -> Source:
+           lenient: bool = False, form: Lagging | None = None) -> Source:
     name = stem_of(Path(where)) if origin["kind"] == "file" else origin["what"]
+    if reading.horizon is not None:
+        source = series.of_table(typed, where, name=name, origin=origin, target=target, roles=roles, reading=reading, form=form)
+        return replace(source, labels=typed.labels)
     source = source_of(typed.table, where, name=name, origin=origin, fingerprint=fingerprint.of, target=target, roles=roles,
                               lenient=lenient, formats=typed.formats, notes=typed.notes, reading=reading)
     return replace(source, labels=typed.labels)

@@ -14,7 +14,9 @@ def reading_of(like: InputEncoder) -> Reading:
 
 
 def known_of(like: InputEncoder) -> Known:
-    """What an encoder of a table tells of how further rows of its kind are to be read."""
+    """What an encoder of a table, or of a series, tells of how further rows of its kind are to be read."""
+    if like.kind == "lagged":
+        return Known(like.formats)
     if like.kind != "table":
         return Known()
     kinds: dict[str, str] = {"numeric": "number", "date": "date", "categorical": "word", "ordered": "word"}

@@ -42,6 +42,12 @@ class Reading:
     resize: str | None = option(None, "The size that pictures are brought to: height by width, e.g. 64x96, or one number for both. Left "
                                       "out, those with a side above 128 are shrunk.", example="64x96")
     skip_bad: bool = option(False, f"Leave out pictures that cannot be decoded, at most {MOST_BAD:.0%} of them, instead of refusing them.")
+    horizon: int | None = option(None, "Read the table as a series and foretell so many steps ahead.", least=1,
+                                 advice="Leave it out for a table whose rows do not follow one another.")
+    lags: int | None = option(None, "How many steps of a series are read before each forecast. Left out, two seasons, or 24.", least=1,
+                              advice="Leave it out to have it chosen.")
+    fill: str | None = option(None, "How missing steps and values of a series are filled: forward (the last known) or linear (between "
+                                    "neighbours). Left out, they are refused.", words=("forward", "linear"), example="linear")
     drop_unlabelled: bool = option(False, "Leave out rows whose target is missing, instead of refusing them.")
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
+from chainrule.data.encode.lagged import Lagged
 from chainrule.data.source import Source
 
 SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
@@ -87,6 +88,8 @@ def marked(numbers: Tensor, n: int) -> Tensor:
 
 def _divide(source: Source, rows: Tensor, shares: list[float], seed: int, names: list[str]) -> list[Tensor]:
     """Rows in parts of about these shares; the first part is the training one."""
+    if isinstance(source.inputs, Lagged):
+        return _by_steps(source, rows, shares, names)
     wanted = sum(s > 0 for s in shares)
     if len(rows) < wanted:
         raise InputError(f"{source.name} has {len(rows)} row{'s' * (len(rows) != 1)} to divide into {' and '.join(names)}; at least "
@@ -198,6 +201,27 @@ def _by_time(source: Source, rows: Tensor, counts: list[int]) -> list[Tensor]:
                              f"{len(counts)} parts by time. "
                              "Give a finer --time column, or set shares to 0 with --split.")
     return [rows[order[a:b]] for a, b in edges]
+
+
+def _by_steps(source: Source, rows: Tensor, shares: list[float], names: list[str]) -> list[Tensor]:
+    """The steps of a series in parts, one after the other: a row belongs to the part in which all that it foretells lies.
+
+    So no step is foretold in two parts, and there is a gap of horizon - 1 rows between them; what a row reads may lie in the part before.
+    """
+    form = source.inputs.form
+    before = form.lags if len(rows) and int(rows.min()) == 0 else 0        # steps that are only read
+    ordered, lost = rows.sort().values, form.horizon - 1
+    counts = _counts(len(rows) + lost + before, shares)
+    counts[0] = max(counts[0] - before, 0)
+    parts, begin = [], 0
+    for name, share, count in zip(names * len(shares) if len(names) == 1 else names, shares, counts):
+        if share > 0 and count <= lost:
+            beside = f" beside the {before} that are read before its first forecast" if before and not begin else ""
+            raise InputError(f"{source.name}: the {name} part has {max(count, 0)} of {len(source.inputs.values)} steps{beside}, fewer than "
+                             f"--horizon {form.horizon}. Foretell fewer steps, lower --lags, or give that part more with --split.")
+        parts.append(ordered[begin : begin + max(count - lost, 0)])
+        begin += count
+    return parts
 
 
 def kfold(source: Source, folds: int = 5, *, test: float = SHARES["test"], seed: int = 0, rows: Tensor | None = None) -> list[Splits]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,7 +48,7 @@ class Result:
     `errors`, `accuracy`, its `interval` and `confusion` (rows true, columns predicted) are None except for classification.
     Measures of one class or one target are named `recall[Cat]`. `opened` is how often this test set has been looked at,
     0 for a part that is not a test set. `notes` says which measures are undefined here, and why. `baseline` stands beside the measures
-    where there is a constant answer to compare with.
+    where there is a constant answer to compare with. `by` says what `targets` are, whose measures stand in a table of their own.
     """
 
     task: str
@@ -62,6 +63,7 @@ class Result:
     level: float = 0.95
     notes: tuple[str, ...] = ()
     targets: tuple[str, ...] = field(default=())
+    by: str = "target"
     baseline: Baseline | None = None
 
     @property
@@ -169,10 +171,11 @@ def _by_target(r: Result) -> list[str]:
         return []
     heads = [name for name in r.measures if any(f"{name}[{target}]" in r.measures for target in r.targets)]
     rows = []
-    for target in r.targets:
+    every = max(1, math.ceil(len(r.targets) / SHOWN_CLASSES)) if r.by != Result.by else 1
+    for target in r.targets[::every]:
         cells = [(head, r.measures.get(f"{head}[{target}]")) for head in heads]
         rows.append([target, *("-" if m is None else _bracketed(m, is_share(head)) for head, m in cells)])
-    return ["", *table([["target", *(f"{head} %" if is_share(head) else head for head in heads)], *rows])]
+    return ["", *table([[r.by, *(f"{head} %" if is_share(head) else head for head in heads)], *rows])]
 
 
 def _bracketed(m: Measure, share: bool) -> str:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.core.text import shown, table
+from chainrule.evaluate.blocks import block_means
 from chainrule.evaluate.intervals import Interval, wilson
 from chainrule.evaluate.quantiles import at_most_heads
 
@@ -36,7 +37,8 @@ BATCH_NUMBERS = 2**22           # of them in memory at once
 class Cases:
     """What one net did on each test case: `right` (n,) booleans, or `costs` (n,), which are better when lower and whose mean is `measure`.
 
-    `rows` (n,) are row numbers in the source whose content has `fingerprint`: two nets can be compared only on the same.
+    `rows` (n,) are row numbers in the source whose content has `fingerprint`: two nets can be compared only on the same. So many
+    neighbours as `block` says depend on one another, as forecasts of overlapping steps do, and count as one case in a test.
     """
 
     rows: Tensor
@@ -44,6 +46,7 @@ class Cases:
     right: Tensor | None = None
     costs: Tensor | None = None
     measure: str = SQUARED
+    block: int = 1
 
 
 def squared_costs(predictions: Tensor, y: Tensor) -> tuple[Tensor, str]:
@@ -238,7 +241,7 @@ def compare(names: Sequence[str], cases: Sequence[Cases], *, level: float = 0.95
     Raises InputError where the nets were not tested on the same cases, or not by one measure.
     """
     outcomes, measure = _aligned(list(names), list(cases))
-    counted = measure == ERRORS
+    counted, block = measure == ERRORS, max(c.block for c in cases)
     n = outcomes.shape[1]
     raw: list[tuple[int, int, tuple[int, int, int, int] | None, Difference, float]] = []
     for i, j in ((0, j) for j in range(1, len(names))) if with_first else combinations(range(len(names)), 2):
@@ -248,10 +251,10 @@ def compare(names: Sequence[str], cases: Sequence[Cases], *, level: float = 0.95
             counts = (int(a.sum()) - both, int(b.sum()) - both, both, n - int(a.sum()) - int(b.sum()) + both)
             raw.append((i, j, counts, paired_difference(*counts, level=level), mcnemar(*counts[:2])))
         else:
-            raw.append((i, j, None, *paired_flips(a, b, seed=seed, level=level)))
+            raw.append((i, j, None, *paired_flips(block_means(a, block), block_means(b, block), seed=seed, level=level)))
     corrected = holm([r[4] for r in raw])
     scores = [float(o.sum()) if counted else float(o.mean()) for o in outcomes]
-    test = TESTS[counted]
+    test = TESTS[counted] + (f" of blocks of {block} neighbours" if block > 1 else "")
     if len(raw) > 1:
         test += f", Holm-corrected over {len(raw)} pairs"
     pairs = []

@@ -66,6 +66,7 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
         choices.append(f"net {net}")
     if net is not None and not tasks.find(task.name).traits.steps:
         net = Chosen(net.entry, {**net.entry.traits.whole, **net.options})
+    net = None if net is None else of_series(net, data)
     loss = None
     if not own_loss and rule.entry.traits.target != "none":
         name = options.loss or rule.entry.traits.loss or (net.entry.traits.loss if net else None) or task.loss or "squared"
@@ -115,6 +116,17 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
                      schedule=str(schedule) if schedule else None, constraint=str(constraint) if constraint else None,
                      optimizer=str(optimizer), epochs=epochs, batch=batch, patience=patience)
     return Choice(net, rule, loss, optimizer, schedule_in_shares(filled.checked()), constraint, filled, choices)
+
+
+def of_series(net: Chosen[NetTraits], data: Data) -> Chosen[NetTraits]:
+    """A net that says how many targets a series has, and which season, with these as the data have them, where the user left them open."""
+    form = data.encoder.inputs.lagging
+    if form is None:
+        return net
+    known = {"targets": len(form.targets), "season": form.clock.season}
+    open_ones = {name: value for name, value in known.items()
+                 if name in net.entry.options and name not in net.options and value != net.entry.options[name].default}
+    return Chosen(net.entry, {**net.options, **open_ones})
 
 
 def target_kind(rule: Chosen[RuleTraits], source: Source, classes: int, loss: str | None = None) -> TargetKind:

@@ -19,7 +19,7 @@ from chainrule.evaluate.decision import Chosen
 
 FORMAT = 3
 CONSTANT = "constant"
-RECORD, ENCODER, THRESHOLD = "run.json", "encoder.safetensors", "threshold.json"
+RECORD, ENCODER, THRESHOLD, WIDTHS = "run.json", "encoder.safetensors", "threshold.json", "intervals.safetensors"
 
 
 def sealed(record: dict[str, Any]) -> str:
@@ -80,6 +80,22 @@ def read_threshold(folder: Path) -> Chosen | None:
         return Chosen.from_json(json.loads(path.read_bytes()))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise CorruptFile(f"{path} is not what chainrule threshold wrote. Delete it, or choose again.") from None
+
+
+def write_widths(folder: Path, widths: Tensor, run: str) -> None:
+    """Half widths of the intervals of a run's answers. Raises OSError."""
+    checkpoint.write(folder / WIDTHS, {"widths": widths.contiguous()}, {"kind": "intervals", "run": run})
+
+
+def read_widths(folder: Path, run: str) -> Tensor | None:
+    """Half widths of the intervals of a run's answers, None where it has none. Raises CorruptFile where they are another's."""
+    if not (folder / WIDTHS).exists():
+        return None
+    tensors, payload = checkpoint.read(folder / WIDTHS)
+    if payload.get("run") != run or payload.get("kind") != "intervals":
+        raise CorruptFile(f"{folder / WIDTHS} belongs to run {payload.get('run')} ({payload.get('kind')}), not here. Put the right file "
+                          "back, or train again.")
+    return tensors["widths"]
 
 
 def _hash(record: dict[str, Any]) -> str:

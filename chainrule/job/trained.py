@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Decides
+from chainrule.core.abilities import Calibrates, Decides
 from chainrule.core.descend import Alter
 from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import InputError
@@ -33,7 +33,7 @@ from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
 from chainrule.job.own_loss import custom
 from chainrule.job.own_module import complete_lazy, numbers_read
-from chainrule.job.record import RECORD, read_encoder, read_record, read_threshold
+from chainrule.job.record import RECORD, read_encoder, read_record, read_threshold, read_widths
 from chainrule.tasks.samples import SampleTask
 from chainrule.tasks.task import Task
 
@@ -91,6 +91,8 @@ class Trained:
         chosen = read_threshold(folder)
         if chosen is not None and isinstance(task, Decides):
             task.threshold = chosen.threshold
+        if isinstance(task, Calibrates):
+            task.widths = read_widths(folder, record["run"])
         return cls(net, record["net"], encoder, task, loss_of(record, own, task.probabilistic), device, options.precision, options.seed,
                    dtype, warnings=tuple(warnings), constant=constant, views=views_for(options, task, encoder.inputs.shape))
 

@@ -13,16 +13,18 @@ from typing import Any
 
 import torch
 
+from chainrule.core.abilities import Calibrates
 from chainrule.core.errors import CorruptFile, InputError, suggest
 from chainrule.core.files import write_atomically
 from chainrule.core.text import now
+from chainrule.data.encode.lagged import Lagged
 from chainrule.data.row_hashes import row_hashes
 from chainrule.data.source import Data, Source, split_sizes
 from chainrule.engine import checkpoint
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
-from chainrule.job.record import RECORD, read_record, sealed, write_encoder
+from chainrule.job.record import RECORD, read_record, sealed, write_encoder, write_widths
 from chainrule.job.start import Start
 from chainrule.job.trained import Trained
 
@@ -101,6 +103,15 @@ class Folder:
         except OSError as error:
             raise _unwritable(self.path, error) from None
 
+    def write_widths(self, trained: Trained, run: str) -> None:
+        """How wide the intervals of answers are, where they have any."""
+        if not isinstance(trained.task, Calibrates) or trained.task.widths is None:
+            return
+        try:
+            write_widths(self.path, trained.task.widths, run)
+        except OSError as error:
+            raise _unwritable(self.path, error) from None
+
     def write_start(self, start: Start, run: str) -> None:
         """The trained weights that a run begins with, so that it can be repeated without the net that they come from."""
         try:
@@ -169,8 +180,9 @@ def record_of(source: Source, options: Options, *, net: str, rule: str, asked: O
 
 
 def test_set(data: Data, source: Source) -> str:
-    """A name for the test rows of this data, the same for every run that holds out the same ones."""
-    return hashlib.sha256(source.fingerprint.encode() + data.door.rows.numpy().tobytes()).hexdigest()[:16]
+    """A name for the test rows of this data, the same for every run that holds out the same ones; of a series, the same origins."""
+    rows = source.inputs.origins[data.door.rows] if isinstance(source.inputs, Lagged) else data.door.rows
+    return hashlib.sha256(source.fingerprint.encode() + rows.numpy().tobytes()).hexdigest()[:16]
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:

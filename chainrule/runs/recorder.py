@@ -90,6 +90,7 @@ class Recording:
         validation = self.validation_of(self.finished)
         if validation is not None:
             validation.write(self.folder, self.record["run"])
+            self.folder.write_widths(self.job.trained, self.record["run"])
 
 
 def lay_down(folder: Folder, job: Job, asked: Options, own: Own = NOTHING, selection: dict[str, Any] | None = None) -> None:

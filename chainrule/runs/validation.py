@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import HasRegimes, Ranks
+from chainrule.core.abilities import Calibrates, HasRegimes, Ranks
 from chainrule.core.errors import CorruptFile, InputError
 from chainrule.data.source import Data, Part
 from chainrule.engine import checkpoint
@@ -60,6 +60,8 @@ class Validation:
             shown = data.train.rows_at(0, _checked(data.train))
             answers = trained.predictions(shown)[:0]
             return cls(None, part.rows[:0], answers, None, shown.x[:], None, _points(trained, data))
+        if isinstance(trained.task, Calibrates):
+            trained.task.calibrate(trained.predictions(part), trained.truth(part))
         result = trained.measure(part)
         judged = bool(trained.task.classes) or isinstance(trained.task, Ranks)
         pictures = trained.encoder.inputs.picture_shape is not None and judged and part.y is not None

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from chainrule.core import registry
+from chainrule.evaluate.forecasts import forecast
 from chainrule.evaluate.measures import TOP, classification, density, regression, step_means
 
 SKLEARN = "Pedregosa et al. (2011), https://jmlr.org/papers/v12/pedregosa11a.html"
 SHANNON = "Shannon (1951), https://doi.org/10.1002/j.1538-7305.1951.tb01366.x"
+HYNDMAN = "Hyndman & Koehler (2006), https://doi.org/10.1016/j.ijforecast.2006.03.001"
 Better = Literal["higher", "lower"]
 
 SHARES = ("accuracy", "precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1", *(f"top_{k}" for k in TOP))
@@ -18,10 +20,11 @@ OF_CLASSES: dict[str, tuple[Better, str]] = {
 OF_VALUES: dict[str, tuple[Better, str]] = {"mse": ("lower", ""), "rmse": ("lower", ""), "mae": ("lower", ""), "r2": ("higher", "")}
 OF_SCORES: dict[str, tuple[Better, str]] = {
     "log_likelihood": ("higher", "nats"), "free_energy": ("lower", ""), "mean_output": ("higher", ""), "squared_error": ("lower", "")}
+OF_FORECASTS: dict[str, tuple[Better, str]] = {"mase": ("lower", ""), "smape": ("lower", "share"), "coverage": ("higher", "share")}
 OF_STEPS: dict[str, tuple[Better, str]] = {
     "nats": ("lower", "nats"), "perplexity": ("lower", ""), "bits": ("lower", "bits"), "exact": ("higher", "share")}
 
 for source, make, names in ((SKLEARN, classification, OF_CLASSES), (SKLEARN, regression, OF_VALUES), (SKLEARN, density, OF_SCORES),
-                            (SHANNON, step_means, OF_STEPS)):
+                            (SHANNON, step_means, OF_STEPS), (HYNDMAN, forecast, OF_FORECASTS)):
     for name, (better, unit) in names.items():
         registry.measures(name.replace("_", "-"), source=source, better=better, unit=unit)(make)

@@ -9,6 +9,7 @@ from torch import Tensor
 from chainrule.core.loss import Loss
 from chainrule.core.net import Net
 from chainrule.core.registry import tasks
+from chainrule.data.encode.lagged import Lagged
 from chainrule.data.source import Part, Source
 from chainrule.evaluate import measures
 from chainrule.evaluate.result import Baseline, Result
@@ -18,7 +19,7 @@ from chainrule.tasks.task import Ready, Runner, baseline_of
 
 
 def has_numbers(source: Source) -> bool:
-    return source.target_kind == "real"
+    return source.target_kind == "real" and not isinstance(source.inputs, Lagged)
 
 
 @tasks("regression", source="Gauss (1809), Theoria motus", targets=("real",), usual=has_numbers)

@@ -16,7 +16,7 @@ from chainrule.core.errors import InputError, suggest
 from chainrule.core.files import writable
 from chainrule.core.registry import tasks
 from chainrule.evaluate import significance
-from chainrule.evaluate.significance import Cases, Comparison, squared_costs, unique
+from chainrule.evaluate.significance import Cases, Comparison, unique
 from chainrule.report.comparison import write_comparison
 from chainrule.runs.folder import test_set
 from chainrule.workflows.open import Answering, open_run
@@ -90,8 +90,9 @@ def fitted_cases(run: Answering, names: list[str]) -> dict[str, Cases]:
         if classes:
             cases[name] = Cases(part.rows, name_of_rows, right=predictions == truth)
         else:
-            costs, measure = squared_costs(predictions.reshape(truth.shape), truth)
-            cases[name] = Cases(part.rows, name_of_rows, costs=costs, measure=measure)
+            own = run.trained.outcomes(part, name_of_rows, predictions.reshape(truth.shape))
+            assert own is not None
+            cases[name] = own
     return cases
 
 

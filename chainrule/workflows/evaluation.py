@@ -51,12 +51,14 @@ def open_test(run: Tested, reason: str) -> Result:
         raise InputError(f"{run.path} held out no test part. Train with --split train=.7,valid=.15,test=.15.")
     result = dataclasses.replace(trained.measure(part), opened=job.data.door.opened)
     predictions, truth, name = trained.predictions(part), trained.truth(part), test_set(job.data, job.source)
-    tensors, about = {"rows": part.rows, "predictions": predictions}, {"kind": "test", "run": run.record["run"], "test_set": name}
+    tensors: dict[str, Tensor] = {"rows": part.rows, "predictions": predictions}
+    about: dict[str, Any] = {"kind": "test", "run": run.record["run"], "test_set": name}
     tensors |= {"truth": truth} if len(truth) else {}
     cases = trained.outcomes(part, name, predictions)
     if cases is not None:
+        tensors["rows"] = cases.rows
         tensors |= {key: t for key, t in (("right", cases.right), ("costs", cases.costs)) if t is not None}
-        about["measure"] = cases.measure
+        about |= {"measure": cases.measure, "block": cases.block}
     run.folder.write_tensors(PREDICTED, tensors, about)
     run.folder.write_json(TESTED, result.to_dict())
     if len(truth) and trained.loss is not None:
@@ -73,9 +75,9 @@ def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> R
     encoder = trained.encoder
     if hasattr(what, "fingerprint"):
         source = what
-    elif encoder.inputs.kind == "table":
+    elif encoder.inputs.kind == "table" or encoder.inputs.lagging is not None:
         source = load_inputs(what, like=encoder.inputs, target=encoder.target.columns)
-        if source.targets is None:
+        if source.targets is None and encoder.inputs.lagging is None:
             names = ", ".join(encoder.target.columns)
             raise InputError(f"{source.name} has no target '{names}', or not in every row; measuring needs one for each. "
                              "Add it, or use predict.")
@@ -122,7 +124,8 @@ def cases_of(run: Tested) -> Cases:
                          "predict values or reconstruct, or densities whose likelihood is known, such as --net mixture.")
     chosen = read_threshold(run.path)
     right = tensors.get("right") if chosen is None else chosen.threshold.decided(tensors["predictions"]) == tensors["truth"]
-    return Cases(tensors["rows"], payload["test_set"], right, tensors.get("costs"), payload["measure"])
+    return Cases(tensors["rows"], payload["test_set"], right, tensors.get("costs"), payload["measure"],
+                 payload.get("block", 1))
 
 
 def log_opening(run: Tested, reason: str) -> int:

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import HasMaps, HasPlaces
+from chainrule.core.abilities import Continues, HasMaps, HasPlaces
 from chainrule.core.errors import Interrupted
 from chainrule.core.files import writable
 from chainrule.core.text import duration
@@ -53,13 +53,17 @@ def answers(trained: Trained, what: Any) -> tuple[Tensor, tuple[str, ...]]:
 
 def rows_of(trained: Trained, what: Any) -> Part:
     """New rows as the net's task reads them, encoded, with the steps of theirs that exist."""
-    return encoded(trained, load_inputs(what, like=trained.encoder.inputs))
+    return encoded(trained, read_for(trained, what))
+
+
+def read_for(trained: Trained, what: Any) -> Source:
+    """New rows as the net's task reads them, raw."""
+    return as_asked(trained, load_inputs(what, like=trained.encoder.inputs), targets=False)
 
 
 def encoded(trained: Trained, source: Source) -> Part:
-    """The same of rows that were read already."""
+    """Rows that were read so, encoded."""
     inputs, targets = trained.encoder.inputs, trained.encoder.target
-    source = as_asked(trained, source, targets=False)
     return Part(inputs.encode(source), None, torch.arange(len(source)), mask=targets.mask(source))
 
 
@@ -130,6 +134,8 @@ def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = 
             beside = labels.beside(answered, rows)
             if isinstance(trained.task, HasPlaces) and set(EXTENTS) <= set(beside):
                 beside = trained.task.placed(beside)
+            if isinstance(trained.task, Continues):
+                beside = trained.task.continued(beside)
             if isinstance(table, Maps):
                 assert isinstance(trained.task, HasMaps)
                 table.add(beside, trained.task.maps(values.cpu()), trained.encoder.inputs.shape[1:])
@@ -164,7 +170,7 @@ def _encoded(trained: Trained, what: Any, stream_bytes: int, labels: Labels) -> 
     encoder = trained.encoder.inputs
     rows = rowwise(what, encoder) if encoder.kind == "table" else None
     if rows is None or rows.nbytes < stream_bytes:
-        source = load_inputs(what, like=encoder)
+        source = read_for(trained, what)
         part = encoded(trained, source)
         places = encoder.picture_shape is None or isinstance(trained.task, HasPlaces | HasMaps)
         labels.add({name: values for name, values in source.labels.items() if places or name not in EXTENTS})

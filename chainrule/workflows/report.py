@@ -14,7 +14,7 @@ from torch import Tensor
 
 import chainrule
 from chainrule.audit.coefficients import coefficients
-from chainrule.core.abilities import Decides, HasRegimes, Ranks
+from chainrule.core.abilities import Calibrates, Continues, Decides, HasRegimes, Ranks
 from chainrule.core.errors import InputError
 from chainrule.core.events import Event
 from chainrule.core.registry import pictures
@@ -54,7 +54,7 @@ def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[E
         mistakes=mistakes(trained, validation),
         weights=first_layer(module, inputs.picture_shape) if inputs.picture_shape else [],
         tables=[*operating_point(path), *weights_of(trained)],
-        pictures=regimes_of(trained, validation),
+        pictures=[*regimes_of(trained, validation), *drawn(trained, validation)],
         versions=versions(),
     ))
 
@@ -83,6 +83,7 @@ def write_plots(trained: Trained, answer: Tensor, truth: Tensor, folder: Path, p
     """
     task = trained.task
     further: dict[str, Any] = {"decided": task.decided(answer)} if isinstance(task, Decides) else {}
+    further |= {} if part is None else beside(trained, part.x)
     if isinstance(task, Ranks) and part is not None and trained.encoder.inputs.picture_shape is not None:
         worst = task.grades(answer, truth).argsort()[:WORST]
         answer, truth = answer[worst], truth[worst]
@@ -98,9 +99,26 @@ def write_plots(trained: Trained, answer: Tensor, truth: Tensor, folder: Path, p
     return paths
 
 
+def beside(trained: Trained, x: Any) -> dict[str, Any]:
+    """What pictures of answers to stored rows may ask for: what went before in their series, and how wide their intervals are."""
+    task = trained.task
+    known: dict[str, Any] = {"history": task.history(x[:])} if isinstance(task, Continues) else {}
+    return known | ({"widths": task.widths} if isinstance(task, Calibrates) else {})
+
+
+def drawn(trained: Trained, validation: Validation) -> list[Picture]:
+    """The pictures that the task has for a report, of the validation rows that the run keeps."""
+    n = min(len(validation.inputs), len(validation.answers))
+    if validation.truth is None or not n or not isinstance(trained.task, Continues):
+        return []
+    further = beside(trained, validation.inputs[:n])
+    return [(f"On the validation part: {name}", to_png(figure))
+            for name, figure in figures(trained, "report", validation.answers[:n], validation.truth[:n], further)]
+
+
 def figures(trained: Trained, when: str, answer: Tensor, truth: Tensor, further: dict[str, Any]) -> list[tuple[str, Figure]]:
     """The pictures registered for the task and the occasion, by name, of answers, truth and what `further` there is that they ask for."""
-    names, drawn = trained.task.names(answer.shape[-1]), []
+    names, several = trained.task.names(answer.shape[-1]), []
     for entry in pictures.entries():
         if entry.traits.task == trained.task.name and when in entry.traits.when:
             parameters = inspect.signature(entry.make).parameters.values()
@@ -108,8 +126,8 @@ def figures(trained: Trained, when: str, answer: Tensor, truth: Tensor, further:
                 continue
             figure = entry.make(answer, truth, names, **{p.name: further[p.name] for p in parameters if p.name in further})
             if figure is not None:
-                drawn.append((entry.name, figure))
-    return drawn
+                several.append((entry.name, figure))
+    return several
 
 
 def mistakes(trained: Trained, validation: Validation) -> list[Picture]:
@@ -120,8 +138,8 @@ def mistakes(trained: Trained, validation: Validation) -> list[Picture]:
     if trained.task.classes:
         return [worst_mistakes(worst.images, worst.answers, worst.truth, trained.task.classes)]
     further = {"images": worst.images, "classes": trained.encoder.target.classes}
-    drawn = figures(trained, "report", worst.answers, worst.truth, further)
-    return [(f"The validation pictures that it answers worst, the worst first: {name}", to_png(figure)) for name, figure in drawn]
+    several = figures(trained, "report", worst.answers, worst.truth, further)
+    return [(f"The validation pictures that it answers worst, the worst first: {name}", to_png(figure)) for name, figure in several]
 
 
 def operating_point(path: Path) -> list[Table]:

@@ -11,6 +11,7 @@ import chainrule as cr
 from chainrule.core.boxes import Boxes
 from chainrule.data import fingerprint
 from chainrule.data.readers.text import source as text_source
+from chainrule.data.reading import Reading
 from chainrule.data.source import Source
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 60
@@ -48,6 +49,14 @@ def marked(x: np.ndarray, numbers: np.ndarray, classes: int) -> Source:
     return Source("things", pixels, y, "boxes", {"kind": "memory", "what": "things"}, fingerprint.of(pixels, y, names), names)
 
 
+def waves(steps: int = 120, *, horizon: int = 3, lags: int = 8) -> Source:
+    """A noisy wave of twelve steps a turn, with a column beside it, as a series."""
+    t = np.arange(steps)
+    rng = np.random.default_rng(0)
+    frame = {"wave": np.sin(t * np.pi / 6) + 0.1 * rng.normal(size=steps), "other": np.cos(t * np.pi / 6) + 0.1 * rng.normal(size=steps)}
+    return cr.load(frame, target="wave", reading=Reading(horizon=horizon, lags=lags))
+
+
 def small(task: str, folder: Path, *, classes: int = 3, series: bool = False) -> Source:
     """Few rows that such a task can be asked of: pictures of 8 x 8, or `series` of 8 steps, a text in windows, sequences with a label a
     letter."""
@@ -55,6 +64,8 @@ def small(task: str, folder: Path, *, classes: int = 3, series: bool = False) ->
         return text_source(TEXT, "a text")
     if task == "tagging":
         return cr.load(tags(folder))
+    if task == "forecast":
+        return waves()
     rng = np.random.default_rng(0)
     numbers = np.arange(60) % classes
     x = (rng.random((60, 1, 8, 8)) + numbers[:, None, None, None]).astype(np.float32)

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from task_data import TEXT, tags
+from task_data import TEXT, tags, waves
 
 import chainrule as cr
 from chainrule.core.registry import tasks
@@ -19,6 +19,8 @@ def data_for(name, tmp_path):
         return text_source(TEXT, "a text"), {"rule": "bptt:window=16", "batch": 4}
     if name == "tagging":
         return cr.load(tags(tmp_path)), {"net": "rnn:hidden=16"}
+    if name == "forecast":
+        return waves(), {"net": "tdnn"}
     return {
         "classification": ("iris", {}), "regression": ("diabetes", {}), "density": ("iris", {"rule": "expectation"}),
         "reconstruction": ("digits", {"net": "autoencoder:code=4"}),

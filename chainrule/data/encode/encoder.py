@@ -14,7 +14,7 @@ from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.encode.target_encoder import TargetEncoder
 from chainrule.data.source import Source, TargetKind
 
-FORMAT = 4
+FORMAT = 5
 
 
 @dataclass(frozen=True)

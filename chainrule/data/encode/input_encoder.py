@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from chainrule.core.errors import InputError
 from chainrule.data import formats
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.features import Features, Moments, Range
+from chainrule.data.encode.lagged import Lagged, Lagging
 from chainrule.data.encode.rows import gather
 from chainrule.data.encode.series import Form, Series
 from chainrule.data.encode.vocabulary import Symbols, Vocabulary, one_hot, widened
@@ -27,9 +28,9 @@ from chainrule.data.storage.stored import StoredArray, StoredTable, Streamed
 
 MOST_FACTOR = 1e30  # of a scale in single precision: numbers near 1e-42 have a factor that it cannot hold
 WIDE = 64  # uint8 rows at least this wide are pixels
-Kind = Literal["table", "pixels", "array", "symbols", "codes", "series"]
+Kind = Literal["table", "pixels", "array", "symbols", "codes", "series", "lagged"]
 ROWS: dict[Kind, str] = {"table": "the rows of a table", "pixels": "pictures", "array": "rows of numbers", "symbols": "text or sequences",
-                         "codes": "whole numbers to be looked up", "series": "a series"}
+                         "codes": "whole numbers to be looked up", "series": "a series", "lagged": "windows of a series to be foretold"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class InputEncoder:
     of one text, `stride` apart, or sequences that may be shorter; rows of an array are `sequences` that may have any number of steps where
     each step has a target. Those of a `series` are scaled by column, and may have gaps. `apart` names columns that are not inputs: target,
     group, time, and those left out. `notes` says in sentences what was read how, filled in or left out. `formats`, `reading` and
-    `column_kinds` say how the words of a table's columns are read, of new rows too.
+    `column_kinds` say how the words of a table's columns are read, of new rows too. `lagging` says how a series is
+    cut into windows from which it is foretold.
     """
 
     kind: Kind
@@ -60,6 +62,7 @@ class InputEncoder:
     column_kinds: Mapping[str, str] = field(default_factory=dict)
     sequences: bool = False
     series: Form | None = None
+    lagging: Lagging | None = None
 
     @classmethod
     def fit(cls, source: Source, rows: Tensor, *, range: Range = "standard", flatten: bool = False,
@@ -73,7 +76,7 @@ class InputEncoder:
         left_out: set[str] = set()
         shape: tuple[int, ...]
         kind: Kind = "array"
-        features, scale, vocabulary, stride = None, None, None, None
+        features, scale, vocabulary, stride, form = None, None, None, None, None
         if isinstance(source.inputs, Table | StoredTable):
             features, remarks = (like.features, []) if like and like.features else Features.fit(source.inputs, rows, range)
             notes += remarks
@@ -89,6 +92,11 @@ class InputEncoder:
         elif isinstance(source.inputs, Series):
             kind, shape = "series", source.inputs.shape[1:]
             scale = like.scale if like and like.kind == kind else _of_columns(source.inputs.values[rows], range)     # (2, d)
+        elif isinstance(source.inputs, Lagged):
+            kind, shape = "lagged", source.inputs.shape[1:]
+            scale = like.scale if like is not None and like.kind == "lagged" else source.inputs.scaling(rows)      # (2, columns)
+            form = replace(source.inputs.form, errors=source.inputs.errors(rows))
+            left_out = {name for name, format in source.formats.items() if format.kind == "out"}
         else:
             x = source.inputs
             shape = tuple(x.shape[1:])
@@ -112,7 +120,7 @@ class InputEncoder:
         return cls(kind, shape, range, flatten, float(maximum or 1), features, scale, vocabulary, stride, (*roles, *sorted(left_out)),
                    tuple(notes), dict(source.formats), dict(source.origin.get("reading", {})), _kinds(source),
                    kind == "array" and len(shape) == 2 and source.target_kind == "steps",
-                   source.inputs.form if isinstance(source.inputs, Series) else None)
+                   source.inputs.form if isinstance(source.inputs, Series) else None, form)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -167,9 +175,13 @@ class InputEncoder:
             return widened(self.vocabulary.recode(values, rows), self.shape[0], self.vocabulary.padding, where)
         if self.series is not None:
             return self._steps(values, rows, where)
+        if self.lagging is not None:
+            return self._windows(values, rows, where)
         if isinstance(values, Symbols | Series):
             raise InputError(f"{where} is text or sequences of symbols; the network was trained on rows of shape {self.shape}. Give such "
                              "rows.")
+        if isinstance(values, Lagged):
+            raise InputError(f"{where} is a series; the network was trained on rows of shape {self.shape}. Leave out --horizon.")
         if isinstance(values, Table | StoredTable):
             raise InputError(f"{where} is a table; the network was trained on rows of shape {self.shape}. Give an array or images.")
         x = values if isinstance(rows_of, Source) or isinstance(values, StoredArray) else arrays.of_inputs(values, where)
@@ -193,6 +205,21 @@ class InputEncoder:
             raise InputError(f"{where} has sequences of up to {x.shape[1]} steps; the network was trained on at most {length}. Cut them.")
         return self.scaled(torch.nn.functional.pad(x, (0, 0, 0, length - x.shape[1]), value=math.nan))
 
+    def _windows(self, values: Any, rows: Tensor | None, where: str) -> Tensor:
+        """Scaled windows (n, lags, columns) of a series. Raises InputError where it is none such, or too short."""
+        assert self.lagging is not None
+        if not isinstance(values, Lagged):
+            raise InputError(f"{where}: expected a series with the columns {', '.join(self.lagging.targets + self.lagging.others)}; got "
+                             "rows of numbers. Give a table of its steps.")
+        if values.form.names != self.lagging.names or values.form.lags != self.lagging.lags:
+            raise InputError(f"{where} is a series of {', '.join(values.form.names[:5])} read {values.form.lags} steps at a time; the "
+                             f"network was trained on {', '.join(self.lagging.names[:5])} and {self.lagging.lags}. Give such a series.")
+        if not len(values):
+            raise InputError(f"{where} has {len(values.values):,} steps; the network reads {self.lagging.lags} before it foretells. Give "
+                             f"at least {self.lagging.lags}.")
+        x = gather(values.windows(self.scaled(values.values)), rows)
+        return x.flatten(1) if self.flatten else x
+
     def strangers(self, unseen: Mapping[str, tuple[int, int, str]], where: str, n: int) -> list[str]:
         """What is said of words that training never saw, by column: how many rows of `n` have one, the first such row and its word."""
         return [f"{where}: {count:,} of {n:,} rows have a word in '{name}' that training never saw, first '{word}' in row {row + 1}; "
@@ -209,7 +236,7 @@ class InputEncoder:
             work = x if x.is_floating_point() and self.single else x.double()
             centre, factor = self.scale.to(work.dtype)
             x = (work - centre).mul_(factor).float()
-        return x.flatten(1) if self.flatten else x
+        return x.flatten(1) if self.flatten and self.kind != "lagged" else x
 
     @cached_property
     def single(self) -> bool:
@@ -266,7 +293,7 @@ class InputEncoder:
             "stride": self.stride, "apart": list(self.apart), "notes": list(self.notes), "formats": formats.to_json(self.formats),
             "reading": dict(self.reading), "column_kinds": dict(self.column_kinds), "sequences": self.sequences,
             "columns": self.features.to_json() if self.features else None,
-            "series": self.series.to_json() if self.series else None}
+            "series": self.series.to_json() if self.series else None, "lagged": self.lagging.to_json() if self.lagging else None}
         if self.vocabulary is not None:
             meta |= {"symbols": list(self.vocabulary.symbols), "unit": self.vocabulary.unit}
         return {name: tensor.contiguous() for name, tensor in tensors.items() if tensor is not None}, meta
@@ -278,7 +305,8 @@ class InputEncoder:
         return cls(meta["kind"], tuple(meta["shape"]), meta["range"], meta["flatten"], meta["maximum"], features, tensors.get("scale"),
                    vocabulary, meta["stride"], tuple(meta["apart"]), tuple(meta["notes"]),
                    {name: Format.from_json(stored) for name, stored in meta["formats"].items()}, meta["reading"], meta["column_kinds"],
-                   meta["sequences"], Form.from_json(meta["series"]) if meta["series"] else None)
+                   meta["sequences"], Form.from_json(meta["series"]) if meta["series"] else None,
+                   Lagging.from_json(meta["lagged"]) if meta["lagged"] else None)
 
 
 def _kinds(source: Source) -> dict[str, str]:

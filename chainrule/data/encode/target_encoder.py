@@ -15,6 +15,7 @@ from chainrule.core.errors import InputError, suggest
 from chainrule.core.traits import PLACED
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.features import Moments
+from chainrule.data.encode.lagged import Lagged
 from chainrule.data.encode.rows import gather
 from chainrule.data.encode.targets import as_codes, as_numbers
 from chainrule.data.encode.vocabulary import Symbols
@@ -143,7 +144,11 @@ class TargetEncoder:
 
 
 def _scaling(source: Source, rows: Tensor, bounded: bool) -> Tensor:
-    """Centre and extent (2, k) of numbers: mean and standard deviation, or the middle and half the range."""
+    """Centre and extent (2, k) of numbers: mean and standard deviation, or the middle and half the range; of a series, of its steps."""
+    if isinstance(source.inputs, Lagged):
+        form = source.inputs.form
+        centre, factor = source.inputs.scaling(rows)[:, : len(form.targets)]
+        return torch.stack([centre, 1 / factor]).repeat(1, form.horizon)
     y = as_numbers(source.target_kind, source.targets, source.classes, source.name)[rows]  # (n, k)
     centre, factor = Moments.of(y).scaling("standard")
     constant = (factor == 0).nonzero()[:, 0].tolist()

@@ -9,17 +9,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
-from chainrule.data import fingerprint
-from chainrule.data.readers import table_files
-from chainrule.data.readers.gzipped import stem_of
-from chainrule.data.source import Source
 
 MOST_PLACES = 9                                                      # digits after the point that a pen's coordinates can have
 MOST_DIGITS = 15                                                     # of a coordinate, before and after the point
@@ -71,35 +66,6 @@ def unwindow(taps: Tensor, ahead: Tensor, horizon: int = 1) -> Tensor:
         raise InputError(f"expected as many targets as rows and at least {horizon} of them, else steps are missing; got {len(taps)} rows "
                          f"and {len(ahead)} targets.")
     return torch.cat([taps[0], taps[1:, -1], ahead[-horizon:]])
-
-
-def forecast(path: str | Path, *, time: str = "time", delays: int = 8, horizon: int = 1) -> Source:
-    """A table of numbers with a column of times as a forecasting task: every column from its delays, in order of time.
-
-    The source counts as memory: a run must be given it again. Raises InputError for words, gaps and times that repeat.
-    """
-    path = Path(path).expanduser()
-    table = table_files.read_file(path).table
-    clock = table.find(time, str(path), "time=")
-    inputs = table.without([clock.name])
-    if not inputs.columns:
-        raise InputError(f"{path} has no column beside '{clock.name}'; expected at least one to forecast.")
-    for column in (clock, *inputs.columns):
-        if column.kind != "numeric" and (column.kind != "date" or column is not clock):
-            raise InputError(f"{path}: column '{column.name}' holds words or yes/no; a series needs numbers. Leave it out.")
-        if bool(column.missing.any()):
-            row = int(column.missing.nonzero()[0, 0])
-            raise InputError(f"{path}, row {row + 1}, column '{column.name}' is empty; a series needs every value. Fill it.")
-    times, order = clock.values.sort()                               # (t,)
-    if bool((times.diff() == 0).any()):
-        row = int(order[1:][times.diff() == 0][0])
-        raise InputError(f"{path}, row {row + 1}: the time {clock.word(row)} is there twice. Keep one row for each time.")
-    series = torch.stack([c.values for c in inputs.columns], 1)[order]  # (t, d)
-    taps, ahead = windows(series, delays, horizon)
-    x = taps.flatten(1).float()                                      # (n, delays * d)
-    when = times[delays + horizon - 1 :]
-    name = stem_of(path)
-    return Source(name, x, ahead, "real", {"kind": "memory", "what": name}, fingerprint.of(x, ahead, times=when), times=when)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def source_of(table: Table | StoredTable, where: str, *, name: str, origin: dict
     `lenient` is for reading rows to predict: a target that is given by its names and is absent, or has gaps, is none.
     """
     formats, remarks, declared = dict(formats or {}), list(notes), reading.kinds(table.names, where)
-    wanted = _targets(table, where, target)
+    wanted = targets_of(table, where, target)
     targets = tuple(column.name for column in wanted)
     apart = {role: table.find(c, where, f"--{role}") for role, c in roles._asdict().items()
              if c is not None and not (lenient and c not in table.names)}
@@ -126,7 +126,7 @@ def _labelled(inputs: Any, wanted: tuple[Column, ...], apart: dict[str, Column],
     return inputs.take(known), tuple(c.take(known) for c in wanted), {role: c.take(known) for role, c in apart.items()}, [note]
 
 
-def _targets(table: Table | StoredTable, where: str, target: Target) -> tuple[Column, ...]:
+def targets_of(table: Table | StoredTable, where: str, target: Target) -> tuple[Column, ...]:
     """The columns to predict, in the order in which they are named; none where names that a net has learned are absent or have gaps.
 
     Raises InputError where a user names none, or one that does not exist.

@@ -6,10 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.utils.rnn import pad_sequence
 
-import chainrule as cr
 from chainrule.core.errors import InputError
-from chainrule.data.prepare import prepare
-from chainrule.data.readers.sequences import Ink, forecast, offsets, pad, read_ink, strokes_of, unpad, unwindow, windows, write_ink
+from chainrule.data.readers.sequences import Ink, offsets, pad, read_ink, strokes_of, unpad, unwindow, windows, write_ink
 
 
 @settings(deadline=None, max_examples=60)
@@ -52,39 +50,6 @@ def test_series_too_short_to_window_or_to_restore_are_refused():
         windows(torch.zeros(4, 1), 0)
     with pytest.raises(InputError, match="at least 3 of them"):
         unwindow(*windows(torch.zeros(6, 1), 2, 3), horizon=3)
-
-
-def test_a_table_with_times_becomes_a_forecast_in_order_of_time(tmp_path):
-    steps = torch.arange(40.0)
-    values = torch.stack([(steps * 0.3).sin(), steps**2], 1)
-    lines = [f"{int(t)},{a!r},{b!r}" for t, (a, b) in zip(steps, values.double().tolist())]
-    path = tmp_path / "wave.csv"
-    path.write_text("time,a,b\n" + "\n".join(reversed(lines)))
-    source = forecast(path, delays=3, horizon=2)
-    assert source.times.tolist() == list(range(4, 40))
-    taps = source.inputs.reshape(-1, 3, 2)
-    torch.testing.assert_close(unwindow(taps.double(), source.targets, 2).float(), values)
-    data = prepare(source)
-    assert int(data.train.rows.max()) < int(data.valid.rows.min()) <= int(data.valid.rows.max()) < int(data.door.rows.min())
-    assert data.outputs == 2
-
-
-@pytest.mark.parametrize(("rows", "says"), [
-    ("0,1\n0,2\n1,3", "row 2: the time 0 is there twice"), ("0,1\n1,\n2,3", "row 2, column 'a' is empty"), ("0,x\n1,y\n2,z", "holds words"),
-    ("0,1\n1,2", "at least 3 steps"),
-])
-def test_series_that_cannot_be_forecast_are_refused(tmp_path, rows, says):
-    (tmp_path / "bad.csv").write_text("time,a\n" + rows)
-    with pytest.raises(InputError, match=says):
-        forecast(tmp_path / "bad.csv", delays=2)
-
-
-def test_a_sine_is_foretold(tmp_path):
-    """A sine obeys x[t+1] = 2 cos(w) x[t] - x[t-1], which a linear map of two delays holds exactly."""
-    path = tmp_path / "sine.csv"
-    path.write_text("time,x\n" + "\n".join(f"{t},{float(torch.sin(torch.tensor(0.5 * t, dtype=torch.float64)))!r}" for t in range(200)))
-    run = cr.train(forecast(path, delays=2), rule="closedform", plan="eager", threads=1, progress=False, out=tmp_path / "run")
-    assert run.test().measures["r2"].value > 0.9999
 
 
 point = st.integers(-10**6, 10**6)
