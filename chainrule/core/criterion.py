@@ -130,6 +130,30 @@ class Pixelwise:
         return costs
 
 
+@dataclass(frozen=True)
+class Pairwise:
+    """The loss between outputs (n, k, t, t) and class numbers of pairs of steps, below 0 where a pair is not asked for.
+
+    The cost of a step (n, t) is the mean over the pairs that it is in, 0 where there are none.
+    """
+
+    loss: Loss
+
+    def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": self.costs(net(batch.x), batch)}
+
+    def costs(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The costs (n, t) of outputs (n, k, t, t). Raises InputError for outputs of another form."""
+        if outputs.dim() != 4 or outputs.shape[2] != outputs.shape[3]:
+            raise InputError(f"Pairs of steps are answered by outputs (n, classes, t, t); got {tuple(outputs.shape)}. Use --net "
+                             "contactnet.")
+        asked = batch.y >= 0                                                                    # (n, t, t)
+        numbers = batch.y.clamp(min=0).long()
+        each = self.loss.each(outputs.movedim(1, -1).flatten(0, 2), numbers.flatten()).view(numbers.shape)
+        costs: Tensor = torch.where(asked, each, 0.0).sum(2) / asked.sum(2).clamp(min=1)
+        return costs
+
+
 def mean_costs(costs: dict[str, Tensor], batch: Batch) -> tuple[Tensor, Report]:
     """The sum of the mean costs, a scalar, and what a rule reports: it as `loss`, and each cost's mean by name where there are several.
 

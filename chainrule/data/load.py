@@ -20,7 +20,22 @@ from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.encode.lagged import Lagged, Lagging
 from chainrule.data.formats import Format
 from chainrule.data.new_rows import known_of, reading_of
-from chainrule.data.readers import arrays, catalog, cifar, damaged, fasta, idx, images, objects, picture_list, series, svhn, tables, text
+from chainrule.data.readers import (
+    arrays,
+    catalog,
+    cifar,
+    contacts,
+    damaged,
+    fasta,
+    idx,
+    images,
+    objects,
+    picture_list,
+    series,
+    svhn,
+    tables,
+    text,
+)
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.readers.gzipped import stem_of, suffix_of
 from chainrule.data.readers.paths import existing
@@ -187,6 +202,8 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
         known = catalog.known_folder(path)
         if known is not None:
             return known
+        if (chains := contacts.find(path)) is not None:
+            return contacts.source(path, chains)
         return pictures.folder(path, None, stream, reading, say)
     origin = {"kind": "file", "what": str(path.absolute())}
     suffix = suffix_of(path)

@@ -13,15 +13,16 @@ from chainrule.core.errors import InputError
 from chainrule.data.formats import Format
 from chainrule.data.row_hashes import row_hashes
 
-# classes, numbers, one of two signs, a class a step, a class a pixel, boxes with a class each, nothing
-TargetKind = Literal["class", "real", "sign", "steps", "maps", "boxes", "none"]
+# classes, numbers, one of two signs, a class a step, a class a pair of steps, a class a pixel, boxes with a class each, nothing
+TargetKind = Literal["class", "real", "sign", "steps", "pairs", "maps", "boxes", "none"]
 
 
 @dataclass(frozen=True)
 class Source:
     """Raw rows: `inputs` is a tensor (n, ...), a table or symbols over an alphabet; `targets` one value per row, several (n, k), or None.
 
-    Targets of more structure are a tree of tensors with the rows first: class numbers of pixels (n, h, w), or `Boxes`. Images are
+    Targets of more structure are a tree of tensors with the rows first: class numbers of pixels (n, h, w), or of pairs of steps, int8
+    (n, t, t) with -1 where a pair is not asked for, or `Boxes`. Images are
     `uint8` (n, channels, height, width). `parts` holds row numbers of parts the source itself defines (an official test set);
     `weights` (n,) say how much each row counts in training. What is larger than memory is a StoredTable or StoredArray. `origin` is
     what `load` needs to read it again; `fingerprint` is a SHA-256 of the content. `formats` say how the words of each column of a table

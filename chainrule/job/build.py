@@ -53,7 +53,8 @@ from chainrule.tasks.task import Task, batch_of
 LossLike = str | Callable[[Tensor, Tensor], Tensor] | None
 
 
-STRUCTURED = {"steps": "one for every step of its sequences", "maps": "one for every pixel", "boxes": "several, in boxes"}
+STRUCTURED = {"steps": "one for every step of its sequences", "pairs": "one for every pair of steps", "maps": "one for every pixel",
+              "boxes": "several, in boxes"}
 FIT_ROWS = 8
 WINDOW = 64  # steps of a long sequence in a row, where its rule names no number
 

@@ -113,7 +113,8 @@ def check(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss:
     return report
 
 
-KINDS = {"steps": "a label at each step", "maps": "a map", "boxes": "boxes"}     # targets that are no number and no class
+# targets that are no number and no class
+KINDS = {"steps": "a label at each step", "pairs": "a label for each pair of steps", "maps": "a map", "boxes": "boxes"}
 
 
 class _Looking:

@@ -23,6 +23,8 @@ PREDICTORS = [e for e in FAMILIES if e.traits.kind is None]  # the others model 
 
 PIXELWISE = {name for name in tasks.names() if "maps" in tasks.find(name).traits.targets}
 
+PAIRWISE = {name for name in tasks.names() if "pairs" in tasks.find(name).traits.targets}
+
 GRIDWISE = {name for name in tasks.names() if "boxes" in tasks.find(name).traits.targets}
 
 
@@ -32,9 +34,11 @@ def answers_steps(entry: Entry) -> bool:
 
 
 def expected(entry: Entry, rows: int, shape: tuple[int, ...], outputs: int) -> tuple[int, ...]:
-    """The shape of a family's outputs: a row a sample, a row a step, or a map an output; of hidden states a row a step as well."""
+    """The shape of a family's outputs: a row a sample, a row a step (of hidden states as well), or a map or a square an output."""
     if entry.traits.tasks and entry.traits.tasks[0] in PIXELWISE:
         return rows, outputs, *shape[1:]
+    if entry.traits.tasks and entry.traits.tasks[0] in PAIRWISE:
+        return rows, outputs, shape[0], shape[0]
     if entry.traits.tasks and entry.traits.tasks[0] in GRIDWISE:
         return rows, outputs, *(-(-side // 2 ** len(SMALL[entry.name]["filters"])) for side in shape[1:])
     return (rows, shape[0], outputs) if answers_steps(entry) or entry.traits.sequences else (rows, outputs)

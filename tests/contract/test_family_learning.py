@@ -24,7 +24,7 @@ SHAPES = [(16,), (3, 7), (1, 8, 8), (1, 20, 24), (3, 80, 80)]
 SAMPLES, CLASSES, SPARE = 8, 4, 3
 NET_OPTIONS = {"inception-v3": {"auxiliary": "no"}, "vgg": {"depth": 11}}  # fewer layers, of the same kinds
 TRAINING = {"expert-values": {"steps": 60}, "tanh-unit": {"optimizer": "adam:rate=0.03", "steps": 200},
-            "inception-v3": {"optimizer": "adam:rate=0.01"},
+            "inception-v3": {"optimizer": "adam:rate=0.01", "steps": 100},
             **{name: {"optimizer": "adam:rate=0.03", "steps": 120} for name in ("rnn", "lstm", "gru")},
             "neocognitron": {"rule": "backprop"}}  # its own fits the readout alone, to planes of strokes
 ALIKE = {"bn-inception": "googlenet", "inception-v3": "googlenet", "plain": "resnet", "vgg": "convnet", "fitnet": "maxout"}  # in layers

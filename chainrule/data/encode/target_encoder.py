@@ -68,8 +68,8 @@ class TargetEncoder:
         return {"sign": 1, "none": 0}.get(self.kind, len(self.classes))
 
     def encode(self, source: Source, rows: Tensor | None = None) -> Any:
-        """Encoded targets: class int64 (n,), real standardised float32 (n, k), sign -1 or +1 float32 (n,), steps int64 (n, t), maps uint8
-        (n, h, w), boxes with class numbers as `Boxes`, else None.
+        """Encoded targets: class int64 (n,), real standardised float32 (n, k), sign -1 or +1 float32 (n,), steps int64 (n, t), pairs int8
+        (n, t, t), maps uint8 (n, h, w), boxes with class numbers as `Boxes`, else None.
 
         Raises InputError naming a class that training never saw.
         """
@@ -86,6 +86,8 @@ class TargetEncoder:
                              "that form.")
         if self.kind == "maps":
             return self._numbers(gather(source.targets, rows), source.classes, source.name, rows).to(torch.uint8)
+        if self.kind == "pairs":
+            return self._numbers(gather(source.targets, rows), source.classes, source.name, rows).to(torch.int8)
         if self.kind == "boxes":
             boxes: Boxes = map_tensors(lambda t: gather(t, rows), source.targets)
             return Boxes(boxes.corners, self._numbers(boxes.labels, source.classes, source.name, rows))
@@ -113,15 +115,20 @@ class TargetEncoder:
         return numbers
 
     def mask(self, source: Source, rows: Tensor | None = None) -> Tensor | None:
-        """At which steps something is asked (n, t): those that exist and whose target is not below 0.
+        """Which steps (n, t) exist, and are asked for where targets at steps are known: those that are not below 0.
 
-        None where that is all steps, or where targets are not asked at steps.
+        None where that is all steps, or where targets are not asked at steps or pairs of them.
         """
-        if self.kind != "steps" or source.targets is None:
+        if self.kind not in ("steps", "pairs"):
             return None
-        mask = gather(source.targets, rows) >= 0
-        if isinstance(source.inputs, Symbols):
-            mask = mask & gather(source.inputs.mask, rows)
+        asked = gather(source.targets, rows) >= 0 if self.kind == "steps" and source.targets is not None else None
+        exists = gather(source.inputs.mask, rows) if isinstance(source.inputs, Symbols) else None
+        if asked is None or exists is None:
+            mask = exists if asked is None else asked
+        else:
+            mask = asked & exists
+        if mask is None:
+            return None
         return None if bool(mask.all()) else mask
 
     def unscale(self, y: Tensor) -> Tensor:
