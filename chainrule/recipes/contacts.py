@@ -9,8 +9,8 @@ from chainrule.core.registry import recipes
 from chainrule.recipes.outcome import Figure, Outcome, Setting, command
 
 WANG = "Wang, Sun, Li, Zhang & Xu (2017), https://doi.org/10.1371/journal.pcbi.1005324"
-CHAINS, SHORT_CHAINS = "chains:count=1200", "chains:count=40"
-TRAINING: dict[str, Any] = {"net": "contactnet", "optimizer": "adam:rate=0.003", "schedule": "one-cycle", "batch": 8, "epochs": 20}
+CHAINS, SHORT_CHAINS = "chains:count=1500", "chains:count=40"
+TRAINING: dict[str, Any] = {"net": "contactnet", "optimizer": "adam:rate=0.003", "schedule": "one-cycle", "batch": 16, "epochs": 10}
 SHORT: dict[str, Any] = {"net": "contactnet:hidden=8,depth=2,pairs=4,pair_depth=2", "epochs": 1}
 
 

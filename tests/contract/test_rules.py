@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_families import small_spec
 from tiny import through_a_checkpoint
 from torch import Tensor
 
@@ -54,7 +55,7 @@ def learner_and_batches(name: str, seed: int = 0) -> tuple[Rule, Learner, Batch]
     target = entry.traits.target
     torch.manual_seed(seed)
     carries = entry.traits.carries
-    net = registry.nets.choose((entry.traits.nets or ("mlp:hidden=5,dropout=0.2",))[0])
+    net = registry.nets.choose(small_spec(entry.traits.nets[0]) if entry.traits.nets else "mlp:hidden=5,dropout=0.2")
     shape = (TIMES, FEATURES) if carries else readable(net)
     x = torch.rand(STEPS, ROWS, *shape)
     y: Tensor | None = torch.randint(CLASSES, x.shape[:3] if carries else x.shape[:2])
