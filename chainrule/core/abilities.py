@@ -32,6 +32,24 @@ class Expected(NamedTuple):
     transitions: Tensor
 
 
+class Smoothing(NamedTuple):
+    """Hidden states given whole sequences: log likelihoods (n,), means (n, t, s), covariances (n, t, s, s) and, from the second step on,
+    covariances with the states before, (n, t - 1, s, s).
+    """
+
+    log_likelihood: Tensor
+    means: Tensor
+    covariances: Tensor
+    neighbours: Tensor
+
+
+@runtime_checkable
+class Smooths(Protocol):
+    """A net of hidden states that are numbers: what is known of them given sequences (n, t, d)."""
+
+    def smoothed(self, x: Tensor) -> Smoothing: ...
+
+
 @runtime_checkable
 class HasSteps(Protocol):
     """A density of sequences (n, t, d) that may end early: the steps (n, t) that exist."""

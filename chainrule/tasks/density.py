@@ -113,13 +113,18 @@ class Density(SampleTask):
         return numbered_names((), count)
 
     def columns(self, answer: Tensor, mask: Tensor | None = None) -> Mapping[str, Any]:
-        """Of hidden states a row for each step that exists: its sequence and place, the likeliest state, from 1, and how likely it is."""
+        """Of hidden states a row for each step that exists: its sequence, its place, and the likeliest state, from 1, with its probability,
+        or the mean of each state that is a number.
+        """
         if answer.dim() != 3:
             return super().columns(answer, mask)
-        rows, places = (answer.sum(2) > 0).nonzero(as_tuple=True)
-        best = answer[rows, places].max(1)
-        return {"sequence": (rows + 1).numpy(), "step": (places + 1).numpy(), "state": (best.indices + 1).numpy(),
-                "probability": best.values.numpy()}
+        rows, places = (answer != 0).any(2).nonzero(as_tuple=True)
+        each = answer[rows, places]                                                                             # (steps, states)
+        columns: dict[str, Any] = {"sequence": (rows + 1).numpy(), "step": (places + 1).numpy()}
+        if bool((each >= 0).all()) and bool((each.sum(1) - 1).abs().lt(1e-3).all()):
+            best = each.max(1)
+            return {**columns, "state": (best.indices + 1).numpy(), "probability": best.values.numpy()}
+        return {**columns, **{f"state_{k + 1}": each[:, k].numpy() for k in range(each.shape[1])}}
 
 
 def steps(runner: Runner, part: Part) -> Tensor:

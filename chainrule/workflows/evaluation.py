@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from chainrule.core.abilities import HasSteps
 from chainrule.core.errors import InputError
 from chainrule.core.events import TestOpened
 from chainrule.core.registry import datasets
@@ -61,7 +62,7 @@ def open_test(run: Tested, reason: str) -> Result:
         about |= {"measure": cases.measure, "block": cases.block}
     run.folder.write_tensors(PREDICTED, tensors, about)
     run.folder.write_json(TESTED, result.to_dict())
-    if len(truth) and trained.loss is not None:
+    if (len(truth) and trained.loss is not None) or isinstance(trained.net.module, HasSteps):
         write_plots(trained, predictions, truth, run.path, part)
     return result
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import chainrule
 from chainrule.audit.coefficients import coefficients
-from chainrule.core.abilities import Calibrates, Continues, Decides, HasRegimes, Ranks
+from chainrule.core.abilities import Calibrates, Continues, Decides, HasPath, HasRegimes, HasSteps, Ranks, Smooths
 from chainrule.core.errors import InputError
 from chainrule.core.events import Event
 from chainrule.core.registry import pictures
@@ -37,6 +37,8 @@ from chainrule.runs.validation import shown as shown_rows
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SEQUENCES = 4  # whose hidden states are drawn
+
 
 def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[Event], timings: dict[str, float],
                      validation: Validation, tested: Result | None) -> Path:
@@ -54,7 +56,7 @@ def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[E
         mistakes=mistakes(trained, validation),
         weights=first_layer(module, inputs.picture_shape) if inputs.picture_shape else [],
         tables=[*operating_point(path), *weights_of(trained)],
-        pictures=[*regimes_of(trained, validation), *drawn(trained, validation)],
+        pictures=[*regimes_of(trained, validation), *drawn(trained, validation), *states_of(trained, validation)],
         versions=versions(),
     ))
 
@@ -89,6 +91,8 @@ def write_plots(trained: Trained, answer: Tensor, truth: Tensor, folder: Path, p
         answer, truth = answer[worst], truth[worst]
         further = {"images": shown_rows(trained, part, worst), "classes": trained.encoder.target.classes}
     paths = []
+    if part is not None:
+        further |= hidden_states(trained, part.x[:SEQUENCES])
     for name, figure in figures(trained, "test", answer, truth, further):
         path = folder / f"{name}.png"
         try:
@@ -140,6 +144,34 @@ def mistakes(trained: Trained, validation: Validation) -> list[Picture]:
     further = {"images": worst.images, "classes": trained.encoder.target.classes}
     several = figures(trained, "report", worst.answers, worst.truth, further)
     return [(f"The validation pictures that it answers worst, the worst first: {name}", to_png(figure)) for name, figure in several]
+
+
+@torch.no_grad()
+def hidden_states(trained: Trained, x: Tensor) -> dict[str, Any]:
+    """What there is to draw of the hidden states behind stored sequences (k, ...): nothing where a net has none."""
+    module, inputs = trained.net.module, trained.encoder.inputs
+    if not isinstance(module, HasSteps) or not len(x):
+        return {}
+    rows = trained.ready(x.to(trained.device))
+    labels = inputs.vocabulary.symbols if inputs.vocabulary is not None else inputs.series.names if inputs.series is not None else ()
+    further: dict[str, Any] = {"sequences": rows.cpu(), "exists": module.present(rows).cpu(), "labels": labels,
+                               "symbols": inputs.vocabulary is not None}
+    if isinstance(module, HasPath):
+        further["paths"] = module.path(rows).cpu()
+    if isinstance(module, Smooths):
+        smoothed = module.smoothed(rows)
+        further |= {"means": smoothed.means.cpu(), "deviations": smoothed.covariances.diagonal(dim1=2, dim2=3).clamp(min=0).sqrt().cpu()}
+    return further
+
+
+def states_of(trained: Trained, validation: Validation) -> list[Picture]:
+    """The hidden states behind the first sequences that the run's folder keeps."""
+    further = hidden_states(trained, validation.inputs[:SEQUENCES])
+    if not further:
+        return []
+    truth = torch.empty(0) if validation.truth is None else validation.truth
+    return [(f"The first sequences: {name.replace('-', ' ')}", to_png(figure))
+            for name, figure in figures(trained, "report", validation.answers, truth, further)]
 
 
 def operating_point(path: Path) -> list[Table]:
