@@ -12,9 +12,8 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import datasets
-from chainrule.data import fingerprint, pictures
+from chainrule.data import array_sources, fingerprint, pictures
 from chainrule.data.column_names import listed
-from chainrule.data.encode import targets
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.encode.lagged import Lagged, Lagging
@@ -215,12 +214,12 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
     if suffix in SYMBOLS:
         return _symbols(path, target)
     if suffix == ".npy":
-        return _array_file(path, origin, target, stream)
+        return array_sources.of_file(path, origin, target, stream)
     if suffix == ".npz":
         values, labels, parts = arrays.roles(arrays.read_npz(path), path, target)
-        return _array(values, labels, str(path), stem_of(path), origin, target if isinstance(target, int) else None, parts)
+        return array_sources.of_array(values, labels, str(path), stem_of(path), origin, target if isinstance(target, int) else None, parts)
     if idx.is_idx(path):
-        return _idx_file(path, origin)
+        return array_sources.of_idx(path, origin)
     if suffix == ".bin":
         pixels, y, _ = cifar.read([path])
         return pictures.source(pixels, y, tuple(map(str, range(10 if cifar.layout(path) == 1 else 100))), path, "file")
@@ -288,23 +287,6 @@ def _table_file(path: Path, origin: dict[str, Any], target: Target, roles: Roles
     return replace(source, fingerprint=fingerprint.of_file(sha256, **given_roles))
 
 
-def _array_file(path: Path, origin: dict[str, Any], target: str | int | None, stream: bool | None) -> Source:
-    at = None if target in (None, "none") else _column_number(target, str(path))
-    stored = packing.npy(path, at, stream)
-    if stored is None:
-        return _array(arrays.read_npy(path), None, str(path), stem_of(path), origin, target)
-    x, column, digest = stored
-    task, labels, classes = targets.NOTHING if column is None else targets.of_array(column, len(x), str(path))
-    origin = {**origin, "streamed": True, "target": at}
-    return Source(stem_of(path), x, labels, task, origin, digest.of(labels, classes), classes)
-
-
-def _column_number(target: str | int, where: str) -> int:
-    if not str(target).lstrip("-").isdigit():
-        raise InputError(f"{where} has no names for its columns; --target must number one from 0, not '{target}'.")
-    return int(target)
-
-
 def _list_of_pictures(path: Path, origin: dict[str, Any], name: str, target: Target, roles: Roles, stream: bool | None,
                       reading: Reading, say: Callable[[str], None]) -> Source:
     """A table whose column `name` names pictures, which are its inputs; its target and roles are the table's."""
@@ -357,54 +339,19 @@ def _table(typed: Typed, where: str, origin: dict[str, Any], target: Target, rol
     return replace(source, labels=typed.labels)
 
 
-def _array(values: Any, y: Any, where: str, name: str, origin: dict[str, Any], target: int | str | None = None,
-           parts: dict[str, Tensor] | None = None) -> Source:
-    x = arrays.of_inputs(values, where)
-    if target is not None and target != "none" and y is None:
-        at = _column_number(target, where)
-        x, y = arrays.column_apart(x, at, where)
-        origin = {**origin, "target": at}
-    (task, labels, classes), names = (targets.NOTHING, ()) if y is None else _targets(y, len(x), where)
-    return Source(name, x, labels, task, origin, fingerprint.of(x, labels, classes), classes, parts or {}, target_names=names)
-
-
-def _targets(y: Any, n: int, where: str) -> tuple[targets.Targets, tuple[str, ...]]:
-    """Targets that came apart from their inputs, and what their columns are called where they have names."""
-    if not tables.is_frame(y):
-        return targets.of_array(y, n, where), ()
-    columns = tables.of_frame(y, where).columns if hasattr(y, "columns") else (tables.of_series(y, where),)
-    if len(columns[0]) != n:
-        raise InputError(f"{where}: expected one target for each of {n} rows; got {len(columns[0])}.")
-    name = getattr(y, "name", None)
-    return targets.of_columns(columns, where, {}), tuple(c.name for c in columns) if hasattr(y, "columns") else (str(name),) if name else ()
-
-
-def _idx_file(path: Path, origin: dict[str, Any]) -> Source:
-    """One IDX file of images, with its labels where they lie beside it."""
-    x = idx.pictures(idx.read(path), path)
-    labels = idx.labels_beside(path)
-    if labels is None:
-        return _array(x, None, str(path), stem_of(path), origin)
-    y = idx.read(labels).long()
-    if len(y) != len(x):
-        raise InputError(f"{path} holds {len(x)} images but {labels} {len(y)} labels. Give files of one set.")
-    classes = tuple(map(str, range(int(y.max()) + 1)))
-    return Source(stem_of(path), x, y, "class", origin, fingerprint.of(x, y, classes), classes)
-
-
 def _of_memory(what: Any, target: str | int | None, roles: Roles, reading: Reading) -> Source:
     if isinstance(what, tuple) and len(what) == 2:
         _refuse_roles(roles, "inputs and targets that are given apart have")
         inputs, y = objects.plain(what[0], "the inputs"), what[1]
         if tables.is_frame(inputs) and getattr(inputs, "ndim", 2) == 2:
             return _frame_and_targets(inputs, y, reading)
-        return _array(inputs, y, "the arrays", "arrays", {"kind": "memory", "what": "arrays"})
+        return array_sources.of_array(inputs, y, "the arrays", "arrays", {"kind": "memory", "what": "arrays"})
     what = objects.plain(what, "the data")
     if tables.is_frame(what):
         return _table(tables.typed(what, FRAME, reading, wordy=False), FRAME, {"kind": "memory", "what": "frame"}, target, roles, reading)
     if isinstance(what, (np.ndarray, Tensor)):
         _refuse_roles(roles, "an array has")
-        return _array(what, None, "the array", "array", {"kind": "memory", "what": "array"}, target)
+        return array_sources.of_array(what, None, "the array", "array", {"kind": "memory", "what": "array"}, target)
     raise InputError(f"cannot load a {type(what).__name__}; expected a named set, a path, an array, a data frame, a dict of "
                      "columns, a list of records, a sparse matrix, or (inputs, targets).")
 
@@ -412,6 +359,6 @@ def _of_memory(what: Any, target: str | int | None, roles: Roles, reading: Readi
 def _frame_and_targets(inputs: Any, y: Any, reading: Reading) -> Source:
     frame = tables.typed(inputs, FRAME, reading, wordy=False)
     alone = _table(frame, FRAME, {"kind": "memory", "what": "frame"}, "none", NO_ROLES, reading)
-    (task, labels, classes), names = _targets(y, len(alone), "the targets")
+    (task, labels, classes), names = array_sources.of_targets(y, len(alone), "the targets")
     return replace(alone, origin={**alone.origin, "target": ",".join(names) or None}, targets=labels, target_kind=task, classes=classes,
                    fingerprint=fingerprint.of(alone.inputs, labels, classes), target_names=names)

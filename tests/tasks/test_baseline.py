@@ -127,9 +127,30 @@ def of_boxes(folder):
                                                       "recall": (right, None, None)}
 
 
+def of_pairs(folder):
+    """Each pair as often as training pairs so far apart along the chain touch."""
+    run = cr.train("chains:count=20", net="contactnet:hidden=4,depth=1,pairs=2,pair_depth=1", **QUICK)
+    data, errors, right, counts = run.job.data, [], [], {}
+    places = [(i, j) for i in range(data.train.y.shape[1]) for j in range(data.train.y.shape[1])]
+    for chain in data.train.y.tolist():
+        for i, j in places:
+            if chain[i][j] >= 0:
+                touch, number = counts.get(abs(i - j), (0, 0))
+                counts[abs(i - j)] = touch + chain[i][j], number + 1
+    for chain in data.door.open("by hand").y.tolist():
+        asked = [(chain[i][j], counts.get(abs(i - j), (0, 1))) for i, j in places if chain[i][j] >= 0]
+        errors.append(sum((true - touch / number) ** 2 for true, (touch, number) in asked) / len(asked))
+        length = max(j for i, j in places if chain[i][j] >= 0) + 1
+        far = [(counts.get(j - i, (0, 1)), chain[i][j]) for i, j in places if j - i >= 24 and chain[i][j] >= 0]
+        far.sort(key=lambda pair: -pair[0][0] / pair[0][1])                                       # stable: as they come where alike
+        right += [sum(true for _, true in far[: round(length / 5)]) / round(length / 5)] if far else []
+    return run, "how far apart they are", {"precision_l5": (sum(right) / len(right), None, None),
+                                           "brier": (sum(errors) / len(errors), None, None)}
+
+
 BY_HAND = {"classification": of_classes, "regression": of_numbers, "language": of_a_text, "tagging": of_labels, "reconstruction": of_rows,
            "density": of_a_density, "segmentation": of_maps,
-           "detection": of_boxes}
+           "detection": of_boxes, "contacts": of_pairs}
 
 
 def test_every_task_has_one():
