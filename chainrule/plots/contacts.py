@@ -19,7 +19,7 @@ MOST, ACROSS = 6, 3      # chains drawn, and how many beside one another
 SIDE = 2.4               # inches
 
 
-@pictures("contact-maps", source="Moult et al. (2016), https://doi.org/10.1002/prot.25064", task="contacts", when=("test",))
+@pictures("contact-maps", source="Moult et al. (2016), https://doi.org/10.1002/prot.25064", task="contacts", when=("test", "report"))
 def contact_maps(answer: Tensor, truth: Tensor, names: Sequence[str]) -> Figure:
     """Probabilities (k, t, t) below the diagonal and contacts (k, t, t), which are 1, above it, each chain as long as it is.
 

@@ -111,9 +111,9 @@ def beside(trained: Trained, x: Any) -> dict[str, Any]:
 
 
 def drawn(trained: Trained, validation: Validation) -> list[Picture]:
-    """The pictures that the task has for a report, of the validation rows that the run keeps."""
+    """The pictures that the task has for a report and that ask for nothing else, of the validation rows that the run keeps."""
     n = min(len(validation.inputs), len(validation.answers))
-    if validation.truth is None or not n or not isinstance(trained.task, Continues):
+    if validation.truth is None or not n:
         return []
     further = beside(trained, validation.inputs[:n])
     return [(f"On the validation part: {name}", to_png(figure))
