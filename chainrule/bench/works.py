@@ -20,6 +20,7 @@ from chainrule.job.build import build
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import Own
+from chainrule.nets.layers.recurrent import Gated, Recurrence
 
 Kind = Literal["train", "rbm", "predict", "members", "scaling"]
 TORCH = ("torch eager", "torch + DataLoader", "skorch", "Lightning")
@@ -151,13 +152,24 @@ class Setting:
 
 def alike(module: nn.Module, other: nn.Module) -> None:
     """Give `module` the weights of `other`, parameter by parameter. Raises InputError where their shapes differ."""
-    ours, theirs = list(module.parameters()), list(other.parameters())
+    ours, theirs = list(module.parameters()), in_torchs_order(other)
     if [p.shape for p in ours] != [p.shape for p in theirs]:
         raise InputError(f"the two nets of a race must have the same parameters; got {[tuple(p.shape) for p in ours]} and "
                          f"{[tuple(p.shape) for p in theirs]}. Mend bench/models.py.")
     with torch.no_grad():
         for p, q in zip(ours, theirs, strict=True):
             p.copy_(q)
+
+
+def in_torchs_order(net: nn.Module) -> list[Tensor]:
+    """The weights of a net as its twin in plain torch lists them: of recurrent layers without the start, and with a second bias."""
+    weights: list[Tensor] = []
+    for part in net.modules():
+        if isinstance(part, Recurrence):
+            weights += [part.reads.weight, part.recurs.weight, part.reads.bias, torch.zeros_like(part.reads.bias)]
+        elif not isinstance(part, Gated):
+            weights += part.parameters(recurse=False)
+    return weights
 
 
 def reached(work: Work, scores: np.ndarray, y: Tensor) -> tuple[float, float]:
@@ -262,8 +274,9 @@ WORKS = {work.name: work for work in (
     LENET_WORK,
     Work("resnet20", "ResNet-20 on 32 x 32 pictures, batch 128, SGD with momentum", pictures, 384, 64, {"loss": "cross-entropy"},
          models.resnet20, (*TORCH, *KERAS), rate=0.05, momentum=0.9, batch=128, budget=200, timed=1, shared=True, faster=1.6, eager=1.6),
-    Work("lstm", "character LSTM of 256 units over 64 steps, batch 32, Adam", letters, 800, 64, {"loss": "cross-entropy"},
-         models.CharacterLSTM, (*TORCH, *KERAS), adam=True, rate=0.002, batch=32, budget=200, timed=1, shared=True, faster=1.4, eager=1.4),
+    Work("lstm", "character LSTM of 256 units over 64 steps, batch 32, Adam", letters, 800, 64,
+         {"net": f"lstm:hidden={models.LSTM_UNITS}", "task": "classification", "loss": "cross-entropy"}, models.CharacterLSTM,
+         (*TORCH, *KERAS), adam=True, rate=0.002, batch=32, budget=200, timed=1, faster=1.4, eager=1.4),
     Work("rbm", "restricted Boltzmann machine 784-500, batch 100, one Gibbs step", digits, 20_000, 500,
          {"net": "rbm:hidden=500", "rule": "divergence:cost=0"}, None, ("scikit-learn", "torch eager"), kind="rbm", rate=0.1, batch=100,
          budget=30, timed=1, flat=True, faster=1.5, eager=1.2,
