@@ -2,11 +2,16 @@
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 from torch.nn import functional as F
 
 from chainrule.data.synthetic.memory import ABSENT, LATE
+from chainrule.nets.lstm import LSTM
+from chainrule.nets.rnn import Elman
 from chainrule.plots.automaton import automaton, plane
+from chainrule.plots.through_time import gates_over_time, slopes_through_time
+from chainrule.recipes.adding_problem import gates_of, slope_lengths
 from chainrule.recipes.binary_addition import WORKED, answer_to, hidden_states, pairs_of, wrong_sums
 
 
@@ -75,3 +80,42 @@ def test_the_plane_is_that_of_the_means():
     torch.testing.assert_close(torch.cdist(points, points), torch.cdist(means[labels], means[labels]), rtol=1e-6, atol=1e-6)
     figure = automaton(states, labels, ("a", "b", "c"))
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("family", [Elman, LSTM])
+def test_slopes_through_time_are_those_of_the_rest_of_the_sequence(family):
+    """By the state after each step: the error of what is left, begun anew from that state."""
+    torch.manual_seed(0)
+    net, x, y = family((6, 2), 1, hidden=4, answer="last").double(), torch.randn(3, 6, 2).double(), torch.randn(3, 1).double()
+    lengths = slope_lengths(net, x, y)
+    layer = net.layers[0]
+    state = layer.initial(3)
+    for t in range(6):
+        _, state = layer.written_out(x[:, t : t + 1], state)
+        leaves = [part.detach().clone().requires_grad_() for part in state]
+        end = leaves if t == 5 else layer.written_out(x[:, t + 1 :], tuple(leaves))[1]
+        slopes = torch.autograd.grad((net.output(end[0]) - y).square().sum(), leaves, materialize_grads=True)
+        square = sum(slope.square().sum(1).mean() for slope in slopes)
+        torch.testing.assert_close(lengths[t], square.sqrt())
+
+
+def test_gates_are_what_writes_keeps_and_reads_the_cell():
+    torch.manual_seed(0)
+    net, x = LSTM((5, 2), 1, hidden=4).double(), torch.randn(1, 5, 2).double()
+    gates = gates_of(net, x)
+    layer, state = net.layers[0], net.layers[0].initial(1)
+    for t in range(5):
+        before = state
+        state = layer.cell(layer.reads(x[:, t]), state)
+        written = torch.tanh((layer.reads(x[:, t]) + layer.recurs(before[0]))[:, 8:12])
+        torch.testing.assert_close(gates["keep"][t] * before[1] + gates["write"][t] * written, state[1])
+        torch.testing.assert_close(gates["read"][t] * torch.tanh(state[1][0]), state[0][0])
+
+
+def test_lines_are_relative_to_the_last_step_and_gates_stand_below_the_inputs():
+    figure = slopes_through_time({"a": torch.tensor([0.5, 1.0, 2.0]), "b": torch.tensor([0.0, 0.0, 3.0])})
+    first, second = figure.axes[0].lines
+    assert first.get_ydata().tolist() == [1.0, 0.5, 0.25]
+    assert second.get_ydata().tolist() == pytest.approx([1.0, 1e-12, 1e-12])
+    figure = gates_over_time({"write": torch.rand(7, 3), "keep": torch.rand(7, 3)}, torch.rand(7, 2))
+    assert [axes.get_ylabel() for axes in figure.axes[:3]] == ["inputs", "write", "keep"]

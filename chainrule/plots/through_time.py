@@ -1,0 +1,50 @@
+"""What passes through time in a recurrent net, drawn: the length of the gradient at every step back, and how far gates are open.
+
+Hochreiter (1991), diploma thesis, TU München; Bengio, Simard & Frasconi (1994), https://doi.org/10.1109/72.279181
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from chainrule.plots.evaluation import COLOURS, INK, _figure, _plain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LEAST = 1e-12       # below which lengths are drawn as this
+
+
+def slopes_through_time(lengths: Mapping[str, Tensor]) -> Figure:
+    """The gradient's length (t,) by the state after each step, one line a net, relative to the last step and against the steps back."""
+    figure = _figure(6.4, 3.8)
+    axes = figure.subplots()
+    _plain(axes)
+    for number, (name, length) in enumerate(lengths.items()):
+        back = (length / length[-1].clamp(min=LEAST)).clamp(min=LEAST).flip(0)
+        axes.plot(range(len(back)), back.tolist(), color=COLOURS[number % len(COLOURS)], label=name)
+    axes.set_yscale("log")
+    axes.set_xlabel("steps back", color=INK)
+    axes.set_ylabel("length of the gradient, relative to the last step", color=INK)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def gates_over_time(gates: Mapping[str, Tensor], inputs: Tensor) -> Figure:
+    """How far each gate (t, units) is open, from 0 to 1, below what the net reads (t, d) of one sequence."""
+    figure = _figure(7.2, 1.2 + 1.5 * len(gates))
+    rows = figure.subplots(1 + len(gates), 1, sharex=True, squeeze=False)[:, 0]
+    _plain(rows[0])
+    for i, column in enumerate(inputs.unbind(1)):
+        rows[0].plot(column.tolist(), color=COLOURS[i % len(COLOURS)], linewidth=0.8)
+    rows[0].set_ylabel("inputs", color=INK)
+    for axes, (name, values) in zip(rows[1:], gates.items(), strict=True):
+        shown = axes.imshow(values.T.numpy(), aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
+        axes.set_ylabel(name, color=INK)
+        axes.set_yticks([])
+    rows[-1].set_xlabel("step", color=INK)
+    figure.colorbar(shown, ax=list(rows), label="open", shrink=0.6)
+    return figure
