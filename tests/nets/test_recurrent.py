@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 import chainrule as cr
@@ -45,8 +46,10 @@ def fill(layer, theirs, suffix=""):
 
 
 def padded(lengths=LENGTHS, seed=1, dtype=torch.float32):
+    """Symbols, one-hot, and zeros where there are none."""
     generator = torch.Generator().manual_seed(seed)
-    return pad_sequence([torch.randn(n, D, generator=generator, dtype=dtype) for n in lengths], batch_first=True)
+    codes = [torch.randint(D, (n,), generator=generator) for n in lengths]
+    return pad_sequence([F.one_hot(one, D).to(dtype) for one in codes], batch_first=True)
 
 
 def slopes(outputs, state, parameters, seed=2):
@@ -124,6 +127,9 @@ def test_lengths_and_turns():
     x[0, 3] = 0                                                  # an empty step in the middle is one that exists
     assert lengths(x).tolist() == list(LENGTHS)
     assert lengths(torch.zeros(2, 5, 3)).tolist() == [1, 1]
+    numbers = torch.randn(2, 5, 3)
+    numbers[0, 3:] = 0
+    assert lengths(numbers).tolist() == [5, 5], "any number may be zero"
     places = turns(x)
     assert places[1].tolist() == [3, 2, 1, 0, 4, 5, 6, 7, 8]
     assert torch.equal(taken(taken(x, places), places), x)

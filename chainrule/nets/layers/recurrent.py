@@ -91,7 +91,7 @@ class Recurrence(nn.Module):
 class RecurrentNet(nn.Module):
     """Layers with memory, read out at every step or once for a whole sequence: (n, t, d) -> (n, t, outputs) or (n, outputs).
 
-    Series of one number a step may come as (n, t). What fills up shorter sequences is zero: a sequence ends with its last step that is
+    Series of one number a step may come as (n, t). What fills up shorter sequences of symbols is zero: one ends with its last step that is
     not zero throughout. `bidirectional` layers read it from that end too; `residual` ones add what they read to what they give, where
     both are as wide. `answer` reads out at all steps, at the end (of the layers that go backward, which end there, at the first step),
     or the mean over the steps. Raises InputError for inputs that are no sequences, and sizes below one.
@@ -185,9 +185,12 @@ class RecurrentNet(nn.Module):
 
 
 def lengths(x: Tensor) -> Tensor:
-    """How many steps each sequence (n, t, d) has, (n,): up to the last that is not zero throughout, and one at least."""
+    """How many steps each sequence (n, t, d) has, (n,): of symbols, zeros and ones, up to the last that is not zero throughout, and one
+    at least; of other numbers all, since any of them may be zero."""
     places = torch.arange(1, x.shape[1] + 1, device=x.device)
-    return ((x != 0).any(2) * places).amax(1).clamp(min=1)
+    ends = ((x != 0).any(2) * places).amax(1).clamp(min=1)
+    symbols = ((x == 0) | (x == 1)).flatten(1).all(1)
+    return torch.where(symbols, ends, x.shape[1])
 
 
 def turns(x: Tensor) -> Tensor:
