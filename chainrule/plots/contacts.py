@@ -30,7 +30,7 @@ def contact_maps(answer: Tensor, truth: Tensor, names: Sequence[str]) -> Figure:
     shown = min(len(truth), MOST)
     rows = -(-shown // ACROSS)
     figure = Figure(figsize=(ACROSS * SIDE, rows * (SIDE + 0.3)), layout="constrained")
-    cells = figure.subplots(rows, ACROSS, squeeze=False).flat
+    cells = list(figure.subplots(rows, ACROSS, squeeze=False).flat)
     for axes in cells:
         axes.set_axis_off()
     for axes, chances, true, length in zip(cells, answer, truth, residues(truth[:shown]).tolist(), strict=False):

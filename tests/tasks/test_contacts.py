@@ -11,7 +11,7 @@ from chainrule.core.batch import Batch
 from chainrule.core.criterion import Pairwise
 from chainrule.core.errors import InputError
 from chainrule.core.registry import losses
-from chainrule.evaluate.contacts import precision
+from chainrule.evaluate.contacts import precision, residues
 from chainrule.job.build import build
 from chainrule.job.options import Options
 from chainrule.plots.contacts import contact_maps, hits
@@ -98,7 +98,9 @@ def test_the_truth_itself_is_measured_as_right_throughout(job):
 def test_contacts_are_drawn_each_chain_as_long_as_it_is(job):
     truth = job.task.truth(job.data.valid, job.data.ready)
     figure = contact_maps((truth == 1).float(), truth, ())
-    assert len(figure.axes) >= min(len(truth), 6)
+    images = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    assert [len(image) for image in images] == residues(truth[:6]).tolist()
+    assert all(torch.equal(torch.as_tensor(image.data), torch.as_tensor(image.data).T) for image in images), "the truth on both sides"
     number = int(torch.triu(truth[0] == 1).sum())
     assert hits((truth[0] == 1).float(), truth[0]) == (number, number)
 
