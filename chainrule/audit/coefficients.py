@@ -52,7 +52,7 @@ class Coefficients:
             return "\n".join(_formula(output, self.inputs, row, bias)
                              for output, row, bias in zip(self.outputs, self.weights.tolist(), self.bias.tolist(), strict=True))
         return "\n".join(["Weights in the units of the data (the report has all):",
-                          *table([self.heads, *self.rows[:FEATURES], self.rows[-1]])])
+                          *table([self.heads, *self.rows[:-1][:FEATURES], self.rows[-1]])])
 
 
 def coefficients(trained: Trained) -> Coefficients | None:

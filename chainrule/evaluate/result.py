@@ -167,7 +167,7 @@ def _by_class(r: Result) -> list[str]:
 
 
 def _by_target(r: Result) -> list[str]:
-    if not r.targets:
+    if len(r.targets) < 2:   # of one, its measures are those above
         return []
     heads = [name for name in r.measures if any(f"{name}[{target}]" in r.measures for target in r.targets)]
     rows = []

@@ -81,3 +81,14 @@ def test_pixels_and_one_output_are_told_too(tmp_path):
     pixels = cr.load("digits").inputs[:9].flatten(1)
     torch.testing.assert_close(pixels.double() @ learned.weights.T + learned.bias, run.trained.outputs(pixels.reshape(9, 1, 8, 8)).double())
     assert "the report has all" in str(learned)
+
+
+def test_a_table_of_many_weights_has_the_bias_once(tmp_path):
+    run = cr.train("diabetes", net="linear", epochs=1, plan="eager", out=tmp_path / "run", progress=False)
+    lines = [line.split() for line in str(coefficients(run.trained)).splitlines()[2:]]
+    assert [line[0] for line in lines] == [*run.trained.encoder.inputs.feature_names, "bias"]
+
+
+def test_of_one_target_the_measures_are_told_once(tmp_path):
+    run = cr.train("diabetes", net="linear", epochs=1, plan="eager", out=tmp_path / "run", progress=False)
+    assert str(run.test()).count("rmse") == 2, "in the table, and of the constant answer"
