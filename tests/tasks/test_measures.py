@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from task_data import waves
 
 import chainrule as cr
 from chainrule.core import registry
@@ -88,6 +89,7 @@ def labels(folder):
 WHERE = {"classification": lambda _: ("iris", {"net": "softmax"}), "regression": lambda _: ("diabetes", {"net": "linear"}),
          "reconstruction": lambda _: ("digits", {"net": "autoencoder:code=2"}), "language": text, "tagging": labels,
          "detection": lambda _: ("scenes:count=40,side=32", {"net": "detector:filters=4x8"}),
+         "forecast": lambda _: (waves(), {"net": "ar"}),
          "contacts": lambda _: ("chains:count=30", {"net": "contactnet:hidden=4,depth=1,pairs=2,pair_depth=1"}),
          "segmentation": lambda _: ("roads:count=24,side=16", {"net": "unet:width=2,depth=1"}),
          "density": lambda _: (np.random.default_rng(0).normal(size=(60, 2)), {"rule": "expectation"})}
