@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from chainrule.core.sampling import Drawn, Request
+
 
 @runtime_checkable
 class HasFreeEnergy(Protocol):
@@ -119,6 +121,13 @@ class Recurrent(Protocol):
 
 
 @runtime_checkable
+class HasVectors(Protocol):
+    """A net that reads symbols by a vector of each: (symbols, size)."""
+
+    def vectors(self) -> Tensor: ...
+
+
+@runtime_checkable
 class ReadsAhead(Protocol):
     """A net of sequences that knows whether what it says of a step follows from later steps too."""
 
@@ -141,6 +150,20 @@ class Variational(Protocol):
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]: ...
 
     def decode(self, code: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """A task whose nets write on: samples of a net, which `runner` runs, whose outputs are answers by the link of `loss`.
+
+    `constant` is what the constant answer is made of, None where there is none. Samples are recorded in training after the steps
+    `drawn_at`, as `drawn_then` asks.
+    """
+
+    drawn_at: tuple[int, ...]
+    drawn_then: Request
+
+    def draw(self, runner: Any, request: Request, loss: Any, constant: Tensor | None) -> Drawn: ...
 
 
 @runtime_checkable

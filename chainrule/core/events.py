@@ -72,6 +72,12 @@ class Evaluated(Event):
 
 
 @dataclass(frozen=True)
+class Sampled(Event):
+    step: int
+    texts: list[str]
+
+
+@dataclass(frozen=True)
 class Diagnosed(Event):
     code: str
     layer: str
@@ -115,7 +121,7 @@ class Finished(Event):
 
 KINDS: dict[str, type[Event]] = {
     c.__name__.lower(): c
-    for c in (Started, Planned, Progressed, Looked, Evaluated, Diagnosed, Warned, Saved, TestOpened, Finished)
+    for c in (Started, Planned, Progressed, Looked, Evaluated, Sampled, Diagnosed, Warned, Saved, TestOpened, Finished)
 }
 
 

@@ -82,3 +82,13 @@ def sentence(text: str) -> str:
     """The text with a full stop at its end where it has none."""
     text = text.strip()
     return text if not text or text[-1] in ".!?" else text + "."
+
+
+def visible(text: str) -> str:
+    """The text with its blanks as signs, and each line end both as a sign and as itself.
+
+    >>> print(visible("to be,\\tor\\nnot"))
+    to␣be,⇥or⏎
+    not
+    """
+    return text.translate({ord(" "): "␣", ord("\t"): "⇥", ord("\r"): "␍", ord("\n"): "⏎\n"})

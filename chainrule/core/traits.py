@@ -22,8 +22,9 @@ class NetTraits:
 
     `rule`, `loss`, `init` are names; `bounded` says that outputs lie in [-1, 1]; `kind` is a word where the net is no plain one; `tasks`
     are the tasks it is made for, the first being its default. `whole` are options that it has, where the user gives no others, for tasks
-    that ask one answer of a sequence and not one of every step. A net of `sequences` reads a text, or the series of a table, in windows.
-    A `forecaster` reads so few numbers of a series as it says, and may have nothing to learn.
+    that ask one answer of a sequence and not one of every step. A net of `sequences` reads a text, or the series of a table, in windows;
+    one of `sentences` gets a column of them word by word. A `forecaster` reads so few numbers of a series as it says, and may have nothing
+    to learn.
     """
 
     rule: str | None = None
@@ -34,6 +35,7 @@ class NetTraits:
     tasks: tuple[str, ...] = ()
     whole: Mapping[str, Any] = field(default_factory=dict)
     sequences: bool = False
+    sentences: bool = False
 
 
 @dataclass(frozen=True)

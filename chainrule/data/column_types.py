@@ -12,7 +12,7 @@ import numpy as np
 from chainrule.core.errors import InputError
 from chainrule.data import dates, numerals
 from chainrule.data.encode.columns import MANY, MISFITS
-from chainrule.data.formats import NUMBER, WORD, Format, read, spelt_alike, without_marks
+from chainrule.data.formats import NUMBER, SENTENCES, WORD, Format, read, spelt_alike, without_marks
 from chainrule.data.numerals import Style, unit_name
 from chainrule.data.reading import Reading
 
@@ -93,7 +93,7 @@ def hidden_kind(words: Any) -> str | None:
 
 def _kind(one: Evidence) -> str:
     """number, plain (number), date, truth, word or out; fills in what was seen."""
-    if one.declared in ("word", "exact", "out"):
+    if one.declared in ("word", "exact", "text", "out"):
         return one.declared
     if one.declared != "date" and one.plain:
         compact = one.declared is None and _compact_dates(one)
@@ -294,8 +294,8 @@ def _spelt(parsed: dates.Parsed, one: Evidence, word: str, order: dates.Order) -
 
 
 def _word_format(one: Evidence, kind: str) -> tuple[Format, list[str]]:
-    if kind == "exact":
-        return Format("word", exact=True), []
+    if kind in ("exact", "text"):
+        return SENTENCES if kind == "text" else Format("word", exact=True), []
     notes = []
     if one.declared is None and one.plain and len(one.distinct):
         zero = next((w for w in one.distinct if w.startswith("0") and len(w) > 1), None)

@@ -11,7 +11,7 @@ import numpy as np
 from chainrule.data import dates
 from chainrule.data.numerals import PLAIN, Style, take_apart, unit_name
 
-Kind = Literal["number", "truth", "word", "date", "out"]
+Kind = Literal["number", "truth", "word", "date", "text", "out"]
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "nan", "NaN", "NAN", "NaT", "null", "NULL", "Null", "?",
            "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!")
 MISSING_AMONG_NUMBERS = ("-", "--", "---", "–", "—", ".", "..", "...", "…", "*", "none", "missing", "unknown", "nil", "n.a.", "na",
@@ -56,7 +56,7 @@ class Format:
         return cls(**{**record, "missing": tuple(record["missing"])})
 
 
-WORD, NUMBER = Format("word"), Format("number")
+WORD, NUMBER, SENTENCES = Format("word"), Format("number"), Format("text")
 
 
 def to_json(formats: Mapping[str, Format]) -> dict[str, Any]:
@@ -80,8 +80,8 @@ def read(words: Any, format: Format) -> tuple[Any, Any]:
     """Stripped words as a Series of float64, of Boolean or of words; and which of them do not fit, (n,) Boolean."""
     import polars as pl
 
-    if format.kind == "word":
-        return (words if format.exact else spelt_alike(words)[0]), pl.repeat(False, len(words), eager=True)
+    if format.kind in ("word", "text"):
+        return (words if format.exact or format.kind == "text" else spelt_alike(words)[0]), pl.repeat(False, len(words), eager=True)
     if format.kind == "number" and format.style == PLAIN:  # most columns: no regular expression, no copy
         values = words.cast(pl.Float64, strict=False)
         if values.null_count() == words.null_count():

@@ -17,6 +17,7 @@ from chainrule.data.column_names import listed
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.encode.lagged import Lagged, Lagging
+from chainrule.data.encode.vocabulary import Symbols
 from chainrule.data.formats import Format
 from chainrule.data.new_rows import known_of, reading_of
 from chainrule.data.readers import (
@@ -82,7 +83,7 @@ def load(what: Any = "digits", y: Any = None, *, target: str | int | Sequence[st
         source = _of_text(what, target, data_dir, roles, stream, reading, say)
     else:
         source = _of_memory(what, target, roles, reading)
-    about_tables = replace(reading, resize=None, skip_bad=False)
+    about_tables = replace(reading, resize=None, skip_bad=False, tokens=None)
     if isinstance(source.inputs, Lagged):
         source = series.as_asked(source, reading)
         about_tables = replace(about_tables, horizon=None, lags=None) if source.origin["kind"] == "named" else USUAL
@@ -96,6 +97,8 @@ def load(what: Any = "digits", y: Any = None, *, target: str | int | Sequence[st
         if name_of_option in reading.to_json() and name_of_option not in source.origin.get("reading", {}):
             raise InputError(f"{source.name} is no folder or list of pictures; --{name_of_option.replace('_', '-')} is for these. Leave it "
                              "out.")
+    if reading.tokens is not None and not (isinstance(source.inputs, Symbols) and source.inputs.of_text):
+        raise InputError(f"{source.name} is no text; --tokens is for these (.txt). Leave it out.")
     origin = {"kind": "memory", "what": source.name, "target": None, **NO_ROLES._asdict(), **source.origin}
     return Source(**{**vars(source), "origin": origin, "name": name or source.name})
 
@@ -117,9 +120,10 @@ def load_inputs(what: Any, *, like: InputEncoder, target: tuple[str, ...] = (), 
     The columns `target` may be absent or have gaps, and there are then no targets.
     """
     reading, known = reading_of(like), known_of(like)
+    of_table = like.kind == "table" or bool(like.column)
     if isinstance(what, (str, Path)) and not datasets.called(what):
         path = existing(what)
-        if like.kind == "table" and path.is_file() and suffix_of(path) in TABLES:
+        if of_table and path.is_file() and suffix_of(path) in TABLES:
             origin = {"kind": "file", "what": str(path.absolute())}
             return _table_file(path, origin, target, NO_ROLES, None, reading, say, known)
         if like.series is not None and path.is_file() and suffix_of(path) in TABLES:
@@ -143,13 +147,13 @@ def load_inputs(what: Any, *, like: InputEncoder, target: tuple[str, ...] = (), 
     if like.lagging is not None and not isinstance(what, str | Path | Source):
         frame = tables.typed(objects.plain(what, FRAME), FRAME, reading, known, wordy=False)
         return _table(frame, FRAME, {"kind": "memory", "what": "frame"}, target, NO_ROLES, reading, form=like.lagging)
-    if like.kind == "table":
+    if of_table:
         what = objects.plain(what, FRAME)
         if tuple(like.column_kinds) == objects.numbered(len(like.column_kinds)):
             what = objects.as_numbered(what)
     elif not isinstance(what, str | Path | Source):
         what = objects.with_means(objects.plain(what, "the rows", gaps=False), like, say)
-    if like.kind == "table" and tables.is_frame(what):
+    if of_table and tables.is_frame(what):
         frame = tables.typed(what, FRAME, reading, known, wordy=False)
         return _table(frame, FRAME, {"kind": "memory", "what": "frame"}, target, NO_ROLES, reading, lenient=True)
     return _without_targets(what, like, data_dir, say)
@@ -212,7 +216,7 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
         return _table_file(path, origin, target, roles, stream, reading, say)
     _refuse_roles(roles, f"{path} has")
     if suffix in SYMBOLS:
-        return _symbols(path, target)
+        return _symbols(path, target, reading=reading)
     if suffix == ".npy":
         return array_sources.of_file(path, origin, target, stream)
     if suffix == ".npz":
@@ -232,21 +236,24 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
                      "images, or a named set.")
 
 
-def _symbols(path: Path, target: str | int | None, like: InputEncoder | None = None) -> Source:
+def _symbols(path: Path, target: str | int | None, like: InputEncoder | None = None, reading: Reading = USUAL) -> Source:
     """A text, each symbol of which is to be named from those before it, or sequences, with classes where their headers say them.
 
     With `like`, rows to predict: a text in windows as that one encodes, without targets; sequences whose classes may have gaps.
     """
     if target not in (None, "none"):
         raise InputError(f"{path} has no columns; --target {target} is for tables. Leave it out, or write --target none.")
-    origin, name = {"kind": "file", "what": str(path.absolute())}, stem_of(path)
+    origin: dict[str, Any] = {"kind": "file", "what": str(path.absolute())}
+    name = stem_of(path)
     if suffix_of(path) in fasta.SUFFIXES:
         return fasta.source(path, suffix_of(path), origin=origin, name=name, targets=target is None, lenient=like is not None)
     content = text.read(path)
     if like is not None and like.vocabulary is not None:
         unit, context = like.vocabulary.unit, 1 if like.stride == like.shape[0] else like.shape[0]
         return text.source(content, str(path), name=name, origin=origin, context=context, unit=unit, targets=False)
-    return text.source(content, str(path), name=name, origin=origin, targets=target is None)
+    unit, most = reading.unit
+    origin |= {"reading": {"tokens": reading.tokens}} if reading.tokens is not None else {}
+    return text.source(content, str(path), name=name, origin=origin, unit=unit, most=most, targets=target is None)
 
 
 def _refuse_roles(roles: Roles, what: str) -> None:

@@ -17,7 +17,7 @@ def known_of(like: InputEncoder) -> Known:
     """What an encoder of a table, or of a series, tells of how further rows of its kind are to be read."""
     if like.kind == "lagged":
         return Known(like.formats)
-    if like.kind != "table":
+    if like.kind != "table" and not like.column:
         return Known()
     kinds: dict[str, str] = {"numeric": "number", "date": "date", "categorical": "word", "ordered": "word"}
     own = {name: kind for name, kind in like.column_kinds.items() if name not in like.formats}

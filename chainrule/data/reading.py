@@ -11,14 +11,15 @@ from typing import Any
 
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.options import option
-from chainrule.data.column_names import place
+from chainrule.data.column_names import place, places
+from chainrule.data.encode.vocabulary import MOST_WORDS, Unit
 
 MOST_BAD = 0.05         # of the pictures of a folder that may be left out because they cannot be decoded
-KINDS = ("number", "word", "exact", "date", "out")
+KINDS = ("number", "word", "exact", "date", "text", "out")
 ORDERS = ("dmy", "mdy", "ymd")
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " ", "colon": ":"}
 DECIMALS = {"comma": ",", "point": "."}
-DECLARED = re.compile(rf"(.+?):({'|'.join((*KINDS, 'text'))})(?:,|$)")  # a name may hold commas and colons
+DECLARED = re.compile(rf"(.+?):({'|'.join(KINDS)})(?:,|$)")  # a name may hold commas and colons
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class Reading:
     """Options of `load` for tables: each None is decided from the file. Raises InputError for a value that is none of its kind."""
 
     columns: str | None = option(None, "What columns are, e.g. name:number,zip:word,id:out. Kinds: number, word, exact (words by their "
-                                       "very spelling), date, out (no input).", example="zip:word,id:out")
+                                       "very spelling), date, text (sentences), out (no input).", example="zip:word,id:out")
+    text: str | None = option(None, "A column that holds text, or several with commas between them; left out, those that hold sentences.",
+                              example="body")
     missing: str | None = option(None, "Further marks of a missing value, separated by commas. NA, n/a, null, ?, #N/A and empty always "
                                        "are.", example="-999,unknown")
     decimal: str | None = option(None, "What stands before the fraction of numbers: . or , (or point, comma). Left out, each column "
@@ -41,6 +44,8 @@ class Reading:
                                       "values decide.", example="no")
     resize: str | None = option(None, "The size that pictures are brought to: height by width, e.g. 64x96, or one number for both. Left "
                                       "out, those with a side above 128 are shrunk.", example="64x96")
+    tokens: str | None = option(None, f"What a text is made of: characters, words, or words:N for a vocabulary of N instead of "
+                                      f"{MOST_WORDS:,}. Left out: characters.", example="words:2000")
     skip_bad: bool = option(False, f"Leave out pictures that cannot be decoded, at most {MOST_BAD:.0%} of them, instead of refusing them.")
     horizon: int | None = option(None, "Read the table as a series and foretell so many steps ahead.", least=1,
                                  advice="Leave it out for a table whose rows do not follow one another.")
@@ -63,7 +68,7 @@ class Reading:
             raise InputError(f"--header is yes or no; got '{self.header}'. Leave it out to have the first line decide.")
         if self.decimal is not None and self.decimal == self.separator:
             raise InputError(f"--decimal and --separator are both '{self.decimal}'; expected two different marks.")
-        _ = self.size
+        _ = self.size, self.unit
         if self.encoding is not None:
             try:
                 codecs.lookup(self.encoding)
@@ -82,21 +87,29 @@ class Reading:
         return int(sides[1]), int(sides[2] or sides[1])
 
     @property
+    def unit(self) -> tuple[Unit, int | None]:
+        """What a text is made of, and how many of these a vocabulary may have, None for all. Raises InputError for what is neither."""
+        kind, _, most = (self.tokens or "characters").partition(":")
+        if kind == "characters" and not most:
+            return "characters", None
+        if kind != "words" or (most and not (most.isdigit() and int(most))):
+            raise InputError(f"--tokens is characters, words, or words:N with the size of a vocabulary; got '{self.tokens}'.")
+        return "words", int(most or MOST_WORDS)
+
+    @property
     def marks(self) -> tuple[str, ...]:
         """The marks of a missing value that the user gave."""
         return tuple(mark.strip() for mark in self.missing.split(",") if mark.strip()) if self.missing else ()
 
     def kinds(self, names: Sequence[str], where: str) -> dict[str, str]:
         """The kind that the user gave for columns among `names`. Raises InputError for a name or a kind that does not exist."""
-        if not self.columns:
-            return {}
-        declared: dict[str, str] = {}
-        for name, kind in _pairs(self.columns):
-            if kind == "text":
-                raise InputError(f"--columns {name}:text: a table's net reads numbers and categories, not text. Leave the column out with "
-                                 f"{name}:out, make columns of numbers from it, or train on the text alone as a .txt file.")
-            declared[names[place(names, name, where, "--columns")]] = kind
-        return declared
+        declared = {names[place(names, name, where, "--columns")]: kind for name, kind in _pairs(self.columns or "")}
+        texts = [names[at] for at in places(names, self.text, where, "--text")] if self.text else []
+        for name in texts:
+            if declared.get(name, "text") != "text":
+                raise InputError(f"--text {name} and --columns {name}:{declared[name]} say different things of a column of {where}. Leave "
+                                 "one of them out.")
+        return {**declared, **dict.fromkeys(texts, "text")}
 
     def to_json(self) -> dict[str, Any]:
         """What was given, and nothing else."""
@@ -114,7 +127,7 @@ class Reading:
     @classmethod
     def of_new_rows(cls, record: Mapping[str, Any]) -> Reading:
         """For further rows of a table that was read by `record`: what its columns are is known by now, and they have names or not."""
-        return cls.from_json({key: value for key, value in record.items() if key not in ("columns", "header")})
+        return cls.from_json({key: value for key, value in record.items() if key not in ("columns", "text", "header")})
 
 
 USUAL = Reading()

@@ -151,6 +151,10 @@ class Loop:
             if cycle := seat.cycle():
                 group.take(i)
                 seat.keep_snapshot(cycle)
+            if seat.position.step in seat.settings.samples:
+                group.take(i)
+                for event in seat.sampled():
+                    yield seat, event
             if now - seat.last_progress >= PROGRESS_SECONDS:
                 yield seat, seat.progress(now, float(losses[-1, i]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from chainrule.core.rule import Learner
 from chainrule.engine.plans.cache import Memory
 
 Validate = Callable[[Learner], dict[str, float]]
+Sample = Callable[[], Sequence[str]]
 
 
 @dataclass
@@ -58,4 +59,5 @@ class Settings:
     memory: Memory = field(default_factory=Memory)
     snapshots: int = 0                   # into how many equal cycles a stage is cut, the weights at the end of each being kept
     ends: tuple[int, ...] = ()           # of a run that is repeated: after how many steps each stage ended
+    samples: tuple[int, ...] = ()        # after which steps of the run samples of the net are recorded
     shares: tuple[tuple[int, ...], ...] = ()  # and the shares of its schedules, where they went by the clock

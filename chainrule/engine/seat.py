@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.batch import Batch
-from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Progressed, Saved, Warned
+from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Progressed, Sampled, Saved, Warned
 from chainrule.core.measure import higher_is_better
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner
@@ -25,7 +25,7 @@ from chainrule.engine.plans.plan import arrange
 from chainrule.engine.plans.planner import Choice
 from chainrule.engine.plans.timeline import steps_of
 from chainrule.engine.plans.verification import Mark
-from chainrule.engine.position import Position, Settings, Validate
+from chainrule.engine.position import Position, Sample, Settings, Validate
 from chainrule.engine.randomness import Aside, Randomness
 from chainrule.engine.stop import Stop
 from chainrule.engine.store import Restored, Store
@@ -53,8 +53,8 @@ class Seat:
     learner: Learner
 
     def __init__(self, stages: Stages, net: Net, feed_for: Callable[[int], Feed], validate: Validate, settings: Settings,
-                 store: Store | None = None, stop: Stop | None = None, at: int = 0):
-        self.stages, self.net, self.feed_for, self.validate = stages, net, feed_for, validate
+                 store: Store | None = None, stop: Stop | None = None, at: int = 0, sample: Sample | None = None):
+        self.stages, self.net, self.feed_for, self.validate, self.sample = stages, net, feed_for, validate, sample
         self.settings, self.store, self.stop = settings, store, stop or Stop()
         self.position = Position(at=at)
         self.randomness = Randomness(settings.seed, net.device)
@@ -149,9 +149,12 @@ class Seat:
         return "patience" if patience is not None and position.waited >= patience else ""
 
     def ahead(self) -> int | None:
-        """How many steps may be taken at once: up to the end of the budget of steps or of the cycle; None: as many as one likes."""
+        """How many steps may be taken at once: up to the end of the budget of steps or of the cycle, or to the next samples; None: as
+        many as one likes.
+        """
         done = self.position.stage_step
         bounds = [end for end in self._cycles() if end > done][:1]
+        bounds += [done + at - self.position.step for at in self.settings.samples if at > self.position.step][:1]
         if self.stage.budget.steps is not None:
             bounds.append(self.stage.budget.steps)
         if self.settings.ends:
@@ -228,6 +231,15 @@ class Seat:
         known, speed, self.last_progress = total != float("inf"), (position.step - first) / max(now - began, 1e-9), now
         return self.event(Progressed, epoch=position.epoch, step=position.step, steps=int(total) if known else None, loss=loss,
                           steps_per_second=speed, remaining=(total - position.stage_step) / speed if known else None)
+
+    def sampled(self) -> Iterator[Event]:
+        """What the net makes now, where that is to be recorded after this step; nothing of the training notices."""
+        if self.sample is None or self.position.step not in self.settings.samples:
+            return
+        with Aside(self.settings.seed, self.net.device):
+            texts = list(self.sample())
+        self.net.train()
+        yield self.event(Sampled, step=self.position.step, texts=texts)
 
     def keep_snapshot(self, cycle: int) -> None:
         """Keep the weights as a snapshot; no checkpoint is written before it is on disk, so that a resumed run has it too."""

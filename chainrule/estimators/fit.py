@@ -24,6 +24,7 @@ from chainrule.core.rule import Learner, Report, Rule
 from chainrule.core.stage import Budget, Stage
 from chainrule.core.traits import NetTraits, RuleTraits
 from chainrule.core.tree import Tree
+from chainrule.data.encode.decoding import unscaled
 from chainrule.data.encode.encoder import Encoder
 from chainrule.data.encode.features import Features, scaling
 from chainrule.data.encode.input_encoder import InputEncoder
@@ -149,12 +150,7 @@ class Learned:
 
     def raw(self, stored: Tensor) -> Tensor:
         """What a net reads, as rows in the units of the data: (n, ...) -> (n, *row). Features that were constant are so again."""
-        rows = stored.reshape(len(stored), *self.encoder.inputs.shape)
-        if self.encoder.inputs.scale is None:
-            return rows * self.encoder.inputs.maximum
-        centre, factor = self.encoder.inputs.scale
-        unscaled: Tensor = torch.where(factor > 0, rows / factor, torch.zeros_like(rows)) + centre
-        return unscaled
+        return unscaled(self.encoder.inputs, stored)
 
     def probabilities(self, inputs: Any) -> Tensor:
         """Class probabilities (n, classes) for raw rows."""

@@ -20,7 +20,8 @@ def combine(answers: Tensor, by: str = "mean", weights: Sequence[float] | None =
     """Class probabilities (members, n, classes) of several nets as one (n, classes), each net with its weight, equal where left out.
 
     `mean` is the mixture; `product` the geometric mean, its rows divided by their sums; `vote` the share of votes for each class. Values
-    of regression have a mean alone. Raises InputError for another way, and where the weights do not fit.
+    of regression have a mean alone; answers at steps are (members, n, t, classes). Raises InputError for another way, and where the
+    weights do not fit.
 
     >>> answers = torch.tensor([[[0.3, 0.2, 0.5]], [[0.1, 0.8, 0.1]]])
     >>> [round(p, 3) for p in combine(answers)[0].tolist()]
@@ -30,7 +31,7 @@ def combine(answers: Tensor, by: str = "mean", weights: Sequence[float] | None =
     """
     if by not in WAYS:
         raise InputError(f"A committee answers by {', '.join(WAYS[:-1])} or {WAYS[-1]}; got '{by}'. {suggest(by, WAYS)}")
-    if answers.dim() != 3 or len(answers) < 1:
+    if answers.dim() < 3 or len(answers) < 1:
         raise InputError(f"A committee needs what each member said, of shape (members, samples, outputs); got {tuple(answers.shape)}. "
                          "Stack the members' predictions.")
     return joined(answers, by, shares(weights, len(answers)).to(answers))
@@ -42,8 +43,8 @@ def joined(answers: Tensor, by: str, share: Tensor) -> Tensor:
         answers = torch.nn.functional.one_hot(answers.argmax(-1), answers.shape[-1]).to(answers.dtype)
     if by == "product":
         tiny = torch.finfo(answers.dtype).tiny                                     # a class that one member rules out stays comparable
-        return torch.einsum("m,mnk->nk", share, answers.clamp(min=tiny).log()).softmax(-1)
-    return torch.einsum("m,mnk->nk", share, answers)
+        return torch.einsum("m,m...->...", share, answers.clamp(min=tiny).log()).softmax(-1)
+    return torch.einsum("m,m...->...", share, answers)
 
 
 def shares(weights: Sequence[float] | None, members: int) -> Tensor:

@@ -23,7 +23,9 @@ from chainrule.core.rule import Learner, Rule
 from chainrule.core.traits import PLACED, NetTraits, RuleTraits, TaskTraits
 from chainrule.data.augment import augmentation
 from chainrule.data.class_weights import weighted
+from chainrule.data.encode.columns import Table
 from chainrule.data.encode.vocabulary import Symbols
+from chainrule.data.encode.words import word_by_word
 from chainrule.data.mixing import mixing
 from chainrule.data.prepare import prepare, with_targets
 from chainrule.data.resample import bootstrapped, crossed, folded
@@ -75,6 +77,7 @@ def build(source: Source, options: Options, own: Own = NOTHING, start: Start | N
     check_asked(options.plan, options.precision, pick_device(options.device))
     if options.task is not None:
         source = with_targets(source, tasks.find(options.task).traits.targets)
+    source = as_sequences(source, options, own)
     task = choose_task(options, own.net is not None, source)
     net_chosen, rule_chosen = choose_rule(options, own.net is not None, task.traits, isinstance(source.inputs, Symbols))
     window = rule_chosen.options.get("window", WINDOW)
@@ -106,6 +109,26 @@ def build(source: Source, options: Options, own: Own = NOTHING, start: Start | N
     if options.class_weights:
         data = weighted(data, options.class_weights)
     return assemble(data, options, net_chosen, rule_chosen, kind, task, module=own.net, loss=own.loss, start=start)
+
+
+def as_sequences(source: Source, options: Options, own: Own) -> Source:
+    """The source with its column of sentences word by word, where the net that is named reads sequences; else as it is.
+
+    Other columns are then left out, which is noted. Raises InputError for several columns of sentences.
+    """
+    if own.net is not None or options.net is None or not isinstance(source.inputs, Table):
+        return source
+    net = nets.choose(options.net).entry
+    texts = [column for column in source.inputs.columns if column.kind == "text"]
+    if not net.traits.sentences or not texts:
+        return source
+    if len(texts) > 1:
+        raise InputError(f"{net.name} reads one column of sentences word by word; {source.name} has {', '.join(c.name for c in texts)}. "
+                         f"Leave all but one out: --columns {texts[-1].name}:out, or use --net mlp.")
+    symbols, note = word_by_word(texts[0])
+    others = [name for name in source.inputs.names if name != texts[0].name]
+    left_out = f"{net.name} reads '{texts[0].name}' word by word, and nothing else: {', '.join(others)} left out." if others else ""
+    return replace(source, inputs=symbols, notes=(*source.notes, *filter(None, (note, left_out))))
 
 
 def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None, rule_chosen: Chosen[RuleTraits], kind: TargetKind,

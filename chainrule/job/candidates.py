@@ -12,7 +12,7 @@ from chainrule.job.own import Own
 MOST_ROWS, FEWEST_ROWS = 10_000, 30   # above, folds cost more than they tell; below, they are too small
 MOST_INPUTS = 300
 FOLDS = 5
-CIRCUMSTANCES = ("target", "group", "weight", "seed", "split_seed", "classes", "class_weights", "columns", "missing", "decimal",
+CIRCUMSTANCES = ("target", "group", "weight", "seed", "split_seed", "classes", "class_weights", "columns", "text", "missing", "decimal",
                  "separator", "encoding", "dates", "header", "skip_bad", "drop_unlabelled", "plan", "precision", "device", "threads",
                  "save_every", "task")
 
@@ -46,6 +46,8 @@ def left_open(source: Source, asked: Options, own: Own) -> bool:
     if named or own.net is not None or own.loss is not None or source.target_kind not in ("class", "real"):
         return False
     wide = len(source.inputs.columns) if isinstance(source.inputs, Table) else source.inputs.shape[-1] if flat(source) else MOST_INPUTS + 1
+    if isinstance(source.inputs, Table) and any(column.kind == "text" for column in source.inputs.columns):
+        return False                         # its words are more inputs than these nets are made for
     test = len(source.parts.get("test", ()))
     return (FEWEST_ROWS <= len(source) - test <= MOST_ROWS and wide <= MOST_INPUTS and source.times is None and "valid" not in source.parts
             and asked.time is None)

@@ -62,7 +62,8 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
     n, shape = len(data.train), data.input_shape
     if net is None and not own_module:
         pictures = len(shape) == 3 and min(shape[1:]) >= LENET_PIXELS
-        net = nets.choose("lenet" if pictures else "mlp" if n >= 500 else "mlp:hidden=32")
+        words = data.encoder.inputs.features is not None and any(c.kind == "text" for c in data.encoder.inputs.features.columns)
+        net = nets.choose("lenet" if pictures else "mlp:dropout=0.5" if words else "mlp" if n >= 500 else "mlp:hidden=32")
         choices.append(f"net {net}")
     if net is not None and not tasks.find(task.name).traits.steps:
         net = Chosen(net.entry, {**net.entry.traits.whole, **net.options})

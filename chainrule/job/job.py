@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 import chainrule
+from chainrule.core.abilities import Draws
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Criterion, Solve, separated
 from chainrule.core.descend import Alter, Read, prepared
@@ -96,10 +97,15 @@ class Job:
         settings = Settings(seed=options.seed, plan=options.plan, precision=options.precision, threads=options.threads,
                             patience=options.patience, monitor=self.monitor, save_every=options.save_every, made=made,
                             identity=self.identity, memory=Memory(usual_folder()), snapshots=options.snapshots or 0,
+                            samples=self.task.drawn_at if isinstance(self.task, Draws) else (),
                             ends=tuple(again.stage_steps) if again else (),
                             shares=tuple(map(tuple, again.shares)) if again else ())
         stages, validate = self.stages()
-        return Seat(stages, self.net, lambda _: feed, validate, settings, store, stop, at)
+        return Seat(stages, self.net, lambda _: feed, validate, settings, store, stop, at, sample=self.sample)
+
+    def sample(self) -> tuple[str, ...]:
+        """What the net writes as it is now, of tasks that record samples in training."""
+        return self.trained.sample(self.task.drawn_then).texts if isinstance(self.task, Draws) else ()
 
     def stages(self) -> tuple[Stages, Validate]:
         """What is trained, by which rule and for how long, one after the other, and what measures it at the end of each epoch."""

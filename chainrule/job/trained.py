@@ -11,13 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Calibrates, Decides
+from chainrule.core.abilities import Calibrates, Decides, Draws, Samples
 from chainrule.core.descend import Alter
 from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss, OwnLoss, link_alone
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, nets, tasks
+from chainrule.core.sampling import Drawn, Request
+from chainrule.data.encode.decoding import as_columns, as_steps, unscaled
 from chainrule.data.encode.encoder import Encoder
 from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.source import Part, Source
@@ -164,6 +166,33 @@ class Trained:
         """
         self.net.module.eval()
         return self.task.outcomes(self.inference, part, self.predictions(part) if answer is None else answer, name)
+
+    def sample(self, request: Request) -> Drawn:
+        """Samples that the net makes: texts that go on, or rows in the units of the data. Raises InputError for a net that makes none.
+
+        What is drawn follows from the seed that is asked for, else from the run's, and nothing outside notices.
+        """
+        module = self.net.module.eval()
+        with Aside(self.seed if request.seed is None else request.seed, self.device), torch.no_grad():
+            if isinstance(self.task, Draws):
+                return self.task.draw(self.inference, request, self.loss, self.constant)
+            if not isinstance(module, Samples):
+                able = ", ".join(e.name for e in nets.entries() if e.traits.kind in ("generative", "energy"))
+                raise InputError(f"{self.net_name} answers and makes no samples. Train a net that does: {able}, or one for a text "
+                                 "(--task language).")
+            if foreign := request.of_symbols:
+                flags = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)
+                raise InputError(f"{self.net_name} draws whole rows; {flags} {'is' if len(foreign) == 1 else 'are'} for texts. Leave "
+                                 f"{'it' if len(foreign) == 1 else 'them'} out.")
+            drawn = module.sample(request.n)
+            rows = drawn.cpu() if self.loss is None else self.answer(drawn)
+        inputs = self.encoder.inputs
+        if inputs.vocabulary is not None:
+            return Drawn(tuple(map(inputs.vocabulary.decode, rows.argmax(-1))))
+        if inputs.features is not None:
+            return Drawn(rows=rows.double(), columns=as_columns(inputs, rows))
+        units = unscaled(inputs, rows.double())
+        return Drawn(rows=units, columns={} if inputs.series is None else as_steps(units, inputs.series.names))
 
     def columns(self, count: int) -> tuple[str, ...]:
         """What `count` columns of answers are called: classes, targets, or numbers."""

@@ -43,7 +43,7 @@ class GRULayer(Recurrence):
         return outputs, (hidden[0],)
 
 
-@nets("gru", source="Cho et al. (2014), https://doi.org/10.3115/v1/D14-1179", tasks=TASKS, whole=WHOLE)
+@nets("gru", source="Cho et al. (2014), https://doi.org/10.3115/v1/D14-1179", tasks=TASKS, whole=WHOLE, sentences=True)
 class GRU(RecurrentNet):
     """Units that a gate keeps and another lets forget: (n, t, d) -> (n, t, outputs), or (n, outputs) of sequences.
 

@@ -42,7 +42,7 @@ class LSTMLayer(Recurrence):
 
 
 @nets("lstm", source="Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735; Gers, Schmidhuber & Cummins (2000), "
-                     "https://doi.org/10.1162/089976600300015015", tasks=TASKS, whole=WHOLE)
+                     "https://doi.org/10.1162/089976600300015015", tasks=TASKS, whole=WHOLE, sentences=True)
 class LSTM(RecurrentNet):
     """Cells that gates write, keep and read: (n, t, d) -> (n, t, outputs), or (n, outputs) of sequences.
 

@@ -27,7 +27,7 @@ class ElmanLayer(Recurrence):
         return outputs, (hidden[0],)
 
 
-@nets("rnn", source="Elman (1990), https://doi.org/10.1207/s15516709cog1402_1", tasks=TASKS, whole=WHOLE)
+@nets("rnn", source="Elman (1990), https://doi.org/10.1207/s15516709cog1402_1", tasks=TASKS, whole=WHOLE, sentences=True)
 class Elman(RecurrentNet):
     """Hidden units that read the inputs and themselves one step before: (n, t, d) -> (n, t, outputs), or (n, outputs) of sequences.
 

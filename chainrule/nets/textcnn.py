@@ -10,7 +10,7 @@ from chainrule.core.registry import nets
 from chainrule.nets.layers.activation import check_dropout
 
 
-@nets("textcnn", source="Kim (2014), https://arxiv.org/abs/1408.5882")
+@nets("textcnn", source="Kim (2014), https://arxiv.org/abs/1408.5882", sentences=True)
 class TextCNN(nn.Module):
     """Kernels of several widths over embedded symbols, and the greatest of each over time: (n, t, symbols) -> (n, outputs).
 
@@ -32,6 +32,10 @@ class TextCNN(nn.Module):
         self.embedding = nn.Linear(inputs[1], size, bias=False)
         self.convolutions = nn.ModuleList(nn.Conv1d(size, maps, width, padding=width - 1) for width in widths)
         self.dropout, self.output = nn.Dropout(dropout), nn.Linear(maps * len(widths), outputs)
+
+    def vectors(self) -> Tensor:
+        """What stands for each symbol, (symbols, size)."""
+        return self.embedding.weight.T
 
     def forward(self, x: Tensor) -> Tensor:
         vectors = self.embedding(x).transpose(1, 2)                                                  # (n, size, t)

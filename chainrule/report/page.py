@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.core.errors import InputError
-from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Started, Warned
+from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Sampled, Started, Warned
 from chainrule.core.files import write_atomically
 from chainrule.core.measure import headline as headline_of
 from chainrule.core.measure import is_share, main_measure
-from chainrule.core.text import duration, sentence, shown
+from chainrule.core.text import duration, sentence, shown, visible
 from chainrule.report.charts import Chart, charts, finite
 
 Picture = tuple[str, bytes]  # a caption and the bytes of a PNG
@@ -31,12 +31,13 @@ SPELLED = {"ece": "expected calibration error", "roc_auc": "area under the ROC c
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text under a title; the first column names the row, and `note` is said below."""
+    """A table of text under a title; the first column names the row, and `note` is said below. Cells of `prose` keep their lines."""
 
     title: str
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    prose: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,14 @@ class Facts:
                      for e in events if isinstance(e, Evaluated)],
             diagnoses=[{"layer": e.layer, "evidence": e.evidence, "remedy": e.remedy} for e in events if isinstance(e, Diagnosed)],
             warnings=list(dict.fromkeys(e.message for e in events if isinstance(e, Warned))),
+            tables=written(events),
         )
+
+
+def written(events: Sequence[Event]) -> list[Table]:
+    """What the net wrote on the way, blanks as signs, if it was recorded."""
+    rows = [[f"{e.step:,}", visible(text)] for e in events if isinstance(e, Sampled) for text in e.texts]
+    return [Table("Written on the way", ["after step", "sample"], rows, "␣ is a blank, ⏎ the end of a line.", prose=True)] if rows else []
 
 
 def write(out: Path, facts: Facts) -> Path:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TextIO
 
-from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Progressed, Started, Warned
+from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Progressed, Sampled, Started, Warned
 from chainrule.core.measure import main_measure
-from chainrule.core.text import duration, sentence
+from chainrule.core.text import duration, sentence, visible
 
 REFRESH_SECONDS = 0.1  # between two redraws of the line
+SHOWN_SYMBOLS = 80     # of a sample
 PLAIN_SECONDS = 5.0    # between two plain lines
 ENDINGS = {"budget": "Done", "patience": "Done early, since it no longer got better,", "interrupted": "Interrupted",
            "diverged": "Stopped, since the loss was no longer finite,"}
@@ -68,6 +69,8 @@ class Progress:
             self._once(f"Note: {event.message}")
         elif isinstance(event, Diagnosed):
             self._once(f"{event.layer}: {sentence(event.evidence)} Remedy: {sentence(event.remedy)}")
+        elif isinstance(event, Sampled):
+            self._say("\n".join(f"Step {event.step} writes: {beginning(text)}" for text in event.texts))
         elif isinstance(event, Progressed | Evaluated) and self.line:
             self._advance(event)
             self._draw(urgent=isinstance(event, Evaluated))
@@ -179,6 +182,12 @@ class Progress:
         if self._live is not None:
             live, self._live = self._live, None
             live.stop()
+
+
+def beginning(text: str) -> str:
+    """As much of a sample as a line holds, blanks and line ends as signs."""
+    signs = visible(text).replace("\n", "")
+    return signs if len(signs) <= SHOWN_SYMBOLS else signs[:SHOWN_SYMBOLS] + "…"
 
 
 def started(event: Started) -> str:

@@ -13,15 +13,21 @@ from chainrule.core.criterion import Criterion, OfOutputs
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss
 from chainrule.core.registry import tasks
-from chainrule.data.encode.vocabulary import Symbols
+from chainrule.core.sampling import Drawn, Request
+from chainrule.data.encode.encoder import Encoder
+from chainrule.data.encode.vocabulary import Symbols, Vocabulary, tokens
 from chainrule.data.readers.text import as_steps
 from chainrule.data.source import Part, Source
 from chainrule.evaluate.measures import step_means
 from chainrule.evaluate.result import Baseline, Result
 from chainrule.evaluate.significance import Cases
+from chainrule.tasks.continuation import continued, drawn
 from chainrule.tasks.steps import StepTask, carried, nats, of_steps, over_steps
 from chainrule.tasks.task import Ready, Runner, baseline_of, batch_of, watched, with_registered
 
+WRITTEN = 300        # symbols of a sample, where their number is left open
+WRITTEN_THEN = 200   # of one that is recorded in training
+LINE_END = "\n"
 LANES = 16  # in which a text is read after every epoch, for speed: each begins with the net's initial state
 
 
@@ -37,6 +43,12 @@ class Language(StepTask):
 
     name: ClassVar[str] = "language"
     consecutive: ClassVar[bool] = True
+    drawn_at = (100, 300, 500, 700, 2000)  # the steps of a lecture's demonstration
+    drawn_then = Request(length=WRITTEN_THEN)
+
+    def __init__(self, encoder: Encoder):
+        super().__init__(encoder)
+        self.vocabulary = encoder.inputs.vocabulary
 
     @staticmethod
     def read(source: Source, window: int, targets: bool = True) -> Source:
@@ -89,6 +101,19 @@ class Language(StepTask):
         truth, shares = self.truth(part, ready), (constant + 1).double()
         return baseline_of("the unigram", self.measure((shares / shares.sum()).expand(*truth.shape, -1), truth, seed=seed))
 
+    def draw(self, runner: Runner, request: Request, loss: Loss | None, constant: Tensor | None) -> Drawn:
+        """Texts that go on from what is given, which is read first; without it from a line's end, else from a symbol of the text."""
+        known = self.vocabulary
+        assert known is not None
+        begins = request.given or ""
+        codes = known.encode(begins)
+        strange = codes == known.unknown
+        notes = (strangers(begins, strange, known),) if bool(strange.any()) else ()
+        if not len(codes):
+            codes, begins = _beginning(known, constant)
+        written = continued(runner, lambda outputs: self.answer(outputs, loss), codes, request, request.length or WRITTEN, known.unknown)
+        return Drawn(tuple(begins + known.decode(one) for one in written), given=begins, notes=notes)
+
     def columns(self, answer: Tensor, mask: Tensor | None = None) -> Mapping[str, Any]:
         """A row for each symbol of the text: what is likeliest to follow it, and how probable that is."""
         columns = super().columns(answer, mask)
@@ -106,3 +131,20 @@ def perplexity(of_nats: float) -> float:
 
 def bits(of_nats: float) -> float:
     return of_nats / math.log(2)
+
+
+def strangers(given: str, strange: Tensor, known: Vocabulary) -> str:
+    """What is said of symbols (t,) of a beginning that the net does not know."""
+    missing = list(dict.fromkeys(s for s, unknown in zip(tokens(given, known.unit), strange.tolist(), strict=True) if unknown))
+    listed = ", ".join(map(repr, missing[:5])) + (f" and {len(missing) - 5} others" if len(missing) > 5 else "")
+    return (f"--given holds {int(strange.sum())} of {len(strange)} {known.unit} that the net does not know ({listed}); each is read as the "
+            "unknown symbol.")
+
+
+def _beginning(known: Vocabulary, constant: Tensor | None) -> tuple[Tensor, str]:
+    """What is read where nothing is given, and what of it belongs to the sample: a line's end, or a symbol as often as training had it."""
+    if LINE_END in known.symbols:
+        return known.encode(LINE_END), ""
+    counts = torch.ones(len(known)) if constant is None else constant[: len(known)]
+    first = drawn(counts[None].double() / counts.sum())
+    return first, known.decode(first)

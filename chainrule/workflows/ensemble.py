@@ -36,7 +36,7 @@ from chainrule.runs.folder import COMMITTEE, REPORT, SWEEP, Folder, describe_dat
 from chainrule.runs.validation import Validation
 from chainrule.workflows.boosting_data import residual_source
 from chainrule.workflows.ensemble_net import ensemble_net
-from chainrule.workflows.ensemble_standing import growth_scores, standing
+from chainrule.workflows.ensemble_standing import cases_by, growth_scores, standing
 from chainrule.workflows.evaluation import cases_of, log_opening, measured_on, open_test, tested
 from chainrule.workflows.onnx_rows import exported
 from chainrule.workflows.options import Joining
@@ -140,7 +140,7 @@ class Committee:
         record, several = self.record, [member.trained for member in self.members]
         encoder, constant = read_encoder(self.path, record["run"])
         task = tasks.find(record["data"]["task"]).make(encoder)
-        signed, classes = encoder.target.kind == "sign", bool(task.classes)
+        signed, classes = encoder.target.kind == "sign", task.probabilistic
         loss = several[0].loss if signed else losses.choose("cross-entropy" if classes else "squared").make()
         device = several[0].device
         module = ensemble_net(record, several, classes, signed).to(device).eval()
@@ -160,8 +160,10 @@ class Committee:
         return replace(self.base, trained=self.trained, data=replace(self.base.data, door=door))
 
     def each(self, part: Part) -> Tensor:
-        """What every member, or the sum after each round, says of a part: probabilities or values (members, n, k)."""
+        """What every member, or the sum after each round, says of a part: probabilities or values (members, n, k), or of steps."""
         trained = self.trained
+        if not tasks.find(trained.task.name).traits.rowwise:                   # answers at steps, which may depend on those before
+            return torch.stack([member.trained.predictions(part) for member in self.members])
         with torch.no_grad():
             blocks = [trained.net.call("each", trained.ready(rows.to(trained.device))).cpu() for rows in part.x.split(EVALUATION_ROWS)]
         answers = torch.cat(blocks, 1)
@@ -184,7 +186,7 @@ class Committee:
             return Standing.from_dict(stored["standing"])
         part = self.job.data.valid if part is None else part
         names = [f"after round {i + 1}" if self.record["how"] == "gradient" else run.name for i, run in enumerate(self.members)]
-        return standing(names, self.trained.predictions(part), self.each(part), self.truth(part), part.rows, seed=self.options.seed)
+        return standing(names, self.trained.predictions(part), self.each(part), cases_by(self.trained, part), seed=self.options.seed)
 
     def growth(self, part: Part | None = None) -> tuple[dict[str, list[float]], str]:
         """Errors of the first 1, 2, ... members by each way of combining, and the own way; of validation where no part is given."""
@@ -193,7 +195,7 @@ class Committee:
             scores, own = stored["growth"]
             return scores, own
         part = self.job.data.valid if part is None else part
-        return growth_scores(self.each(part), self.truth(part), self.record)
+        return growth_scores(self.each(part), cases_by(self.trained, part), self.record, self.trained.task.probabilistic)
 
     def keep_validation(self) -> None:
         """Write what a report and an export need, for when the data is gone."""
@@ -299,10 +301,10 @@ def committee(*several: Member | Sweep | str | Path, by: str = Joining.by, out: 
     if first.job.data.train.y is None:
         raise InputError(f"{first.path} has no targets to answer for. Make a committee of nets that classify or predict values.")
     traits = tasks.find(first.job.task.name).traits
-    if not traits.rowwise:
-        raise InputError(f"{first.path} was trained for {first.job.task.name}; a committee is of nets that classify samples or predict "
-                         "values. Name such runs.")
-    if not first.job.task.classes and by != "mean":
+    if not (traits.rowwise or traits.steps):
+        raise InputError(f"{first.path} was trained for {first.job.task.name}; a committee is of nets that classify samples or steps, or "
+                         "predict values. Name such runs.")
+    if not first.job.task.probabilistic and by != "mean":
         raise InputError(f"A committee for values answers by their mean; got --by {by}. Leave --by out.")
     if (averaging := next((run for run in members if run.options.views is not None), None)) is not None:
         raise InputError(f"{averaging.path} answers by the mean over views of each row, and members of a committee by rows as they are. "

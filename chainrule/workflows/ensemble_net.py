@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from chainrule.core.abilities import Recurrent
 from chainrule.core.loss import identity
 from chainrule.evaluate.combination import joined, shares
 from chainrule.job.trained import Trained
@@ -18,7 +19,7 @@ Read = Callable[[Tensor], Tensor]
 
 
 class Panel(nn.Module):
-    """Nets joined by mean, product or vote: (n, ...) -> log probabilities (n, classes), or values (n, k).
+    """Nets joined by mean, product or vote: (n, ...) -> log probabilities (n, classes) or (n, t, classes), or values (n, k).
 
     Where targets are signs, `signed`, it is half the log-odds of the second class (n, 1).
     """
@@ -37,11 +38,29 @@ class Panel(nn.Module):
         return torch.stack([read(member(x)) for member, read in zip(self.members, self.read, strict=True)])
 
     def forward(self, x: Tensor) -> Tensor:
-        answers = joined(self.each(x), self.by, self.share)
+        return self.together(self.each(x))
+
+    def together(self, each: Tensor) -> Tensor:
+        """What the answers of all members (members, n, ...) are as one."""
+        answers = joined(each, self.by, self.share)
         if not self.classes:
             return answers
         log = answers.clamp(min=torch.finfo(answers.dtype).tiny).log()
         return 0.5 * (log[:, 1:] - log[:, :1]) if self.signed else log
+
+
+class RecurrentPanel(Panel):
+    """Nets with memory joined: their states side by side, and at every step what they say together; (n, t, d) -> (n, t, classes)."""
+
+    def initial(self, rows: int) -> tuple[Any, ...]:
+        """The states of all members before a sequence."""
+        return tuple(cast(Recurrent, member).initial(rows) for member in self.members)
+
+    def unroll(self, x: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+        """Log probabilities (n, t, classes), and the members' states after them."""
+        after = [cast(Recurrent, member).unroll(x, own) for member, own in zip(self.members, state, strict=True)]
+        answers = torch.stack([read(outputs) for read, (outputs, _) in zip(self.read, after, strict=True)])
+        return self.together(answers), tuple(own for _, own in after)
 
 
 class Additive(nn.Module):
@@ -81,14 +100,15 @@ def ensemble_net(record: dict[str, Any], several: Sequence[Trained], classes: bo
         scale, shift = _scales(several)
         read: Read = partial(torch.softmax, dim=-1) if classes else identity
         return Additive(modules, torch.tensor(record["start"]), scale, shift, torch.tensor(record["steps"]), read)
-    return Panel(modules, [_reading(one) for one in several], record["by"], record["weights"], classes, signed)
+    kind = RecurrentPanel if all(isinstance(module, Recurrent) for module in modules) else Panel
+    return kind(modules, [_reading(one) for one in several], record["by"], record["weights"], classes, signed)
 
 
 def _reading(trained: Trained) -> Read:
     """What makes a member's raw scores probabilities, or values; it holds none of its data, so that a panel can be copied."""
     assert trained.loss is not None
     link = trained.loss.link
-    return partial(probabilities, signed=trained.encoder.target.kind == "sign", link=link) if trained.task.classes else link
+    return partial(probabilities, signed=trained.encoder.target.kind == "sign", link=link) if trained.task.probabilistic else link
 
 
 def _scales(several: Sequence[Trained]) -> tuple[Tensor, Tensor]:

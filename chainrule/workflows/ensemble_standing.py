@@ -5,43 +5,61 @@ Exact McNemar or paired sign flips as in `evaluate.significance`, Holm-corrected
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from torch import Tensor
 
+from chainrule.core.registry import tasks
+from chainrule.data.source import Part
 from chainrule.evaluate.combination import WAYS, combine
 from chainrule.evaluate.significance import Cases, compare, squared_costs
 from chainrule.evaluate.standing import Standing
+from chainrule.job.trained import Trained
+
+PART = "one part"  # whose cases are all that is compared
 
 
-def growth_scores(each: Tensor, truth: Tensor, record: dict[str, Any]) -> tuple[dict[str, list[float]], str]:
-    """Errors in per cent, or mean costs of numbers, of the first 1, 2, ... members, by each way of combining; and the committee's own way.
+def cases_by(trained: Trained, part: Part) -> Callable[[Tensor], Cases]:
+    """What answers to a part contribute to paired tests: of rows those of the classes or values, of steps as the task has it."""
+    truth = trained.truth(part)
 
-    `each` (members, n, k) are the members' answers, `truth` (n,) class numbers or (n, k) values, `record` the committee's. Members of a
-    boosted committee have their own weights; gradient boosting knows no way but its sum.
+    def cases(answer: Tensor) -> Cases:
+        if not tasks.find(trained.task.name).traits.rowwise:
+            return cast(Cases, trained.outcomes(part, PART, answer))
+        if not truth.is_floating_point():
+            return Cases(part.rows, PART, right=answer.argmax(1) == truth)
+        costs, measure = squared_costs(answer, truth)
+        return Cases(part.rows, PART, costs=costs, measure=measure)
+
+    return cases
+
+
+def growth_scores(each: Tensor, cases: Callable[[Tensor], Cases], record: dict[str, Any],
+                  probabilistic: bool) -> tuple[dict[str, list[float]], str]:
+    """Errors in per cent, or mean costs, of the first 1, 2, ... members, by each way of combining; and the committee's own way.
+
+    `each` (members, n, ...) are the members' answers, `record` the committee's. Members of a boosted committee have their own weights;
+    gradient boosting knows no way but its sum.
     """
-    counted, how, weights = not truth.is_floating_point(), record["how"], record["weights"]
+    how, weights, own = record["how"], record["weights"], record["by"]
+    counted = cases(each[0]).right is not None
 
     def score(answer: Tensor) -> float:
-        return float(100 * (answer.argmax(1) != truth).double().mean() if counted else squared_costs(answer, truth)[0].mean())
+        judged = cases(answer)
+        wrong = judged.costs if judged.right is None else 100.0 * ~judged.right
+        return float(cast(Tensor, wrong).double().mean())
 
     if how == "gradient":
         return {"sum": [score(one) for one in each]}, "sum"
-    ways = (record["by"],) if how == "samme" else WAYS if counted else ("mean",)
+    others = WAYS if counted else ("mean", "product") if probabilistic else ("mean",)      # a vote rules out what nobody thinks likeliest
+    ways = (own,) if how == "samme" else tuple(dict.fromkeys((*others, own)))
     scores = {way: [score(combine(each[:k], way, weights[:k] if weights else None)) for k in range(1, len(each) + 1)] for way in ways}
-    return scores, record["by"]
+    return scores, own
 
 
-def standing(names: Sequence[str], answer: Tensor, each: Tensor, truth: Tensor, rows: Tensor, *, seed: int) -> Standing:
-    """A committee's answer (n, k) beside those of its members (members, n, k) on the cases `rows` (n,); verdicts of the corrected tests."""
-    counted = not truth.is_floating_point()
-
-    def cases(one: Tensor) -> Cases:
-        if counted:
-            return Cases(rows, "one part", right=one.argmax(1) == truth)
-        costs, measure = squared_costs(one, truth)
-        return Cases(rows, "one part", costs=costs, measure=measure)
-
-    judged = compare(("the committee", *names), (cases(answer), *(cases(one) for one in each)), seed=seed, with_first=True)
-    return Standing(len(rows), judged.measure, judged.scores[0], tuple(names), judged.scores[1:], judged.pairs)
+def standing(names: Sequence[str], answer: Tensor, each: Tensor, cases: Callable[[Tensor], Cases], *, seed: int) -> Standing:
+    """A committee's answer (n, ...) beside those of its members (members, n, ...); verdicts of the corrected tests."""
+    own = cases(answer)
+    judged = compare(("the committee", *names), (own, *(cases(one) for one in each)), seed=seed, with_first=True)
+    return Standing(len(own.rows), judged.measure, judged.scores[0], tuple(names), judged.scores[1:], judged.pairs)

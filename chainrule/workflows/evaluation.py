@@ -76,7 +76,7 @@ def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> R
     encoder = trained.encoder
     if hasattr(what, "fingerprint"):
         source = what
-    elif encoder.inputs.kind == "table" or encoder.inputs.lagging is not None:
+    elif encoder.inputs.kind == "table" or encoder.inputs.lagging is not None or encoder.inputs.column:
         source = load_inputs(what, like=encoder.inputs, target=encoder.target.columns)
         if source.targets is None and encoder.inputs.lagging is None:
             names = ", ".join(encoder.target.columns)
@@ -84,7 +84,8 @@ def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> R
                              "Add it, or use predict.")
     else:
         known = encoder.inputs.reading if isinstance(what, str | Path) and not datasets.called(what) else {}
-        asked = Reading(resize=known.get("resize"), skip_bad=bool(known.get("skip_bad")))
+        asked = Reading(resize=known.get("resize"), skip_bad=bool(known.get("skip_bad")),
+                        tokens=known.get("tokens"))
         source = load(what, target=options.target, group=options.group, time=options.time, reading=asked)
     if several_characters.present(trained, source):
         return several_characters.measured(trained, source)

@@ -51,6 +51,9 @@ def encoded_only(trained: Trained) -> str:
     """Why a net cannot be written for raw rows; empty where it can."""
     if trained.encoder.inputs.kind == "symbols":
         return "text and sequences are not encoded in ONNX"
+    features = trained.encoder.inputs.features
+    if features is not None and any(column.kind == "text" for column in features.columns):
+        return "the words of a column of sentences are not counted in ONNX"
     if trained.encoder.inputs.kind == "codes":
         return "the whole numbers that it looks up in an embedding need no encoding"
     if not isinstance(trained.task, Classification | Regression):

@@ -33,6 +33,7 @@ from chainrule.report.page import Facts, Table, write
 from chainrule.report.pictures import Picture, expert_regimes, first_layer, worst_mistakes
 from chainrule.runs.validation import Validation
 from chainrule.runs.validation import shown as shown_rows
+from chainrule.workflows import symbols
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,8 +56,9 @@ def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[E
         warnings=list(dict.fromkeys([*facts.warnings, *inputs.notes])),  # a run log has the notes as well
         mistakes=mistakes(trained, validation),
         weights=first_layer(module, inputs.picture_shape) if inputs.picture_shape else [],
-        tables=[*operating_point(path), *weights_of(trained)],
-        pictures=[*regimes_of(trained, validation), *drawn(trained, validation), *states_of(trained, validation)],
+        tables=[*operating_point(path), *weights_of(trained), *facts.tables, *symbols.tables(trained)],
+        pictures=[*regimes_of(trained, validation), *drawn(trained, validation), *states_of(trained, validation),
+                  *symbols.pictures_of(trained)],
         versions=versions(),
     ))
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from chainrule.core.errors import InputError
 from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned
 from chainrule.core.files import writable
+from chainrule.core.sampling import Drawn, Request
 from chainrule.data.source import Part, Source
 from chainrule.engine.store import Store
 from chainrule.evaluate.decision import Chosen
@@ -31,6 +32,7 @@ from chainrule.workflows.onnx_rows import exported
 from chainrule.workflows.options import OperatingPoint
 from chainrule.workflows.predict import answers, uncertain_answers
 from chainrule.workflows.report import write_run_report
+from chainrule.workflows.sample import samples_of
 from chainrule.workflows.snapshot import Snapshot
 from chainrule.workflows.source import own_of, source_again
 from chainrule.workflows.threshold import choose_threshold
@@ -180,6 +182,14 @@ class Run:
         Returns them with the names of the columns. Raises InputError where columns or shapes do not match.
         """
         return answers(self.trained, what)
+
+    def sample(self, n: int = Request.n, given: str | None = Request.given, *, temperature: float = Request.temperature,
+               top_k: int | None = Request.top_k, length: int | None = Request.length, seed: int | None = Request.seed) -> Drawn:
+        """Samples of a net that generates: `texts` that go on from what is given, or `rows` in the units of the data.
+
+        Raises InputError for a net that makes none.
+        """
+        return samples_of(self.trained, Request(n, given, temperature, top_k, length, seed))
 
     def uncertainty(self, what: Any, samples: int = 50) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean predictions (n, k) of so many passes with dropout left on, and how uncertain they are. Raises InputError without dropout."""

@@ -17,14 +17,15 @@ from chainrule.data.column_names import place
 MANY, MISFITS = 10, 20  # categories that show what a column holds; one word in so many is out of place
 LARGEST = float(torch.finfo(torch.float32).max)  # what a network, in single precision, can read
 
-Kind = Literal["numeric", "boolean", "categorical", "ordered", "date"]
+Kind = Literal["numeric", "boolean", "categorical", "ordered", "date", "text"]
+WORDED: tuple[Kind, ...] = ("categorical", "text")  # of which each value stands for itself
 
 
 @dataclass(frozen=True)
 class Column:
     """`values` (n,): float64 with NaN where missing (numeric, boolean, date), or int64 codes into `categories` with -1 where missing.
 
-    A date is in days since 1970.
+    A date is in days since 1970; each text is a category of its own.
     """
 
     name: str

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
 from chainrule.data.dates import PARTS, Part, part_of, turn
-from chainrule.data.encode.columns import Column, Kind, Table, class_name
+from chainrule.data.encode import words
+from chainrule.data.encode.columns import WORDED, Column, Kind, Table, class_name
 from chainrule.data.encode.targets import several_labels
 from chainrule.data.formats import folded
 from chainrule.data.storage.stored import StoredTable
@@ -22,7 +23,7 @@ Range = Literal["standard", "unit"]
 FEWEST_INPUTS, MOST_INPUTS = 256, 4096  # that a column of words may have: as many as its memory allows, within these bounds
 ONE_HOT_BYTES = 2**28
 HASHES = 2      # inputs that stand for a word which has none of its own
-FREE_TEXT = 50  # with more distinct words than this, and most rows distinct, a column is names or free text
+NAMES = 50      # with more distinct words than this, and most rows distinct, a column is names
 FEWEST_NAMES = 10  # rows that each have a word of their own: those are names
 
 
@@ -83,7 +84,7 @@ class Summary:
         missing = column.missing
         absent = int(missing.sum())
         self.n, self.absent = self.n + len(column), self.absent + absent
-        if self.kind == "categorical":
+        if self.kind in WORDED:
             self.counts += torch.bincount(column.values[~missing] if absent else column.values, minlength=len(self.categories))
         elif absent < len(column):
             values = _as_numbers(column)
@@ -105,8 +106,9 @@ class Summary:
 class Fitted:
     """How one column is read. `indicator` adds an output that says where a value was missing.
 
-    Of words, `categories` have an input each, and `rare` ones stand on HASHES of `shared` inputs. Of dates, the time and the `parts`
-    are read, each as sine and cosine of its place in a turn.
+    Of words, `categories` have an input each, and `rare` ones stand on HASHES of `shared` inputs. Of texts these are the words in them: the
+    former are in so many (`counts`) of so many `rows`, the rare ones stand with all unknown words on one input. Of dates, the time and
+    the `parts` are read, each as sine and cosine of its place in a turn.
     """
 
     name: str
@@ -116,12 +118,16 @@ class Fitted:
     rare: tuple[str, ...] = ()
     shared: int = 0
     parts: tuple[Part, ...] = ()
+    counts: tuple[int, ...] = ()
+    rows: int = 0
 
     @property
     def outputs(self) -> tuple[str, ...]:
         values: tuple[str, ...] = (self.name, *(f"{self.name}: {wave} of the {part}" for part in self.parts for wave in ("sine", "cosine")))
         if self.kind == "categorical":
             values = (*(f"{self.name}={c}" for c in self.categories), *(f"{self.name}: shared input {i + 1}" for i in range(self.shared)))
+        if self.kind == "text":
+            values = (*(f"{self.name}: {word}" for word in self.categories), f"{self.name}: unknown words")
         return (*values, f"{self.name} is missing") if self.indicator else values
 
 
@@ -141,7 +147,7 @@ class Features:
         """Centre and factor (d,) float64 by which each encoded number is made: (value - centre) * factor."""
         pairs = [torch.tensor([[0.0, 1.0]], dtype=torch.float64).repeat(len(column.outputs), 1) for column in self.columns]
         for pair, column, (centre, factor, _) in zip(pairs, self.columns, self.scale.double(), strict=True):
-            if column.kind != "categorical":
+            if column.kind not in WORDED:
                 pair[0, 0], pair[0, 1] = centre, factor
         centres, factors = torch.cat(pairs).T
         return centres, factors
@@ -159,13 +165,13 @@ class Features:
         """Learn from `rows` of the table alone; the notes say in sentences what was filled in or left out."""
         columns, scale, notes = [], [], []
         for seen in _summaries(table, rows):
-            if seen.kind == "categorical":
-                fitted, note = _categories(seen)
+            if seen.kind in WORDED:
+                fitted, note = _categories(seen) if seen.kind == "categorical" else _text(seen)
                 if note:
                     notes.append(note)
                 if fitted is None:
                     continue
-                if joined := several_labels(fitted.categories)[0]:
+                if seen.kind == "categorical" and (joined := several_labels(fitted.categories)[0]):
                     notes.append(f"'{seen.name}' holds several words in a row ('{joined}'), and each combination is a category; make a "
                                  "column of yes and no for each word to have them apart.")
                 columns.append(fitted)
@@ -204,8 +210,12 @@ class Features:
         """For each column of words with some that training never saw: how many rows have one, the first of them, and its word."""
         strangers = {}
         for fitted in self.columns:
-            if fitted.kind == "categorical":
-                column = _read_as(table[fitted.name] if rows is None else table[fitted.name].take(rows), fitted, "")
+            column = table[fitted.name] if rows is None else table[fitted.name].take(rows)
+            if fitted.kind == "text":
+                if (first := _unknown_words(fitted, _read_as(column, fitted, ""))) is not None:
+                    strangers[fitted.name] = first
+            elif fitted.kind == "categorical":
+                column = _read_as(column, fitted, "")
                 strange = ~column.missing & (places(fitted, column.categories)[column.values] < 0)
                 if bool(strange.any()):
                     row = int(strange.nonzero()[0, 0])
@@ -239,7 +249,9 @@ def _summaries(table: Table | StoredTable, rows: Tensor) -> Iterator[Summary]:
 
 def _encode_column(fitted: Fitted, scale: Tensor, column: Column, out: Tensor) -> None:
     missing = column.missing
-    if fitted.kind == "categorical":
+    if fitted.kind == "text":
+        words.weights(column, fitted.categories, fitted.counts, fitted.rows, out[:, : len(fitted.categories) + 1])
+    elif fitted.kind == "categorical":
         own = len(fitted.categories)
         codes = places(fitted, column.categories)[column.values]
         alone, rare = (codes >= 0) & (codes < own), codes >= own
@@ -288,38 +300,63 @@ def _categories(column: Summary) -> tuple[Fitted | None, str]:
     seen, present = int((column.counts > 0).sum()), column.n - column.absent
     if seen == 0:
         return None, f"'{column.name}' has no value in any training row and was left out."
-    if seen > max(FREE_TEXT, present // 2) or (seen == present and seen >= FEWEST_NAMES):
-        return None, f"'{column.name}' holds {seen} different words in {present} training rows, as names or free text do, and was left out."
+    if seen > max(NAMES, present // 2) or (seen == present and seen >= FEWEST_NAMES):
+        return None, (f"'{column.name}' holds {seen} different words in {present} training rows, as names do, and was left out; "
+                      f"--text {column.name} reads the words in them.")
     most = max(FEWEST_INPUTS, min(MOST_INPUTS, ONE_HOT_BYTES // (4 * column.n)))
-    words = column.categories
+    named = column.categories
     if seen <= most:
-        return Fitted(column.name, "categorical", column.absent > 0, tuple(words[i] for i in column.counts.nonzero()[:, 0].tolist())), ""
+        return Fitted(column.name, "categorical", column.absent > 0, tuple(named[i] for i in column.counts.nonzero()[:, 0].tolist())), ""
     order = column.counts.argsort(descending=True, stable=True)[:seen]
     own, shared = most // 2, most - most // 2
     frequent, rare = order[:own].sort().values.tolist(), order[own:].sort().values.tolist()
     note = (f"'{column.name}' has {seen:,} categories: the {own} most frequent have an input each, each of the others {HASHES} of {shared} "
             "that they share.")
-    return Fitted(column.name, "categorical", column.absent > 0, tuple(words[i] for i in frequent), tuple(words[i] for i in rare),
+    return Fitted(column.name, "categorical", column.absent > 0, tuple(named[i] for i in frequent), tuple(named[i] for i in rare),
                   shared), note
+
+
+def _text(column: Summary) -> tuple[Fitted | None, str]:
+    """How sentences are read, None for not at all, and a note of the words that have an input each."""
+    own, others, uses = words.vocabulary(column.categories, column.counts.tolist(), words.inputs_for(column.n))
+    if not own:
+        return None, f"'{column.name}' has no word that is in two training rows and was left out."
+    frequent, counts = zip(*own, strict=True)
+    note = (f"'{column.name}' holds sentences: {len(own):,} of their words have an input each, weighed by how often they are there and how "
+            f"rare they are (TF-IDF); {len(others):,} rarer ones, which are there {uses:,} times in all, count as unknown. "
+            f"--columns {column.name}:out leaves it out.")
+    return Fitted(column.name, "text", column.absent > 0, frequent, tuple(others), counts=counts, rows=column.n), note
+
+
+def _unknown_words(fitted: Fitted, column: Column) -> tuple[int, int, str] | None:
+    """How many rows have words that training never saw, the first such row and word; None where none has."""
+    known = frozenset((*fitted.categories, *fitted.rare))
+    first = {code: strange[0] for code in column.values.unique().tolist() if code >= 0
+             and (strange := words.unknown(column.categories[code], known))}
+    rows = torch.isin(column.values, torch.tensor(list(first), dtype=torch.int64))
+    if not first:
+        return None
+    row = int(rows.nonzero()[0, 0])
+    return int(rows.sum()), row, first[int(column.values[row])]
 
 
 def _read_as(column: Column, fitted: Fitted, where: str) -> Column:
     """A column of new data as the kind that training saw. Raises InputError naming the row that does not fit."""
     if column.kind == fitted.kind and (fitted.kind != "ordered" or column.categories == fitted.categories):
         return column
-    if fitted.kind in ("categorical", "ordered"):
-        words = column.categories
+    if fitted.kind in (*WORDED, "ordered"):
+        spelt = column.categories
         codes = column.values
-        if not words:
+        if not spelt:
             distinct, codes = column.values.unique(return_inverse=True)
-            words = tuple(("false", "true")[int(v)] if column.kind == "boolean" and v == v else class_name(v) for v in distinct.tolist())
+            spelt = tuple(("false", "true")[int(v)] if column.kind == "boolean" and v == v else class_name(v) for v in distinct.tolist())
             codes = torch.where(column.missing, -1, codes)
-        if fitted.kind == "categorical":
-            return Column(column.name, "categorical", codes, words)
-        strange = [w for i, w in enumerate(words) if w not in fitted.categories and bool((codes == i).any())]
+        if fitted.kind in WORDED:
+            return Column(column.name, fitted.kind, codes, spelt)
+        strange = [w for i, w in enumerate(spelt) if w not in fitted.categories and bool((codes == i).any())]
         if strange:
             raise InputError(f"{where}: column '{column.name}' holds '{strange[0]}'; training knew {', '.join(fitted.categories)}.")
-        to = torch.tensor([fitted.categories.index(w) if w in fitted.categories else -1 for w in words] + [-1])
+        to = torch.tensor([fitted.categories.index(w) if w in fitted.categories else -1 for w in spelt] + [-1])
         return Column(column.name, "ordered", to[codes], fitted.categories)
     if column.categories:
         known = (~column.missing).nonzero()

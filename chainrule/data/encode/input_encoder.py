@@ -19,6 +19,7 @@ from chainrule.data.encode.lagged import Lagged, Lagging
 from chainrule.data.encode.rows import gather
 from chainrule.data.encode.series import Form, Series
 from chainrule.data.encode.vocabulary import Symbols, Vocabulary, one_hot, widened
+from chainrule.data.encode.words import word_by_word
 from chainrule.data.formats import Format
 from chainrule.data.readers import arrays, tables
 from chainrule.data.readers.download import to_stderr
@@ -43,7 +44,8 @@ class InputEncoder:
     each step has a target. Those of a `series` are scaled by column, and may have gaps. `apart` names columns that are not inputs: target,
     group, time, and those left out. `notes` says in sentences what was read how, filled in or left out. `formats`, `reading` and
     `column_kinds` say how the words of a table's columns are read, of new rows too. `lagging` says how a series is
-    cut into windows from which it is foretold.
+    cut into windows from which it is foretold, `column` is
+    the one whose sentences are read word by word.
     """
 
     kind: Kind
@@ -63,6 +65,7 @@ class InputEncoder:
     sequences: bool = False
     series: Form | None = None
     lagging: Lagging | None = None
+    column: str = ""
 
     @classmethod
     def fit(cls, source: Source, rows: Tensor, *, range: Range = "standard", flatten: bool = False,
@@ -89,6 +92,7 @@ class InputEncoder:
             known = like.vocabulary if like is not None else None
             vocabulary = known or Vocabulary.of_rows(source.inputs, rows, source.targets if follows else None)
             kind, shape = "symbols", source.inputs.shape[1:]
+            notes += vocabulary.note(source.inputs, rows)
         elif isinstance(source.inputs, Series):
             kind, shape = "series", source.inputs.shape[1:]
             scale = like.scale if like and like.kind == kind else _of_columns(source.inputs.values[rows], range)     # (2, d)
@@ -120,7 +124,8 @@ class InputEncoder:
         return cls(kind, shape, range, flatten, float(maximum or 1), features, scale, vocabulary, stride, (*roles, *sorted(left_out)),
                    tuple(notes), dict(source.formats), dict(source.origin.get("reading", {})), _kinds(source),
                    kind == "array" and len(shape) == 2 and source.target_kind == "steps",
-                   source.inputs.form if isinstance(source.inputs, Series) else None, form)
+                   source.inputs.form if isinstance(source.inputs, Series) else None, form,
+                   source.inputs.column if isinstance(source.inputs, Symbols) else "")
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -167,12 +172,17 @@ class InputEncoder:
                 return features.encode(values, rows, where)
             return Streamed(values.only(c.name for c in features.columns), rows, lambda table: features.encode(table, None, where))
         if self.vocabulary is not None:
+            if isinstance(values, Table) and self.column in values.names:
+                values, _ = word_by_word(values[self.column])
+                for sentence in self.strangers(_unknown(self.vocabulary, values, rows), where, len(values)):
+                    say(sentence)
             if not isinstance(values, Symbols):
                 raise InputError(f"{where}: expected text or sequences of symbols; got rows of numbers. Give a .txt or FASTA file.")
             if values.shape[1:] != self.shape and (values.of_text or self.stride is not None):
                 raise InputError(f"{where} has a context of {values.shape[1]} symbols; the network was trained on {self.shape[0]}. Read it "
                                  "with that context.")
-            return widened(self.vocabulary.recode(values, rows), self.shape[0], self.vocabulary.padding, where)
+            codes = self.vocabulary.recode(values, rows)
+            return widened(codes[:, : self.shape[0]] if self.column else codes, self.shape[0], self.vocabulary.padding, where)
         if self.series is not None:
             return self._steps(values, rows, where)
         if self.lagging is not None:
@@ -222,9 +232,10 @@ class InputEncoder:
 
     def strangers(self, unseen: Mapping[str, tuple[int, int, str]], where: str, n: int) -> list[str]:
         """What is said of words that training never saw, by column: how many rows of `n` have one, the first such row and its word."""
+        texts = {c.name for c in self.features.columns if c.kind == "text"} if self.features else {self.column}
         return [f"{where}: {count:,} of {n:,} rows have a word in '{name}' that training never saw, first '{word}' in row {row + 1}; "
-                f"none of "
-                "the known ones stands for it." for name, (count, row, word) in unseen.items()]
+                f"{'such words count as unknown' if name in texts else 'none of the known ones stands for it'}."
+                for name, (count, row, word) in unseen.items()]
 
     def scaled(self, x: Tensor) -> Tensor:
         """Rows of an array or of images as they are stored."""
@@ -291,7 +302,7 @@ class InputEncoder:
         meta: dict[str, Any] = {
             "kind": self.kind, "shape": list(self.shape), "range": self.range, "flatten": self.flatten, "maximum": self.maximum,
             "stride": self.stride, "apart": list(self.apart), "notes": list(self.notes), "formats": formats.to_json(self.formats),
-            "reading": dict(self.reading), "column_kinds": dict(self.column_kinds), "sequences": self.sequences,
+            "reading": dict(self.reading), "column_kinds": dict(self.column_kinds), "sequences": self.sequences, "column": self.column,
             "columns": self.features.to_json() if self.features else None,
             "series": self.series.to_json() if self.series else None, "lagged": self.lagging.to_json() if self.lagging else None}
         if self.vocabulary is not None:
@@ -306,12 +317,24 @@ class InputEncoder:
                    vocabulary, meta["stride"], tuple(meta["apart"]), tuple(meta["notes"]),
                    {name: Format.from_json(stored) for name, stored in meta["formats"].items()}, meta["reading"], meta["column_kinds"],
                    meta["sequences"], Form.from_json(meta["series"]) if meta["series"] else None,
-                   Lagging.from_json(meta["lagged"]) if meta["lagged"] else None)
+                   Lagging.from_json(meta["lagged"]) if meta["lagged"] else None, meta["column"])
 
 
 def _kinds(source: Source) -> dict[str, str]:
     """The kind of each input column of a table, by name; empty for other rows."""
+    if isinstance(source.inputs, Symbols):
+        return {source.inputs.column: "text"} if source.inputs.column else {}
     return {c.name: c.kind for c in source.inputs.columns} if isinstance(source.inputs, Table | StoredTable) else {}
+
+
+def _unknown(vocabulary: Vocabulary, symbols: Symbols, rows: Tensor | None) -> dict[str, tuple[int, int, str]]:
+    """Of a column of sentences, how many rows have words that the vocabulary lacks, the first of them, and its word."""
+    strange = vocabulary.recode(symbols, rows) == vocabulary.unknown                                             # (n, t)
+    if not bool(strange.any()):
+        return {}
+    row, step = strange.nonzero()[0].tolist()
+    first = symbols.codes[row if rows is None else int(rows[row]), step]
+    return {symbols.column: (int(strange.any(1).sum()), row, symbols.alphabet[int(first)])}
 
 
 def silent(_: str) -> None:

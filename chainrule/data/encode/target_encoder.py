@@ -171,7 +171,8 @@ def _scaling(source: Source, rows: Tensor, bounded: bool) -> Tensor:
 
 def _columns_of_targets(source: Source) -> tuple[str, ...]:
     """The columns of a table that hold the targets; none where they came apart, or there are none."""
-    return source.target_names if isinstance(source.inputs, Table | StoredTable) else ()
+    of_table = isinstance(source.inputs, Table | StoredTable) or (isinstance(source.inputs, Symbols) and bool(source.inputs.column))
+    return source.target_names if of_table else ()
 
 
 def _names(source: Source, count: int) -> tuple[str, ...]:

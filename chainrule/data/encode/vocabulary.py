@@ -20,11 +20,12 @@ UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 ROWS = 65_536  # recoded at once
 SHARES = {"train": 0.765, "valid": 0.085, "test": 0.15}  # of a text: the first nine tenths of what is not test train
 Unit = Literal["characters", "words"]
-WORDS = re.compile(r"\w+|\s|[^\w\s]")
+WORDS = re.compile(r" ?\w+|\s|[^\w\s]")
+MOST_WORDS = 5000  # of a vocabulary of words, where the user names no number
 
 
 def tokens(text: str, unit: Unit = "characters") -> list[str]:
-    """Its characters, or its words, blanks and punctuation marks; joined they are the text again."""
+    """Its characters, or its words, each with the blank before it, other blanks and punctuation marks; joined they are the text again."""
     return list(text) if unit == "characters" else WORDS.findall(text)
 
 
@@ -33,7 +34,8 @@ class Symbols:
     """Raw sequences: `codes` (n, t) number the `alphabet`; `len(alphabet)` fills the end of short ones.
 
     With `next_symbol` the targets are codes of the same alphabet: what follows each row. Rows that are windows of one text begin `stride`
-    symbols apart; None for sequences that have nothing to do with each other.
+    symbols apart; None for sequences that have nothing to do with each other. A vocabulary of them has at `most` so many, the most
+    frequent ones, or all. `column` is that of a table whose sentences they are.
     """
 
     codes: Tensor
@@ -41,6 +43,8 @@ class Symbols:
     unit: Unit = "characters"
     next_symbol: bool = False
     stride: int | None = None
+    most: int | None = None
+    column: str = ""
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -82,13 +86,28 @@ class Vocabulary:
 
     @classmethod
     def of_rows(cls, symbols: Symbols, rows: Tensor, following: Tensor | None = None) -> Vocabulary:
-        """The symbols in these rows, and in `following` (n,) of these rows; in the order of the alphabet."""
-        present = torch.zeros(len(symbols.alphabet) + 1, dtype=torch.bool)
+        """The symbols in these rows, and in `following` (n,) of these rows; in the order of the alphabet, the most frequent where they
+        are limited.
+        """
+        counts = torch.zeros(len(symbols.alphabet) + 1, dtype=torch.int64)
         for some in rows.split(ROWS):
-            present[symbols.codes[some].unique().long()] = True
+            counts += torch.bincount(symbols.codes[some].flatten().long(), minlength=len(counts))
             if following is not None:
-                present[following[some]] = True
-        return cls(tuple(s for s, seen in zip(symbols.alphabet, present.tolist()) if seen and s != UNKNOWN), symbols.unit)
+                counts += torch.bincount(following[some].flatten().long(), minlength=len(counts))
+        known = counts[:-1]
+        if symbols.most is not None and int((known > 0).sum()) > symbols.most:
+            least = known.argsort(descending=True, stable=True)[symbols.most :]
+            known[least] = 0
+        return cls(tuple(s for s, n in zip(symbols.alphabet, known.tolist()) if n and s != UNKNOWN), symbols.unit)
+
+    def note(self, symbols: Symbols, rows: Tensor) -> list[str]:
+        """In a sentence how many symbols of these rows are not known, where the vocabulary is limited; else nothing."""
+        if symbols.most is None:
+            return []
+        codes = self.recode(symbols, rows)
+        total, strange = int((codes != self.padding).sum()), int((codes == self.unknown).sum())
+        return [f"the {len(self):,} most frequent {self.unit} are known; {strange / max(total, 1):.1%} of those in training count as "
+                "unknown."]
 
     def __len__(self) -> int:
         return len(self.symbols)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ import torch
 from chainrule.core.errors import InputError
 from chainrule.data.column_types import decide, hidden_kind
 from chainrule.data.encode.columns import Column, Table, class_name, of_booleans, of_numbers, of_objects, of_words, refuse_infinite
-from chainrule.data.formats import Format, read, stripped
+from chainrule.data.encode.words import holds_sentences
+from chainrule.data.formats import SENTENCES, Format, read, stripped
 from chainrule.data.readers.labels import plain
 from chainrule.data.reading import USUAL, Reading
 
@@ -72,9 +73,30 @@ def typed(frame: Any, where: str, reading: Reading = USUAL, known: Known | None 
                     else _declared(column_of(s, where), declared.get(name), reading, where) for name, s in series.items())
     formats |= {name: Format("out") for name in series
                 if declared.get(name) == "out" or (name in known.formats and known.formats[name].kind == "out")}
+    columns, sentences = _with_texts(columns, declared, known)
+    formats |= dict.fromkeys(sentences, SENTENCES)
     table = Table(columns)
     refuse_infinite(table.without(n for n, table_as_given in formats.items() if table_as_given.kind == "out"), where)
     return Typed(table, formats, (*notes, *decided), {name: plain(s) for name, s in series.items() if name in known.labels})
+
+
+def _with_texts(columns: tuple[Column, ...], declared: Mapping[str, str], known: Known) -> tuple[tuple[Column, ...], list[str]]:
+    """The columns, those of sentences as texts, and the names of these: as the user says, as in training, or as they look."""
+
+    def is_text(column: Column) -> bool:
+        if column.name in declared or column.name in known.formats or column.name in known.kinds:
+            return declared.get(column.name) == "text" or (column.name in known.formats and known.formats[column.name].kind == "text")
+        return column.kind == "categorical" and holds_sentences(column.categories, int((~column.missing).sum()))
+
+    names = [column.name for column in columns if is_text(column)]
+    return tuple(_as_text(column) if column.name in names else column for column in columns), names
+
+
+def _as_text(column: Column) -> Column:
+    if column.categories or column.kind == "categorical":
+        return Column(column.name, "text", column.values, column.categories)
+    written = {v: class_name(v) for v in set(column.values.tolist()) if v == v}
+    return replace(of_words(column.name, [written.get(v) for v in column.values.tolist()]), kind="text")
 
 
 def _hidden(series: Mapping[str, Any], declared: Collection[str]) -> list[str]:
@@ -109,7 +131,7 @@ def _of_words(name: str, words: Any, format: Format, where: str, trained: bool, 
         row = int(misfits.arg_max())
         raise InputError(f"{where}, row {row + 1}, column '{name}': expected {format.expected}{' as in training' * trained}; got "
                          f"'{words[row]}'.")
-    if format.kind == "word":
+    if format.kind in ("word", "text"):
         return of_words(name, values.to_list())
     numbers = values.cast(float).to_numpy()
     if format.kind == "date":

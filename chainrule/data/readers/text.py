@@ -30,11 +30,12 @@ def read(path: Path) -> str:
 
 
 def source(text: str, where: str, *, name: str = "text", origin: dict[str, Any] | None = None, context: int = CONTEXT,
-           unit: Unit = "characters", targets: bool = True) -> Source:
+           unit: Unit = "characters", most: int | None = None, targets: bool = True) -> Source:
     """Each `context` symbols in a row and the one that follows, in order of time: the past trains, the future tests.
 
     Without `targets` the last row is the end of the text, whose next symbol nobody knows. The rows are views of one tensor
-    of codes. A context or unit other than the usual makes a source in memory: a run must be given it again.
+    of codes. A vocabulary of the symbols has at `most` so many. A context other than the usual makes a source in memory: a run must be
+    given it again.
     """
     if context < 1:
         raise InputError(f"{where}: expected a context of at least 1 symbol; got {context}.")
@@ -44,14 +45,13 @@ def source(text: str, where: str, *, name: str = "text", origin: dict[str, Any] 
                          f"{context + targets}. Give more text.")
     codes, alphabet = numbered(words)                                # (t,)
     windows = codes.unfold(0, context, 1)                            # (t - context + 1, context)
-    usual = context == CONTEXT and unit == "characters"
-    about = origin if origin is not None and usual else {"kind": "memory", "what": name}
+    about = origin if origin is not None and context == CONTEXT else {"kind": "memory", "what": name}
     digest = fingerprint.of(codes, torch.tensor([context]), alphabet)
     if not targets:
-        return Source(name, Symbols(windows, alphabet, unit, stride=1), None, "none", about, digest)
+        return Source(name, Symbols(windows, alphabet, unit, stride=1, most=most), None, "none", about, digest)
     times = torch.arange(context, len(codes))                        # (n,)
-    return Source(name, Symbols(windows[:-1], alphabet, unit, next_symbol=True, stride=1), codes[context:].long(), "class", about, digest,
-                  alphabet, times=times)
+    inputs = Symbols(windows[:-1], alphabet, unit, next_symbol=True, stride=1, most=most)
+    return Source(name, inputs, codes[context:].long(), "class", about, digest, alphabet, times=times)
 
 
 def as_steps(text: Source, window: int, targets: bool = True) -> Source:

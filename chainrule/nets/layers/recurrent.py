@@ -141,6 +141,12 @@ class RecurrentNet(nn.Module):
         scores: Tensor = self.output(y)                                                          # (n, t, outputs)
         return scores, {part: torch.stack([end[k] for end in ends], 1) for k, part in enumerate(self.parts)}
 
+    def vectors(self) -> Tensor:
+        """What the lowest layer reads of each symbol that comes as a one-hot row, (symbols, gates * hidden)."""
+        lowest = self.layers[0]
+        assert isinstance(lowest, Recurrence)
+        return lowest.reads.weight.T
+
     def states(self, x: Tensor) -> Tensor:
         """What the uppermost layer gives at every step, (n, t, units)."""
         y, n = _as_rows(x), x.shape[0]

@@ -20,7 +20,7 @@ ROWS = (
         Check("echo-state", "normalised error on NARMA-10", 0.1, "Jaeger (2003), NIPS 15:593"),
     )),
     Row("E5", "Character model", (
-        Check("tiny-shakespeare", "nats a character on the validation part after 15 minutes", 1.50,
+        Check("character-model", "nats a character on the validation part after 15 minutes", 1.50,
               "Karpathy (2015), http://karpathy.github.io/2015/05/21/rnn-effectiveness/"),
     )),
     Row("E6", "CTC; sequence to sequence with attention", (
@@ -38,7 +38,7 @@ ROWS = (
               "Kalman (1960), https://doi.org/10.1115/1.3662552"),
     )),
     Row("E9", "Word and residue embeddings", (
-        Check("embeddings", "share of words whose nearest neighbour is of their kind", None,
+        Check("next-word", "share of words whose nearest neighbour is of their kind", None,
               "Bengio et al. (2003), https://jmlr.org/papers/v3/bengio03a.html"),
     )),
     Row("E10", "Pairs of residues", (

@@ -40,7 +40,8 @@ def test_decoding_undoes_encoding_for_any_text_of_known_symbols(x, unit):
 def test_codes_number_the_sorted_symbols_and_what_is_not_known_is_marked():
     """Python's own sorted() and index() are the oracle."""
     x = "the cat, the hat"
-    assert tokens(x, "words") == ["the", " ", "cat", ",", " ", "the", " ", "hat"]
+    assert tokens(x, "words") == ["the", " cat", ",", " the", " hat"]
+    assert "".join(tokens("a  b\n c.", "words")) == "a  b\n c."
     for unit in ("characters", "words"):
         known = sorted(set(tokens(x, unit)))
         vocabulary = Vocabulary.fit(x, unit)
@@ -70,7 +71,7 @@ def test_windows_are_the_slices_of_the_text_and_not_copied():
     open_end = text.source(x, "x", context=5, targets=False)
     assert (open_end.target_kind, open_end.inputs[len(open_end) - 1]) == ("none", x[-5:])
     words = text.source("the cat sat on the mat", "x", context=3, unit="words")
-    assert (words.inputs[0], words.classes[words.targets[0]]) == ("the cat", " ")
+    assert (words.inputs[0], words.classes[words.targets[0]]) == ("the cat sat", " on")
 
 
 def test_the_past_trains_and_the_future_tests():
