@@ -151,14 +151,14 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
             assert choice.net is not None
 
             module = choice.net.make(data.input_shape, task.outputs).to(device=device, dtype=dtype)
-            trainable(module, name)
+            trainable(module, name, choice.net)
             check_ahead(module, name, task_chosen)
             init = init or choice.net.entry.traits.init
         elif choice.net is None:
             dtype = numbers_read(module.to(device))
         data = replace(data, ready=partial(as_read, data.encoder.inputs, dtype))
         complete_lazy(module, data.ready(data.train.x[:FIT_ROWS].to(device)))
-        trainable(module, name, own=choice.net is None)
+        trainable(module, name, choice.net)
         if init:
             drawn = inits.choose(init)
             initialise(module, drawn, _few(data) if drawn.entry.traits.reads_data else None)
@@ -272,11 +272,11 @@ def check_ahead(module: nn.Module, name: str, task: Entry[TaskTraits]) -> None:
                          "bidirectional.")
 
 
-def trainable(module: nn.Module, name: str, own: bool = False) -> None:
-    """Raises InputError where a net, of one's `own` or a family's, has nothing to train."""
-    if any(p.numel() for p in module.parameters()):
+def trainable(module: nn.Module, name: str, made: Chosen[NetTraits] | None) -> None:
+    """Raises InputError where a net, one's own or `made` by a family, has nothing to train, and is no forecaster that needs nothing."""
+    if any(p.numel() for p in module.parameters()) or (made is not None and made.entry.traits.kind == "forecaster"):
         return
-    if own:
+    if made is None:
         raise InputError(f"{name} has no parameters: there is nothing to train. Give it some, e.g. a torch.nn.Linear.")
     able = ", ".join(e.name for e in nets.entries() if e.traits.kind != "fixed")
     raise InputError(f"{name} has nothing to train: its weights are fixed when it is made. Train one of {able}.")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
+from chainrule.nets.layers.windows import check_windows
 
 
 @nets("tdnn", source="Lang, Waibel & Hinton (1990), https://doi.org/10.1016/0893-6080(90)90044-L; Takens (1981), "
@@ -28,9 +29,7 @@ class DelayTaps(nn.Module):
             raise InputError(f"tdnn reads windows (t, d) of a series, at most t taps of them, with units in each hidden layer; got inputs "
                              f"of shape {inputs}, taps={taps}, hidden={'x'.join(map(str, hidden))}. Give a series with --horizon, or use "
                              "--net mlp.")
-        if not 0 < targets <= inputs[1] or outputs % targets:
-            raise InputError(f"tdnn foretells the first columns of a series, every one equally far; got targets={targets} of {inputs[1]} "
-                             f"columns and {outputs} outputs. Leave targets out.")
+        check_windows("tdnn", inputs, outputs, targets)
         self.taps, self.targets, self.relative, self.outputs = taps or inputs[0], targets, relative, outputs
         sizes = (self.taps * inputs[1], *hidden)
         self.hidden = nn.ModuleList(nn.Linear(below, units) for below, units in zip(sizes, hidden))

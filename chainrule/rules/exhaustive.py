@@ -55,12 +55,12 @@ class Search:
         places = torch.cat([here[None], places])                                       # (1 + tries, count): what is kept comes first
 
         def height(place: Tensor) -> Tensor:
-            return batch.mean(self.loss.each(net.at(_shaped(place, params))(batch.x), batch.y))
+            return batch.mean(self.loss.each(net.at(shaped(place, params))(batch.x), batch.y))
 
         heights = torch.vmap(height, randomness="same")(places)                        # (1 + tries,)
         heights = torch.where(heights.isfinite(), heights, float("inf"))
         best = heights.argmin()
-        for name, value in _shaped(places.index_select(0, best[None]).squeeze(0), params).items():
+        for name, value in shaped(places.index_select(0, best[None]).squeeze(0), params).items():
             params[name].copy_(value)
         state["tried"].add_(self.tries)
         return net, state, {"loss": heights.amin()}
@@ -74,7 +74,7 @@ class Search:
         return (2 * digits.to(example.dtype) / (self.points - 1) - 1) * self.box
 
 
-def _shaped(flat: Tensor, like: dict[str, Tensor]) -> dict[str, Tensor]:
+def shaped(flat: Tensor, like: dict[str, Tensor]) -> dict[str, Tensor]:
     """Numbers in a row (count,) as tensors shaped like the parameters."""
     parts = flat.split([p.numel() for p in like.values()])
     return {name: part.reshape(p.shape) for (name, p), part in zip(like.items(), parts, strict=True)}
