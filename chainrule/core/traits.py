@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Reads = Literal["batch", "features", "everything"]
-Target = Literal["any", "class", "sign", "real", "steps", "pairs", "maps", "boxes", "none"]
+Target = Literal["any", "class", "sign", "real", "steps", "labels", "pairs", "maps", "boxes", "none"]
 PLACED = ("maps", "boxes", "pairs")  # targets that have places in a picture, or in a square of steps by steps
 
 

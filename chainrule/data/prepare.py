@@ -23,8 +23,8 @@ from chainrule.data.splits import Splits, marked, sample, split
 from chainrule.data.weights import one_on_average, product
 
 FEW_CLASSES = 20  # of numbers, even in a short table
-NO_CLASSES = {"none": "absent", "real": "numbers", "sign": "signs", "steps": "labels of steps", "pairs": "labels of pairs of steps",
-              "maps": "maps", "boxes": "boxes"}
+NO_CLASSES = {"none": "absent", "real": "numbers", "sign": "signs", "steps": "labels of steps", "labels": "strings",
+              "pairs": "labels of pairs of steps", "maps": "maps", "boxes": "boxes"}
 
 
 def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None, seed: int = 0, range: Range = "standard",

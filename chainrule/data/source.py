@@ -13,8 +13,8 @@ from chainrule.core.errors import InputError
 from chainrule.data.formats import Format
 from chainrule.data.row_hashes import row_hashes
 
-# classes, numbers, one of two signs, a class a step, a class a pair of steps, a class a pixel, boxes with a class each, nothing
-TargetKind = Literal["class", "real", "sign", "steps", "pairs", "maps", "boxes", "none"]
+# classes, numbers, one of two signs, a class a step, classes in order, a class a pair of steps, a class a pixel, boxes, nothing
+TargetKind = Literal["class", "real", "sign", "steps", "labels", "pairs", "maps", "boxes", "none"]
 
 
 @dataclass(frozen=True)

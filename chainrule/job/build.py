@@ -55,8 +55,9 @@ from chainrule.tasks.task import Task, batch_of
 LossLike = str | Callable[[Tensor, Tensor], Tensor] | None
 
 
-STRUCTURED = {"steps": "one for every step of its sequences", "pairs": "one for every pair of steps", "maps": "one for every pixel",
-              "boxes": "several, in boxes"}
+STRUCTURED = {"steps": "one for every step of its sequences", "labels": "several in a row", "pairs": "one for every pair of steps",
+              "maps": "one for every pixel", "boxes": "several, in boxes"}
+USUAL_LOSSES = {"real": "squared", "class": "cross-entropy", "labels": "ctc"}
 FIT_ROWS = 8
 WINDOW = 64  # steps of a long sequence in a row, where its rule names no number
 
@@ -212,10 +213,10 @@ def _mix(options: Options, data: Data, rule: Rule, chosen: Chosen[RuleTraits], c
 
 def check_loss(loss: Loss, data: Data, kind: TargetKind | Literal["rows"]) -> None:
     """Raises InputError for a loss that does not read targets of a kind; `rows` are the inputs themselves, as a net reads them."""
-    reads = "real" if kind == "rows" else "class" if kind in STRUCTURED else kind
+    reads = "real" if kind == "rows" else "class" if kind in STRUCTURED and kind != "labels" else kind
     if reads in loss.targets:
         return
-    usual = f"Use --loss {'squared' if reads == 'real' else 'cross-entropy' if reads == 'class' else 'hinge'}."
+    usual = f"Use --loss {USUAL_LOSSES.get(reads, 'hinge')}."
     if loss.targets != ("share",) or reads != "real":
         of = "the rows themselves, which are real" if kind == "rows" else f"{kind} ones"
         raise InputError(f"loss {loss.name} reads {' or '.join(loss.targets)} targets; {data.name} gives {of}. {usual}")

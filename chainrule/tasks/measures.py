@@ -22,7 +22,8 @@ OF_SCORES: dict[str, tuple[Better, str]] = {
     "log_likelihood": ("higher", "nats"), "free_energy": ("lower", ""), "mean_output": ("higher", ""), "squared_error": ("lower", "")}
 OF_FORECASTS: dict[str, tuple[Better, str]] = {"mase": ("lower", ""), "smape": ("lower", "share"), "coverage": ("higher", "share")}
 OF_STEPS: dict[str, tuple[Better, str]] = {
-    "nats": ("lower", "nats"), "perplexity": ("lower", ""), "bits": ("lower", "bits"), "exact": ("higher", "share")}
+    "nats": ("lower", "nats"), "perplexity": ("lower", ""), "bits": ("lower", "bits"), "exact": ("higher", "share"),
+    "edit_distance": ("lower", "edits a symbol")}
 
 for source, make, names in ((SKLEARN, classification, OF_CLASSES), (SKLEARN, regression, OF_VALUES), (SKLEARN, density, OF_SCORES),
                             (SHANNON, step_means, OF_STEPS), (HYNDMAN, forecast, OF_FORECASTS)):

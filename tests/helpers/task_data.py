@@ -66,6 +66,8 @@ def small(task: str, folder: Path, *, classes: int = 3, series: bool = False) ->
         return cr.load(tags(folder))
     if task == "forecast":
         return waves()
+    if task == "transcription":
+        return cr.load("strips:count=60,fewest=1,digits=3,source=digits")
     if task == "contacts":
         return cr.load("chains:count=30")
     rng = np.random.default_rng(0)

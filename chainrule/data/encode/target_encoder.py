@@ -86,6 +86,8 @@ class TargetEncoder:
                              "that form.")
         if self.kind == "maps":
             return self._numbers(gather(source.targets, rows), source.classes, source.name, rows).to(torch.uint8)
+        if self.kind == "labels":
+            return self._numbers(gather(source.targets, rows), source.classes, source.name, rows)
         if self.kind == "pairs":
             return self._numbers(gather(source.targets, rows), source.classes, source.name, rows).to(torch.int8)
         if self.kind == "boxes":

@@ -15,7 +15,7 @@ from chainrule.core.kernels import offered, plain
 
 Answer = Literal["steps", "last", "mean"]
 State = tuple[Tensor, ...]          # (n, hidden) each
-TASKS = ("language", "tagging", "classification", "regression", "forecast")
+TASKS = ("language", "tagging", "classification", "regression", "forecast", "transcription")
 WHOLE = {"answer": "last"}          # of tasks that ask one answer of a sequence
 
 

@@ -1,0 +1,155 @@
+"""Transcription: a string of symbols read off the frames of a sequence, without knowing where each symbol is.
+
+Graves, Fernandez, Gomez & Schmidhuber (2006), https://doi.org/10.1145/1143844.1143891
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from chainrule.core.batch import Batch
+from chainrule.core.criterion import Criterion
+from chainrule.core.errors import InputError
+from chainrule.core.loss import Loss
+from chainrule.core.net import Net
+from chainrule.core.registry import tasks
+from chainrule.data.source import Part, Source
+from chainrule.evaluate.measures import step_means
+from chainrule.evaluate.result import Baseline, Result
+from chainrule.evaluate.significance import Cases
+from chainrule.evaluate.strings import END, best_path, edit_distances
+from chainrule.tasks.samples import SampleTask
+from chainrule.tasks.task import BLOCK_ROWS, Ready, Runner, baseline_of, numbered_names, validation_costs, watched
+
+SURE = 1e4  # the score of a blank that is certain
+
+
+def has_strings(source: Source) -> bool:
+    return source.target_kind == "labels"
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """The loss of strings given all frames of each sequence that exist: those up to the last that is not zero."""
+
+    loss: Loss
+
+    def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": self.costs(net(batch.x), batch)}
+
+    def costs(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The loss (n,) of outputs (n, t, symbols + 1)."""
+        return self.loss.each(ended(outputs, batch.x), batch.y)
+
+
+def ended(outputs: Tensor, x: Tensor) -> Tensor:
+    """Outputs (n, t, symbols + 1) that say nothing past the last frame of x (n, t, d) that is not zero."""
+    exists = (x != 0).any(2).flip(1).cumsum(1).flip(1) > 0                               # (n, t)
+    blank = torch.zeros_like(outputs[0, 0])
+    blank[-1] = SURE
+    return torch.where(exists[..., None], outputs, blank)
+
+
+@tasks("transcription", source="Graves, Fernandez, Gomez & Schmidhuber (2006), https://doi.org/10.1145/1143844.1143891",
+       targets=("labels", "steps"), usual=has_strings, steps=True, net="lstm:hidden=64,bidirectional=yes", rule="backprop")
+class Transcription(SampleTask):
+    """Which symbols, in order; answers are their numbers (n, t), filled up with -1. Measured by edits a true symbol, and strings right."""
+
+    name: ClassVar[str] = "transcription"
+    watch: ClassVar[tuple[str, ...]] = ("edit_distance", "loss")
+    loss: ClassVar[str | None] = "ctc"
+
+    @property
+    def outputs(self) -> int:
+        """A score for each symbol, and for none of them."""
+        return len(self.target.classes) + 1
+
+    @staticmethod
+    def read(source: Source, window: int, targets: bool = True) -> Source:
+        """Sequences of frames with strings: pictures become their columns, from left to right.
+
+        Raises InputError for other data, and naming the first row whose string is longer than its frames can say.
+        """
+        x = source.inputs
+        if isinstance(x, Tensor) and x.dim() == 4 and x.shape[1] == 1:
+            x = x[:, 0].transpose(1, 2).contiguous()                                     # (n, width, height)
+        if not isinstance(x, Tensor) or x.dim() != 3 or (targets and source.target_kind not in ("labels", "steps")):
+            raise InputError(f"transcription reads strings off pictures or sequences of frames; {source.name} holds none. Give e.g. "
+                             "strips, or leave out --task.")
+        if not targets or source.targets is None:
+            return replace(source, inputs=x, targets=None, target_kind="none")
+        _refuse_long(x, source.targets, source.name)
+        return replace(source, inputs=x, target_kind="labels")
+
+    def criterion(self, loss: Loss | None) -> Criterion | None:
+        return None if loss is None else Aligned(loss)
+
+    @torch.no_grad()
+    def raw(self, runner: Runner, part: Part, expected: int | None = None) -> Tensor:
+        blocks = []
+        for begin in range(0, len(part), BLOCK_ROWS):
+            x = runner.ready(part.x[begin : begin + BLOCK_ROWS].to(runner.device))
+            blocks.append(ended(runner.net(x), x).float().cpu())
+        return torch.cat(blocks)
+
+    def validate(self, runner: Runner, part: Part, criterion: Criterion, loss: Loss | None) -> dict[str, float]:
+        answer, truth = self.answer(self.raw(runner, part), loss), self.truth(part, runner.ready)
+        away, sizes = edit_distances(answer, truth), (truth != END).sum(1)
+        return {**validation_costs(runner, part, criterion), "edit_distance": float(away.sum() / sizes.sum()),
+                "exact": float((away == 0).double().mean()), **watched(self, lambda: (answer, truth))}
+
+    def answer(self, raw: Tensor, loss: Loss | None) -> Tensor:
+        return best_path(raw)
+
+    def truth(self, part: Part, ready: Ready) -> Tensor:
+        numbers: Tensor = part.y
+        return numbers
+
+    def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
+        away, sizes = edit_distances(answer, truth), (truth != END).sum(1).clamp(min=1)
+        edits = step_means(self.name, {"edit_distance": away / sizes}, weights=sizes)
+        return replace(edits, measures={**edits.measures, **step_means(self.name, {"exact": (away == 0).double()}).measures})
+
+    def outcomes(self, runner: Runner, part: Part, answer: Tensor, test_set: str) -> Cases:
+        """The edits of each string, so counted that their mean is the edits a true symbol."""
+        truth = self.truth(part, runner.ready)
+        edits = edit_distances(answer, truth).double()
+        return Cases(part.rows, test_set, costs=edits * len(part) / (truth != END).sum(), measure="edits a symbol")
+
+    def constant(self, net: Net, part: Part, ready: Ready) -> Tensor:
+        """The string that is there most often, (1, l)."""
+        strings, counts = self.truth(part, ready).unique(dim=0, return_counts=True)
+        most: Tensor = strings[counts.argmax()]
+        return most[None]
+
+    def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
+        """Always the most frequent string."""
+        truth = self.truth(part, ready)
+        return baseline_of(f"always '{self._spelt(constant)[0]}'", self.measure(constant.expand(len(truth), -1), truth, seed=seed))
+
+    def names(self, count: int) -> tuple[str, ...]:
+        return numbered_names((), count)
+
+    def columns(self, answer: Tensor, mask: Tensor | None = None) -> Mapping[str, Any]:
+        return {"prediction": self._spelt(answer)}
+
+    def _spelt(self, answer: Tensor) -> list[str]:
+        """Strings of symbols, with blanks between where a symbol is a word."""
+        between = "" if all(len(name) == 1 for name in self.target.classes) else " "
+        return [between.join(self.target.classes[number] for number in row if number != END) for row in answer.tolist()]
+
+
+def _refuse_long(x: Tensor, y: Tensor, where: str) -> None:
+    """Raises InputError naming the first row with more symbols, and blanks between equal ones, than frames."""
+    frames = ((x != 0).any(2).flip(1).cumsum(1) > 0).sum(1)                              # (n,)
+    needed = (y >= 0).sum(1) + ((y[:, 1:] == y[:, :-1]) & (y[:, 1:] >= 0)).sum(1)
+    wrong = (needed > frames).nonzero()[:, 0]
+    if len(wrong):
+        row = int(wrong[0])
+        raise InputError(f"{where}, row {row + 1}: a string of {int((y[row] >= 0).sum())} symbols needs at least {int(needed[row])} "
+                         f"frames; got {int(frames[row])}. Give more frames, or a shorter string.")
