@@ -130,7 +130,7 @@ class Transcription(SampleTask):
     def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
         """Always the most frequent string."""
         truth = self.truth(part, ready)
-        return baseline_of(f"always '{self._spelt(constant)[0]}'", self.measure(constant.expand(len(truth), -1), truth, seed=seed))
+        return baseline_of(f"always {self._spelt(constant)[0]}", self.measure(constant.expand(len(truth), -1), truth, seed=seed))
 
     def names(self, count: int) -> tuple[str, ...]:
         return numbered_names((), count)

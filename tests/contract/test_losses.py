@@ -10,8 +10,10 @@ from chainrule.tasks.classification import probabilities
 ROWS, OUTPUTS = 20, 4
 torch.manual_seed(0)
 SCORES = torch.randn(ROWS, OUTPUTS, dtype=torch.float64)
+FRAMES = torch.randn(ROWS, 6, OUTPUTS, dtype=torch.float64)                                # of strings, the last output being the blank
 TARGETS = {"class": torch.randint(OUTPUTS, (ROWS,)), "pairs": torch.randint(OUTPUTS, (ROWS,)),
            "real": torch.randn(ROWS, OUTPUTS, dtype=torch.float64), "share": torch.rand(ROWS, OUTPUTS, dtype=torch.float64),
+           "labels": torch.where(torch.rand(ROWS, 3) < 0.7, torch.randint(OUTPUTS - 1, (ROWS, 3)), -1).sort(1, descending=True).values,
            "sign": torch.randint(2, (ROWS,)).double() * 2 - 1}
 CASES = [(name, kind) for name in losses.names() for kind in losses.choose(name).make().targets]
 ALONE = [(name, kind) for name, kind in CASES if kind != "pairs"]
@@ -19,7 +21,7 @@ case = pytest.mark.parametrize(("name", "kind"), CASES)
 
 
 def scores_for(kind: str) -> torch.Tensor:
-    return SCORES[:, :1] if kind == "sign" else SCORES
+    return SCORES[:, :1] if kind == "sign" else FRAMES if kind == "labels" else SCORES
 
 
 def test_every_loss_reads_some_targets():
@@ -77,5 +79,5 @@ def test_what_it_predicts_agrees_with_its_scores(name, kind):
         assert torch.equal(loss.link(scores), scores) or "class" in loss.targets
     else:
         shares = probabilities(scores, kind == "sign", loss.link)
-        torch.testing.assert_close(shares.sum(1), torch.ones(ROWS, dtype=shares.dtype), rtol=1e-5, atol=1e-6)
-        assert torch.equal(shares.argmax(1), (scores[:, 0] > 0).long() if kind == "sign" else scores.argmax(1))
+        torch.testing.assert_close(shares.sum(-1), torch.ones_like(shares[..., 0]), rtol=1e-5, atol=1e-6)
+        assert torch.equal(shares.argmax(-1), (scores[:, 0] > 0).long() if kind == "sign" else scores.argmax(-1))

@@ -161,9 +161,28 @@ def of_a_series(folder):
     return run, "the naive forecast, the last value", {"mase": (sum(apart) / len(apart) / usual, None, None)}
 
 
+def edits(a, b):
+    """The recursion of Wagner and Fischer (1974)."""
+    if not a or not b:
+        return len(a) + len(b)
+    return min(edits(a[1:], b) + 1, edits(a, b[1:]) + 1, edits(a[1:], b[1:]) + (a[0] != b[0]))
+
+
+def of_strings(folder):
+    """The string that most training rows have, the first of those that are there as often."""
+    run = cr.train("strips:count=60,fewest=1,digits=2,source=digits", net="rnn:hidden=4", **QUICK)
+    data = run.job.data
+    rows = [tuple(row) for row in data.train.y.tolist()]
+    usual = [k for k in min(rows, key=lambda row: (-rows.count(row), row)) if k >= 0]
+    truth = [[k for k in row if k >= 0] for row in data.door.open("by hand").y.tolist()]
+    away, k, n = [edits(usual, row) for row in truth], sum(row == usual for row in truth), len(truth)
+    return run, f"always {''.join(map(str, usual))}", {"edit_distance": (sum(away) / sum(map(len, truth)), None, None),
+                                                         "exact": (k / n, *wilson(k, n))}
+
+
 BY_HAND = {"classification": of_classes, "regression": of_numbers, "language": of_a_text, "tagging": of_labels, "reconstruction": of_rows,
            "density": of_a_density, "segmentation": of_maps,
-           "detection": of_boxes, "contacts": of_pairs, "forecast": of_a_series}
+           "detection": of_boxes, "contacts": of_pairs, "forecast": of_a_series, "transcription": of_strings}
 
 
 def test_every_task_has_one():
