@@ -11,7 +11,7 @@ def block_means(values: Tensor, size: int) -> Tensor:
     What is left over at the end belongs to the last whole block; fewer values than a block are one.
 
     >>> import torch
-    >>> block_means(torch.tensor([1.0, 3.0, 2.0, 6.0, 8.0]), 2).tolist()
+    >>> block_means(torch.tensor([1.0, 3.0, 2.0, 6.0, 8.0], dtype=torch.float64), 2).tolist()
     [1.6, 6.4]
     """
     n = len(values)

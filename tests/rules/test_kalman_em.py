@@ -59,9 +59,9 @@ def test_where_it_rests_the_likelihood_has_no_slope(gaps):
         return float(torch.stack([g.norm() for g in torch.autograd.grad(module.log_prob(x).sum(), list(module.parameters()))]).norm())
 
     before = slope()
-    for _ in range(150):
+    for _ in range(600):
         net, state, _ = rule.step(net, state, Batch(x))
-    assert slope() < 2e-3 * before
+    assert slope() < 1e-3 * before
 
 
 def test_steps_that_a_mask_leaves_out_are_not_learned_from():

@@ -6,6 +6,8 @@ ROWS = (
     Row("E1", "Recurrent net by back-propagation through time", (
         Check("unrolled-twin", "greatest relative difference of gradients from the unrolled feed-forward twin", 1e-10,
               "Werbos (1990), https://doi.org/10.1109/5.58337"),
+        Check("dynamics", "greatest difference of an exponent from the theory of many random weights, nats a step", 0.05,
+              "Sompolinsky, Crisanti & Sommers (1988), https://doi.org/10.1103/PhysRevLett.61.259"),
     )),
     Row("E2", "Binary addition", (
         Check("binary-addition", "wrong sums among 10,000 pairs of 64 bits", 0, "lecture; Hinton (2012), neural networks, lecture 7"),

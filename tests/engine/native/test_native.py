@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from functools import partial
 
@@ -36,6 +37,8 @@ FLAGS = compiling.FLAGS
 STEPS, ROWS, FEATURES, CLASSES = 4, 12, 6, 3
 # Rules of large steps over everything, which eager does as fast; Rule I sorts the sums of its units.
 REFUSED = {"closedform": "aten.linalg_qr", "expectation": "aten.topk", "irls": "aten._linalg_eigh", "madaline-i": "aten.sort"}
+FIRST = {entry.name: registry.nets.choose(entry.traits.nets[0]).entry.traits for entry in registry.rules.entries() if entry.traits.nets}
+SEQUENTIAL = [name for name, traits in FIRST.items() if traits.sequences or traits.kind == "forecaster"]
 PICTURED = ("winner-take-all",)  # its net reads pictures, by convolutions of more groups than are written out
 
 
@@ -143,7 +146,7 @@ def test_steps_are_gradient_descent_on_paper():
 CARRYING = [n for n in registry.rules.names() if registry.rules.find(n).traits.carries]
 
 
-@pytest.mark.parametrize("name", [n for n in registry.rules.names() if n not in (*REFUSED, *CARRYING, *PICTURED)])
+@pytest.mark.parametrize("name", [n for n in registry.rules.names() if n not in (*REFUSED, *CARRYING, *PICTURED, *SEQUENTIAL)])
 def test_every_rule(name):
     traits = registry.rules.find(name).traits
     outputs, loss = (1, "perceptron") if traits.target == "sign" else (CLASSES, "cross-entropy")
@@ -171,6 +174,16 @@ def test_rules_that_carry_state_from_window_to_window(name):
     rule = make_rule(registry.rules.choose(name), criterion, registry.optimizers.choose("sgd:rate=0.1"), None, lanes=ROWS)
     net = Net.of(module.double())
     same(rule.step, Learner(net, clone(rule.init(net))), batches)
+
+
+@pytest.mark.parametrize("name", SEQUENTIAL)
+def test_rules_of_whole_sequences_do_the_same_or_are_refused(name):
+    torch.manual_seed(1)
+    x = torch.rand(STEPS, ROWS, 5, FEATURES, dtype=torch.float64)
+    traits = registry.rules.find(name).traits
+    module = registry.nets.choose(traits.nets[0]).make((5, FEATURES), 0 if traits.target == "none" else CLASSES)
+    with contextlib.suppress(PlanRejected):
+        same(*learning(module, rule=name, loss="squared"), wanting(traits.target).with_inputs(x))
 
 
 @pytest.mark.parametrize("name", REFUSED)

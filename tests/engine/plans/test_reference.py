@@ -77,6 +77,6 @@ def test_the_quicker_in_turns_is_taken_whatever_was_measured_alone(monkeypatch):
     best = Trial(Plan(threads=1), Plan(threads=1).build(rule, copied(against.learner), against.chunk), 1e-3)
     candidate = replace(best.plan, channels_last=True)
     rejected: list[dict[str, str]] = []
-    won = planner._compete(against, candidate, best, planner.Planning(100, 10), planner.Signature(), rejected, planner.Measured())
+    won = planner._compete(against, candidate, best, planner.Planning(100, 10), planner.Signature(), rejected, planner.Measured(), [])
     assert won.plan == candidate
     assert rejected == [{"plan": "eager", "reason": "slower: 2.0 ms a step against 1.0 ms a step"}]
