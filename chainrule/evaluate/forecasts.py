@@ -80,13 +80,13 @@ def _by_step(predictions: Tensor, y: Tensor, errors: Sequence[float], widths: Te
     p, t = p.unflatten(1, (-1, k)), t.unflatten(1, (-1, k))                                # (n, horizon, k)
     off, unit = (p - t).abs(), torch.tensor(errors, dtype=torch.float64)
     size = p.abs() + t.abs()
-    found = {"mase": (off / unit).mean(2), "smape": torch.where(size > 0, 2 * off / size.clamp(min=1e-300), 0.0).mean(2),
+    measures = {"mase": (off / unit).mean(2), "smape": torch.where(size > 0, 2 * off / size.clamp(min=1e-300), 0.0).mean(2),
              "rmse": off.square().mean(2)}
     if not bool((unit > 0).all()):
-        del found["mase"]
+        del measures["mase"]
     if widths is not None:
-        found["coverage"] = (off <= widths.double().reshape(1, -1, k)).double().mean(2)
-    return found
+        measures["coverage"] = (off <= widths.double().reshape(1, -1, k)).double().mean(2)
+    return measures
 
 
 def _measure(name: str, values: Tensor, block: int, level: float) -> Measure:

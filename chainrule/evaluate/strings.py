@@ -20,10 +20,10 @@ def best_path(shares: Tensor) -> Tensor:
     best = shares.argmax(2)                                                              # (n, t)
     new = torch.ones_like(best, dtype=torch.bool)
     new[:, 1:] = best[:, 1:] != best[:, :-1]
-    said = new & (best != shares.shape[2] - 1)
-    places = torch.where(said, said.cumsum(1) - 1, best.shape[1])
+    begins = new & (best != shares.shape[2] - 1)
+    places = torch.where(begins, begins.cumsum(1) - 1, best.shape[1])
     strings = torch.full((len(best), best.shape[1] + 1), END, device=best.device)
-    return strings.scatter(1, places, torch.where(said, best, END))[:, :-1]
+    return strings.scatter(1, places, torch.where(begins, best, END))[:, :-1]
 
 
 def prefix_beam(shares: Tensor, width: int = 16) -> list[int]:

@@ -273,11 +273,11 @@ def check_ahead(module: nn.Module, name: str, task: Entry[TaskTraits]) -> None:
                          "bidirectional.")
 
 
-def trainable(module: nn.Module, name: str, made: Chosen[NetTraits] | None) -> None:
-    """Raises InputError where a net, one's own or `made` by a family, has nothing to train, and is no forecaster that needs nothing."""
-    if any(p.numel() for p in module.parameters()) or (made is not None and made.entry.traits.kind == "forecaster"):
+def trainable(module: nn.Module, name: str, family: Chosen[NetTraits] | None) -> None:
+    """Raises InputError where a net, one's own or of a `family`, has nothing to train, and is no forecaster that needs nothing."""
+    if any(p.numel() for p in module.parameters()) or (family is not None and family.entry.traits.kind == "forecaster"):
         return
-    if made is None:
+    if family is None:
         raise InputError(f"{name} has no parameters: there is nothing to train. Give it some, e.g. a torch.nn.Linear.")
     able = ", ".join(e.name for e in nets.entries() if e.traits.kind != "fixed")
     raise InputError(f"{name} has nothing to train: its weights are fixed when it is made. Train one of {able}.")

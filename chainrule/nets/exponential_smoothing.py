@@ -65,9 +65,9 @@ class Holt(nn.Module):
         trend = (seen[:, steps - 1] - seen[:, 0]) / (steps - 1)                             # (n, targets)
         level = seen[:, 0] - self.damping * trend
         for value in seen.unbind(1):
-            before, kept = level, self.damping * trend
-            level = a * value + (1 - a) * (level + kept)
-            trend = b * (level - before) + (1 - b) * kept
+            before, drift = level, self.damping * trend
+            level = a * value + (1 - a) * (level + drift)
+            trend = b * (level - before) + (1 - b) * drift
         return (level[:, None] + damped(self.damping, self.horizon, level)[:, None] * trend[:, None, :]).flatten(1)
 
 
@@ -99,10 +99,10 @@ class HoltWinters(nn.Module):
         seasons = list((seen[:, :m] - first[:, None] - middle * trend[:, None]).unbind(1))
         level = first - trend * (m + 1) / 2
         for step, value in enumerate(seen.unbind(1)):
-            before, kept, place = level, self.damping * trend, seasons[step % m]
-            level = a * (value - place) + (1 - a) * (before + kept)
-            trend = b * (level - before) + (1 - b) * kept
-            seasons[step % m] = c * (value - before - kept) + (1 - c) * place
+            before, drift, place = level, self.damping * trend, seasons[step % m]
+            level = a * (value - place) + (1 - a) * (before + drift)
+            trend = b * (level - before) + (1 - b) * drift
+            seasons[step % m] = c * (value - before - drift) + (1 - c) * place
         after = torch.stack([seasons[(x.shape[1] + step) % m] for step in range(self.horizon)], 1)
         return (level[:, None] + damped(self.damping, self.horizon, level)[:, None] * trend[:, None, :] + after).flatten(1)
 

@@ -41,13 +41,13 @@ def forecast_fan(answer: Tensor, truth: Tensor, names: Sequence[str], history: T
         past = history[row, -BEHIND * horizon :, 0]
         axes.plot(range(1 - len(past), 1), past.numpy(), color=INK, linewidth=1)
         axes.axhline(float(past[-1]), color=FAINT, linewidth=1, linestyle=":", label="naive")
-        said, came = answer[row, ::k], truth[row, ::k]
+        answers, came = answer[row, ::k], truth[row, ::k]
         if widths is not None:
-            half = widths[::k].to(said)
-            axes.fill_between(ahead, (said - half).numpy(), (said + half).numpy(), color=COLOURS[0], alpha=0.2, linewidth=0,
+            half = widths[::k].to(answers)
+            axes.fill_between(ahead, (answers - half).numpy(), (answers + half).numpy(), color=COLOURS[0], alpha=0.2, linewidth=0,
                               label="95 % interval")
         axes.plot(ahead, came.numpy(), color=INK, linewidth=1, marker="o", markersize=2.5, label="what came")
-        axes.plot(ahead, said.numpy(), color=COLOURS[0], linewidth=1.5, label="forecast")
+        axes.plot(ahead, answers.numpy(), color=COLOURS[0], linewidth=1.5, label="forecast")
         axes.axvline(0, color=FAINT, linewidth=0.8)
         axes.set_title(f"origin {row + 1} of {len(answer)}", fontsize=8, color=INK, pad=3)
         axes.tick_params(labelsize=7)
