@@ -12,7 +12,7 @@ from typing import Any
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.options import option
 from chainrule.data.column_names import place, places
-from chainrule.data.encode.vocabulary import MOST_WORDS, Unit
+from chainrule.data.tokens import MOST_WORDS, Unit
 
 MOST_BAD = 0.05         # of the pictures of a folder that may be left out because they cannot be decoded
 KINDS = ("number", "word", "exact", "date", "text", "out")

@@ -53,14 +53,17 @@ def loss_slopes(setting: Setting) -> Outcome:
     """The derivative of every loss by the outputs, for each kind of target that it reads, against differences."""
     outputs = _away_from_corners((5, 3))
     real = 0.3 * _away_from_corners((5, 3)).flip(0)
-    targets = {"class": torch.arange(5) % 3, "real": real, "share": real.sigmoid(), "pairs": torch.arange(5) % 2}
+    targets = {"class": torch.arange(5) % 3, "real": real, "share": real.sigmoid(), "pairs": torch.arange(5) % 2,
+               "labels": torch.tensor([[0, 1], [1, -1], [0, -1], [1, 0], [1, 1]])}
+    frames = _away_from_corners((5, 12)).view(5, 4, 3)
     rows, worst = [["loss", "target", "error"]], 0.0
     for entry in losses.entries():
         loss = entry.make()
         for kind in loss.targets:
             signs = kind == "sign"
             y = torch.where(torch.arange(5) % 2 == 0, 1.0, -1.0).double() if signs else targets[kind]
-            error = slope_error(lambda o, loss=loss, y=y: loss.each(o, y), outputs[:, :1] if signs else outputs)  # type: ignore[misc]
+            at = frames if kind == "labels" else outputs[:, :1] if signs else outputs
+            error = slope_error(lambda o, loss=loss, y=y: loss.each(o, y), at)  # type: ignore[misc]
             rows.append([entry.name, kind, f"{error:.1e}"])
             worst = max(worst, error)
     return Outcome([Figure("greatest relative error of a slope", worst, published=1e-6, goal="at most", source=SOURCE)], rows)

@@ -15,9 +15,10 @@ from chainrule.core.loss import Loss
 from chainrule.core.registry import tasks
 from chainrule.core.sampling import Drawn, Request
 from chainrule.data.encode.encoder import Encoder
-from chainrule.data.encode.vocabulary import Symbols, Vocabulary, tokens
+from chainrule.data.encode.vocabulary import Symbols, Vocabulary
 from chainrule.data.readers.text import as_steps
 from chainrule.data.source import Part, Source
+from chainrule.data.tokens import tokens
 from chainrule.evaluate.measures import step_means
 from chainrule.evaluate.result import Baseline, Result
 from chainrule.evaluate.significance import Cases

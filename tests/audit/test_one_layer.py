@@ -77,8 +77,8 @@ def test_what_would_take_long_is_not_begun(monkeypatch):
 
 def test_a_net_with_nothing_to_train_is_refused():
     with pytest.raises(InputError, match=r"mcculloch-pitts has nothing to train.*Train one of .*perceptron"):
-        trainable(nets.choose("mcculloch-pitts").make((2,), 1), "mcculloch-pitts")
-    trainable(torch.nn.Linear(2, 1), "linear")
+        trainable(nets.choose("mcculloch-pitts").make((2,), 1), "mcculloch-pitts", nets.choose("mcculloch-pitts"))
+    trainable(torch.nn.Linear(2, 1), "linear", None)
 
 
 def test_what_there_is_to_say_is_said_on_the_command_line(tmp_path, capsys, monkeypatch):

@@ -78,5 +78,5 @@ def test_comparators_and_committees_know_neither_steps_nor_reconstructions(tmp_p
     run = cr.train("iris", net="autoencoder:code=2", **quick)
     with pytest.raises(InputError, match="was trained for reconstruction; knn know classes and numbers alone"):
         cr.compare(run, "knn")
-    with pytest.raises(InputError, match="a committee is of nets that classify samples or predict values"):
+    with pytest.raises(InputError, match="a committee is of nets that classify samples or steps, or predict values"):
         cr.committee(run, run)

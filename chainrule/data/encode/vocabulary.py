@@ -5,28 +5,19 @@ One column a symbol, nothing for what training never saw: Elman (1990), https://
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
+from chainrule.data.tokens import Unit, tokens
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 ROWS = 65_536  # recoded at once
 SHARES = {"train": 0.765, "valid": 0.085, "test": 0.15}  # of a text: the first nine tenths of what is not test train
-Unit = Literal["characters", "words"]
-WORDS = re.compile(r" ?\w+|\s|[^\w\s]")
-MOST_WORDS = 5000  # of a vocabulary of words, where the user names no number
-
-
-def tokens(text: str, unit: Unit = "characters") -> list[str]:
-    """Its characters, or its words, each with the blank before it, other blanks and punctuation marks; joined they are the text again."""
-    return list(text) if unit == "characters" else WORDS.findall(text)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from chainrule.data.encode.columns import Column
-from chainrule.data.encode.vocabulary import MOST_WORDS, Symbols
+from chainrule.data.encode.vocabulary import Symbols
+from chainrule.data.tokens import MOST_WORDS
 
 IDEOGRAPHS = "\u3040-\u30ff\u3400-\u9fff"     # of scripts without blanks: each is a word
 WORD = re.compile(rf"[{IDEOGRAPHS}]|[^\W_{IDEOGRAPHS}]+(?:['\u2019][^\W_{IDEOGRAPHS}]+)*")

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.data import fingerprint
-from chainrule.data.encode.vocabulary import Symbols, Unit, numbered, tokens
+from chainrule.data.encode.vocabulary import Symbols, numbered
 from chainrule.data.readers.gzipped import content
 from chainrule.data.source import Source
+from chainrule.data.tokens import Unit, tokens
 
 CONTEXT = 8
 

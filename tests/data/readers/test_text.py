@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 import chainrule as cr
 from chainrule.core.errors import InputError
 from chainrule.data.encode.encoder import Encoder
-from chainrule.data.encode.vocabulary import UNKNOWN, Symbols, Vocabulary, numbered, one_hot, tokens
+from chainrule.data.encode.vocabulary import UNKNOWN, Symbols, Vocabulary, numbered, one_hot
 from chainrule.data.feed.shuffled import CHUNK_BYTES, Feed
 from chainrule.data.load import load, load_inputs
 from chainrule.data.prepare import prepare
 from chainrule.data.readers import text
+from chainrule.data.tokens import tokens
 
 some_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 unit = st.sampled_from(["characters", "words"])
