@@ -28,6 +28,8 @@ ROWS = (
     Row("E6", "CTC; sequence to sequence with attention", (
         Check("ctc", "greatest difference of the CTC loss from brute force", 1e-6, "Graves et al. (2006), "
               "https://doi.org/10.1145/1143844.1143891"),
+        Check("translation", "% of sequences that are written backwards without an error", None,
+              "Bahdanau, Cho & Bengio (2015), https://arxiv.org/abs/1409.0473"),
     )),
     Row("E7", "Forecasting", (
         Check("forecasts", "scaled error of the best forecast of the sunspots, below the naive one's 1", 1,
