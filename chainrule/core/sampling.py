@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """How many samples are wanted, and how they are drawn; the options of `chainrule sample`. Raises nothing by itself: see `check`."""
+    """How many samples are wanted, and how they are drawn; the options of `chainrule sample`."""
 
     n: int = option(1, "How many samples.", least=1)
     given: str | None = option(None, "What they begin with: a text to be written on.", example="ROMEO:")

@@ -31,12 +31,12 @@ def alignment_costs(outputs: Tensor, y: Tensor) -> Tensor:
     places = torch.full((len(y), 2 * length + 1), blank, device=y.device)                # (n, s): blank, symbol, blank, ...
     places = torch.stack([places[:, :length], symbols], 2).flatten(1)
     places = torch.cat([places, torch.full_like(symbols[:, :1], blank)], 1)
-    said = logs.gather(2, places[:, None].expand(-1, logs.shape[1], -1))                 # (n, t, s)
+    emitted = logs.gather(2, places[:, None].expand(-1, logs.shape[1], -1))                 # (n, t, s)
     before = torch.nn.functional.pad(places, (2, 0), value=blank)[:, :-2]                # two places earlier
     skips = (places != blank) & (places != before)
     first = torch.arange(places.shape[1], device=y.device) < 2
-    joint = torch.where(first, said[:, 0], NEVER)
-    for frame in said[:, 1:].unbind(1):
+    joint = torch.where(first, emitted[:, 0], NEVER)
+    for frame in emitted[:, 1:].unbind(1):
         one = torch.nn.functional.pad(joint, (1, 0), value=NEVER)[:, :-1]
         two = torch.where(skips, torch.nn.functional.pad(joint, (2, 0), value=NEVER)[:, :-2], NEVER)
         joint = torch.stack([joint, one, two], 2).logsumexp(2) + frame

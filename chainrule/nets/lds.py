@@ -75,7 +75,7 @@ class LinearDynamicalSystem(nn.Module):
 
     def smoothed(self, x: Tensor) -> Smoothing:
         """The states given whole sequences (n, t, d)."""
-        return Smoothing(*smoother(self.system, x, ~x.isnan()))
+        return smoother(self.system, x, ~x.isnan())
 
     @torch.no_grad()
     def sample(self, count: int) -> Tensor:

@@ -52,18 +52,15 @@ class Contacts(SampleTask):
     def criterion(self, loss: Loss | None) -> Criterion | None:
         return None if loss is None else Pairwise(loss)
 
+    @torch.no_grad()
     def raw(self, runner: Runner, part: Part, expected: int | None = None) -> Tensor:
         """Outputs (n, classes, t, t), in blocks."""
-        return self._blocks(runner, part)
-
-    @torch.no_grad()
-    def _blocks(self, runner: Runner, part: Part) -> Tensor:
         blocks = [runner.net(runner.ready(part.x[begin : begin + BLOCK_CHAINS].to(runner.device))).float().cpu()
                   for begin in range(0, len(part), BLOCK_CHAINS)]
         return torch.cat(blocks)
 
     def validate(self, runner: Runner, part: Part, criterion: Criterion, loss: Loss | None) -> dict[str, float]:
-        raw, truth = self._blocks(runner, part), self.truth(part, runner.ready)
+        raw, truth = self.raw(runner, part), self.truth(part, runner.ready)
         means = {"loss": _mean_loss(raw, truth, loss)} if loss is not None else {}
         answer = self.answer(raw, loss)
         return {**means, **{name: float(precision(answer, truth, share).nanmean()) for name, share in SHARES.items()}}

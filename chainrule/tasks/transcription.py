@@ -47,12 +47,17 @@ class Aligned:
         return self.loss.each(ended(outputs, batch.x), batch.y)
 
 
+def present(x: Tensor) -> Tensor:
+    """The frames (n, t) of x (n, t, d) that exist: those up to the last that is not zero."""
+    exists: Tensor = (x != 0).any(2).flip(1).cumsum(1).flip(1) > 0
+    return exists
+
+
 def ended(outputs: Tensor, x: Tensor) -> Tensor:
     """Outputs (n, t, symbols + 1) that say nothing past the last frame of x (n, t, d) that is not zero."""
-    exists = (x != 0).any(2).flip(1).cumsum(1).flip(1) > 0                               # (n, t)
     blank = torch.zeros_like(outputs[0, 0])
     blank[-1] = SURE
-    return torch.where(exists[..., None], outputs, blank)
+    return torch.where(present(x)[..., None], outputs, blank)
 
 
 @tasks("transcription", source="Graves, Fernandez, Gomez & Schmidhuber (2006), https://doi.org/10.1145/1143844.1143891",
@@ -146,7 +151,7 @@ class Transcription(SampleTask):
 
 def _refuse_long(x: Tensor, y: Tensor, where: str) -> None:
     """Raises InputError naming the first row with more symbols, and blanks between equal ones, than frames."""
-    frames = ((x != 0).any(2).flip(1).cumsum(1) > 0).sum(1)                              # (n,)
+    frames = present(x).sum(1)                                                           # (n,)
     needed = (y >= 0).sum(1) + ((y[:, 1:] == y[:, :-1]) & (y[:, 1:] >= 0)).sum(1)
     wrong = (needed > frames).nonzero()[:, 0]
     if len(wrong):

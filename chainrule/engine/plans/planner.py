@@ -164,7 +164,7 @@ def change_over(rule: Rule, learner: Learner, chunk: Batch, now: Choice, plannin
     begun: list[Later] = []
     trial = _compete(against, candidate, best, planning, step, refused, measurements, begun, written)
     if begun:
-        return replace(now, later=[*begun, *later], recorded=True)
+        return replace(now, later=[*begun, *later], compiling=0.0, recorded=True)
     if not now.plan.native:
         trial = _with_threads(against, trial, planning, step, refused, measurements, later)
     words = about(planning.identity, learner, chunk, step.digest)

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from chainrule.core.abilities import Smoothing
+
 
 class System(NamedTuple):
     """z_1 ~ N(mean, covariance); z_t = A z_{t-1} + N(0, Q); x_t = C z_t + offset + N(0, R).
@@ -34,17 +36,6 @@ class Filtered(NamedTuple):
     log_likelihood: Tensor
     foretold: list[tuple[Tensor, Tensor]]
     known: list[tuple[Tensor, Tensor]]
-
-
-class Smoothed(NamedTuple):
-    """Log likelihoods (n,); of the states given whole sequences, means (n, t, s), covariances (n, t, s, s) and, from the second step on,
-    their covariances with the states before, (n, t - 1, s, s).
-    """
-
-    log_likelihood: Tensor
-    means: Tensor
-    covariances: Tensor
-    neighbours: Tensor
 
 
 def kalman_filter(system: System, x: Tensor, observed: Tensor) -> Filtered:
@@ -77,7 +68,7 @@ def kalman_filter(system: System, x: Tensor, observed: Tensor) -> Filtered:
     return Filtered(torch.stack(likelihoods).sum(0), foretold, known)
 
 
-def smoother(system: System, x: Tensor, observed: Tensor) -> Smoothed:
+def smoother(system: System, x: Tensor, observed: Tensor) -> Smoothing:
     """The states given whole sequences (n, t, d), backward from the last."""
     passes = kalman_filter(system, x, observed)
     mean, covariance = passes.known[-1]
@@ -89,5 +80,5 @@ def smoother(system: System, x: Tensor, observed: Tensor) -> Smoothed:
         covariance = own + gain @ (covariance - wide) @ gain.mT
         means.append(mean)
         covariances.append(covariance)
-    return Smoothed(passes.log_likelihood, torch.stack(means[::-1], 1), torch.stack(covariances[::-1], 1),
-                    torch.stack(neighbours[::-1], 1) if neighbours else x.new_zeros(len(x), 0, *system.process.shape))
+    return Smoothing(passes.log_likelihood, torch.stack(means[::-1], 1), torch.stack(covariances[::-1], 1),
+                     torch.stack(neighbours[::-1], 1) if neighbours else x.new_zeros(len(x), 0, *system.process.shape))

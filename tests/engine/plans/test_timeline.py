@@ -172,6 +172,18 @@ def test_training_goes_on_eagerly_while_the_program_is_compiled(quick, monkeypat
     assert all(torch.equal(one.params[k], again.params[k]) for k in one.params)
 
 
+def test_what_made_the_plan_of_now_is_not_counted_again_when_another_program_is_begun(quick, monkeypatch):
+    monkeypatch.setattr(Plan, "write", lambda *_: Ready(waits=8))
+    training = running(dense(), descend(), epochs=20, plan="auto", threads=1, patience=5)
+    plans = Plans(training.stages[0], training.feed_for(0), training.settings, training.position, torch.device("cpu"), beside=True)
+    one = learner(dense(), descend())
+    now = replace(plans.first(one), later=[Later(Plan(native=True), 0.0)], compiling=7.0)
+    begun = plans.change(one, now)
+    assert begun.recorded
+    assert begun.later[0].written
+    assert begun.compiling == 0.0
+
+
 def test_a_program_that_is_ready_with_nothing_left_to_do_is_not_tried(quick, monkeypatch):
     monkeypatch.setattr(Plan, "write", lambda *_: Ready(waits=2))
     monkeypatch.setattr(cache, "COMPILE_SECONDS", {"native": 0.05, "fused": 1e9})
