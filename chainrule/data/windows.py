@@ -63,7 +63,7 @@ def _grouped(source: Source, rows: Tensor, form: Form) -> Source:
     names, group = source.groups[order].unique(return_inverse=True)                       # (groups,), (t,)
     sequences = [rows[order[group == number]] for number in range(len(names))]
     values, _ = pad(sequences, fill=float("nan"))
-    return replace(_made(source, Series(values, form)), times=None)
+    return replace(_as_series(source, Series(values, form)), times=None)
 
 
 def _windowed(source: Source, rows: Tensor, form: Form, window: int) -> Source:
@@ -71,9 +71,10 @@ def _windowed(source: Source, rows: Tensor, form: Form, window: int) -> Source:
     missing = -len(rows) % window
     filled = torch.nn.functional.pad(rows, (0, 0, 0, missing), value=float("nan"))
     values = filled.unflatten(0, (-1, window))                                             # (n, window, d)
-    return replace(_made(source, Series(values, form)), times=torch.arange(len(values)))
+    return replace(_as_series(source, Series(values, form)), times=torch.arange(len(values)))
 
 
-def _made(source: Source, series: Series) -> Source:
+def _as_series(source: Source, series: Series) -> Source:
+    """The source with a series as its inputs, and nothing of the rows that it was made of beside them."""
     return replace(source, inputs=series, targets=None, target_kind="none", classes=(), groups=None, weights=None, formats={}, labels={},
                    target_names=())
