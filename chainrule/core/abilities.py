@@ -109,6 +109,13 @@ class Samples(Protocol):
 
 
 @runtime_checkable
+class HasCodes(Protocol):
+    """A net that makes a code of what it reads: (n, ...) -> (n, codes)."""
+
+    def encode(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
 class Recurrent(Protocol):
     """A net with memory: its state before a sequence of `rows`, and outputs (n, t, k) with the state after inputs (n, t, d).
 

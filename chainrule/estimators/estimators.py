@@ -24,7 +24,7 @@ from sklearn.utils.validation import (
 )
 from torch import Tensor
 
-from chainrule.core.abilities import Samples
+from chainrule.core.abilities import HasCodes, Samples
 from chainrule.core.errors import InputError
 from chainrule.data.readers import arrays, objects, tables
 from chainrule.data.source import Source, TargetKind
@@ -330,11 +330,10 @@ class NetworkTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Uns
 
     @staticmethod
     def _codes(learned: Learned) -> Any:
-        for name in ("encode", "hidden", "responsibilities"):
-            if callable(getattr(learned.module, name, None)):
-                return getattr(learned.module, name)
-        raise InputError(f"NetworkTransformer needs a net with codes; {type(learned.module).__name__} has no method encode, hidden or "
-                         "responsibilities. Use net='rbm' or 'mixture'.")
+        if not isinstance(learned.module, HasCodes):
+            raise InputError(f"NetworkTransformer needs a net with codes; {type(learned.module).__name__} has no method encode. Use "
+                             "net='rbm', 'autoencoder' or 'mixture'.")
+        return learned.module.encode
 
 
 class NetworkGenerator(_Unsupervised):

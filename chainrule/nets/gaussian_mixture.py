@@ -44,8 +44,8 @@ class Mixture(nn.Module):
         likelihood: Tensor = self(x).logsumexp(1)
         return likelihood
 
-    def responsibilities(self, x: Tensor) -> Tensor:
-        """The probability of each component given the sample: (n, ...) -> (n, components)."""
+    def encode(self, x: Tensor) -> Tensor:
+        """The responsibilities: the probability of each component given the sample, (n, ...) -> (n, components)."""
         shares: Tensor = self(x).softmax(1)
         return shares
 

@@ -38,6 +38,10 @@ class RBM(nn.Module):
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.encode(x)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The probabilities of the hidden units, (n, ...) -> (n, hidden)."""
         return self.hidden(x.flatten(1))
 
     def hidden(self, v: Tensor) -> Tensor:

@@ -371,7 +371,7 @@ def test_wrong_uses_are_said():
         NetworkRegressor(rule="perceptron").fit(X, y)
     with pytest.raises(ValueError, match="zero"):
         NetworkRegressor().fit(X, y, np.zeros(150))
-    with pytest.raises(ValueError, match="no method encode, hidden or responsibilities"):
+    with pytest.raises(ValueError, match="no method encode"):
         NetworkTransformer("gan", epochs=1).fit(X)
     with pytest.raises(ValueError, match="no method sample"):
         NetworkGenerator(type("Mute", (GAN,), {"sample": None})((4,), 0), rule="adversarial", epochs=1).fit(X)

@@ -35,7 +35,7 @@ def test_densities_are_scipys(covariance):
                         for w, m, c in zip(weights, means, covariances, strict=True)], 1)
     torch.testing.assert_close(net(x).exp(), each)
     torch.testing.assert_close(net.log_prob(x).exp(), each.sum(1))
-    torch.testing.assert_close(net.responsibilities(x), each / each.sum(1, keepdim=True))
+    torch.testing.assert_close(net.encode(x), each / each.sum(1, keepdim=True))
 
 
 @pytest.mark.parametrize("covariance", ["full", "diagonal"])
