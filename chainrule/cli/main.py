@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import re
@@ -14,6 +15,7 @@ import chainrule
 from chainrule.bench.command import bench
 from chainrule.cli.canon import canon
 from chainrule.cli.check import check
+from chainrule.cli.crash import crashed
 from chainrule.cli.describe import describe
 from chainrule.cli.ensemble import boost, committee
 from chainrule.cli.evaluation import compare, test
@@ -30,6 +32,7 @@ from chainrule.cli.sweep import sweep
 from chainrule.cli.threshold import threshold
 from chainrule.cli.train import repeat, resume, train
 from chainrule.core.errors import ChainruleError, nearest
+from chainrule.core.terminal import Printable
 
 COMMANDS = {
     "train": train, "sweep": sweep, "check": check, "find-rate": find_rate, "picture": picture, "boost": boost, "committee": committee,
@@ -58,6 +61,7 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
 def main() -> None:
     """Run the command line; every mistake of the user is one sentence on stderr and exit code 2."""
     gc.set_threshold(50_000, 20, 100)  # importing torch makes many objects that last: going through them again took 6 % of a short run
+    sys.stdout, sys.stderr = Printable(sys.stdout), Printable(sys.stderr)
     sys.exit(run_command(sys.argv[1:]))
 
 
@@ -86,6 +90,10 @@ def run_command(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except BaseException as error:  # panics of compiled parsers are no Exception
+        with contextlib.suppress(OSError, ValueError):
+            print(crashed(error, arguments), file=sys.stderr)
+        return 1
     return 0
 
 

@@ -9,7 +9,7 @@ import torch
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import Chosen
-from chainrule.data.storage.packing import free_memory
+from chainrule.data.memory import free_memory
 
 COPIES = 5  # of every weight while a net trains: itself, its slope, two moments, the best so far
 BYTES = 4

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Progressed, Sampled, Started, Warned
 from chainrule.core.measure import main_measure
+from chainrule.core.terminal import drawing, printable
 from chainrule.core.text import duration, sentence, visible
 
 REFRESH_SECONDS = 0.1  # between two redraws of the line
@@ -26,7 +27,7 @@ class Progress:
     """Shows a run's events to a person; `quiet` leaves only warnings and diagnoses. Nothing here can stop a run."""
 
     def __init__(self, quiet: bool = False, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic):
-        self.quiet, self.stream, self.clock = quiet, stream or sys.stderr, clock
+        self.quiet, self.stream, self.clock = quiet, drawing(stream or sys.stderr), clock
         self.line = not quiet and _terminal(self.stream)
         self._live: Any = None
         self._run = ""
@@ -105,7 +106,7 @@ class Progress:
             self._print(message)
 
     def _print(self, message: str) -> None:
-        message = _clean(message)
+        message = printable(message)
         if self._live is not None:
             from rich.text import Text
 
@@ -142,7 +143,7 @@ class Progress:
 
         self._drawn = now
         console = self._live.console
-        self._live.update(Text(_clean(self._calm(console.width - 1, console.encoding)), no_wrap=True, overflow="ellipsis"), refresh=True)
+        self._live.update(Text(printable(self._calm(console.width - 1, console.encoding)), no_wrap=True, overflow="ellipsis"), refresh=True)
 
     def _calm(self, width: int, encoding: str) -> str:
         epoch = self._at.epoch + 1 if self._at else self._last.epoch if self._last else 1
@@ -230,11 +231,6 @@ def measure(name: str, value: Any) -> str:
 
 def _terminal(stream: TextIO) -> bool:
     return not stream.closed and stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def _clean(text: str) -> str:
-    """Names come from files: control characters must not reach the terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _can_write(text: str, encoding: str) -> bool:

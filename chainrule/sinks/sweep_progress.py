@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Warned
+from chainrule.core.terminal import ERASE, drawing, printable
 
 REFRESH_SECONDS = 0.2   # between two redraws of the line
 PLAIN_SECONDS = 5.0     # between two plain lines
@@ -18,7 +19,7 @@ class Tally:
     """Called with (number of the run, event). A terminal that has gone away ends the talking, not the training."""
 
     def __init__(self, names: Sequence[str], stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic):
-        self.names, self.stream, self.clock = list(names), stream or sys.stderr, clock
+        self.names, self.stream, self.clock = list(names), drawing(stream or sys.stderr), clock
         self.line = self.stream.isatty()
         self.epochs: dict[int, int] = {}
         self.ended: set[int] = set()
@@ -62,16 +63,16 @@ class Tally:
         best = f"; best {self.best[1]} ({self.best[0]})" if self.best[0] else ""
         text = f"{len(self.ended)} of {len(self.names)} runs ended{at}{best}"
         if self.line:
-            self._write(f"\r\033[K{text}")
+            self._write(f"{ERASE}{printable(text)}")
             self._open = True
         else:
-            self._write(text + "\n")
+            self._write(printable(text) + "\n")
 
     def _say(self, text: str) -> None:
         if self._open:
-            self._write("\r\033[K")
+            self._write(ERASE)
             self._open = False
-        self._write(text + "\n")
+        self._write(printable(text) + "\n")
 
     def _write(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):

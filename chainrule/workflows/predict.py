@@ -16,6 +16,7 @@ from torch import Tensor
 from chainrule.core.abilities import Continues, HasMaps, HasPlaces
 from chainrule.core.errors import Interrupted
 from chainrule.core.files import writable
+from chainrule.core.terminal import ERASE, drawing
 from chainrule.core.text import duration
 from chainrule.data.encode.input_encoder import silent
 from chainrule.data.load import load_inputs
@@ -119,7 +120,7 @@ def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = 
     """
     file = file_for(trained, out)
     writable(out, overwrite, what, folder=isinstance(file, Maps) and not out.suffix)
-    line, sampler = Line(stream or sys.stderr), None if samples is None else Sampler(trained, samples)
+    line, sampler = Line(drawing(stream or sys.stderr)), None if samples is None else Sampler(trained, samples)
     with _interruptible(out), file as table, contextlib.closing(line):
         labels = Labels(trained.encoder.target.columns)
         for part, expected in _encoded(trained, what, stream_bytes, labels):
@@ -261,12 +262,12 @@ class Line:
         self.written, speed = now, since / max(now - self.first[1], 1e-6)
         text = f"{rows:,} of {expected:,} rows predicted, {speed:,.0f} rows/s, {duration((expected - rows) / speed)} left"
         with contextlib.suppress(OSError):  # a terminal that has gone away ends the talking, not the work
-            self.stream.write(f"\r\x1b[2K{text}" if self.terminal else f"{text}\n")
+            self.stream.write(f"{ERASE}{text}" if self.terminal else f"{text}\n")
             self.stream.flush()
         self.drawn = self.terminal
 
     def close(self) -> None:
         if self.drawn:
             with contextlib.suppress(OSError):
-                self.stream.write("\r\x1b[2K")
+                self.stream.write(ERASE)
                 self.stream.flush()

@@ -18,8 +18,8 @@ from chainrule.core.batch import Batch, map_tensors
 from chainrule.core.errors import InputError
 from chainrule.core.loss import identity
 from chainrule.data.feed.prefetch import ahead, cores
+from chainrule.data.memory import free_memory
 from chainrule.data.source import Part
-from chainrule.data.storage.packing import free_memory
 from chainrule.data.storage.stored import Streamed
 
 CHUNK_BYTES = 16 * 2**20

@@ -15,6 +15,7 @@ from chainrule.core.errors import CorruptFile, InputError
 from chainrule.core.text import natural
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")   # whose decoders start no program, as that of PostScript does
 MOST_PIXELS = 64 * 10**6
 PARTS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test", "testing": "test"}
 ORIENTATION = 0x0112
@@ -157,7 +158,7 @@ class opened:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             try:
-                self.image = Image.open(self.path)
+                self.image = Image.open(self.path, formats=FORMATS)
             except Image.DecompressionBombError:
                 raise InputError(f"{self.path} declares more than {MOST_PIXELS:,} pixels; that many were not decoded. Make it "
                                  "smaller.") from None

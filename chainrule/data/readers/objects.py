@@ -11,8 +11,8 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.data.encode.columns import finite
+from chainrule.data.memory import free_memory
 from chainrule.data.readers import arrays, tables
-from chainrule.data.storage.packing import free_memory
 
 
 class Centred(Protocol):

@@ -9,28 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chainrule.core.errors import CorruptFile, InputError
+from chainrule.core.errors import CorruptFile
+from chainrule.data.readers.matlab import numeric_arrays
 
 
 def read(paths: Sequence[Path]) -> tuple[Tensor, Tensor, list[int]]:
     """Images (n, 3, h, w) uint8, labels (n,) in 0..9 (the files write 10 for 0), and the rows each file gave."""
-    from scipy.io import loadmat
-
     xs, ys = [], []
     for path in paths:
-        try:
-            file = path.open("rb")
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}.") from None
-        try:
-            with file:
-                arrays = loadmat(file, variable_names=["X", "y"])
-            x, y = arrays["X"], arrays["y"].reshape(-1)
-        except KeyError as error:
-            raise CorruptFile(f"{path} holds no variable {error}; expected X (h, w, 3, n) and y as SVHN's cropped digits have.") from None
-        except Exception as error:  # scipy's parser raises OSError, ValueError, TypeError, zlib.error, ... on damaged files
-            raise CorruptFile(f"{path} is damaged or no MATLAB file of version 5: {error}. Fetch it again.") from None
-        if x.ndim != 4 or x.shape[3] != len(y) or x.dtype != np.uint8 or not len(y) or y.min() < 0 or y.max() > 10:
+        arrays = numeric_arrays(path, ("X", "y"))
+        if missing := [name for name in ("X", "y") if name not in arrays]:
+            raise CorruptFile(f"{path} holds no variable '{missing[0]}'; expected X (h, w, 3, n) and y as SVHN's cropped digits have.")
+        x, y = arrays["X"], arrays["y"].reshape(-1)
+        if x.ndim != 4 or x.shape[3] != len(y) or x.dtype != np.uint8 or not len(y) or not (y.min() >= 0 and y.max() <= 10):
             raise CorruptFile(f"{path}: expected X of uint8 (h, w, 3, n) and n labels in 1..10; got X {x.dtype} {x.shape} and {len(y)} "
                               "labels.")
         xs.append(torch.from_numpy(np.ascontiguousarray(x.transpose(3, 2, 0, 1))))

@@ -12,6 +12,7 @@ from typing import Any
 from chainrule.core.errors import CorruptFile, InputError
 from chainrule.data import delimited
 from chainrule.data.readers.gzipped import content, refuse_flood, suffix_of
+from chainrule.data.readers.subprocess_check import check_readable
 from chainrule.data.readers.tables import Known, Typed, first_line, typed
 from chainrule.data.reading import USUAL, Reading
 
@@ -34,21 +35,23 @@ def read_file(path: Path, reading: Reading = USUAL, known: Known | None = None) 
 def _read_columns(path: Path, suffix: str) -> Any:
     import polars as pl
 
-    with parquet_errors(path):
-        source = path if path.suffix.lower() == suffix else io.BytesIO(content(path))
+    raw = None if path.suffix.lower() == suffix else content(path)
+    with parquet_errors(path, raw):
+        source = path if raw is None else io.BytesIO(raw)
         return pl.read_parquet(source) if suffix == ".parquet" else pl.read_ipc(source)
 
 
 @contextlib.contextmanager
-def parquet_errors(path: Path) -> Iterator[None]:
-    """What polars says of a damaged file, as CorruptFile."""
+def parquet_errors(path: Path, raw: bytes | None = None) -> Iterator[None]:
+    """What polars says of a damaged Parquet or Feather file, or of its unpacked content, as CorruptFile; what would end the process too."""
     import polars as pl
 
+    name = "Parquet" if suffix_of(path) == ".parquet" else "Feather"
     try:
+        check_readable(path, name.lower(), raw)
         yield
-    except (pl.exceptions.PolarsError, OSError) as error:
-        kind = "a Parquet" if suffix_of(path) == ".parquet" else "a Feather"
-        raise CorruptFile(f"{path} is damaged or not {kind} file: {first_line(error)}") from None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise CorruptFile(f"{path} is damaged or not a {name} file: {first_line(error)}") from None
 
 
 def _read_excel(path: Path) -> tuple[Any, list[str]]:
@@ -59,6 +62,7 @@ def _read_excel(path: Path) -> tuple[Any, list[str]]:
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as parts:                  # a workbook is an archive itself
             refuse_flood(path, sum(part.file_size for part in parts.infolist()), len(raw))
+            check_readable(path, "excel", raw)
             sheets = sum(name.startswith("xl/worksheets/") and name.endswith(".xml") for name in parts.namelist())
         frame = pl.read_excel(raw, engine="calamine", infer_schema_length=None)
         return frame, [f"the first of {sheets} sheets is read; save another as CSV to read that."] if sheets > 1 else []
@@ -67,7 +71,7 @@ def _read_excel(path: Path) -> tuple[Any, list[str]]:
     except ImportError:
         raise InputError(f"{path}: reading .xlsx needs the package fastexcel. Install it (pip install 'chainrule[excel]'), or save "
                          "the sheet as CSV.") from None
-    except Exception as error:  # calamine's own errors have no common class
+    except (Exception, pl.exceptions.PanicException) as error:  # calamine's own errors have no common class
         raise CorruptFile(f"{path} is damaged, locked or not an .xlsx file: {first_line(error)}") from None
 
 

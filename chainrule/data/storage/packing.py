@@ -16,6 +16,7 @@ from torch import Tensor
 from chainrule.core.errors import CorruptFile, InputError
 from chainrule.data.encode.columns import Table, of_words, refuse_infinite
 from chainrule.data.fingerprint import InPieces
+from chainrule.data.memory import free_memory
 from chainrule.data.readers import arrays, images, table_files, tables
 from chainrule.data.readers.download import cache_folder
 from chainrule.data.storage.blocks import Blocks, Field, pack, rows_in_block, unpack
@@ -28,19 +29,6 @@ MOST_WORDS = 2**20    # more different words than this in a column are names or 
 EXACT_IN_SINGLE = ("Boolean", "Int8", "Int16", "UInt8", "UInt16", "Float32", "Null")
 KINDS = 2              # counts changes of what columns are packed as, so that older blocks are made anew
 Say = Callable[[str], None]
-
-
-def free_memory() -> int:
-    """Bytes that can be taken without swapping, as the kernel or the container's limit has it."""
-    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    machine = Path("/proc/meminfo")
-    if machine.exists():
-        free = next(int(line.split()[1]) * 1024 for line in machine.read_text().splitlines() if line.startswith("MemAvailable"))
-    limit, group = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.stat")
-    if limit.exists() and group.exists() and limit.read_text().strip().isdigit():
-        anonymous = next(int(line.split()[1]) for line in group.read_text().splitlines() if line.startswith("anon "))
-        free = min(free, int(limit.read_text()) - anonymous)
-    return max(free, 0)
 
 
 def stays_on_disk(nbytes: int, stream: bool | None) -> bool:

@@ -1,5 +1,6 @@
 """IDX, CIFAR binary, SVHN .mat and folders of images: right values in, and a clear sentence for each way a file can be wrong."""
 
+import contextlib
 import gzip
 import os
 import struct
@@ -285,3 +286,31 @@ def test_cifar10_has_its_counts(tmp_path):
     assert torch.bincount(source.targets[:50_000]).tolist() == [5000] * 10
     assert torch.bincount(source.targets[source.parts["test"]]).tolist() == [1000] * 10
     assert source.classes[3] == "cat"
+
+
+POSTSCRIPT = b"""%!PS-Adobe-3.0 EPSF-3.0
+%%BoundingBox: 0 0 8 8
+(%pipe%touch MARK) (w) file closefile
+showpage
+"""
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tiff", ".gif"])
+def test_a_program_in_a_picture_does_not_run(suffix, tmp_path, monkeypatch):
+    """Pillow gives PostScript to Ghostscript, whatever the file is called: a fake one would leave a mark."""
+    mark, programs = tmp_path / "ran", tmp_path / "bin"
+    programs.mkdir()
+    (programs / "gs").write_text(f"#!/bin/sh\ntouch '{mark}'\n")
+    (programs / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)
+    for name in ("a", "b"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        (tmp_path / "set" / name / f"1{suffix}").write_bytes(POSTSCRIPT.replace(b"MARK", str(mark).encode()))
+    with Image.open(tmp_path / "set" / "a" / f"1{suffix}") as picture, contextlib.suppress(OSError):
+        picture.load()
+    assert mark.exists()                # so that the test can fail
+    mark.unlink()
+    with pytest.raises(CorruptFile, match=rf"1\{suffix} is damaged or not an image"):
+        load(tmp_path / "set")
+    assert not mark.exists()

@@ -96,12 +96,6 @@ def test_a_source_streams_by_itself_when_it_would_fill_a_quarter_of_free_memory(
     assert packing.free_memory() > 0
 
 
-def test_free_memory_is_what_the_kernel_says():
-    psutil = pytest.importorskip("psutil")
-    assert 0 < packing.free_memory() <= psutil.virtual_memory().total
-    assert packing.free_memory() <= psutil.virtual_memory().available * 1.1 + 2**28
-
-
 def test_a_file_is_packed_once_and_again_only_when_its_bytes_change(tmp_path):
     path, said = written(tmp_path), []
     first = load(path, stream=True, say=said.append)

@@ -1,0 +1,48 @@
+"""How much memory may still be taken: what the machine has free, less where a control group of the process has a limit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+MACHINE = Path("/proc/meminfo")
+
+
+def free_memory() -> int:
+    """Bytes that can be taken without swapping, as the machine and the limits of control groups (versions 1 and 2) have it."""
+    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if MACHINE.exists():
+        free = next(int(line.split()[1]) * 1024 for line in MACHINE.read_text().splitlines() if line.startswith("MemAvailable"))
+    return max(min([free, *_left_in_groups()]), 0)
+
+
+def _left_in_groups() -> list[int]:
+    """Bytes left below each limit that this process is under: its group's own and those of all groups around it."""
+    try:
+        lines = OWN_GROUPS.read_text().splitlines()
+    except OSError:
+        return []
+    left = []
+    for line in lines:
+        number, controllers, place = line.split(":", 2)
+        second = number == "0" and not controllers
+        if not second and "memory" not in controllers.split(","):
+            continue
+        root = GROUPS if second else GROUPS / "memory"
+        names = ("memory.max", "anon") if second else ("memory.limit_in_bytes", "total_rss")
+        own = Path(place.lstrip("/"))
+        left += [rest for group in (root / own, *(root / around for around in own.parents)) if (rest := _left(group, *names)) is not None]
+    return left
+
+
+def _left(group: Path, limit: str, resident: str) -> int | None:
+    """What one group has left below its limit; None where it has none, or is not shown to this process."""
+    try:
+        most = (group / limit).read_text().strip()
+        if not most.isdigit():
+            return None
+        taken = next(int(line.split()[1]) for line in (group / "memory.stat").read_text().splitlines() if line.startswith(f"{resident} "))
+    except (OSError, StopIteration):
+        return None
+    return int(most) - taken
