@@ -116,6 +116,15 @@ class HasCodes(Protocol):
 
 
 @runtime_checkable
+class Decodes(Protocol):
+    """A net whose codes (n, codes) can be turned back into what it reads, (n, inputs), before the link of its loss."""
+
+    def encode(self, x: Tensor) -> Tensor: ...
+
+    def decode(self, code: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
 class Recurrent(Protocol):
     """A net with memory: its state before a sequence of `rows`, and outputs (n, t, k) with the state after inputs (n, t, d).
 
@@ -152,11 +161,34 @@ class Unrolls(Protocol):
 
 @runtime_checkable
 class Variational(Protocol):
-    """An encoder of distributions: mean and log variance (n, code) of a Gaussian, and what is decoded of a code (n, code)."""
+    """An encoder of distributions: mean and log variance (n, code) of a Gaussian, what is decoded of a code (n, code), and how far numbers
+    deviate from that, (inputs,) or None for one.
+
+    `beta` is how much the divergence from the prior counts; so many `samples` of each code bound the likelihood of its row.
+    """
+
+    beta: float
+    samples: int
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]: ...
 
     def decode(self, code: Tensor) -> Tensor: ...
+
+    def deviations(self) -> Tensor | None: ...
+
+
+@runtime_checkable
+class HasCosts(Protocol):
+    """A net whose codes cost something beside what is lost of its inputs (n, ...): its outputs, and these costs (n,) by name."""
+
+    def with_costs(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+
+@runtime_checkable
+class ReadsBatch(Protocol):
+    """A net that knows whether what it makes of a row in training hangs on the other rows of the batch."""
+
+    batchwise: bool
 
 
 @runtime_checkable
@@ -171,6 +203,13 @@ class Draws(Protocol):
     drawn_then: Request
 
     def draw(self, runner: Any, request: Request, loss: Any, constant: Tensor | None) -> Drawn: ...
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """A task that says how strange rows are, the higher the stranger (n,): by what a net, which `runner` runs, misses of them."""
+
+    def strangeness(self, runner: Any, part: Any, loss: Any) -> Tensor: ...
 
 
 @runtime_checkable

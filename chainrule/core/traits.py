@@ -20,8 +20,9 @@ class NoTraits:
 class NetTraits:
     """What a family goes with where the user leaves it open, and what it is.
 
-    `rule`, `loss`, `init` are names; `bounded` says that outputs lie in [-1, 1]; `kind` is a word where the net is no plain one; `tasks`
-    are the tasks it is made for, the first being its default. `whole` are options that it has, where the user gives no others, for tasks
+    `rule`, `loss`, `init` are names, `unit_loss` that of the loss where a net is to give back rows that lie in [0, 1]; `bounded` says that
+    outputs lie in [-1, 1]; `kind` is a word where the net is no plain one; `tasks` are the tasks it is made for, the first being its
+    default. `whole` are options that it has, where the user gives no others, for tasks
     that ask one answer of a sequence and not one of every step. A net of `sequences` reads a text, or the series of a table, in windows;
     one of `sentences` gets a column of them word by word. A `forecaster` reads so few numbers of a series as it says, and may have nothing
     to learn.
@@ -29,6 +30,7 @@ class NetTraits:
 
     rule: str | None = None
     loss: str | None = None
+    unit_loss: str | None = None
     init: str | None = None
     bounded: bool = False
     kind: Literal["fixed", "fixed features", "energy", "generative", "forecaster"] | None = None

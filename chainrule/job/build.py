@@ -11,7 +11,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from chainrule.core.abilities import ReadsAhead
+from chainrule.core.abilities import ReadsAhead, ReadsBatch
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Criterion, Supervised, separated
 from chainrule.core.descend import Descend, Read
@@ -45,6 +45,7 @@ from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
 from chainrule.job.own_loss import custom, read_as
 from chainrule.job.own_module import complete_lazy, looks_up, numbers_read
+from chainrule.job.rows import ends_of, with_notes
 from chainrule.job.rule_spec import lanes_of, make_rule
 from chainrule.job.start import Start, opened
 from chainrule.job.trained import Trained, as_read, views_for
@@ -63,7 +64,6 @@ WINDOW = 64  # steps of a long sequence in a row, where its rule names no number
 
 
 INIT_ROWS = 256
-ROWS = 4096    # looked at in a block
 
 
 def build(source: Source, options: Options, own: Own = NOTHING, start: Start | None = None) -> Job:
@@ -165,6 +165,8 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
             initialise(module, drawn, _few(data) if drawn.entry.traits.reads_data else None)
         if start is not None:
             start = start.into(module, choice.net, data.encoder, task, options.freeze)
+        if task_chosen.traits.targetless:
+            data = with_notes(data, module)
         if options.folds:
             data = shared_out(data, module, options.folds)
     net = Net.of(module)
@@ -177,7 +179,8 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     criterion = separated(task.criterion(the_loss), module)
     rule = make_rule(rule_chosen, criterion, choice.optimizer, choice.schedule, choice.constraint,
                      cycles=choice.options.snapshots or 1, lanes=lanes_of(data, choice.options))
-    if isinstance(rule, Descend) and the_loss is not None and the_loss.own is not None and the_loss.own.over in ("sum", "batch"):
+    of_batch = the_loss is not None and the_loss.own is not None and the_loss.own.over in ("sum", "batch")
+    if isinstance(rule, Descend) and (of_batch or (isinstance(module, ReadsBatch) and module.batchwise)):
         rule.additive = False
     wanted = inspect.signature(rule_chosen.entry.make).parameters
     spread = the_loss is not None and the_loss.one_hot and bool(task.classes) and kind == "class" and {"loss", "criterion"} & set(wanted)
@@ -222,8 +225,7 @@ def check_loss(loss: Loss, data: Data, kind: TargetKind | Literal["rows"]) -> No
         raise InputError(f"loss {loss.name} reads {' or '.join(loss.targets)} targets; {data.name} gives {of}. {usual}")
     if kind != "rows":
         raise InputError(f"loss {loss.name} reads targets from 0 to 1; those of {data.name} are scaled to their mean and spread. {usual}")
-    ends = [data.ready(rows).aminmax() for rows in data.train.x.split(ROWS)]
-    low, high = min(float(e.min) for e in ends), max(float(e.max) for e in ends)
+    low, high = ends_of(data)
     if low < 0 or high > 1:
         raise InputError(f"loss {loss.name} reads targets from 0 to 1; the rows of {data.name} go from {low:.4g} to {high:.4g} as a net "
                          f"reads them. {usual}")

@@ -11,6 +11,7 @@ from chainrule.data.encode.vocabulary import Symbols
 from chainrule.data.source import Data, Source, TargetKind
 from chainrule.job.by_part import ByPart
 from chainrule.job.options import Options
+from chainrule.job.rows import in_unit_range
 from chainrule.job.rule_spec import constraint_of, schedule_in_shares, schedule_of, with_parts
 from chainrule.tasks.task import Task
 
@@ -68,9 +69,12 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
     if net is not None and not tasks.find(task.name).traits.steps:
         net = Chosen(net.entry, {**net.entry.traits.whole, **net.options})
     net = None if net is None else of_series(net, data)
-    loss = None
+    loss, because = None, ""
     if not own_loss and rule.entry.traits.target != "none":
         name = options.loss or rule.entry.traits.loss or (net.entry.traits.loss if net else None) or task.loss or "squared"
+        unit_loss = net.entry.traits.unit_loss if net is not None and tasks.find(task.name).traits.targetless else None
+        if options.loss is None and unit_loss is not None and in_unit_range(data):
+            name, because = unit_loss, ": the rows lie in [0, 1]"
         if data.target_kind == "real" and options.loss is None and name == "cross-entropy":
             raise InputError(f"{net.entry.name if net else 'this net'} sorts into classes; {data.name} has a numeric target. "
                              "Use --net linear or --net mlp, or --loss squared.")
@@ -100,7 +104,7 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
     if options.optimizer is None and usual is None:
         choices.append(f"optimizer {optimizer}")
     if options.loss is None and loss is not None:
-        choices.append(f"loss {loss}")
+        choices.append(f"loss {loss}{because}")
     schedule = schedule_of(options)
     if options.snapshots:
         cyclic = [one.entry.name for _, one in schedule.chosen if "cycles" in one.entry.options] if schedule is not None else []

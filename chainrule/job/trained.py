@@ -25,11 +25,12 @@ from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.source import Part, Source
 from chainrule.data.views import Views, views_of
 from chainrule.data.windows import in_windows
-from chainrule.engine.infer.inference import Inference
+from chainrule.engine.infer.inference import Inference, plain_rows
 from chainrule.engine.randomness import Aside
 from chainrule.engine.store import Store
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
+from chainrule.job.codes import encoding, in_blocks
 from chainrule.job.device import pick_device
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
@@ -193,6 +194,12 @@ class Trained:
             return Drawn(rows=rows.double(), columns=as_columns(inputs, rows))
         units = unscaled(inputs, rows.double())
         return Drawn(rows=units, columns={} if inputs.series is None else as_steps(units, inputs.series.names))
+
+    def codes(self, part: Part | Tensor, layer: str | None = None) -> Tensor:
+        """Codes (n, width) of a part or of stored inputs: the net's own, or what a layer gives. Raises InputError, see `encoding`."""
+        x = part.x if isinstance(part, Part) else part
+        encode = encoding(self.net.module.eval(), self.net_name, layer)
+        return in_blocks(encode, self.ready, x, self.device, plain_rows(self.inference.row_bytes(x)))
 
     def columns(self, count: int) -> tuple[str, ...]:
         """What `count` columns of answers are called: classes, targets, or numbers."""

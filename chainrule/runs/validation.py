@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Calibrates, HasRegimes, Ranks
+from chainrule.core.abilities import Calibrates, HasCodes, HasRegimes, Ranks, Scores
 from chainrule.core.errors import CorruptFile, InputError
 from chainrule.data.source import Data, Part
 from chainrule.engine import checkpoint
@@ -21,6 +21,7 @@ MEASURES, TENSORS = "valid.json", "valid.safetensors"
 MOST_ANSWERS, ANSWER_BYTES = 20_000, 2**25
 MOST_INPUTS, INPUT_BYTES = 256, 2**22   # of the encoded rows that an export is checked on
 MOST_POINTS = 2000                      # of the training rows over which the regimes of experts are drawn
+OPTIONAL = ("truth", "points", "scores", "labels")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Validation:
 
     `result` is None where no rows validate: then `inputs` are training rows, and the rest is empty. `answers` (n, ...) are those to the
     first of its `rows` (n,) in the source, `truth` (n, ...) their targets, None without any; `inputs` are some of its encoded rows;
-    `points` (k, d) training rows in the units of the data, for nets whose regimes are drawn.
+    `points` (k, d) training rows in the units of the data, for nets whose regimes are drawn. `scores` (k,) say how strange its rows are,
+    and `labels` (k,) are the classes of `inputs` of nets that make codes, whether they learned from these or not.
     """
 
     result: Result | None
@@ -51,6 +53,8 @@ class Validation:
     inputs: Tensor
     mistakes: Mistakes | None = None
     points: Tensor | None = None
+    scores: Tensor | None = None
+    labels: Tensor | None = None
 
     @classmethod
     def of(cls, trained: Trained, data: Data) -> Validation:
@@ -59,7 +63,7 @@ class Validation:
         if not len(part):
             shown = data.train.rows_at(0, _checked(data.train))
             answers = trained.predictions(shown)[:0]
-            return cls(None, part.rows[:0], answers, None, shown.x[:], None, _points(trained, data))
+            return cls(None, part.rows[:0], answers, None, shown.x[:], None, _points(trained, data), None, _labels(trained, data, shown))
         if isinstance(trained.task, Calibrates):
             trained.task.calibrate(trained.predictions(part), trained.truth(part))
         result = trained.measure(part)
@@ -69,13 +73,14 @@ class Validation:
         truth = trained.truth(part)
         mistakes = _mistakes(trained, part, answers, truth) if pictures else None
         few = min(_fitting(trained, part), len(answers))
-        return cls(result, part.rows[:few], answers[:few], truth[:few] if len(truth) else None, part.x[: _checked(part)],
-                   mistakes, _points(trained, data))
+        seen = part.rows_at(0, _checked(part))
+        return cls(result, part.rows[:few], answers[:few], truth[:few] if len(truth) else None, seen.x, mistakes, _points(trained, data),
+                   _scores(trained, part), _labels(trained, data, seen))
 
     def write(self, folder: Folder, run: str) -> None:
         """Raises InputError where the disk is full."""
         tensors = {"rows": self.rows, "answers": self.answers, "inputs": self.inputs}
-        optional = {"truth": self.truth, "points": self.points}
+        optional = {name: getattr(self, name) for name in OPTIONAL}
         if self.mistakes is not None:
             optional |= {f"mistakes.{name}": t for name, t in vars(self.mistakes).items()}
         tensors |= {name: t for name, t in optional.items() if t is not None}
@@ -103,7 +108,7 @@ class Validation:
         mistakes = {name: tensors[f"mistakes.{name}"] for name in ("images", "answers", "truth") if f"mistakes.{name}" in tensors}
         result = None if measures is None else Result.from_json(json.dumps(measures))
         return cls(result, tensors["rows"], tensors["answers"], tensors.get("truth"), tensors["inputs"],
-                   Mistakes(**mistakes) if mistakes else None, tensors.get("points"))
+                   Mistakes(**mistakes) if mistakes else None, **{name: tensors.get(name) for name in OPTIONAL[1:]})
 
 
 def _checked(part: Part) -> int:
@@ -116,6 +121,24 @@ def _fitting(trained: Trained, part: Part) -> int:
     """How many answers to a part are kept."""
     one = trained.predictions(part.rows_at(0, 1))
     return max(1, min(MOST_ANSWERS, ANSWER_BYTES // max(1, one.numel() * one.element_size())))
+
+
+def _scores(trained: Trained, part: Part) -> Tensor | None:
+    """How strange the rows of a part are, those of which answers would be kept; None where the net says nothing of it."""
+    task = trained.task
+    if not isinstance(task, Scores):
+        return None
+    try:
+        return task.strangeness(trained.inference, part.rows_at(0, MOST_ANSWERS), trained.loss).cpu()
+    except InputError:                                                   # a net of this task that has no density
+        return None
+
+
+def _labels(trained: Trained, data: Data, part: Part) -> Tensor | None:
+    """The classes of rows (n,), for nets that make codes of rows by themselves."""
+    if not isinstance(trained.net.module, HasCodes) or data.source.target_kind != "class" or not isinstance(data.source.targets, Tensor):
+        return None
+    return data.source.targets[part.rows].long()
 
 
 def _mistakes(trained: Trained, part: Part, answers: Tensor, truth: Tensor) -> Mistakes | None:

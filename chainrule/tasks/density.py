@@ -11,6 +11,7 @@ from torch import Tensor
 
 from chainrule.core.abilities import HasFreeEnergy, HasLogProb, HasSteps
 from chainrule.core.criterion import Criterion
+from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss
 from chainrule.core.net import Net
 from chainrule.core.registry import tasks
@@ -68,6 +69,13 @@ class Density(SampleTask):
             result = replace(result, notes=(*result.notes, UNNORMALISED))
         return with_registered(result, self.name,
                                lambda: (self.answer(self.raw(runner, part), loss), self.truth(part, runner.ready)))
+
+    def strangeness(self, runner: Runner, part: Part, loss: Loss | None) -> Tensor:
+        """How strange rows are, (n,): their free energy, or minus their log likelihood. Raises InputError where neither is known."""
+        name, each = scores(runner, part)
+        if name not in (LIKELIHOOD, "free_energy"):
+            raise InputError("This net says nothing of how likely a row is. Use --net mixture, rbm, vae or autoencoder.")
+        return (-each if name == LIKELIHOOD else each).double()
 
     def outcomes(self, runner: Runner, part: Part, answer: Tensor, test_set: str) -> Cases | None:
         """Minus the log likelihood of each sample; None where it is known up to a constant of each net, or not at all."""

@@ -61,6 +61,23 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Flagging:
+    """Which rows are pointed out as strange."""
+
+    anomaly: float | None = option(None, "Beside each row its score, and whether it is stranger than this share of the rows that "
+                                   "validated, e.g. 0.99.", above=0, most=1, bounds="is above 0 and below 1", advice="Use --anomaly 0.99.")
+
+
+@dataclass(frozen=True)
+class Coding:
+    """Which codes of rows are wanted, and what beside them."""
+
+    layer: str | None = option(None, "What this layer gives, by its name as describe prints it; the net's own code where left out.")
+    neighbours: int | None = option(None, "Beside each code the numbers of so many rows whose codes are nearest.", least=1,
+                                    advice="Leave it out for the codes alone.")
+
+
+@dataclass(frozen=True)
 class Drawing:
     """What else a picture of a run depends on, and a race of optimizers."""
 

@@ -23,6 +23,7 @@ from chainrule.engine.plans.eager import copied
 from chainrule.engine.randomness import Aside
 from chainrule.job.build import LossLike
 from chainrule.job.job import Job
+from chainrule.job.trained import Trained
 from chainrule.observe import surface as surfaces
 from chainrule.observe.layers import first_weights
 from chainrule.observe.signals import Signal, signals
@@ -32,7 +33,8 @@ from chainrule.plots.figure import to_png
 from chainrule.plots.signals import Spread
 from chainrule.plots.signals import boundary as boundary_picture
 from chainrule.plots.signals import histograms as histogram_picture
-from chainrule.workflows import attribution
+from chainrule.runs.validation import Validation
+from chainrule.workflows import attribution, code_pictures
 from chainrule.workflows.options import Drawing
 
 if TYPE_CHECKING:
@@ -199,8 +201,13 @@ class _evaluating:
         self.module.train(self.was)
 
 
+def _of_codes(draw: Callable[[Trained, Validation], Figure]) -> Callable[[Run, Drawing], Figure]:
+    return lambda run, _: draw(run.trained, run.validation)
+
+
 KINDS: dict[str, Callable[[Run, Drawing], Any]] = {
     "boundary": lambda run, _: boundary(run), "weights": lambda run, _: weights(run), **attribution.KINDS,
+    **{kind: _of_codes(draw) for kind, draw in code_pictures.KINDS.items()},
     "surface": lambda run, drawing: surface(run, plane=drawing.plane), "histograms": lambda run, _: signals_of(run),
 }
 

@@ -32,6 +32,7 @@ from chainrule.engine.infer.inference import most_rows
 from chainrule.job.monte_carlo_dropout import Sampler
 from chainrule.job.trained import Trained, as_asked
 from chainrule.sinks.progress import REFRESH_SECONDS
+from chainrule.workflows.anomaly import Flag
 
 STREAM_BYTES = 2**26    # table files that hold as much are read piece by piece
 BLOCK_BATCHES = 8       # of the largest size that a way of running may take
@@ -109,21 +110,21 @@ class Labels:
         return {**labels, **columns}
 
 
-def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = None, stream_bytes: int = STREAM_BYTES,
-               stream: TextIO | None = None, overwrite: bool = False) -> int:
+def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = None, flag: Flag | None = None,
+               stream_bytes: int = STREAM_BYTES, stream: TextIO | None = None, overwrite: bool = False) -> int:
     """Write what a net says of the rows of `what`, beside their numbers and labels; returns how many. `out` appears when it is whole.
 
     Answers that are maps go into a folder of PNG files, where `out` has no ending, or into an .npz file; else `out` is a table.
     With `samples`, so many passes with dropout left on: their mean, and columns of how uncertain it is, see `monte_carlo_dropout.spread`.
-    Table files that hold `stream_bytes` or more are never held whole. Raises InputError, also where `out` is there and is not to be
-    overwritten, or is what is read; CorruptFile, Interrupted.
+    `flag` adds the columns `score` and `anomaly`. Table files that hold `stream_bytes` or more are never held whole. Raises InputError,
+    also where `out` is there and is not to be overwritten, or is what is read; CorruptFile, Interrupted.
     """
     file = file_for(trained, out)
     writable(out, overwrite, what, folder=isinstance(file, Maps) and not out.suffix)
     line, sampler = Line(drawing(stream or sys.stderr)), None if samples is None else Sampler(trained, samples)
-    with _interruptible(out), file as table, contextlib.closing(line):
+    with interruptible(out), file as table, contextlib.closing(line):
         labels = Labels(trained.encoder.target.columns)
-        for part, expected in _encoded(trained, what, stream_bytes, labels):
+        for part, expected in blocks_of(trained, what, stream_bytes, labels):
             further: dict[str, Tensor] = {}
             if sampler is None:
                 values = trained.predictions(part, expected)
@@ -131,6 +132,10 @@ def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = 
                 values, further = sampler(part.x)
             names = trained.columns(values.shape[-1])
             answered = {**trained.task.columns(values.cpu(), part.mask), **further_columns(further, names)}
+            if flag is not None:
+                flagged = flag.columns(part)
+                each = {n: v[answered["sequence"] - 1] for n, v in flagged.items()} if "sequence" in answered else flagged
+                answered |= each
             rows = len(answered["prediction"]) if trained.task.consecutive else len(part)      # of a text each symbol is a row
             beside = labels.beside(answered, rows)
             if isinstance(trained.task, HasPlaces) and set(EXTENTS) <= set(beside):
@@ -164,7 +169,7 @@ def further_columns(further: dict[str, Tensor], names: tuple[str, ...]) -> dict[
     return columns
 
 
-def _encoded(trained: Trained, what: Any, stream_bytes: int, labels: Labels) -> Iterator[tuple[Part, int]]:
+def blocks_of(trained: Trained, what: Any, stream_bytes: int, labels: Labels) -> Iterator[tuple[Part, int]]:
     """Encoded rows in blocks that end where batches do, each with the number of rows to be expected in all; at once where rows go on from
     one another. Their labels are added.
     """
@@ -224,7 +229,7 @@ def _block(trained: Trained, x: Any) -> int:
 
 
 @contextlib.contextmanager
-def _interruptible(out: Path) -> Iterator[None]:
+def interruptible(out: Path) -> Iterator[None]:
     """SIGINT, SIGTERM and SIGHUP end the work as an exception does, so that nothing is left behind."""
 
     def handle(number: int, _: object) -> None:
@@ -245,8 +250,8 @@ def _interruptible(out: Path) -> Iterator[None]:
 class Line:
     """How far it is: one line that is redrawn in a terminal, now and then a plain one elsewhere, nothing for what is quick."""
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic):
-        self.stream, self.clock = stream, clock
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic, done: str = "predicted"):
+        self.stream, self.clock, self.done = stream, clock, done
         self.began = self.written = clock()
         self.terminal, self.drawn = stream.isatty(), False
         self.first: tuple[int, float] | None = None  # what came before it, reading the types and choosing a way, happens once
@@ -260,7 +265,7 @@ class Line:
         if now - self.first[1] < SPEED_SECONDS or now - self.began < QUIET_SECONDS or now - self.written < pause or rows >= expected:
             return
         self.written, speed = now, since / max(now - self.first[1], 1e-6)
-        text = f"{rows:,} of {expected:,} rows predicted, {speed:,.0f} rows/s, {duration((expected - rows) / speed)} left"
+        text = f"{rows:,} of {expected:,} rows {self.done}, {speed:,.0f} rows/s, {duration((expected - rows) / speed)} left"
         with contextlib.suppress(OSError):  # a terminal that has gone away ends the talking, not the work
             self.stream.write(f"{ERASE}{text}" if self.terminal else f"{text}\n")
             self.stream.flush()

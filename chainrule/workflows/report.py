@@ -33,7 +33,7 @@ from chainrule.report.page import Facts, Table, write
 from chainrule.report.pictures import Picture, expert_regimes, first_layer, worst_mistakes
 from chainrule.runs.validation import Validation
 from chainrule.runs.validation import shown as shown_rows
-from chainrule.workflows import symbols
+from chainrule.workflows import code_pictures, symbols
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +58,7 @@ def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[E
         weights=first_layer(module, inputs.picture_shape) if inputs.picture_shape else [],
         tables=[*operating_point(path), *weights_of(trained), *facts.tables, *symbols.tables(trained)],
         pictures=[*regimes_of(trained, validation), *drawn(trained, validation), *states_of(trained, validation),
-                  *symbols.pictures_of(trained)],
+                  *symbols.pictures_of(trained), *code_pictures.pictures_of(trained, validation)],
         versions=versions(),
     ))
 
@@ -106,9 +106,13 @@ def write_plots(trained: Trained, answer: Tensor, truth: Tensor, folder: Path, p
 
 
 def beside(trained: Trained, x: Any) -> dict[str, Any]:
-    """What pictures of answers to stored rows may ask for: what went before in their series, and how wide their intervals are."""
+    """What pictures of answers to stored rows may ask for: what went before in their series, how wide their intervals are, the shape of
+    pictures that are given back.
+    """
     task = trained.task
     known: dict[str, Any] = {"history": task.history(x[:])} if isinstance(task, Continues) else {}
+    shape = trained.encoder.inputs.picture_shape
+    known |= {} if shape is None else {"picture_shape": shape}
     return known | ({"widths": task.widths} if isinstance(task, Calibrates) else {})
 
 

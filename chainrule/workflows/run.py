@@ -27,6 +27,7 @@ from chainrule.job.trained import Trained
 from chainrule.runs.folder import LOG, REPORT, SUMMARY, Folder, test_set
 from chainrule.runs.validation import MEASURES, Validation
 from chainrule.sinks import runlog
+from chainrule.workflows.encode import codes_of
 from chainrule.workflows.evaluation import cases_of, log_opening, measured_on, open_test, tested
 from chainrule.workflows.onnx_rows import exported
 from chainrule.workflows.options import OperatingPoint
@@ -182,6 +183,13 @@ class Run:
         Returns them with the names of the columns. Raises InputError where columns or shapes do not match.
         """
         return answers(self.trained, what)
+
+    def encode(self, what: Any, layer: str | None = None) -> Tensor:
+        """Codes (n, width) of rows in the form the run was trained on, or what a layer gives for them.
+
+        Raises InputError for a net that makes none where no layer is named, and for a layer that is not there.
+        """
+        return codes_of(self.trained, what, layer)
 
     def sample(self, n: int = Request.n, given: str | None = Request.given, *, temperature: float = Request.temperature,
                top_k: int | None = Request.top_k, length: int | None = Request.length, seed: int | None = Request.seed) -> Drawn:

@@ -1,5 +1,6 @@
 """Every registered net: it builds for several shapes, gives what it says, names its source, and runs on tensors from outside."""
 
+import math
 import typing
 
 import pytest
@@ -44,8 +45,17 @@ def expected(entry: Entry, rows: int, shape: tuple[int, ...], outputs: int) -> t
     return (rows, shape[0], outputs) if answers_steps(entry) or entry.traits.sequences else (rows, outputs)
 
 
-def built(entry: Entry, shape: tuple[int, ...], outputs: int = 4, seed: int = 0, **options) -> nn.Module:
+GIVES_BACK = {name for name in tasks.names() if tasks.find(name).traits.targetless}
+
+
+def gives_back(entry: Entry) -> bool:
+    """Whether a family has as many outputs as inputs, since these are what it gives back."""
+    return bool(GIVES_BACK & set(entry.traits.tasks))
+
+
+def built(entry: Entry, shape: tuple[int, ...], outputs: int | None = None, seed: int = 0, **options) -> nn.Module:
     torch.manual_seed(seed)
+    outputs = outputs or (math.prod(shape) if gives_back(entry) else 4)
     return entry.make(shape, outputs, **{**SMALL.get(entry.name, {}), **options})
 
 
@@ -75,7 +85,8 @@ def test_reads_at_least_three_of_the_shapes_and_gives_one_finite_row_per_sample(
 @pytest.mark.parametrize("entry", PREDICTORS, ids=lambda e: e.name)
 def test_gives_as_many_outputs_as_asked(entry):
     for shape in readable(entry):
-        for outputs in (1, 4) if entry.name not in CLASSES_ONLY else (2, 4):
+        asked = (math.prod(shape),) if gives_back(entry) else (2, 4) if entry.name in CLASSES_ONLY else (1, 4)
+        for outputs in asked:
             assert built(entry, shape, outputs)(torch.rand(3, *shape)).shape == expected(entry, 3, shape, outputs)
 
 

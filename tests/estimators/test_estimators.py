@@ -30,7 +30,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 @parametrize_with_checks([NetworkClassifier(epochs=60), NetworkRegressor(epochs=60), NetworkTransformer("rbm:hidden=5", epochs=5),
-                          NetworkGenerator("mixture:components=2", epochs=5)])
+                          NetworkGenerator("mixture:components=2", epochs=5),
+                          NetworkTransformer("autoencoder:hidden=4,code=2", epochs=5), NetworkTransformer("vae:hidden=4,code=2", epochs=5)])
 def test_scikit_learns_contract(estimator, check):
     check(estimator)
 
@@ -382,3 +383,11 @@ def test_wrong_uses_are_said():
 def test_a_constant_target_is_predicted():
     X = load_iris().data[:20]
     np.testing.assert_allclose(NetworkRegressor(random_state=2).fit(X, np.full(20, 7.0)).predict(X), 7.0, atol=0.05)
+
+
+def test_codes_of_an_autoencoder_stand_in_a_pipeline():
+    X, y = load_digits(return_X_y=True)
+    coder = NetworkTransformer("autoencoder:code=12,noise=0.2,units=sigmoid,tied=yes", epochs=10, random_state=0)
+    pipeline = make_pipeline(coder, NetworkClassifier(epochs=30, random_state=0)).fit(X[:900], y[:900])
+    assert pipeline.score(X[900:], y[900:]) > 0.7
+    assert clone(coder).fit(X).transform(X).shape == (len(X), 12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from chainrule.core.errors import InputError
 from chainrule.nets.layers.activation import make_activation, widening
@@ -18,6 +19,24 @@ class Dense(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.flatten(1))
+
+
+class Transposed(nn.Module):
+    """A dense layer whose weights (inputs, outputs) are those of another, the other way round, with biases of its own.
+
+    Both are one tensor, so that its slope is the sum of what each of the two asks for.
+    """
+
+    def __init__(self, layer: nn.Linear):
+        super().__init__()
+        self.weight = layer.weight
+        self.bias = nn.Parameter(layer.weight.new_zeros(layer.in_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.T, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.shape[0]}, {self.weight.shape[1]}"
 
 
 def stack(inputs: int, widths: tuple[int, ...], outputs: int, nonlinearity: str) -> nn.Sequential:

@@ -27,8 +27,10 @@ ROWS = (
         Check("linear-autoencoder", "distance of its codes' span from that of PCA", 1e-3,
               "Baldi & Hornik (1989), https://doi.org/10.1016/0893-6080(89)90014-2"),
         Check("autoencoder-counts", "parameters of 100-50-10-50-100", 11_210, "lecture"),
-        Check("variational", "evidence lower bound on binarised MNIST, nats", 100,
+        Check("variational", "evidence lower bound on binarised MNIST, nats", -100,
               "Kingma & Welling (2014), https://arxiv.org/abs/1312.6114"),
+        Check("denoising", "p of a softmax of denoising codes against one of raw pixels, MNIST", 0.01,
+              "Vincent, Larochelle, Bengio & Manzagol (2008), https://doi.org/10.1145/1390156.1390294"),
     )),
     Row("F6", "Hopfield net, map, PNN, Boltzmann machine", (
         Check("hopfield", "share of 0.1 N patterns recalled from 10 % flipped bits", 1, "Hopfield (1982), "

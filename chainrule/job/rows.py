@@ -1,0 +1,50 @@
+"""What is to be known of training rows that a net is to give back: between which ends they lie, and whether its code can sum them up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from chainrule.core.abilities import HasCodes
+from chainrule.data.source import Data
+
+ROWS = 4096    # looked at in a block
+
+
+def ends_of(data: Data) -> tuple[float, float]:
+    """The least and the greatest number of the training rows, as a net reads them."""
+    ends = [data.ready(rows).aminmax() for rows in data.train.x.split(ROWS)]
+    return min(float(e.min) for e in ends), max(float(e.max) for e in ends)
+
+
+def in_unit_range(data: Data) -> bool:
+    """Whether all numbers of the training rows lie in [0, 1], as a net reads them."""
+    low, high = ends_of(data)
+    return low >= 0 and high <= 1
+
+
+@torch.no_grad()
+def with_notes(data: Data, module: nn.Module) -> Data:
+    """The data with a note where a net to which it is given has more codes than there are rows, or columns of it are constant."""
+    notes = []
+    if isinstance(module, HasCodes) and len(data.train):
+        device = next(module.parameters()).device
+        width = module.encode(data.ready(data.train.x[:2].to(device))).shape[1]
+        if width > len(data.train):
+            notes.append(f"A code of {width} numbers for {len(data.train)} training rows can learn each row by heart: a smaller code says "
+                         "more of what they share.")
+    inputs = data.encoder.inputs
+    if inputs.features is not None and len(data.train):
+        blocks = [data.ready(rows).flatten(1).aminmax(dim=0) for rows in data.train.x.split(ROWS)]
+        width_of = torch.stack([b.max for b in blocks]).amax(0) - torch.stack([b.min for b in blocks]).amin(0)
+        still = [inputs.feature_names[i] for i in (width_of == 0).nonzero()[:, 0].tolist()]
+        if still:
+            plural = "is" if len(still) == 1 else "are"
+            notes.append(f"{', '.join(still[:5])}{' and others' * (len(still) > 5)} {plural} constant in training, given back as they "
+                         "were, and no part of what is learned.")
+    if not notes:
+        return data
+    inputs = replace(inputs, notes=(*inputs.notes, *notes))
+    return replace(data, encoder=replace(data.encoder, inputs=inputs))
