@@ -86,8 +86,9 @@ class Autoencoder(nn.Module):
                 weights.append(layer.weight)
                 h = layer(h)
             else:
-                h, slope = torch.func.jvp(layer, (h,), (torch.ones_like(h),))       # elementwise: the slope of each unit, (n, units)
-                slopes.append(slope)
+                both = torch.func.jvp(layer, (h,), (torch.ones_like(h),))            # elementwise: the slope of each unit, (n, units)
+                h = both[0]
+                slopes.append(both[1])
         above = weights[-1][None]                                                   # (1 or n, code, units of the layer below)
         if len(slopes) == len(weights):
             above = slopes.pop()[:, :, None] * above

@@ -61,7 +61,7 @@ class VariationalAutoencoder(nn.Module):
     @torch.no_grad()
     def sample(self, count: int) -> Tensor:
         """Decoded draws from the prior, (count, inputs): their means, or draws about these where deviations are learned."""
-        like = self.decoder[0].weight
+        like = next(self.parameters())
         rows = self.decode(torch.randn(count, self.code, dtype=like.dtype, device=like.device))
         deviations = self.deviations()
         return rows if deviations is None else rows + deviations * torch.randn_like(rows)

@@ -81,8 +81,9 @@ def scatter(places: Tensor, labels: Tensor | None, classes: Sequence[str], axes_
             if not len(mine):
                 continue
             points = places[mine].double()
-            axes.scatter(*points.T.tolist(), s=11, color=table[number], alpha=0.75, linewidth=0, label=str(name))
-            axes.annotate(str(name), points.median(0).values.tolist(), fontsize=11, weight="bold", color=INK, ha="center", va="center",
+            axes.scatter(points[:, 0].numpy(), points[:, 1].numpy(), s=11, color=table[number], alpha=0.75, linewidth=0, label=str(name))
+            middle = points.median(0).values
+            axes.annotate(str(name), (float(middle[0]), float(middle[1])), fontsize=11, weight="bold", color=INK, ha="center", va="center",
                           bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": table[number], "alpha": 0.85})
     axes.set_xlabel(axes_names[0], color=INK, fontsize=9)
     axes.set_ylabel(axes_names[1], color=INK, fontsize=9)

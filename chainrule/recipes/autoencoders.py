@@ -22,12 +22,14 @@ BALDI = "Baldi & Hornik (1989), https://doi.org/10.1016/0893-6080(89)90014-2"
 KINGMA = "Kingma & Welling (2014), https://arxiv.org/abs/1312.6114"
 VINCENT = "Vincent, Larochelle, Bengio & Manzagol (2008), https://doi.org/10.1145/1390156.1390294"
 LECTURE = "lecture"
-CODES = 6
-LINEAR = {"net": f"autoencoder:code={CODES}", "optimizer": "lbfgs", "epochs": 400, "split": "train=1"}
-DENOISING = {"net": "autoencoder:code=1000,tied=yes,units=sigmoid,noise=0.3", "loss": "binary-cross-entropy",
+CODES = 3
+LINEAR: dict[str, Any] = {"net": f"autoencoder:code={CODES}", "optimizer": "adam:rate=0.03", "schedule": "cosine",
+                          "epochs": 1500, "batch": 1797, "split": "train=1"}
+DENOISING: dict[str, Any] = {"net": "autoencoder:code=1000,tied=yes,units=sigmoid,noise=0.3", "loss": "binary-cross-entropy",
              "optimizer": "adam:rate=0.001", "epochs": 20, "batch": 100}
-SOFTMAX = {"net": "softmax", "optimizer": "adam:rate=0.001", "epochs": 20, "batch": 100}
-VARIATIONAL = {"net": "vae:hidden=200,code=20", "optimizer": "adam:rate=0.002", "schedule": "cosine", "epochs": 150, "batch": 100}
+SOFTMAX: dict[str, Any] = {"net": "softmax", "optimizer": "adam:rate=0.001", "epochs": 20, "batch": 100}
+VARIATIONAL: dict[str, Any] = {"net": "vae:hidden=200,code=20", "optimizer": "adam:rate=0.002", "schedule": "cosine",
+                               "epochs": 150, "batch": 100}
 SAMPLES = 50      # of the code of each row, for the tighter bound
 SHOWN = 40
 
@@ -63,7 +65,7 @@ def autoencoder_counts(setting: Setting) -> Outcome:
 def denoising(setting: Setting) -> Outcome:
     """A softmax of denoising codes against one of raw pixels, paired on the test cases of MNIST; digits in the short form."""
     source = chainrule.load("digits" if setting.short else "mnist", data_dir=setting.data_dir)
-    short = {"epochs": 2} if setting.short else {}
+    short: dict[str, Any] = {"epochs": 2} if setting.short else {}
     setting.say("denoising")
     coder = chainrule.train(source, **{**DENOISING, **short}, out=setting.out / "coder", progress=False)
     raw = chainrule.train(source, **{**SOFTMAX, **short}, out=setting.out / "raw", progress=False)

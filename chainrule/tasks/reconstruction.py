@@ -56,13 +56,16 @@ def lost(net: Net, loss: Loss, code: Tensor, rows: Tensor) -> Tensor:
 
     Raises InputError for these and another loss than the squared one.
     """
-    outputs, deviations = net.call("decode", code), net.call("deviations")
+    outputs: Tensor = net.call("decode", code)
+    deviations: Tensor | None = net.call("deviations")
     if deviations is None:
-        return loss.each(outputs, rows)
+        each: Tensor = loss.each(outputs, rows)
+        return each
     if loss.name != "squared":
         raise InputError(f"variance=learned is that of Gaussian numbers, whose loss is squared; got {loss.name}. Use --loss squared, or "
                          "leave variance=learned out.")
-    return loss.each(outputs / deviations, rows / deviations) + deviations.log().sum()
+    apart: Tensor = loss.each(outputs / deviations, rows / deviations)
+    return apart + deviations.log().sum()
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
