@@ -96,9 +96,28 @@ class HasStates(Protocol):
 
 @runtime_checkable
 class HasFeatures(Protocol):
-    """Fixed features below the one layer that learns: (n, ...) -> (n, features)."""
+    """Fixed features below the one layer that learns: (n, ...) -> (n, features), or (n, t, features) where it answers at every step."""
 
     def features(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class HasRidge(Protocol):
+    """A net whose one layer that learns is to be solved for: what its squared weights cost beside the summed squared error."""
+
+    @property
+    def ridge(self) -> float: ...
+
+
+@runtime_checkable
+class Echoes(Protocol):
+    """Fixed features that follow from a state: it before a sequence of `rows`, and features (n, t, f) of every step of sequences (n, t, d)
+    with the state after them.
+    """
+
+    def initial(self, rows: int) -> Any: ...
+
+    def echo(self, x: Tensor, state: Any) -> tuple[Tensor, Any]: ...
 
 
 @runtime_checkable
@@ -253,6 +272,15 @@ class Continues(Protocol):
     def history(self, x: Tensor) -> Tensor: ...
 
     def continued(self, columns: Mapping[str, Any]) -> dict[str, Any]: ...
+
+
+@runtime_checkable
+class HasPosteriors(Protocol):
+    """A task that reads symbols off frames: how probable each symbol, and none, is at every frame of outputs (n, t, symbols + 1) for
+    frames x (n, t, d); zero past the last frame.
+    """
+
+    def posteriors(self, outputs: Tensor, x: Tensor) -> Tensor: ...
 
 
 @runtime_checkable

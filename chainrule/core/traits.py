@@ -50,8 +50,9 @@ class RuleTraits:
     `objective(criterion, **options)` what a solver lowers in its place. `range="unit"` asks for inputs in [0, 1]. `nets` are the families
     it can train, the first being its default; `optimizer`, `epochs`, `batch` and `loss` are its defaults; `several` is the target kind
     for more than two classes; `best="last"` keeps the last weights, where the loss says nothing of progress. A rule that `carries` keeps
-    state from batch to batch, and reads sequences in lanes. `parts` has the default optimizers of those of its parts whose default is
-    not `optimizer`; `constraint` is what its parameters keep to where the user names nothing.
+    state from batch to batch, and reads sequences in lanes; one of `steps` reads targets of every step, criterion or none. `parts` has the
+    default optimizers of those of its parts whose default is not `optimizer`; `constraint` is what its parameters keep to where the user
+    names nothing.
     """
 
     reads: Reads = "batch"
@@ -70,6 +71,7 @@ class RuleTraits:
     several: Target | None = None
     best: Literal["best", "last"] = "best"
     carries: bool = False
+    steps: bool = False
     parts: Mapping[str, str] = field(default_factory=dict)
     constraint: str | None = None
 
@@ -149,7 +151,10 @@ class AugmentTraits:
 
 @dataclass(frozen=True)
 class DatasetTraits:
-    """`maximum` is the largest value a pixel can have; `valid_rows` how many of the official training rows usually validate."""
+    """`maximum` is the largest value a pixel can have; `valid_rows` how many of the official training rows usually validate; rows that
+    are `sequential` are sequences of steps (t, d), for nets with memory.
+    """
 
     maximum: int | None = None
     valid_rows: int | None = None
+    sequential: bool = False

@@ -249,8 +249,9 @@ def _symbols(path: Path, target: str | int | None, like: InputEncoder | None = N
         return fasta.source(path, suffix_of(path), origin=origin, name=name, targets=target is None, lenient=like is not None)
     content = text.read(path)
     if like is not None and like.vocabulary is not None:
-        unit, context = like.vocabulary.unit, 1 if like.stride == like.shape[0] else like.shape[0]
-        return text.source(content, str(path), name=name, origin=origin, context=context, unit=unit, targets=False)
+        known, context = like.vocabulary, 1 if like.stride == like.shape[0] else like.shape[0]
+        return text.source(content, str(path), name=name, origin=origin, context=context, unit=known.unit, targets=False,
+                           merges=known.merges)
     unit, most = reading.unit
     origin |= {"reading": {"tokens": reading.tokens}} if reading.tokens is not None else {}
     return text.source(content, str(path), name=name, origin=origin, unit=unit, most=most, targets=target is None)

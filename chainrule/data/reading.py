@@ -12,7 +12,7 @@ from typing import Any
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.options import option
 from chainrule.data.column_names import place, places
-from chainrule.data.tokens import MOST_WORDS, Unit
+from chainrule.data.tokens import MOST_PAIRS, MOST_WORDS, Unit
 
 MOST_BAD = 0.05         # of the pictures of a folder that may be left out because they cannot be decoded
 KINDS = ("number", "word", "exact", "date", "text", "out")
@@ -44,8 +44,9 @@ class Reading:
                                       "values decide.", example="no")
     resize: str | None = option(None, "The size that pictures are brought to: height by width, e.g. 64x96, or one number for both. Left "
                                       "out, those with a side above 128 are shrunk.", example="64x96")
-    tokens: str | None = option(None, f"What a text is made of: characters, words, or words:N for a vocabulary of N instead of "
-                                      f"{MOST_WORDS:,}. Left out: characters.", example="words:2000")
+    tokens: str | None = option(None, f"What a text is made of: characters, words, or pairs (pieces of words); words:N and pairs:N for a "
+                                      f"vocabulary of N, not {MOST_WORDS:,} or {MOST_PAIRS:,}. Left out: characters.",
+                              example="words:2000")
     skip_bad: bool = option(False, f"Leave out pictures that cannot be decoded, at most {MOST_BAD:.0%} of them, instead of refusing them.")
     horizon: int | None = option(None, "Read the table as a series and foretell so many steps ahead.", least=1,
                                  advice="Leave it out for a table whose rows do not follow one another.")
@@ -92,9 +93,10 @@ class Reading:
         kind, _, most = (self.tokens or "characters").partition(":")
         if kind == "characters" and not most:
             return "characters", None
-        if kind != "words" or (most and not (most.isdigit() and int(most))):
-            raise InputError(f"--tokens is characters, words, or words:N with the size of a vocabulary; got '{self.tokens}'.")
-        return "words", int(most or MOST_WORDS)
+        if kind not in ("words", "pairs") or (most and not (most.isdigit() and int(most))):
+            raise InputError("--tokens is characters, words or pairs, or words:N or pairs:N with the size of a vocabulary; got "
+                             f"'{self.tokens}'.")
+        return ("words", int(most or MOST_WORDS)) if kind == "words" else ("pairs", int(most or MOST_PAIRS))
 
     @property
     def marks(self) -> tuple[str, ...]:

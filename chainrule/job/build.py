@@ -89,6 +89,7 @@ def build(source: Source, options: Options, own: Own = NOTHING, start: Start | N
     kind = target_kind(rule_chosen, source, len(classes) if classes else len(source.classes), options.loss)
     traits = rule_chosen.entry.traits
     general = traits.target == "none" or "criterion" in inspect.signature(rule_chosen.entry.make).parameters
+    general = general or (traits.steps and source.target_kind == "steps")
     if source.target_kind in STRUCTURED and not (general and traits.target in ("any", source.target_kind, "none")):
         raise InputError(f"{rule_chosen.entry.name} reads one target a sample; {source.name} has {STRUCTURED[source.target_kind]}. Use "
                          "--rule backprop.")

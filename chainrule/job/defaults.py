@@ -8,6 +8,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.registry import Chosen, Entry, losses, nets, optimizers, rules, schedules, tasks
 from chainrule.core.traits import PLACED, NetTraits, NoTraits, OptimizerTraits, RuleTraits, TaskTraits
 from chainrule.data.encode.vocabulary import Symbols
+from chainrule.data.readers.catalog import traits
 from chainrule.data.source import Data, Source, TargetKind
 from chainrule.job.by_part import ByPart
 from chainrule.job.options import Options
@@ -19,6 +20,9 @@ AIM_STEPS = 4000                 # epochs are chosen so that a run takes about t
 
 
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 200
+
+
+SEQUENTIAL = "lstm:hidden=64"     # of rows that are sequences of steps
 
 
 LENET_PIXELS = 16                # from this height and width on, pictures go to a convolutional net
@@ -64,7 +68,9 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
     if net is None and not own_module:
         pictures = len(shape) == 3 and min(shape[1:]) >= LENET_PIXELS
         words = data.encoder.inputs.features is not None and any(c.kind == "text" for c in data.encoder.inputs.features.columns)
-        net = nets.choose("lenet" if pictures else "mlp:dropout=0.5" if words else "mlp" if n >= 500 else "mlp:hidden=32")
+        sequential = traits(data.source).sequential
+        net = nets.choose("lenet" if pictures else SEQUENTIAL if sequential else "mlp:dropout=0.5" if words else "mlp" if n >= 500
+                          else "mlp:hidden=32")
         choices.append(f"net {net}")
     if net is not None and not tasks.find(task.name).traits.steps:
         net = Chosen(net.entry, {**net.entry.traits.whole, **net.options})

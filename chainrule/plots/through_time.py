@@ -48,3 +48,18 @@ def gates_over_time(gates: Mapping[str, Tensor], inputs: Tensor) -> Figure:
     rows[-1].set_xlabel("step", color=INK)
     figure.colorbar(shown, ax=list(rows), label="open", shrink=0.6)
     return figure
+
+
+def memory_by_delay(shares: Tensor) -> Figure:
+    """How much of the variance of what was read so many steps ago (delays,) a readout tells, from 0 to 1, and where it falls to a half."""
+    figure = _figure(6.4, 3.2)
+    axes = figure.subplots()
+    _plain(axes)
+    axes.fill_between(range(len(shares)), shares.numpy(), color=COLOURS[0], alpha=0.2, linewidth=0)
+    axes.plot(shares.tolist(), color=COLOURS[0])
+    axes.axhline(0.5, color=INK, linewidth=0.6, linestyle=":")
+    axes.set_xlim(0, len(shares) - 1)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("steps back", color=INK)
+    axes.set_ylabel("share of the variance that is told", color=INK)
+    return figure

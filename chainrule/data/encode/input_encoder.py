@@ -306,13 +306,15 @@ class InputEncoder:
             "columns": self.features.to_json() if self.features else None,
             "series": self.series.to_json() if self.series else None, "lagged": self.lagging.to_json() if self.lagging else None}
         if self.vocabulary is not None:
-            meta |= {"symbols": list(self.vocabulary.symbols), "unit": self.vocabulary.unit}
+            meta |= {"symbols": list(self.vocabulary.symbols), "unit": self.vocabulary.unit,
+                     "merges": [list(pair) for pair in self.vocabulary.merges]}
         return {name: tensor.contiguous() for name, tensor in tensors.items() if tensor is not None}, meta
 
     @classmethod
     def from_state(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> InputEncoder:
         features = Features.from_json(meta["columns"], tensors["columns"]) if meta["columns"] is not None else None
-        vocabulary = Vocabulary(tuple(meta["symbols"]), meta["unit"]) if meta["kind"] == "symbols" else None
+        merges = tuple((first, second) for first, second in meta.get("merges", ()))
+        vocabulary = Vocabulary(tuple(meta["symbols"]), meta["unit"], merges) if meta["kind"] == "symbols" else None
         return cls(meta["kind"], tuple(meta["shape"]), meta["range"], meta["flatten"], meta["maximum"], features, tensors.get("scale"),
                    vocabulary, meta["stride"], tuple(meta["apart"]), tuple(meta["notes"]),
                    {name: Format.from_json(stored) for name, stored in meta["formats"].items()}, meta["reading"], meta["column_kinds"],

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
+from chainrule.data.byte_pairs import Merges
 from chainrule.data.tokens import Unit, tokens
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
@@ -26,7 +27,7 @@ class Symbols:
 
     With `next_symbol` the targets are codes of the same alphabet: what follows each row. Rows that are windows of one text begin `stride`
     symbols apart; None for sequences that have nothing to do with each other. A vocabulary of them has at `most` so many, the most
-    frequent ones, or all. `column` is that of a table whose sentences they are.
+    frequent ones, or all. `column` is that of a table whose sentences they are; `merges` made pieces of words.
     """
 
     codes: Tensor
@@ -36,6 +37,7 @@ class Symbols:
     stride: int | None = None
     most: int | None = None
     column: str = ""
+    merges: Merges = ()
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -65,15 +67,18 @@ class Symbols:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Known symbols, coded 0 to k - 1; k is the unknown symbol and k + 1 fills the end of short sequences."""
+    """Known symbols, coded 0 to k - 1; k is the unknown symbol and k + 1 fills the end of short sequences. `merges` make pieces of
+    words.
+    """
 
     symbols: tuple[str, ...]
     unit: Unit = "characters"
+    merges: Merges = ()
 
     @classmethod
-    def fit(cls, text: str, unit: Unit = "characters") -> Vocabulary:
+    def fit(cls, text: str, unit: Unit = "characters", merges: Merges = ()) -> Vocabulary:
         """The symbols of a text, sorted."""
-        return cls(tuple(sorted({*tokens(text, unit)} - {UNKNOWN})), unit)
+        return cls(tuple(sorted({*tokens(text, unit, merges)} - {UNKNOWN})), unit, merges)
 
     @classmethod
     def of_rows(cls, symbols: Symbols, rows: Tensor, following: Tensor | None = None) -> Vocabulary:
@@ -89,7 +94,8 @@ class Vocabulary:
         if symbols.most is not None and int((known > 0).sum()) > symbols.most:
             least = known.argsort(descending=True, stable=True)[symbols.most :]
             known[least] = 0
-        return cls(tuple(s for s, n in zip(symbols.alphabet, known.tolist()) if n and s != UNKNOWN), symbols.unit)
+        return cls(tuple(s for s, n in zip(symbols.alphabet, known.tolist()) if n and s != UNKNOWN), symbols.unit,
+                   symbols.merges)
 
     def note(self, symbols: Symbols, rows: Tensor) -> list[str]:
         """In a sentence how many symbols of these rows are not known, where the vocabulary is limited; else nothing."""
@@ -127,7 +133,11 @@ class Vocabulary:
 
     def encode(self, text: str) -> Tensor:
         """Codes (t,) int64 of a text; what is not known becomes the unknown symbol."""
-        return self._codes(tokens(text, self.unit))
+        return self._codes(self.split(text))
+
+    def split(self, text: str) -> list[str]:
+        """The symbols of a text, known or not."""
+        return tokens(text, self.unit, self.merges)
 
     def _codes(self, words: Iterable[str]) -> Tensor:
         return torch.tensor([self._places.get(w, self.unknown) for w in words], dtype=torch.int64)

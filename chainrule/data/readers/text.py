@@ -11,10 +11,11 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.data import fingerprint
+from chainrule.data.byte_pairs import Merges
 from chainrule.data.encode.vocabulary import Symbols, numbered
 from chainrule.data.readers.gzipped import content
 from chainrule.data.source import Source
-from chainrule.data.tokens import Unit, tokens
+from chainrule.data.tokens import MOST_PAIRS, Unit, merges_of, tokens
 
 CONTEXT = 8
 
@@ -31,16 +32,19 @@ def read(path: Path) -> str:
 
 
 def source(text: str, where: str, *, name: str = "text", origin: dict[str, Any] | None = None, context: int = CONTEXT,
-           unit: Unit = "characters", most: int | None = None, targets: bool = True) -> Source:
+           unit: Unit = "characters", most: int | None = None, targets: bool = True, merges: Merges | None = None) -> Source:
     """Each `context` symbols in a row and the one that follows, in order of time: the past trains, the future tests.
 
     Without `targets` the last row is the end of the text, whose next symbol nobody knows. The rows are views of one tensor
-    of codes. A vocabulary of the symbols has at `most` so many. A context other than the usual makes a source in memory: a run must be
+    of codes. A vocabulary of the symbols has at `most` so many; pieces of words are made by `merges`, else by those of the first half
+    that give so many. A context other than the usual makes a source in memory: a run must be
     given it again.
     """
     if context < 1:
         raise InputError(f"{where}: expected a context of at least 1 symbol; got {context}.")
-    words = tokens(text, unit)
+    if unit == "pairs":
+        merges, most = merges_of(text, most or MOST_PAIRS) if merges is None else merges, None
+    words = tokens(text, unit, merges or ())
     if len(words) < context + targets:
         raise InputError(f"{where} has {len(words)} {unit}; a context of {context}{' and the one that follows' * targets} need "
                          f"{context + targets}. Give more text.")
@@ -49,9 +53,9 @@ def source(text: str, where: str, *, name: str = "text", origin: dict[str, Any] 
     about = origin if origin is not None and context == CONTEXT else {"kind": "memory", "what": name}
     digest = fingerprint.of(codes, torch.tensor([context]), alphabet)
     if not targets:
-        return Source(name, Symbols(windows, alphabet, unit, stride=1, most=most), None, "none", about, digest)
+        return Source(name, Symbols(windows, alphabet, unit, stride=1, most=most, merges=merges or ()), None, "none", about, digest)
     times = torch.arange(context, len(codes))                        # (n,)
-    inputs = Symbols(windows[:-1], alphabet, unit, next_symbol=True, stride=1, most=most)
+    inputs = Symbols(windows[:-1], alphabet, unit, next_symbol=True, stride=1, most=most, merges=merges or ())
     return Source(name, inputs, codes[context:].long(), "class", about, digest, alphabet, times=times)
 
 
@@ -73,6 +77,16 @@ def as_steps(text: Source, window: int, targets: bool = True) -> Source:
     x, y = codes[: rows * window].view(rows, window), codes[1 : rows * window + 1].view(rows, window)
     inputs = replace(symbols, codes=x, stride=window)
     return replace(text, inputs=inputs, targets=y.long(), target_kind="steps", times=torch.arange(rows))
+
+
+def in_pieces(text: Source, merges: Merges) -> Source:
+    """A text in the pieces of words that these merges make."""
+    symbols = text.inputs
+    if symbols.merges == merges:
+        return text
+    content = "".join(symbols.alphabet[code] for code in codes_of(text).tolist())
+    return source(content, text.name, name=text.name, origin=dict(text.origin), context=symbols.shape[1], unit="pairs",
+                  targets=symbols.next_symbol, merges=merges)
 
 
 def codes_of(text: Source) -> Tensor:

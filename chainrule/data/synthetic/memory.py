@@ -66,7 +66,7 @@ def summands(bits: Tensor, digits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @datasets("adding", source="Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735, experiment 4; Le, Jaitly & Hinton "
-                           "(2015), https://arxiv.org/abs/1504.00941")
+                           "(2015), https://arxiv.org/abs/1504.00941", sequential=True)
 def adding(data_dir: str | Path | None = None, say: Callable[[str], None] = to_stderr, *, length: int = 100, count: int = 10_000,
            seed: int = 0) -> Source:
     """Numbers between 0 and 1, two of which are marked, one in each half: their sum is asked for at the end. Rows are (length, 2).
