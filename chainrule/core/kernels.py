@@ -5,24 +5,27 @@ A family asks for a kernel by name and goes without where nobody offers one; an 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 Kernel = Callable[..., Any]
 DEVICES = ("cpu", "cuda")
 _offered: dict[str, Kernel] = {}
+_splits: dict[str, Callable[[], bool]] = {}
 _written_out: ContextVar[bool] = ContextVar("written_out", default=False)
+_split: ContextVar[bool] = ContextVar("split", default=False)
 
 
-def offer(name: str, kernel: Kernel) -> None:
-    """Let nets use a kernel, which returns None where it does not serve what it is given."""
-    _offered[name] = kernel
+def offer(name: str, kernel: Kernel, splits: Callable[[], bool] = lambda: False) -> None:
+    """Let nets use a kernel, which returns None where it does not serve what it is given; `splits` says whether it can split products
+    on this machine, and may take seconds to find out."""
+    _offered[name], _splits[name] = kernel, splits
 
 
 def offered(name: str) -> Kernel | None:
@@ -38,6 +41,32 @@ def written_out() -> Iterator[None]:
         yield
     finally:
         _written_out.reset(token)
+
+
+@contextmanager
+def split_products() -> Iterator[None]:
+    """Inside, kernels that can compute products of single precision as three of bfloat16 do so, and differ by about 1e-5."""
+    token = _split.set(True)
+    try:
+        yield
+    finally:
+        _split.reset(token)
+
+
+def split() -> bool:
+    """Whether products are to be split where a kernel can."""
+    return _split.get()
+
+
+def asked_for(module: nn.Module) -> frozenset[str]:
+    """The kernels that parts of a module ask for, by their attribute `kernel`, among those that are offered."""
+    names = (getattr(part, "kernel", None) for part in module.modules())
+    return frozenset(name for name in names if isinstance(name, str) and name in _offered)
+
+
+def can_split(names: Iterable[str]) -> bool:
+    """Whether one of these kernels can split products on this machine."""
+    return any(_splits[name]() for name in names if name in _splits)
 
 
 def plain(*tensors: Tensor) -> bool:

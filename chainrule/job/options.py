@@ -73,7 +73,7 @@ class Options:
                                example="ten-crop")
     seed: int = option(0, "What everything random follows from.", **SEED)
     patience: int | None = option(None, "Stop after so many epochs without improvement.", least=1, advice=CHOSEN)
-    plan: str = option("auto", "auto, eager, compiled, fused, with +channels-last, +bf16.")
+    plan: str = option("auto", "auto, eager, compiled, fused, with +channels-last, +bf16, +bf16x3.")
     precision: str = option("auto", "auto, fp32 or bf16.")
     device: str = option("auto", "auto, cpu, cuda or mps.")
     threads: int | None = option(None, "Processor threads; measured where left out.", least=1, advice=CHOSEN)

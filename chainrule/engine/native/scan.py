@@ -1,5 +1,7 @@
 """Recurrent layers as one native kernel over whole sequences, offered to nets: see scan.h for how.
 
+Where `split_products()` of core/kernels.py says so, and the processor has AMX, products are three of bfloat16: see split.h.
+
 Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735; Cho et al. (2014), https://doi.org/10.3115/v1/D14-1179
 """
 
@@ -13,8 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from chainrule.core.errors import PlanRejected
-from chainrule.core.kernels import offer
+from chainrule.core.errors import MachineFailed, PlanRejected
+from chainrule.core.kernels import offer, split
 from chainrule.engine.native.compiling import library
 
 ALIGN = 64
@@ -24,8 +26,10 @@ static __thread long scan_threads = 1;
 #define CR_THREADS scan_threads
 #include "kernels.h"
 #include "scan.h"
+{more}
 void scan_share(long threads) {{ scan_threads = threads; }}
 """
+SPLIT = '#include "split.h"\n#include "scan_split.h"'
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 CELLS = {"lstm": 1, "gru": 0}       # steps of what is stored beside the outputs, more than the sequence has
 
@@ -55,17 +59,38 @@ class Workspace(threading.local):
 _own = Workspace()
 
 
+class Kernel:
+    """The compiled functions of scan.h for a kind of layer, or of scan_split.h."""
+
+    def __init__(self, kind: str, splits: bool):
+        loaded, ending = library(SOURCE.format(gates=GATES[kind], more=SPLIT if splits else ""), 2), "_split" if splits else ""
+        self.forward, self.backward = getattr(loaded, f"scan_forward{ending}"), getattr(loaded, f"scan_backward{ending}")
+        self.forward_scratch = getattr(loaded, f"scan_forward{ending}_scratch")
+        self.backward_scratch = getattr(loaded, f"scan_backward{ending}_scratch")
+        self.sparse, self.share = loaded.scan_sparse, loaded.scan_share
+        for function in (self.forward_scratch, self.backward_scratch, self.sparse):
+            function.restype = ctypes.c_long
+        self.sparse.argtypes, self.share.argtypes = [ctypes.c_long, ctypes.c_void_p], [ctypes.c_long]
+        if splits:
+            loaded.split_ask.restype = ctypes.c_long
+            if loaded.split_ask():
+                raise MachineFailed("the system does not let this process use AMX")
+
+
 @functools.cache
-def compiled(kind: str) -> ctypes.CDLL | None:
-    """The kernel of a kind of layer; None where this machine cannot make it."""
-    try:
-        loaded = library(SOURCE.format(gates=GATES[kind]), 2)
-    except PlanRejected:
+def compiled(kind: str, splits: bool = False) -> Kernel | None:
+    """The kernel of a kind of layer, with products of single precision or split ones; None where this machine cannot make it."""
+    if splits and not torch.cpu._is_amx_tile_supported():
         return None
-    for name in ("scan_forward_scratch", "scan_backward_scratch", "scan_sparse"):
-        getattr(loaded, name).restype = ctypes.c_long
-    loaded.scan_sparse.argtypes = [ctypes.c_long, ctypes.c_void_p]
-    return loaded
+    try:
+        return Kernel(kind, splits)
+    except (PlanRejected, AttributeError):  # a compiler that does not know AMX leaves the functions out
+        return None
+
+
+def splits(kind: str) -> bool:
+    """Whether the kernel of a kind of layer can split products on this machine."""
+    return compiled(kind, True) is not None
 
 
 class Scan(torch.autograd.Function):
@@ -82,13 +107,13 @@ class Scan(torch.autograd.Function):
         cells = x.new_empty(t + CELLS[kind], n, units) if kind in CELLS else None
         if cells is not None and len(state) > 1:
             cells[0] = state[1]
-        native = compiled(kind)
+        native = (split() and compiled(kind, True)) or compiled(kind)
         assert native is not None
-        sizes = Sizes(n, t, d, units, native.scan_sparse(steps.numel(), steps.data_ptr()))
-        native.scan_share(ctypes.c_long(torch.get_num_threads()))
-        at = _scratch(native.scan_forward_scratch, sizes)
-        native.scan_forward(ctypes.byref(sizes), *map(_pointer, (steps, *weights, hidden, cells, gates)), at)
-        ctx.kind, ctx.sizes = kind, sizes
+        sizes = Sizes(n, t, d, units, native.sparse(steps.numel(), steps.data_ptr()))
+        native.share(torch.get_num_threads())
+        at = _scratch(native.forward_scratch, sizes)
+        native.forward(ctypes.byref(sizes), *map(_pointer, (steps, *weights, hidden, cells, gates)), at)
+        ctx.native, ctx.sizes = native, sizes
         ctx.save_for_backward(steps, *weights, hidden, cells, gates)
         ends = (hidden[t].clone(), cells[t].clone()) if cells is not None and len(state) > 1 else (hidden[t].clone(),)
         return hidden[1:].transpose(0, 1), *ends
@@ -99,18 +124,17 @@ class Scan(torch.autograd.Function):
             raise NotImplementedError("A second derivative is not implemented by the native kernel of recurrent layers. Compute inside "
                                       "chainrule.core.kernels.written_out().")
         steps, reads, recurs, bias, own, hidden, cells, gates = ctx.saved_tensors
-        native, sizes = compiled(ctx.kind), ctx.sizes
-        assert native is not None
+        native, sizes = ctx.native, ctx.sizes
         slope = slope if slope.stride(2) == 1 else slope.contiguous()
         state = [end.clone(memory_format=torch.contiguous_format) for end in ends]
         dx = torch.empty_like(steps) if ctx.needs_input_grad[1] else None
         of_weights = [torch.empty_like(reads), torch.empty_like(recurs), torch.empty_like(bias)]
         of_own = None if own is None else torch.empty_like(own)
-        native.scan_share(ctypes.c_long(torch.get_num_threads()))
-        at = _scratch(native.scan_backward_scratch, sizes)
+        native.share(torch.get_num_threads())
+        at = _scratch(native.backward_scratch, sizes)
         strides = (ctypes.c_long(slope.stride(1)), ctypes.c_long(slope.stride(0)))
         rest = (state[0], state[1] if len(state) > 1 else None, dx, *of_weights, of_own)
-        native.scan_backward(ctypes.byref(sizes), *map(_pointer, (steps, reads, recurs, hidden, cells, gates, slope)), *strides,
+        native.backward(ctypes.byref(sizes), *map(_pointer, (steps, reads, recurs, hidden, cells, gates, slope)), *strides,
                              *map(_pointer, rest), at)
         return None, None if dx is None else dx.transpose(0, 1), *of_weights, of_own, *state
 
@@ -140,4 +164,4 @@ def _scratch(size: Any, sizes: Sizes) -> ctypes.c_void_p:
 
 
 for _kind in GATES:
-    offer(_kind, functools.partial(scanned, _kind))
+    offer(_kind, functools.partial(scanned, _kind), functools.partial(splits, _kind))

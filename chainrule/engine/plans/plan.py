@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from chainrule.core.batch import Batch
-from chainrule.core.errors import InputError, suggest
+from chainrule.core.errors import InputError, MachineFailed, suggest
+from chainrule.core.kernels import asked_for, can_split, split_products
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner, Report, Rule
 from chainrule.core.tree import Tree, leaves
@@ -29,12 +30,14 @@ class Plan:
     """How steps are executed. `fused` steps run as one compiled program; `chunk` steps pass between looks at the host.
 
     `native` is a program in C of our own, `graph` a recorded sequence of CUDA kernels; `parts` above one split each batch, where memory
-    does not hold it whole, into parts whose directions are summed. `threads` of 0 leaves torch's own number; it is part of the plan
+    does not hold it whole, into parts whose directions are summed. With `bf16x3` kernels compute products as three of bfloat16, about as
+    exact as single precision. `threads` of 0 leaves torch's own number; it is part of the plan
     because sums over threads round differently.
     """
 
     channels_last: bool = False
     bf16: bool = False
+    bf16x3: bool = False
     compiled: bool = False
     native: bool = False
     graph: bool = False
@@ -45,7 +48,7 @@ class Plan:
 
     @classmethod
     def parse(cls, name: str) -> Plan:
-        """`eager`, `native`, `compiled`, `fused`, `graph`, each with `+channels-last` and `+bf16`.
+        """`eager`, `native`, `compiled`, `fused`, `graph`, each with `+channels-last` and `+bf16`; `eager` with `+bf16x3`.
 
         Raises InputError with the nearest name, or for two that exclude each other.
         """
@@ -58,6 +61,8 @@ class Plan:
                     plan = replace(plan, channels_last=True)
                 case "bf16":
                     plan = replace(plan, bf16=True)
+                case "bf16x3":
+                    plan = replace(plan, bf16x3=True)
                 case "compiled":
                     plan = replace(plan, compiled=True)
                 case "fused":
@@ -67,8 +72,11 @@ class Plan:
                 case "graph":
                     plan = replace(plan, graph=True, fused=FUSED_STEPS)
                 case other:
-                    names = ("auto", "eager", "channels-last", "bf16", "native", "compiled", "fused", "graph")
+                    names = ("auto", "eager", "channels-last", "bf16", "bf16x3", "native", "compiled", "fused", "graph")
                     raise InputError(f"There is no plan called '{other}'. {suggest(other, names)} Join several with +.")
+        if plan.bf16x3 and (plan.programmed or plan.bf16):
+            raise InputError(f"--plan {name} asks for products as three of bfloat16, which only kernels that eager steps call compute. Use "
+                             "eager+bf16x3.")
         if plan.compiled + plan.native + plan.graph > 1 or (plan.native and (plan.bf16 or plan.channels_last)):
             raise InputError(f"--plan {name} joins programs that exclude each other. Use one of native, compiled, fused and graph; "
                              "+channels-last and +bf16 go with the last three.")
@@ -82,7 +90,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        return "+".join([self.program] + ["channels-last"] * self.channels_last + ["bf16"] * self.bf16)
+        return "+".join([self.program] + ["channels-last"] * self.channels_last + ["bf16"] * self.bf16 + ["bf16x3"] * self.bf16x3)
 
     @property
     def programmed(self) -> bool:
@@ -91,7 +99,7 @@ class Plan:
 
     @property
     def precision(self) -> str:
-        return "bf16" if self.bf16 else "fp32"
+        return "bf16" if self.bf16 else "bf16x3" if self.bf16x3 else "fp32"
 
     def sized(self, chunk: int) -> Plan:
         """The same plan with at least `chunk` steps a chunk, a multiple of the fused ones."""
@@ -122,6 +130,9 @@ class Plan:
 
     def _step(self, rule: Rule, learner: Learner, few: Batch) -> Step:
         """The step to execute, with threads, layout and the net's idle parameters as the plan needs them."""
+        if self.bf16x3 and not splits(learner.net):
+            raise MachineFailed("this plan computes products as three of bfloat16, for which this net has no kernel on this machine: that "
+                                "takes a recurrent layer, a processor with AMX and a C compiler that knows it")
         if self.threads:
             torch.set_num_threads(self.threads)
         arrange(learner, self.channels_last)
@@ -129,7 +140,12 @@ class Plan:
             learner.net.idle = unused(rule, learner, few[0])  # what is traced has every gradient, zeros where there is none
         if self.parts > 1:
             rule = Accumulated(rule, self.parts)
-        return _bf16(rule.step, learner.net.device) if self.bf16 else rule.step
+        return _bf16(rule.step, learner.net.device) if self.bf16 else _split(rule.step) if self.bf16x3 else rule.step
+
+
+def splits(net: Net) -> bool:
+    """Whether the net asks for a kernel that can split products on this machine. The first time such a kernel is compiled."""
+    return net.device.type == "cpu" and can_split(asked_for(net.module))
 
 
 def fused(step: Step, like: Net, k: int, backend: str = "inductor") -> Advance:
@@ -206,6 +222,14 @@ def _bf16(step: Step, device: torch.device) -> Step:
             return step(net, state, batch)
 
     return low
+
+
+def _split(step: Step) -> Step:
+    def split(net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
+        with split_products():
+            return step(net, state, batch)
+
+    return split
 
 
 def _laid_out(advance: Advance, channels_last: bool) -> Advance:

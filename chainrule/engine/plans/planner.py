@@ -22,7 +22,7 @@ from chainrule.engine.native import Written
 from chainrule.engine.plans.cache import Measured, Memory, about
 from chainrule.engine.plans.eager import Advance
 from chainrule.engine.plans.microbatch import MOST_PARTS, out_of_memory
-from chainrule.engine.plans.plan import FUSED_STEPS, Plan
+from chainrule.engine.plans.plan import FUSED_STEPS, Plan, splits
 from chainrule.engine.plans.reference import Reference
 from chainrule.engine.plans.signature import Signature, signature
 from chainrule.engine.plans.trial import HOPELESS, LONG_STEP_SECONDS, Trial, begin, enough, in_turns, measure, per_step, shortened
@@ -314,6 +314,8 @@ def _candidates(rule: Rule, learner: Learner, eager: Trial, precision: str, batc
     if convolutional:
         yield Plan(channels_last=True, threads=threads)
     coarse = rule.tolerance < BF16_ROUNDING  # no net in it would come as close as the rule asks
+    if precision == "auto" and splits(learner.net):
+        yield Plan(bf16x3=True, threads=threads)
     if precision == "auto":
         low = Plan(bf16=True, channels_last=convolutional, threads=threads)
         if not native_bf16(device):

@@ -78,7 +78,7 @@ def test_values_and_slopes_are_those_of_the_cell_written_out(layer, shape, threa
 def test_inputs_that_are_nearly_all_zero_are_gathered_and_give_the_same(layer, kind):
     module, codes = varied(layer, 24, 10), torch.randint(24, (5, 7), generator=torch.Generator().manual_seed(2))
     x = {"one-hot": F.one_hot(codes, 24).float(), "few": F.one_hot(codes, 24) * torch.randn(5, 7, 1), "none": torch.zeros(5, 7, 24)}[kind]
-    assert scan.compiled(layer.kernel).scan_sparse(x.numel(), x.data_ptr())
+    assert scan.compiled(layer.kernel).sparse(x.numel(), x.data_ptr())
     x.requires_grad_()
     alike(slopes(module, natively(module), x), slopes(module, module.written_out, x))
 
