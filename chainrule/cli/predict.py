@@ -8,7 +8,7 @@ from pathlib import Path
 from chainrule.cli.options import OfRun, Printing, Writing, command
 from chainrule.cli.output import print_json, say
 from chainrule.core.options import required
-from chainrule.workflows.options import Flagging, Sampling
+from chainrule.workflows.options import Flagging, Sampling, Searching
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class NewRows:
 
 
 @command()
-def predict(of: OfRun, rows: NewRows, sampling: Sampling, flagging: Flagging, writing: Writing, printing: Printing) -> None:
+def predict(of: OfRun, rows: NewRows, sampling: Sampling, searching: Searching, flagging: Flagging, writing: Writing,
+            printing: Printing) -> None:
     """Write predictions with probabilities. Example: chainrule predict runs/iris-mlp-1 new.csv --out said.csv"""
     from chainrule.workflows.anomaly import flag_of
     from chainrule.workflows.open import open_run
@@ -28,7 +29,8 @@ def predict(of: OfRun, rows: NewRows, sampling: Sampling, flagging: Flagging, wr
     path = writing.out or Path("predictions.csv")
     run = open_run(of.run)
     flag = None if flagging.anomaly is None else flag_of(run.trained, run.validation, flagging.anomaly)
-    n = predict_to(run.trained, rows.data, path, samples=sampling.samples, flag=flag, overwrite=writing.overwrite)
+    n = predict_to(run.trained, rows.data, path, samples=sampling.samples, beam=searching.beam, flag=flag,
+                   overwrite=writing.overwrite)
     say(f"{n} predictions in {path}")
     if printing.as_json:
         print_json({"n": n, "out": str(path)})

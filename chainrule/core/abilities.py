@@ -163,6 +163,41 @@ class HasVectors(Protocol):
 
 
 @runtime_checkable
+class Writes(Protocol):
+    """A net that writes strings of what it reads, one symbol after another, each in the knowledge of those before.
+
+    Symbols are numbers; the last one stands for the end of a string, and before its first symbol. `teach` scores (n, l + 1, symbols) every
+    symbol of true strings y (n, l), filled up with -1, and the end behind them, each after the true ones before it. `begin` is the state
+    that has read x, a tree of tensors with the rows first; `write` scores (n, symbols) what follows the symbols (n,), with the state then.
+    """
+
+    def teach(self, x: Tensor, y: Tensor) -> Tensor: ...
+
+    def begin(self, x: Tensor) -> Any: ...
+
+    def write(self, last: Tensor, state: Any) -> tuple[Tensor, Any]: ...
+
+
+@runtime_checkable
+class Attends(Protocol):
+    """A net that writes and, where it `attends`, looks back at what it reads: the share (n, l + 1, t) that each step of x has in each
+    symbol of strings y (n, l), and in the end behind them.
+    """
+
+    @property
+    def attends(self) -> bool: ...
+
+    def attend(self, x: Tensor, y: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class HasBeam(Protocol):
+    """A task whose answers are written symbol by symbol: of so many strings at once (`beam`) the likeliest is its answer."""
+
+    beam: int
+
+
+@runtime_checkable
 class ReadsAhead(Protocol):
     """A net of sequences that knows whether what it says of a step follows from later steps too."""
 

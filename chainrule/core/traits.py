@@ -83,7 +83,7 @@ class TaskTraits:
     `targets` are the kinds of targets that it answers; `usual(source)` says whether it is what such data is usually asked. Tasks of `steps`
     answer every step of a sequence, by nets that are made for them; `targetless` ones learn from the inputs alone; one that `foretells`
     asks what comes next, which a net must not see. `net` and `rule` are taken where the user names none, and the net `sequences` where
-    rows are sequences of symbols.
+    rows are sequences of symbols. Its loss compares targets of the kind `compares`, where that is not the kind that they are.
     """
 
     targets: tuple[Target, ...] = ()
@@ -94,6 +94,7 @@ class TaskTraits:
     net: str | None = None
     rule: str | None = None
     sequences: str | None = None
+    compares: Target | None = None
 
     @property
     def rowwise(self) -> bool:

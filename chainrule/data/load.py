@@ -30,6 +30,7 @@ from chainrule.data.readers import (
     idx,
     images,
     objects,
+    pairs,
     picture_list,
     series,
     svhn,
@@ -130,7 +131,7 @@ def load_inputs(what: Any, *, like: InputEncoder, target: tuple[str, ...] = (), 
             return series_like(read_file(path, reading), path, like)
         if like.lagging is not None and path.is_file() and suffix_of(path) in TABLES:
             return _table(read_file(path, reading, known), str(path), {"kind": "file"}, (), NO_ROLES, reading, form=like.lagging)
-        if like.kind == "symbols" and path.is_file() and suffix_of(path) in SYMBOLS:
+        if like.kind == "symbols" and path.is_file() and suffix_of(path) in (*SYMBOLS, *pairs.SUFFIXES):
             return _symbols(path, None, like)
         channels: Any = like.picture_shape[0] if like.picture_shape else None
         if channels is not None:
@@ -212,6 +213,8 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
     suffix = suffix_of(path)
     if not path.stat().st_size:
         raise InputError(f"{path} is empty (0 bytes). Fetch or write it again.")
+    if suffix in pairs.SUFFIXES and target is None and not any(roles) and pairs.holds_pairs(path):
+        return _symbols(path, None, reading=reading)
     if suffix in TABLES:
         return _table_file(path, origin, target, roles, stream, reading, say)
     _refuse_roles(roles, f"{path} has")
@@ -239,7 +242,8 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
 def _symbols(path: Path, target: str | int | None, like: InputEncoder | None = None, reading: Reading = USUAL) -> Source:
     """A text, each symbol of which is to be named from those before it, or sequences, with classes where their headers say them.
 
-    With `like`, rows to predict: a text in windows as that one encodes, without targets; sequences whose classes may have gaps.
+    With `like`, rows to predict: a text in windows as that one encodes, without targets; sequences whose classes may have gaps, and sources
+    whose targets may be absent.
     """
     if target not in (None, "none"):
         raise InputError(f"{path} has no columns; --target {target} is for tables. Leave it out, or write --target none.")
@@ -247,6 +251,8 @@ def _symbols(path: Path, target: str | int | None, like: InputEncoder | None = N
     name = stem_of(path)
     if suffix_of(path) in fasta.SUFFIXES:
         return fasta.source(path, suffix_of(path), origin=origin, name=name, targets=target is None, lenient=like is not None)
+    if suffix_of(path) in pairs.SUFFIXES:
+        return pairs.source(path, origin=origin, name=name, targets=target is None and like is None)
     content = text.read(path)
     if like is not None and like.vocabulary is not None:
         known, context = like.vocabulary, 1 if like.stride == like.shape[0] else like.shape[0]

@@ -56,7 +56,8 @@ def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None
     del chosen  # at 20 million rows a list of them takes 160 MB
     if limit is not None:
         parts = replace(parts, train=sample(source, parts.train, limit, seed))
-    open_ended = isinstance(source.inputs, Symbols) and source.inputs.next_symbol and kind in ("class", "steps") and classes is None
+    follows = isinstance(source.inputs, Symbols) and source.inputs.next_symbol and kind in ("class", "steps") and classes is None
+    open_ended = follows or (isinstance(source.inputs, Symbols) and kind == "labels")
     if kind in ("class", "sign") and not open_ended:
         _refuse_unseen(source, parts)
     maximum = catalog.traits(source).maximum

@@ -144,7 +144,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     rule_chosen = choice.rule
     the_loss = choice.loss.make() if choice.loss else None
     if the_loss is not None:
-        check_loss(the_loss, data, "rows" if task_chosen.traits.targetless else kind)
+        check_loss(the_loss, data, "rows" if task_chosen.traits.targetless else task_chosen.traits.compares or kind)
     init, name = options.init, str(choice.net) if choice.net else type(module).__name__
     if module is None and choice.net is not None:
         check_memory(choice.net, data.input_shape, task.outputs)

@@ -26,6 +26,7 @@ SEQUENTIAL = "lstm:hidden=64"     # of rows that are sequences of steps
 
 
 LENET_PIXELS = 16                # from this height and width on, pictures go to a convolutional net
+LONGEST = "longest"              # the option of nets that write: how many symbols at most
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
         choices.append(f"net {net}")
     if net is not None and not tasks.find(task.name).traits.steps:
         net = Chosen(net.entry, {**net.entry.traits.whole, **net.options})
-    net = None if net is None else of_series(net, data)
+    net = None if net is None else of_strings(of_series(net, data), data)
     loss, because = None, ""
     if not own_loss and rule.entry.traits.target != "none":
         name = options.loss or rule.entry.traits.loss or (net.entry.traits.loss if net else None) or task.loss or "squared"
@@ -140,6 +141,13 @@ def of_series(net: Chosen[NetTraits], data: Data) -> Chosen[NetTraits]:
     return Chosen(net.entry, {**net.options, **open_ones})
 
 
+def of_strings(net: Chosen[NetTraits], data: Data) -> Chosen[NetTraits]:
+    """A net that says how long the strings are that it writes, with the longest in training and its end, where the user left it open."""
+    if data.target_kind != "labels" or LONGEST not in net.entry.options or LONGEST in net.options or not len(data.train):
+        return net
+    return Chosen(net.entry, {**net.options, LONGEST: int((data.train.y >= 0).sum(1).max()) + 1})
+
+
 def target_kind(rule: Chosen[RuleTraits], source: Source, classes: int, loss: str | None = None) -> TargetKind:
     """What `prepare` encodes the targets as, for this rule, this data, and a loss that is named."""
     wanted = rule.entry.traits.target
@@ -184,7 +192,8 @@ def choose_task(options: Options, own_module: bool, source: Source) -> Entry[Tas
         return first
     chosen = next((entry for entry in usual if not (plain and entry.traits.steps)), None)
     if chosen is None:
-        raise InputError(f"{source.name} asks for an answer at every step, which this net does not give. Use --net rnn.")
+        raise InputError(f"{source.name} asks for an answer at every step, which this net does not give. Use --net "
+                         f"{next((one.traits.net for one in usual if one.traits.net), None) or 'rnn'}.")
     if net is not None and not made_for and not chosen.traits.rowwise and not chosen.traits.targetless:
         raise InputError(f"{net.entry.name} gives one answer a row; {source.name} has {kind} as targets, which {chosen.name} answers. Use "
                          f"--net {chosen.traits.net}.")

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 import chainrule
 from chainrule.core.files import write_atomically
 from chainrule.core.registry import recipes
+from chainrule.nets.layers.gated import LSTMLayer
 from chainrule.nets.layers.recurrent import Recurrence, RecurrentNet
-from chainrule.nets.lstm import LSTMLayer
 from chainrule.plots.figure import to_png
 from chainrule.plots.through_time import gates_over_time, slopes_through_time
 from chainrule.recipes.outcome import Figure, Goal, Outcome, Setting, command

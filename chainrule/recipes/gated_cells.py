@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from chainrule.core.kernels import offered
 from chainrule.core.registry import recipes
-from chainrule.nets.gru import GRULayer
+from chainrule.nets.layers.gated import GRULayer, LSTMLayer
 from chainrule.nets.layers.recurrent import Recurrence, State
-from chainrule.nets.lstm import LSTMLayer
 from chainrule.nets.rnn import ElmanLayer
 from chainrule.recipes.outcome import Figure, Outcome, Setting
 

@@ -5,9 +5,8 @@ Graves, Fernandez, Gomez & Schmidhuber (2006), https://doi.org/10.1145/1143844.1
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,19 +17,17 @@ from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss
 from chainrule.core.net import Net
 from chainrule.core.registry import tasks
+from chainrule.data.encode.vocabulary import Symbols
 from chainrule.data.source import Part, Source
-from chainrule.evaluate.measures import step_means
-from chainrule.evaluate.result import Baseline, Result
-from chainrule.evaluate.significance import Cases
-from chainrule.evaluate.strings import END, best_path, edit_distances
-from chainrule.tasks.samples import SampleTask
-from chainrule.tasks.task import BLOCK_ROWS, Ready, Runner, baseline_of, numbered_names, validation_costs, watched
+from chainrule.evaluate.strings import best_path
+from chainrule.tasks.strings import StringTask
+from chainrule.tasks.task import BLOCK_ROWS, Runner
 
 SURE = 1e4  # the score of a blank that is certain
 
 
 def has_strings(source: Source) -> bool:
-    return source.target_kind == "labels"
+    return source.target_kind == "labels" and not isinstance(source.inputs, Symbols)
 
 
 @dataclass(frozen=True)
@@ -62,17 +59,11 @@ def ended(outputs: Tensor, x: Tensor) -> Tensor:
 
 @tasks("transcription", source="Graves, Fernandez, Gomez & Schmidhuber (2006), https://doi.org/10.1145/1143844.1143891",
        targets=("labels", "steps"), usual=has_strings, steps=True, net="lstm:hidden=64,bidirectional=yes", rule="backprop")
-class Transcription(SampleTask):
-    """Which symbols, in order; answers are their numbers (n, t), filled up with -1. Measured by edits a true symbol, and strings right."""
+class Transcription(StringTask):
+    """Which symbols a sequence of frames says, in order; answers are their numbers (n, t), filled up with -1."""
 
     name: ClassVar[str] = "transcription"
-    watch: ClassVar[tuple[str, ...]] = ("edit_distance", "loss")
     loss: ClassVar[str | None] = "ctc"
-
-    @property
-    def outputs(self) -> int:
-        """A score for each symbol, and for none of them."""
-        return len(self.target.classes) + 1
 
     @staticmethod
     def read(source: Source, window: int, targets: bool = True) -> Source:
@@ -102,55 +93,12 @@ class Transcription(SampleTask):
             blocks.append(ended(runner.net(x), x).float().cpu())
         return torch.cat(blocks)
 
-    def validate(self, runner: Runner, part: Part, criterion: Criterion, loss: Loss | None) -> dict[str, float]:
-        answer, truth = self.answer(self.raw(runner, part), loss), self.truth(part, runner.ready)
-        away, sizes = edit_distances(answer, truth), (truth != END).sum(1)
-        return {**validation_costs(runner, part, criterion), "edit_distance": float(away.sum() / sizes.sum()),
-                "exact": float((away == 0).double().mean()), **watched(self, lambda: (answer, truth))}
-
     def answer(self, raw: Tensor, loss: Loss | None) -> Tensor:
         return best_path(raw)
 
     def posteriors(self, outputs: Tensor, x: Tensor) -> Tensor:
         """How probable each symbol, and none, is at every frame (n, t, symbols + 1); zero past the last one that is not zero."""
         return torch.where(present(x)[..., None], outputs.softmax(-1), 0.0)
-
-    def truth(self, part: Part, ready: Ready) -> Tensor:
-        numbers: Tensor = part.y
-        return numbers
-
-    def measure(self, answer: Tensor, truth: Tensor, *, seed: int) -> Result:
-        away, sizes = edit_distances(answer, truth), (truth != END).sum(1).clamp(min=1)
-        edits = step_means(self.name, {"edit_distance": away / sizes}, weights=sizes)
-        return replace(edits, measures={**edits.measures, **step_means(self.name, {"exact": (away == 0).double()}).measures})
-
-    def outcomes(self, runner: Runner, part: Part, answer: Tensor, test_set: str) -> Cases:
-        """The edits of each string, so counted that their mean is the edits a true symbol."""
-        truth = self.truth(part, runner.ready)
-        edits = edit_distances(answer, truth).double()
-        return Cases(part.rows, test_set, costs=edits * len(part) / (truth != END).sum(), measure="edits a symbol")
-
-    def constant(self, net: Net, part: Part, ready: Ready) -> Tensor:
-        """The string that is there most often, (1, l)."""
-        strings, counts = self.truth(part, ready).unique(dim=0, return_counts=True)
-        most: Tensor = strings[counts.argmax()]
-        return most[None]
-
-    def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
-        """Always the most frequent string."""
-        truth = self.truth(part, ready)
-        return baseline_of(f"always {self._spelt(constant)[0]}", self.measure(constant.expand(len(truth), -1), truth, seed=seed))
-
-    def names(self, count: int) -> tuple[str, ...]:
-        return numbered_names((), count)
-
-    def columns(self, answer: Tensor, mask: Tensor | None = None) -> Mapping[str, Any]:
-        return {"prediction": self._spelt(answer)}
-
-    def _spelt(self, answer: Tensor) -> list[str]:
-        """Strings of symbols, with blanks between where a symbol is a word."""
-        between = "" if all(len(name) == 1 for name in self.target.classes) else " "
-        return [between.join(self.target.classes[number] for number in row if number != END) for row in answer.tolist()]
 
 
 def _refuse_long(x: Tensor, y: Tensor, where: str) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of what a run's net looks at: filters and maps of its layers, and the pixels that its answers hang on."""
+"""Pictures of what a run's net looks at: filters and maps of its layers, pixels that its answers hang on, symbols that it attends to."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from chainrule.observe import attribution
 from chainrule.plots.attribution import beside, layer_maps
 from chainrule.plots.evaluation import MOST_PICTURES, weight_pictures
 from chainrule.runs.validation import shown
+from chainrule.workflows.attention import drawn
 from chainrule.workflows.options import Drawing
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from chainrule.workflows.run import Run
 
 FEW = 6                 # pictures side by side
+WRITTEN = 4             # maps of attention
 COVERED = 4             # a covered square is such a part of the shorter side
 
 
@@ -61,8 +63,14 @@ def occlusion(run: Run, drawing: Drawing) -> Figure:
     return _beside(run, drawing, measured, "probability lost", signed=True)
 
 
+def attention(run: Run, drawing: Drawing) -> Figure:
+    """Where the net looks for each symbol that it writes, for one row or some of the validation part. Raises InputError."""
+    part, rows = _places(run, drawing.row, WRITTEN)
+    return drawn(run.trained, part.x[rows])
+
+
 KINDS: dict[str, Callable[[Run, Drawing], Figure]] = {"filters": filters, "activations": activations, "saliency": saliency,
-                                                      "occlusion": occlusion}
+                                                      "occlusion": occlusion, "attention": attention}
 
 
 def _beside(run: Run, drawing: Drawing, measured: Callable[[attribution.Answer, attribution.Answer, Tensor], Tensor], what: str, *,
@@ -108,9 +116,14 @@ def _layer(name: str | None, every: Mapping[str, Tensor], run: Run) -> str:
 
 def _rows(run: Run, row: int | None, several: int) -> tuple[Part, Tensor]:
     """The part that holds a row of the data, and its place there; the first ones of the validation part where none is named."""
-    data = run.job.data
     if run.trained.encoder.inputs.picture_shape is None:
         raise InputError(f"{run.name} reads no pictures. Use the kind surface or histograms.")
+    return _places(run, row, several)
+
+
+def _places(run: Run, row: int | None, several: int) -> tuple[Part, Tensor]:
+    """The same for rows of any kind."""
+    data = run.job.data
     if row is None:
         part = data.valid if len(data.valid) else data.train
         return part, torch.arange(min(several, len(part)))

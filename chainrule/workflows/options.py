@@ -78,12 +78,20 @@ class Coding:
 
 
 @dataclass(frozen=True)
+class Searching:
+    """How answers that are written symbol by symbol are sought."""
+
+    beam: int | None = option(None, "Of strings written symbol by symbol: how many are followed at once, the likeliest of which is the "
+                              "answer. Left out, the likeliest symbol at each place.", least=1)
+
+
+@dataclass(frozen=True)
 class Drawing:
     """What else a picture of a run depends on, and a race of optimizers."""
 
     plane: str = option("path", "For surface: path or random directions.")
-    row: int | None = option(None, "For activations, saliency and occlusion: a row of the data, from 0; the first that validate if "
-                             "left out.", least=0)
+    row: int | None = option(None, "For activations, saliency, occlusion and attention: a row of the data, from 0; the first that "
+                             "validate if left out.", least=0)
     layer: str | None = option(None, "For filters and activations: a layer's name, as describe prints it; the first if left out.")
     optimizers: str = option("sgd,momentum,adam", "For paths: which race, e.g. sgd,momentum,adam:rate=0.3.")
     on: str = option("rosenbrock", "For paths: bowl or rosenbrock.")

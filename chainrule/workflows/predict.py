@@ -13,8 +13,8 @@ from typing import Any, TextIO
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Continues, HasMaps, HasPlaces
-from chainrule.core.errors import Interrupted
+from chainrule.core.abilities import Continues, HasBeam, HasMaps, HasPlaces
+from chainrule.core.errors import InputError, Interrupted
 from chainrule.core.files import writable
 from chainrule.core.terminal import ERASE, drawing
 from chainrule.core.text import duration
@@ -110,19 +110,20 @@ class Labels:
         return {**labels, **columns}
 
 
-def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = None, flag: Flag | None = None,
+def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = None, beam: int | None = None, flag: Flag | None = None,
                stream_bytes: int = STREAM_BYTES, stream: TextIO | None = None, overwrite: bool = False) -> int:
     """Write what a net says of the rows of `what`, beside their numbers and labels; returns how many. `out` appears when it is whole.
 
     Answers that are maps go into a folder of PNG files, where `out` has no ending, or into an .npz file; else `out` is a table.
     With `samples`, so many passes with dropout left on: their mean, and columns of how uncertain it is, see `monte_carlo_dropout.spread`.
-    `flag` adds the columns `score` and `anomaly`. Table files that hold `stream_bytes` or more are never held whole. Raises InputError,
-    also where `out` is there and is not to be overwritten, or is what is read; CorruptFile, Interrupted.
+    With a `beam`, the likeliest of so many strings that are written at once. `flag` adds the columns `score` and `anomaly`. Table files
+    that hold `stream_bytes` or more are never held whole. Raises InputError, also where `out` is there and is not to be overwritten, or
+    is what is read; CorruptFile, Interrupted.
     """
     file = file_for(trained, out)
     writable(out, overwrite, what, folder=isinstance(file, Maps) and not out.suffix)
     line, sampler = Line(drawing(stream or sys.stderr)), None if samples is None else Sampler(trained, samples)
-    with interruptible(out), file as table, contextlib.closing(line):
+    with interruptible(out), searching(trained, beam), file as table, contextlib.closing(line):
         labels = Labels(trained.encoder.target.columns)
         for part, expected in blocks_of(trained, what, stream_bytes, labels):
             further: dict[str, Tensor] = {}
@@ -226,6 +227,22 @@ def _aligned(trained: Trained, rows: Rows, encode: Callable[[Typed], Tensor]) ->
 
 def _block(trained: Trained, x: Any) -> int:
     return BLOCK_BATCHES * most_rows(trained.inference.row_bytes(x))
+
+
+@contextlib.contextmanager
+def searching(trained: Trained, beam: int | None) -> Iterator[None]:
+    """The task with a beam of such a width for a while. Raises InputError for one that writes no strings."""
+    task = trained.task
+    if beam is None:
+        yield
+        return
+    if not isinstance(task, HasBeam):
+        raise InputError(f"--beam {beam} is for strings that are written symbol by symbol; the task is {task.name}. Leave it out.")
+    before, task.beam = task.beam, beam
+    try:
+        yield
+    finally:
+        task.beam = before
 
 
 @contextlib.contextmanager

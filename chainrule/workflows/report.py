@@ -34,6 +34,7 @@ from chainrule.report.pictures import Picture, expert_regimes, first_layer, wors
 from chainrule.runs.validation import Validation
 from chainrule.runs.validation import shown as shown_rows
 from chainrule.workflows import code_pictures, symbols
+from chainrule.workflows.attention import attended
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,7 +95,8 @@ def write_plots(trained: Trained, answer: Tensor, truth: Tensor, folder: Path, p
         further = {"images": shown_rows(trained, part, worst), "classes": trained.encoder.target.classes}
     paths = []
     if part is not None:
-        further |= hidden_states(trained, part.x[:SEQUENCES]) | along_frames(trained, part.x[:SEQUENCES])
+        few = part.x[:SEQUENCES]
+        further |= hidden_states(trained, few) | along_frames(trained, few) | attended(trained, few)
     for name, figure in figures(trained, "test", answer, truth, further):
         path = folder / f"{name}.png"
         try:
@@ -181,9 +183,9 @@ def along_frames(trained: Trained, x: Tensor) -> dict[str, Any]:
 
 
 def states_of(trained: Trained, validation: Validation) -> list[Picture]:
-    """The hidden states behind the first sequences that the run's folder keeps, and what is read along their frames."""
-    n = min(SEQUENCES, len(validation.answers))
-    further = hidden_states(trained, validation.inputs[:n]) | along_frames(trained, validation.inputs[:n])
+    """The hidden states behind the first sequences that the run's folder keeps, what is read along frames, and where the net looks."""
+    few = validation.inputs[: min(SEQUENCES, len(validation.answers))]
+    further = hidden_states(trained, few) | along_frames(trained, few) | attended(trained, few)
     if not further:
         return []
     truth = torch.empty(0) if validation.truth is None else validation.truth

@@ -326,7 +326,7 @@ def kind_cases() -> list[Case]:
         Case("lines-with-currency.jsonl", frame.with_columns(pl.format("$ {}", "a").alias("a")).write_ndjson().encode(),
              **{**right, "note": "in $"}),
         Case("nested.jsonl", nested.encode(), error="Flatten it into columns of its own"),
-        Case("translation.jsonl", pairs.encode(), error="as translation has", target="target"),
+        Case("translation.jsonl", pairs.encode(), error="which are translated", target="target"),
         Case("not-json.jsonl", b'{"a": 1}\nhello\n', error="does not hold an object of JSON in each line"),
         Case("table.feather", feather.getvalue(), **right), Case("TABLE.FEATHER", feather.getvalue(), **right),
         Case("damaged.feather", b"ARROW1" + bytes(30), error="is damaged or not a Feather file"),

@@ -11,6 +11,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "contactnet": {"hidden": 8, "depth": 2, "pairs": 4, "pair_depth": 2},
     "rnn": {"hidden": 12, "layers": 2}, "lstm": {"hidden": 12, "layers": 2}, "gru": {"hidden": 12, "layers": 2},
     "esn": {"units": 12, "connections": 4},
+    "seq2seq": {"hidden": 8},
 }
 OF_TASK: dict[tuple[str, str], dict[str, Any]] = {("local", "segmentation"): {"centre": 4}}
 

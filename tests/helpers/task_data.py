@@ -68,6 +68,8 @@ def small(task: str, folder: Path, *, classes: int = 3, series: bool = False) ->
         return waves()
     if task == "transcription":
         return cr.load("strips:count=60,fewest=1,digits=3,source=digits")
+    if task == "translation":
+        return cr.load("reversal:length=4,fewest=2,letters=4,count=60")
     if task == "contacts":
         return cr.load("chains:count=30")
     rng = np.random.default_rng(0)

@@ -10,9 +10,10 @@ import chainrule as cr
 from chainrule.core import kernels
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
-from chainrule.nets.gru import GRU, GRULayer
+from chainrule.nets.gru import GRU
+from chainrule.nets.layers.gated import GRULayer, LSTMLayer
 from chainrule.nets.layers.recurrent import lengths, taken, turns
-from chainrule.nets.lstm import LSTM, LSTMLayer
+from chainrule.nets.lstm import LSTM
 from chainrule.nets.rnn import Elman, ElmanLayer
 
 N, T, D, H, K = 4, 9, 5, 7, 3

@@ -168,21 +168,27 @@ def edits(a, b):
     return min(edits(a[1:], b) + 1, edits(a, b[1:]) + 1, edits(a[1:], b[1:]) + (a[0] != b[0]))
 
 
-def of_strings(folder):
+def of_strings(folder, what="strips:count=60,fewest=1,digits=2,source=digits", net="rnn:hidden=4", names="0123456789"):
     """The string that most training rows have, the first of those that are there as often."""
-    run = cr.train("strips:count=60,fewest=1,digits=2,source=digits", net="rnn:hidden=4", **QUICK)
+    run = cr.train(what, net=net, **QUICK)
     data = run.job.data
     rows = [tuple(row) for row in data.train.y.tolist()]
     usual = [k for k in min(rows, key=lambda row: (-rows.count(row), row)) if k >= 0]
     truth = [[k for k in row if k >= 0] for row in data.door.open("by hand").y.tolist()]
     away, k, n = [edits(usual, row) for row in truth], sum(row == usual for row in truth), len(truth)
-    return run, f"always {''.join(map(str, usual))}", {"edit_distance": (sum(away) / sum(map(len, truth)), None, None),
-                                                         "exact": (k / n, *wilson(k, n))}
+    return run, f"always {''.join(names[k] for k in usual)}", {"edit_distance": (sum(away) / sum(map(len, truth)), None, None),
+                                                               "exact": (k / n, *wilson(k, n))}
+
+
+def of_pairs_of_strings(folder):
+    """The same of strings that are written."""
+    return of_strings(folder, "reversal:length=3,letters=4,fewest=2,count=40", "seq2seq:hidden=4", "abcd")
 
 
 BY_HAND = {"classification": of_classes, "regression": of_numbers, "language": of_a_text, "tagging": of_labels, "reconstruction": of_rows,
            "density": of_a_density, "segmentation": of_maps,
-           "detection": of_boxes, "contacts": of_pairs, "forecast": of_a_series, "transcription": of_strings}
+           "detection": of_boxes, "contacts": of_pairs, "forecast": of_a_series, "transcription": of_strings,
+           "translation": of_pairs_of_strings}
 
 
 def test_every_task_has_one():

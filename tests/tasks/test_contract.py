@@ -26,6 +26,7 @@ def data_for(name, tmp_path):
         "reconstruction": ("digits", {"net": "autoencoder:code=4"}),
         "detection": ("scenes:count=40,side=32", {"net": "detector:filters=4x8"}),
         "transcription": ("strips:count=60,fewest=1,digits=3,source=digits", {"net": "rnn:hidden=8"}),
+        "translation": ("reversal:length=4,fewest=2,letters=4,count=60", {"net": "seq2seq:hidden=8"}),
         "contacts": ("chains:count=30", {"net": "contactnet:hidden=8,depth=2,pairs=4,pair_depth=2"}),
         "segmentation": ("roads:count=24,side=16", {"net": "unet:width=4,depth=2"}),
     }[name]

@@ -91,6 +91,7 @@ WHERE = {"classification": lambda _: ("iris", {"net": "softmax"}), "regression":
          "detection": lambda _: ("scenes:count=40,side=32", {"net": "detector:filters=4x8"}),
          "forecast": lambda _: (waves(), {"net": "ar"}),
          "transcription": lambda _: ("strips:count=60,fewest=1,digits=2,source=digits", {"net": "rnn:hidden=4"}),
+         "translation": lambda _: ("reversal:length=3,fewest=2,letters=4,count=40", {"net": "seq2seq:hidden=4"}),
          "contacts": lambda _: ("chains:count=30", {"net": "contactnet:hidden=4,depth=1,pairs=2,pair_depth=1"}),
          "segmentation": lambda _: ("roads:count=24,side=16", {"net": "unet:width=2,depth=1"}),
          "density": lambda _: (np.random.default_rng(0).normal(size=(60, 2)), {"rule": "expectation"})}
@@ -112,5 +113,5 @@ def test_a_measure_of_any_task_is_reported(register, tmp_path, task):
     answer, truth = shapes[-1]
     assert answer[0] == n
     others = {"classification": truth == (n,), "density": truth == (0,), "detection": truth == (n, 3, 5),
-              "transcription": truth == (n, 2)}
+              "transcription": truth == (n, 2), "translation": truth == (n, 3)}
     assert others.get(task, truth == answer[: len(truth)])

@@ -12,6 +12,7 @@ from chainrule.core.errors import InputError
 from chainrule.data.encode.features import Range
 from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.encode.target_encoder import TargetEncoder
+from chainrule.data.encode.vocabulary import UNKNOWN
 from chainrule.data.source import Source, TargetKind
 
 FORMAT = 5
@@ -23,6 +24,12 @@ class Like:
 
     inputs: InputEncoder
     target: TargetEncoder | None = None
+
+
+def symbols_of(source: Source, rows: Tensor) -> tuple[str, ...]:
+    """The symbols of the strings that these rows have as targets, in the order of the classes, and one for all others."""
+    present = set(source.targets[rows].unique().tolist())
+    return (*(name for number, name in enumerate(source.classes) if number in present and name != UNKNOWN), UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -39,16 +46,20 @@ class Encoder:
         """Learn from `rows` of the source and from nothing else.
 
         `maximum` is the largest value a pixel can have, where known; `codes` says that a net looks the numbers of an array up; `bounded`
-        scales numeric targets to [-1, 1], the extremes of these rows. Without `classes` those of a text are its symbols, and one for all
-        others. With `like`, rows become what they became for the net that is started from.
+        scales numeric targets to [-1, 1], the extremes of these rows. Without `classes` those of a text, and of strings that are
+        written from symbols, are its symbols in these rows, and one for all others. With `like`, rows become what they became for the net
+        that is started from.
         """
         inputs = InputEncoder.fit(source, rows, range=range, flatten=flatten, maximum=maximum, codes=codes,
                                   like=None if like is None else like.inputs)
         follows = (inputs.vocabulary is not None and source.inputs.next_symbol and source.target_kind in ("class", "steps")
                    and target in ("class", "steps") and not classes)
+        written = inputs.vocabulary is not None and target == "labels"
         if inputs.vocabulary is not None and follows:
             classes = inputs.vocabulary.names
-        return cls(inputs, TargetEncoder.fit(source, rows, target, classes=classes, open=follows, bounded=bounded,
+        if written:
+            classes = symbols_of(source, rows)
+        return cls(inputs, TargetEncoder.fit(source, rows, target, classes=classes, open=follows or written, bounded=bounded,
                                              like=None if like is None else like.target))
 
     def to_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

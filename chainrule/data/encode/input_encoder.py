@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
+from chainrule.core.text import visible
 from chainrule.data import formats
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.features import Features, Moments, Range
@@ -181,6 +182,9 @@ class InputEncoder:
             if values.shape[1:] != self.shape and (values.of_text or self.stride is not None):
                 raise InputError(f"{where} has a context of {values.shape[1]} symbols; the network was trained on {self.shape[0]}. Read it "
                                  "with that context.")
+            if not (self.column or values.of_text) and say is not silent:
+                for sentence in self.strange_symbols(values, rows, where):
+                    say(sentence)
             codes = self.vocabulary.recode(values, rows)
             return widened(codes[:, : self.shape[0]] if self.column else codes, self.shape[0], self.vocabulary.padding, where)
         if self.series is not None:
@@ -236,6 +240,13 @@ class InputEncoder:
         return [f"{where}: {count:,} of {n:,} rows have a word in '{name}' that training never saw, first '{word}' in row {row + 1}; "
                 f"{'such words count as unknown' if name in texts else 'none of the known ones stands for it'}."
                 for name, (count, row, word) in unseen.items()]
+
+    def strange_symbols(self, symbols: Symbols, rows: Tensor | None, where: str) -> list[str]:
+        """What is said of symbols of sequences that training never saw: how many sequences have one, the first such and its symbol."""
+        assert self.vocabulary is not None
+        n = len(symbols) if rows is None else len(rows)
+        return [f"{where}: {count:,} of {n:,} sequences have a symbol that training never saw, first '{visible(symbol)}' in sequence "
+                f"{row + 1}; such symbols count as unknown." for count, row, symbol in _unknown(self.vocabulary, symbols, rows).values()]
 
     def scaled(self, x: Tensor) -> Tensor:
         """Rows of an array or of images as they are stored."""

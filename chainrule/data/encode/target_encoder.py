@@ -31,8 +31,8 @@ class TargetEncoder:
     """What turns targets into tensors (`encode`) and numbers back into the units of the data (`unscale`).
 
     `kind` is what they are encoded as. `scale` (2, k) holds mean and sd of real targets, whose columns are called `names`. Where targets
-    are the symbols of a text, classes are `open`: the last of them stands for all that training never saw. `columns` are those of a
-    table that held them.
+    are the symbols of a text, or strings that are written, classes are `open`: the last of them stands for all that training never saw.
+    `columns` are those of a table that held them.
     """
 
     kind: TargetKind
@@ -119,8 +119,12 @@ class TargetEncoder:
     def mask(self, source: Source, rows: Tensor | None = None) -> Tensor | None:
         """Which steps (n, t) exist, and are asked for where targets at steps are known: those that are not below 0.
 
-        None where that is all steps, or where targets are not asked at steps or pairs of them.
+        None where that is all steps, or where targets are not asked at steps or pairs of them. Of strings that are written (n, l) a step
+        (n, l + 1) is each symbol, and the end.
         """
+        if self.kind == "labels" and self.open and source.targets is not None:
+            symbols = gather(source.targets, rows) >= 0
+            return None if bool(symbols.all()) else torch.nn.functional.pad(symbols, (1, 0), value=True)
         if self.kind not in ("steps", "pairs"):
             return None
         asked = gather(source.targets, rows) >= 0 if self.kind == "steps" and source.targets is not None else None

@@ -87,8 +87,8 @@ def _read_lines(path: Path) -> Any:
     except pl.exceptions.PolarsError as error:
         raise CorruptFile(f"{path} does not hold an object of JSON in each line: {first_line(error)}.") from None
     if set(frame.columns) == {"source", "target"} and all(kind == pl.String for kind in frame.dtypes):
-        raise InputError(f"{path} holds pairs of texts (source, target), as translation has; a table's net reads numbers and categories. "
-                         "Give it to a net that translates, or name its columns otherwise if they are categories.")
+        raise InputError(f"{path} holds pairs of texts (source, target), which are translated, character by "
+                         "character. Leave out --target and other roles of columns, or call the columns otherwise if they are categories.")
     return frame
 
 

@@ -88,17 +88,16 @@ class Recurrence(nn.Module):
         return self.reads.weight, self.recurs.weight, self.reads.bias
 
 
-class RecurrentNet(nn.Module):
-    """Layers with memory, read out at every step or once for a whole sequence: (n, t, d) -> (n, t, outputs) or (n, outputs).
+class RecurrentStack(nn.Module):
+    """Layers with memory one above the other: what the uppermost gives at every step of sequences, (n, t, d) -> (n, t, width).
 
     Series of one number a step may come as (n, t). What fills up shorter sequences of symbols is zero: one ends with its last step that is
     not zero throughout. `bidirectional` layers read it from that end too; `residual` ones add what they read to what they give, where
-    both are as wide. `answer` reads out at all steps, at the end (of the layers that go backward, which end there, at the first step),
-    or the mean over the steps. Raises InputError for inputs that are no sequences, and sizes below one.
+    both are as wide. Raises InputError for inputs that are no sequences, and sizes below one; `family` is who is then named.
     """
 
-    def __init__(self, family: str, layer: type[Recurrence], inputs: tuple[int, ...], outputs: int, *, hidden: int, layers: int,
-                 bidirectional: bool, residual: bool, answer: Answer):
+    def __init__(self, family: str, layer: type[Recurrence], inputs: tuple[int, ...], *, hidden: int, layers: int, bidirectional: bool,
+                 residual: bool = False):
         super().__init__()
         if not 1 <= len(inputs) <= 2:
             raise InputError(f"{family} reads sequences of rows (t, d), or series (t,); got inputs of shape {inputs}. Give text or "
@@ -106,12 +105,11 @@ class RecurrentNet(nn.Module):
         if min(hidden, layers) < 1:
             raise InputError(f"{family} expects at least one hidden unit and one layer; got hidden={hidden}, layers={layers}. Write e.g. "
                              f"{family}:hidden=256,layers=1.")
-        self.family, self.residual, self.answer = family, residual, answer
-        width = hidden * (2 if bidirectional else 1)
-        reads = [inputs[1] if len(inputs) == 2 else 1, *[width] * (layers - 1)]
+        self.family, self.residual = family, residual
+        self.width = hidden * (2 if bidirectional else 1)
+        reads = [inputs[1] if len(inputs) == 2 else 1, *[self.width] * (layers - 1)]
         self.layers = nn.ModuleList(layer(size, hidden) for size in reads)
         self.backward_layers = nn.ModuleList(layer(size, hidden) for size in reads if bidirectional)
-        self.output = nn.Linear(width, outputs)
         self.parts = layer.parts
 
     @property
@@ -123,6 +121,51 @@ class RecurrentNet(nn.Module):
     def kernels(self) -> frozenset[str]:
         """The kernels that its layers ask for."""
         return frozenset(layer.kernel for layer in self._forward_layers())
+
+    def states(self, x: Tensor) -> Tensor:
+        """What the uppermost layer gives at every step, (n, t, units)."""
+        y, n = _as_rows(x), x.shape[0]
+        turned = turns(y) if self.reads_ahead else None
+        for i, layer in enumerate(self._forward_layers()):
+            outputs, _ = layer(y, layer.initial(n))
+            if turned is not None:
+                back = self.backward_layers[i]
+                assert isinstance(back, Recurrence)
+                outputs = torch.cat([outputs, taken(back(taken(y, turned), back.initial(n))[0], turned)], 2)
+            y = self._past(y, outputs)
+        return y
+
+    def end(self, x: Tensor, states: Tensor) -> Tensor:
+        """The states (n, t, units) of x where each direction has read all of it, (n, units): at the last step, and at the first."""
+        last = taken(states, lengths(_as_rows(x))[:, None] - 1).squeeze(1)
+        if not self.reads_ahead:
+            return last
+        return torch.cat([last.chunk(2, 1)[0], states[:, 0].chunk(2, 1)[1]], 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.states(x)
+
+    def _past(self, x: Tensor, outputs: Tensor) -> Tensor:
+        return outputs + x if self.residual and outputs.shape == x.shape else outputs
+
+    def _forward_layers(self) -> list[Recurrence]:
+        return [layer for layer in self.layers if isinstance(layer, Recurrence)]
+
+
+class RecurrentNet(RecurrentStack):
+    """Layers with memory, read out at every step or once for a whole sequence: (n, t, d) -> (n, t, outputs) or (n, outputs).
+
+    Series of one number a step may come as (n, t). What fills up shorter sequences of symbols is zero: one ends with its last step that is
+    not zero throughout. `bidirectional` layers read it from that end too; `residual` ones add what they read to what they give, where
+    both are as wide. `answer` reads out at all steps, at the end (of the layers that go backward, which end there, at the first step),
+    or the mean over the steps. Raises InputError for inputs that are no sequences, and sizes below one.
+    """
+
+    def __init__(self, family: str, layer: type[Recurrence], inputs: tuple[int, ...], outputs: int, *, hidden: int, layers: int,
+                 bidirectional: bool, residual: bool, answer: Answer):
+        super().__init__(family, layer, inputs, hidden=hidden, layers=layers, bidirectional=bidirectional, residual=residual)
+        self.answer = answer
+        self.output = nn.Linear(self.width, outputs)
 
     def initial(self, rows: int) -> dict[str, Tensor]:
         """The state before a sequence by its parts, each (rows, layers, hidden)."""
@@ -147,42 +190,17 @@ class RecurrentNet(nn.Module):
         assert isinstance(lowest, Recurrence)
         return lowest.reads.weight.T
 
-    def states(self, x: Tensor) -> Tensor:
-        """What the uppermost layer gives at every step, (n, t, units)."""
-        y, n = _as_rows(x), x.shape[0]
-        turned = turns(y) if self.reads_ahead else None
-        for i, layer in enumerate(self._forward_layers()):
-            outputs, _ = layer(y, layer.initial(n))
-            if turned is not None:
-                back = self.backward_layers[i]
-                assert isinstance(back, Recurrence)
-                outputs = torch.cat([outputs, taken(back(taken(y, turned), back.initial(n))[0], turned)], 2)
-            y = self._past(y, outputs)
-        return y
-
     def forward(self, x: Tensor) -> Tensor:
         states = self.states(x)                                                                  # (n, t, units)
         if self.answer != "steps":
-            states = self._mean(x, states) if self.answer == "mean" else self._end(x, states)    # (n, units)
+            states = self._mean(x, states) if self.answer == "mean" else self.end(x, states)     # (n, units)
         scores: Tensor = self.output(states)
         return scores
-
-    def _end(self, x: Tensor, states: Tensor) -> Tensor:
-        last = taken(states, lengths(_as_rows(x))[:, None] - 1).squeeze(1)
-        if not self.reads_ahead:
-            return last
-        return torch.cat([last.chunk(2, 1)[0], states[:, 0].chunk(2, 1)[1]], 1)
 
     def _mean(self, x: Tensor, states: Tensor) -> Tensor:
         length = lengths(_as_rows(x))[:, None]                                                   # (n, 1)
         exists = torch.arange(states.shape[1], device=x.device) < length                         # (n, t)
         return (states * exists[:, :, None]).sum(1) / length
-
-    def _past(self, x: Tensor, outputs: Tensor) -> Tensor:
-        return outputs + x if self.residual and outputs.shape == x.shape else outputs
-
-    def _forward_layers(self) -> list[Recurrence]:
-        return [layer for layer in self.layers if isinstance(layer, Recurrence)]
 
     def _only_forward(self) -> None:
         if self.reads_ahead:

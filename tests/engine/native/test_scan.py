@@ -11,8 +11,8 @@ from chainrule.core.errors import PlanRejected
 from chainrule.core.net import Net
 from chainrule.engine.native import scan
 from chainrule.engine.unrolled import check_steps
-from chainrule.nets.gru import GRULayer
-from chainrule.nets.lstm import LSTM, LSTMLayer
+from chainrule.nets.layers.gated import GRULayer, LSTMLayer
+from chainrule.nets.lstm import LSTM
 from chainrule.nets.rnn import ElmanLayer
 
 LAYERS = (LSTMLayer, GRULayer, ElmanLayer)
