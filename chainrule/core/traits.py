@@ -94,7 +94,7 @@ class TaskTraits:
     net: str | None = None
     rule: str | None = None
     sequences: str | None = None
-    compares: Target | None = None
+    compares: Literal["class", "real"] | None = None
 
     @property
     def rowwise(self) -> bool:

@@ -61,7 +61,8 @@ def translation(setting: Setting) -> Outcome:
 
 def _trained(data: str, net: str, epochs: int, setting: Setting, name: str) -> Run:
     setting.say(name)
-    return chainrule.train(data, net=net, epochs=epochs, out=setting.out / name, progress=False, **OPTIONS)
+    run: Run = chainrule.train(data, net=net, epochs=epochs, out=setting.out / name, progress=False, **OPTIONS)
+    return run
 
 
 def _beside(run: Run) -> tuple[float, float]:
