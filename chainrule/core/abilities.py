@@ -134,6 +134,70 @@ class HasCodes(Protocol):
     def encode(self, x: Tensor) -> Tensor: ...
 
 
+class OwnStage(NamedTuple):
+    """A part of a net that is learned before the whole: the path of its module, what it is called, and whether it has units for the
+    classes, which it then reads behind its inputs.
+    """
+
+    part: str
+    name: str
+    labelled: bool = False
+
+
+@runtime_checkable
+class HasStages(Protocol):
+    """A net whose parts are learned one after another, the lowest first, each by a rule without targets, before the whole is trained.
+
+    `stage_inputs(x, k)` is what part number k reads of inputs (n, ...), (n, d) or (n, c, h, w), through the parts below it;
+    `after_stages()` makes the whole of the parts that have been learned, in place.
+    """
+
+    def own_stages(self) -> list[OwnStage]: ...
+
+    def stage_inputs(self, x: Tensor, stage: int) -> Tensor: ...
+
+    def after_stages(self) -> None: ...
+
+
+@runtime_checkable
+class SamplesGiven(Protocol):
+    """A net that generates rows of a class: a sample for each of these class numbers (n,)."""
+
+    def sample_given(self, labels: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class WakesAndSleeps(Protocol):
+    """A directed net under an associative memory, each layer with weights that recognise, upward, and weights that generate, downward.
+
+    States are those of the layers from the data upward, (n, d) and on; the last are what the memory reads, units for the classes behind.
+    """
+
+    def recognise(self, x: Tensor, y: Tensor | None) -> list[Tensor]:
+        """States drawn by the recognition weights for inputs (n, ...) and their classes; the lowest are the data as they are."""
+        ...
+
+    def generate(self, memory: Tensor) -> list[Tensor]:
+        """States drawn by the generative weights under visible states (n, units) of the memory, which are the last."""
+        ...
+
+    def generative_cost(self, states: list[Tensor]) -> Tensor:
+        """Minus the log probability (n,) of each layer below the memory given the one above it, summed."""
+        ...
+
+    def recognition_cost(self, states: list[Tensor]) -> Tensor:
+        """Minus the log probability (n,) of each layer given the one below it, summed; of the memory's without units for the classes."""
+        ...
+
+    def memory_energy(self, v: Tensor) -> Tensor:
+        """The free energy (n,) of visible states (n, units) of the memory."""
+        ...
+
+    def memory_round(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Minus the log probability (n,) of visible states given hidden ones drawn for them, and visible states drawn for these."""
+        ...
+
+
 @runtime_checkable
 class Decodes(Protocol):
     """A net whose codes (n, codes) can be turned back into what it reads, (n, inputs), before the link of its loss."""

@@ -47,6 +47,19 @@ class Planned(Event):
 
 
 @dataclass(frozen=True)
+class Entered(Event):
+    """A stage of several begins, or goes on: its number from 0, how many there are, its name, its epochs at most, and the step of the run
+    since which it has lasted.
+    """
+
+    stage: int
+    stages: int
+    name: str
+    epochs: int | None
+    since: int = 0
+
+
+@dataclass(frozen=True)
 class Progressed(Event):
     epoch: int
     step: int
@@ -69,6 +82,7 @@ class Evaluated(Event):
     train: dict[str, float]
     valid: dict[str, float]
     best: bool
+    stage: int = 0
 
 
 @dataclass(frozen=True)
@@ -121,7 +135,7 @@ class Finished(Event):
 
 KINDS: dict[str, type[Event]] = {
     c.__name__.lower(): c
-    for c in (Started, Planned, Progressed, Looked, Evaluated, Sampled, Diagnosed, Warned, Saved, TestOpened, Finished)
+    for c in (Started, Entered, Planned, Progressed, Looked, Evaluated, Sampled, Diagnosed, Warned, Saved, TestOpened, Finished)
 }
 
 

@@ -17,7 +17,7 @@ class Request:
     """How many samples are wanted, and how they are drawn; the options of `chainrule sample`."""
 
     n: int = option(1, "How many samples.", least=1)
-    given: str | None = option(None, "What they begin with: a text to be written on.", example="ROMEO:")
+    given: str | None = option(None, "What they begin with, a text to be written on; or the class that they are of.", example="ROMEO:")
     temperature: float = option(1.0, "Of the shares of the symbols: below 1 the likelier are drawn more often than they occur.", above=0)
     top_k: int | None = option(None, "Draw among so many likeliest symbols alone.", least=1, advice="Leave it out to draw among all.")
     length: int | None = option(None, "Symbols to be written, beside those that are given.", least=1, advice="Leave it out for 300.")

@@ -25,8 +25,9 @@ class Stage:
     """One entry of a training plan by stages: a view of the net, the rule that trains it, and for how long.
 
     `view` picks what is trained (default: all); `inputs` maps the data to what that view reads, through the parts already trained: the
-    engine computes that once, in evaluation mode, where the stage begins. Greedy layer-wise learning followed by fine-tuning is a list
-    of these, not code in the loop.
+    engine computes that once, in evaluation mode, where the stage begins. `begin` alters the net, in place, before the first step of the
+    stage, and not again where a run is resumed within it. Greedy layer-wise learning followed by fine-tuning is a list of these, not code
+    in the loop.
     """
 
     rule: Rule
@@ -34,6 +35,7 @@ class Stage:
     view: Callable[[Net], Net] | None = None
     inputs: Callable[[Net, Tensor], Tensor] | None = None
     name: str = ""
+    begin: Callable[[Net], None] | None = None
 
 
 Stages = list[Stage]

@@ -25,7 +25,8 @@ class NetTraits:
     default. `whole` are options that it has, where the user gives no others, for tasks
     that ask one answer of a sequence and not one of every step. A net of `sequences` reads a text, or the series of a table, in windows;
     one of `sentences` gets a column of them word by word. A `forecaster` reads so few numbers of a series as it says, and may have nothing
-    to learn.
+    to learn. `stages` is the rule by which its own parts are learned before the whole. `for_task` are options that go with a task: whoever
+    gives them asks it, and they are taken where it is asked. A net of `pictures` reads them as they are, by rules of flat features too.
     """
 
     rule: str | None = None
@@ -38,6 +39,9 @@ class NetTraits:
     whole: Mapping[str, Any] = field(default_factory=dict)
     sequences: bool = False
     sentences: bool = False
+    pictures: bool = False
+    stages: str | None = None
+    for_task: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,9 @@ class Loop:
                 self.group.enter()
                 yield from self._end_spent()
                 if self.group.live:
+                    for _, seat in self.group.live:
+                        if len(seat.stages) > 1:
+                            yield seat, seat.entered()
                     self._set_pace(self.group)
                     with self.stop.ending_at_once():
                         self.group.choose()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.batch import Batch
-from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Progressed, Sampled, Saved, Warned
+from chainrule.core.events import Diagnosed, Entered, Evaluated, Event, Finished, Planned, Progressed, Sampled, Saved, Warned
 from chainrule.core.measure import higher_is_better
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner
@@ -86,9 +86,12 @@ class Seat:
     def enter(self) -> None:
         """Enter the stage of the position: its feed, its view of the net, and a learner, fresh or as the checkpoint has it."""
         self.stage = self.stages[self.position.stage]
+        restored, self.restored = self.restored, None
+        if self.stage.begin is not None and restored is None:
+            with torch.no_grad():
+                self.stage.begin(self.net)
         self.feed = self._feed_of_stage()
         self.view = self.stage.view(self.net) if self.stage.view else self.net
-        restored, self.restored = self.restored, None
         with Aside(self.settings.seed, self.net.device) if restored else self.randomness:  # what is restored has drawn already
             self.learner = Learner(self.view, clone(self.stage.rule.init(self.view)))
         if restored and self.store:
@@ -225,6 +228,12 @@ class Seat:
                              rejected=choice.rejected, reason=choice.reason, made=self.position.plan,
                              since=self.position.stage_step, steps_per_chunk=choice.plan.chunk, compiling=choice.compiling)
 
+    def entered(self) -> Entered:
+        """Which of several stages begins, or goes on."""
+        position = self.position
+        return self.event(Entered, stage=position.stage, stages=len(self.stages), name=self.stage.name, epochs=self.stage.budget.epochs,
+                          since=position.step - position.stage_step)
+
     def progress(self, now: float, loss: float) -> Progressed:
         """Where it is, how fast it goes, how long it will take."""
         position, total, (began, first) = self.position, steps_of(self.stage, self.feed), self.counted_from
@@ -263,7 +272,7 @@ class Seat:
         position.loss_sum, position.loss_count = 0.0, 0
         entry = {"epoch": position.epoch, "step": position.step, "train": train, "valid": valid, "best": better}
         position.history.append({"stage": position.stage, **entry})
-        return self.event(Evaluated, **entry)
+        return self.event(Evaluated, **entry, stage=position.stage)
 
     def due(self, now: float) -> bool:
         """Whether it is time to save: for a snapshot at once, else never more often than saving costs 3 % of the time."""

@@ -46,7 +46,7 @@ from chainrule.job.own import NOTHING, Own
 from chainrule.job.own_loss import custom, read_as
 from chainrule.job.own_module import complete_lazy, looks_up, numbers_read
 from chainrule.job.rows import ends_of, with_notes
-from chainrule.job.rule_spec import lanes_of, make_rule
+from chainrule.job.rule_spec import lanes_of, make_rule, stage_rule
 from chainrule.job.start import Start, opened
 from chainrule.job.trained import Trained, as_read, views_for
 from chainrule.job.trial_step import check_fit
@@ -98,7 +98,9 @@ def build(source: Source, options: Options, own: Own = NOTHING, start: Start | N
                          "another. Use --rule backprop, or give a .txt file.")
     if traits.target == "any" and source.target_kind == "none" and not task.traits.targetless:
         raise InputError(f"{rule_chosen.entry.name} needs targets; {source.name} has none. Name a column with --target, or use --net rbm.")
-    encoded = partial(prepare, source, seed=options.division, range=traits.range, target=kind, flatten=traits.reads == "features",
+    before = stage_rule(options, net_chosen)
+    encoded = partial(prepare, source, seed=options.division, range=before.entry.traits.range if before is not None else traits.range,
+                      target=kind, flatten=traits.reads == "features" and not (net_chosen and net_chosen.entry.traits.pictures),
                       classes=classes, weights=own.weights, codes=own.net is not None and looks_up(own.net, source),
                       bounded=bool(net_chosen and net_chosen.entry.traits.bounded), like=None if start is None else start.like)
     data = encoded(split=parse_split(options.split) if options.split else None)
@@ -200,7 +202,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     if rule_chosen.entry.traits.carries:
         job.feed()    # says where rows do not follow one another
     check_fit(job, _first_rows(job), choice.net is None)
-    if choice.options.stages:
+    if choice.options.by_stages:
         job.stages()
     return job
 

@@ -13,7 +13,7 @@ from chainrule.data.source import Data, Source, TargetKind
 from chainrule.job.by_part import ByPart
 from chainrule.job.options import Options
 from chainrule.job.rows import in_unit_range
-from chainrule.job.rule_spec import constraint_of, schedule_in_shares, schedule_of, with_parts
+from chainrule.job.rule_spec import constraint_of, schedule_in_shares, schedule_of, stage_rule, with_parts
 from chainrule.tasks.task import Task
 
 AIM_STEPS = 4000                 # epochs are chosen so that a run takes about this many steps, within bounds
@@ -76,6 +76,10 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
     if net is not None and not tasks.find(task.name).traits.steps:
         net = Chosen(net.entry, {**net.entry.traits.whole, **net.options})
     net = None if net is None else of_strings(of_series(net, data), data)
+    if net is not None:
+        net = Chosen(net.entry, {**net.entry.traits.for_task.get(task.name, {}), **net.options})
+    stages = stage_rule(options, net)
+    stage_optimizer = options.stage_optimizer or (stages.entry.traits.optimizer if stages is not None else None)
     loss, because = None, ""
     if not own_loss and rule.entry.traits.target != "none":
         name = options.loss or rule.entry.traits.loss or (net.entry.traits.loss if net else None) or task.loss or "squared"
@@ -92,11 +96,13 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
     if optimizer.entry.traits.compares and batch < n:
         raise InputError(f"{optimizer.entry.name} compares each step's loss with the last one's, which must be over the same rows; --batch "
                          f"{batch} of {n:,} gives it others. Leave out --batch, or use --optimizer sgd.")
-    epochs, usual = options.epochs, rule.entry.traits.epochs
+    epochs, stage_epochs, usual = options.epochs, options.stage_epochs, rule.entry.traits.epochs
     if epochs is None and options.steps is None and options.seconds is None:
         per_epoch = max(1, n // batch)
         epochs = max(usual or max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(AIM_STEPS / per_epoch))), options.snapshots or 0)
-        choices.append(f"{epochs} epochs")
+        if stages is not None and stage_epochs is None:
+            stage_epochs = epochs
+        choices.append(f"{epochs} epochs" if stages is None or options.stage_epochs is not None else f"{epochs} epochs of each stage")
     patience, validated = options.patience, len(data.valid) > 0
     if not validated:
         if patience is not None:
@@ -124,7 +130,11 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
     constraint = constraint_of(replace(options, constraint=options.constraint or rule.entry.traits.constraint))
     if options.optimizer is None:
         rule = with_parts(rule)
-    filled = replace(options, net=str(net) if net else options.net, rule=str(rule), loss=str(loss) if loss else options.loss,
+    if stages is not None and options.stages is None:
+        choices.append(f"stages {stages}")
+    filled = replace(options, stages=str(stages) if stages is not None else options.stages, stage_epochs=stage_epochs,
+                     stage_optimizer=stage_optimizer, net=str(net) if net else options.net, rule=str(rule),
+                     loss=str(loss) if loss else options.loss,
                      schedule=str(schedule) if schedule else None, constraint=str(constraint) if constraint else None,
                      optimizer=str(optimizer), epochs=epochs, batch=batch, patience=patience)
     return Choice(net, rule, loss, optimizer, schedule_in_shares(filled.checked()), constraint, filled, choices)
@@ -184,6 +194,10 @@ def choose_task(options: Options, own_module: bool, source: Source) -> Entry[Tas
         return entry
     asked = replace(source, target_kind=kind)
     usual = [entry for entry in fitting if entry.traits.usual is not None and entry.traits.usual(asked)]
+    chosen_by = [] if net is None else [name for name, asking in net.entry.traits.for_task.items()
+                                        if asking and all(net.options.get(option) == value for option, value in asking.items())]
+    if chosen_by:
+        return tasks.find(chosen_by[0])
     if made_for:
         first = next((entry for entry in (*usual, *fitting) if entry.name in made_for), tasks.find(made_for[0]))
         if kind not in first.traits.targets and set(PLACED) & {kind, *first.traits.targets}:

@@ -37,13 +37,13 @@ def layers_of(module: nn.Module, x: Tensor) -> list[Names]:
     module.eval()
     try:
         with torch.no_grad():
-            chained = torch.equal(_run(module, names, x), module(x))
+            chained = torch.equal(run_through(module, names, x), module(x))
     except (RuntimeError, TypeError, ValueError):
         chained = False
     finally:
         module.train(training)
     if not chained:
-        raise InputError(f"--stages layers learns layers that follow one another; those of {type(module).__name__} do not. "
+        raise InputError(f"--stages learns layers that follow one another; those of {type(module).__name__} do not. "
                          "Use --net mlp or --net lenet, or leave --stages out.")
     layers: list[Names] = [[]]
     begun = False  # what comes before the first layer's weights belongs to it
@@ -54,7 +54,7 @@ def layers_of(module: nn.Module, x: Tensor) -> list[Names]:
             begun = True
         layers[-1].append(name)
     if len(layers) < 2:
-        raise InputError(f"--stages layers learns hidden layers one by one; {type(module).__name__} has none. "
+        raise InputError(f"--stages learns hidden layers one by one; {type(module).__name__} has none. "
                          "Use e.g. --net mlp:hidden=6x2, or leave --stages out.")
     return layers
 
@@ -66,7 +66,7 @@ def share(budget: Budget, stages: int, at: int) -> Budget:
         if whole is None:
             return None
         if whole < stages:
-            raise InputError(f"--stages layers divides --{what} among {stages} stages, one for each hidden layer and one for the whole; "
+            raise InputError(f"--stages divides --{what} among {stages} stages, one for each hidden layer and one for the whole; "
                              f"got {whole}. Give at least {stages}.")
         even = whole // stages
         return even if at + 1 < stages else whole - even * (stages - 1)
@@ -86,7 +86,7 @@ class UnderHead:
         self.reads, self.target, self.tolerance = rule.reads, rule.target, rule.tolerance
         below, own = _joined(layers[:at]), _joined(layers[at : at + 1] if outputs else layers[at:])
         with torch.no_grad(), Aside(0, example.device):
-            self.width = _run(duplicate(module).eval(), _joined(layers[: at + 1]), example)[0].numel()
+            self.width = run_through(duplicate(module).eval(), _joined(layers[: at + 1]), example)[0].numel()
             head = Dense((self.width,), outputs) if outputs else None
         self.fixed = Chain(duplicate(module), below, None).eval()
         self.learned = Chain(duplicate(module), own, head)
@@ -155,11 +155,12 @@ class Chain(nn.Module):
         self.net, self.names, self.head = net, names, head
 
     def forward(self, x: Tensor) -> Tensor:
-        x = _run(self.net, self.names, x)
+        x = run_through(self.net, self.names, x)
         return x if self.head is None else self.head(x)
 
 
-def _run(module: nn.Module, names: Names, x: Tensor) -> Tensor:
+def run_through(module: nn.Module, names: Names, x: Tensor) -> Tensor:
+    """What the modules of these names, one after the other, make of inputs (n, ...)."""
     for name in names:
         x = module.get_submodule(name)(x)
     return x

@@ -16,7 +16,7 @@ from chainrule.core.descend import Alter, Read, prepared
 from chainrule.core.events import Event, Finished
 from chainrule.core.loss import Loss, identity
 from chainrule.core.net import Net
-from chainrule.core.registry import Chosen, optimizers, rules
+from chainrule.core.registry import Chosen, optimizers, rules, tasks
 from chainrule.core.rule import Learner, Rule
 from chainrule.core.stage import Budget, Stage, Stages
 from chainrule.data.feed.lanes import Lanes
@@ -30,7 +30,8 @@ from chainrule.engine.stop import Stop
 from chainrule.engine.store import Store
 from chainrule.engine.train import train_seat
 from chainrule.job.greedy import stages_of
-from chainrule.job.options import Options
+from chainrule.job.options import LAYERS, Options
+from chainrule.job.pretraining import measuring, pretraining_of, whole_after
 from chainrule.job.rule_spec import constraint_of, lanes_of, make_rule, schedule_in_shares
 from chainrule.job.start import Start
 from chainrule.job.trained import Trained
@@ -110,12 +111,17 @@ class Job:
     def stages(self) -> tuple[Stages, Validate]:
         """What is trained, by which rule and for how long, one after the other, and what measures it at the end of each epoch."""
         options = self.options
-        if options.stages is None:
-            return [Stage(self.reading(self.rule), Budget(options.epochs, options.steps, options.seconds))], self.validate
-
+        budget = Budget(options.epochs, options.steps, options.seconds)
+        if options.by_stages is None:
+            return [Stage(self.reading(self.rule), budget)], self.validate
         example = self.data.ready(self.data.train.x[:2].to(self.device))
-        return stages_of(self.net, example, 1 if self.target == "sign" else self.data.outputs,
-                         Budget(options.epochs, options.steps, options.seconds), self.anew, self.reading,
+        if options.stages != LAYERS:
+            again = tasks.find(self.task.name).traits.targetless
+            before = pretraining_of(self.net, example, len(self.task.classes), again, budget, options.stage_epochs, self.stage_rule,
+                                     self.data.ready)
+            last = whole_after(self.net, before, again, self.reading(self.rule), budget, options.stage_epochs)
+            return [*before, last], measuring(self.net, before, self.data.valid, self.validate)
+        return stages_of(self.net, example, 1 if self.target == "sign" else self.data.outputs, budget, self.anew, self.reading,
                          lambda net, learner: replace(self, trained=replace(self.trained, net=net)).validate(learner))
 
     @property
@@ -133,6 +139,13 @@ class Job:
         options = self.options
         return make_rule(rules.choose(self.rule_name), self.learned, optimizers.choose(str(options.optimizer)),
                          schedule_in_shares(options), constraint_of(options), lanes=lanes_of(self.data, options))
+
+    def stage_rule(self, slower: float) -> Rule:
+        """The rule of a stage before the whole, made anew, at so many times its rate."""
+        optimizer = optimizers.choose(str(self.options.stage_optimizer))
+        rate = optimizer.values().get("rate")
+        optimizer = optimizer if rate is None or slower == 1 else optimizer.at({"rate": slower * rate})
+        return make_rule(rules.choose(str(self.options.stages)), None, optimizer, None)
 
     def kind(self) -> tuple[tuple[Any, ...], dict[str, float]]:
         """What members of a stack must have in common, beside shapes; and the numbers in which they may differ, e.g. `optimizer.rate`."""

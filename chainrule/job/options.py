@@ -13,6 +13,7 @@ from chainrule.data.fold import parse_fold
 from chainrule.data.reading import Reading
 
 CHOSEN = "Leave it out to have one chosen."
+LAYERS, NONE = "layers", "none"          # what --stages may be beside the name of a rule
 SEED: dict[str, Any] = {"least": 0, "most": 2**63 - 1, "bounds": "must be a whole number of at least 0 and below 2**63"}
 
 
@@ -65,8 +66,12 @@ class Options:
     class_weights: str | None = option(None, "How much each class counts in training: balanced, or e.g. yes=5,no=1.", example="yes=5,no=1")
     constraint: str | None = option(None, "What the weights must keep to, e.g. max-norm:3 (chainrule list constraints).",
                                     example="max-norm:3")
-    stages: str | None = option(None, "layers: learn layer by layer, then fine-tune the whole; epochs are divided evenly.",
-                                words=("layers",), example="layers")
+    stages: str | None = option(None, "How layers are learned one after another before the whole: by a rule without targets, e.g. "
+                                      "divergence; layers, each under an output layer of its own; none.", example="divergence")
+    stage_epochs: int | None = option(None, "Epochs of each stage before the whole; without them --epochs are divided evenly.", least=1,
+                                      advice=CHOSEN)
+    stage_optimizer: str | None = option(None, "The optimizer of these stages; their rule's own where left out.",
+                                         example="sgd:rate=0.05,momentum=0.9")
     snapshots: int | None = option(None, "Begin the schedule anew so many times and keep the weights of each cycle.")
     augment: str | None = option(None, "Alter batches at random, e.g. shift:2+flip (chainrule list augments).", example="shift:2+flip")
     views: str | None = option(None, "Answer by the mean over views of each row: ten-crop, crop:4+flip, or a number of draws of --augment.",
@@ -102,11 +107,16 @@ class Options:
         if self.snapshots < 2:
             raise InputError(f"--snapshots cuts training into at least 2 cycles; got {self.snapshots}. Leave it out to train in one.")
         for name in ("seconds", "patience", "stages"):
-            if getattr(self, name) is not None:
+            if (self.by_stages if name == "stages" else getattr(self, name)) is not None:
                 raise InputError(f"--snapshots cuts one training into cycles of equal length, which --{name} does not keep to. "
                                  "Leave one of them out, and say how long with --epochs or --steps.")
         if self.steps is not None and self.steps < self.snapshots:
             raise InputError(f"--snapshots {self.snapshots} needs a step for each; got --steps {self.steps}. Give more steps.")
+
+    @property
+    def by_stages(self) -> str | None:
+        """How layers are learned one after another; None where all are learned at once."""
+        return None if self.stages == NONE else self.stages
 
     @property
     def division(self) -> int:

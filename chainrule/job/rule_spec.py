@@ -13,10 +13,10 @@ from chainrule.core.descend import Constraint, Descend, Descent, Schedule
 from chainrule.core.errors import InputError
 from chainrule.core.registry import Chosen, Entry, constraints, optimizers, rules, schedules
 from chainrule.core.rule import Rule
-from chainrule.core.traits import NoTraits, OptimizerTraits, RuleTraits
+from chainrule.core.traits import NetTraits, NoTraits, OptimizerTraits, RuleTraits
 from chainrule.data.source import Data
 from chainrule.job.by_part import ByPart
-from chainrule.job.options import Options
+from chainrule.job.options import LAYERS, NONE, Options
 from chainrule.optim.schedules import in_shares
 
 
@@ -33,9 +33,24 @@ def schedule_of(options: Options) -> ByPart[NoTraits] | None:
 def schedule_in_shares(options: Options) -> ByPart[NoTraits] | None:
     """The same, with epochs that they name as shares of the run. Raises InputError where the run does not have these epochs."""
     schedule = schedule_of(options)
-    in_one_piece = all(getattr(options, name) is None for name in ("steps", "seconds", "stages", "snapshots"))
+    in_one_piece = options.by_stages is None and all(getattr(options, name) is None for name in ("steps", "seconds", "snapshots"))
     epochs = options.epochs if in_one_piece else None
     return None if schedule is None else replace(schedule, chosen=tuple((part, in_shares(one, epochs)) for part, one in schedule.chosen))
+
+
+def stage_rule(options: Options, net: Chosen[NetTraits] | None) -> Chosen[RuleTraits] | None:
+    """The rule by which parts of a net are learned without labels before the whole; None where there are no such stages.
+
+    Raises InputError for one that reads targets.
+    """
+    own = net.entry.traits.stages if net is not None and options.from_ is None else None   # what is trained already begins with the whole
+    spec = options.stages or own
+    if spec in (None, LAYERS, NONE):
+        return None
+    chosen = rules.choose(spec) if rules.called(spec) else None
+    if chosen is None or chosen.entry.traits.target != "none" or chosen.entry.traits.reads == "everything":
+        raise InputError(f"--stages is layers, none or a rule that learns from batches without targets, e.g. divergence; got '{spec}'.")
+    return chosen
 
 
 def constraint_of(options: Options) -> ByPart[NoTraits] | None:

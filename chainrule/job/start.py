@@ -30,6 +30,7 @@ from chainrule.engine.store import BEST, Store
 from chainrule.job.options import Options
 from chainrule.job.own import Own
 from chainrule.job.record import RECORD, read_encoder, read_record
+from chainrule.job.unrolling import unrolled
 from chainrule.nets.public_weights import FORMS, public_net
 from chainrule.tasks.task import Task
 
@@ -79,11 +80,14 @@ class Start:
         if self.settled:
             taken = dict(self.tensors)
         else:
+            dense = unrolled(self.tensors, module)
+            begun = replace(self, tensors=dense) if dense else self
             outputs = output_tensors(module, made, encoder.inputs.input_shape, task.outputs)
             earlier = None if self.like is None or self.task != task.name else self.like.target
-            anew = set() if earlier is not None and encoder.target.asks_the_same(earlier) else outputs
-            taken = {name: t for name, t in self.tensors.items() if name in own and name not in anew}
-            self._check(own, set(module.state_dict()), anew, made, encoder)
+            same = earlier is not None and not dense and encoder.target.asks_the_same(earlier)
+            anew = set() if same or set(own) <= set(dense) else outputs
+            taken = {name: t for name, t in begun.tensors.items() if name in own and name not in anew}
+            begun._check(own, set(module.state_dict()), anew, made, encoder)
         Net.of(module).put({name: t.to(own[name].dtype) if name in own else t for name, t in taken.items()})
         if freeze is not None:
             fix(module, freeze, set(taken), self.where, made, encoder, task)

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Calibrates, Decides, Draws, Samples
+from chainrule.core.abilities import Calibrates, Decides, Draws, Samples, SamplesGiven
 from chainrule.core.descend import Alter
 from chainrule.core.duplicate import duplicate
-from chainrule.core.errors import InputError
+from chainrule.core.errors import InputError, suggest
 from chainrule.core.loss import Loss, OwnLoss, link_alone
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, nets, tasks
@@ -181,12 +181,16 @@ class Trained:
                 able = ", ".join(e.name for e in nets.entries() if e.traits.kind in ("generative", "energy"))
                 raise InputError(f"{self.net_name} answers and makes no samples. Train a net that does: {able}, or one for a text "
                                  "(--task language).")
-            if foreign := request.of_symbols:
+            of_class = isinstance(module, SamplesGiven) and bool(self.task.classes)
+            if foreign := [name for name in request.of_symbols if not (of_class and name == "given")]:
                 flags = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)
                 raise InputError(f"{self.net_name} draws whole rows; {flags} {'is' if len(foreign) == 1 else 'are'} for texts. Leave "
                                  f"{'it' if len(foreign) == 1 else 'them'} out.")
-            drawn = module.sample(request.n)
-            rows = drawn.cpu() if self.loss is None else self.answer(drawn)
+            if request.given is not None and isinstance(module, SamplesGiven):
+                drawn = module.sample_given(self._class_of(request.given).expand(request.n))
+            else:
+                drawn = module.sample(request.n)
+            rows = drawn.cpu() if self.loss is None or self.task.classes else self.answer(drawn)
         inputs = self.encoder.inputs
         if inputs.vocabulary is not None:
             return Drawn(tuple(map(inputs.vocabulary.decode, rows.argmax(-1))))
@@ -200,6 +204,12 @@ class Trained:
         x = part.x if isinstance(part, Part) else part
         encode = encoding(self.net.module.eval(), self.net_name, layer)
         return in_blocks(encode, self.ready, x, self.device, plain_rows(self.inference.row_bytes(x)))
+
+    def _class_of(self, name: str) -> Tensor:
+        """The number of a class, a scalar. Raises InputError for one that there is not."""
+        if name not in self.task.classes:
+            raise InputError(f"--given {name} is none of the classes. {suggest(name, self.task.classes)}")
+        return torch.tensor(self.task.classes.index(name), device=self.device)
 
     def columns(self, count: int) -> tuple[str, ...]:
         """What `count` columns of answers are called: classes, targets, or numbers."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.core.errors import InputError
-from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Sampled, Started, Warned
+from chainrule.core.events import Diagnosed, Entered, Evaluated, Event, Finished, Planned, Sampled, Started, Warned
 from chainrule.core.files import write_atomically
 from chainrule.core.measure import headline as headline_of
 from chainrule.core.measure import is_share, main_measure
@@ -78,17 +78,29 @@ class Facts:
         plans = [{"name": e.name, "since": e.since, "precision": e.precision, "seconds_per_step": e.seconds_per_step,
                   "rejected": e.rejected, "reason": e.reason} for e in events if isinstance(e, Planned)]
         described = dict(started.data) if started else {}
+        last = max((e.stage for e in events if isinstance(e, Evaluated)), default=0)
         return cls(
             title=f"{started.net} on {described.get('name', 'data')}" if started else "A run",
             run=started.run if started else "",
             settings={"rule": started.rule, **started.settings} if started else {},
             splits=described.pop("splits", {}), data=described, plans=plans, timings=finished.timing if finished else {},
             history=[{"epoch": e.epoch, "step": e.step, "train": e.train, "valid": e.valid, "best": e.best}
-                     for e in events if isinstance(e, Evaluated)],
+                     for e in events if isinstance(e, Evaluated) and e.stage == last],
             diagnoses=[{"layer": e.layer, "evidence": e.evidence, "remedy": e.remedy} for e in events if isinstance(e, Diagnosed)],
             warnings=list(dict.fromkeys(e.message for e in events if isinstance(e, Warned))),
-            tables=written(events),
+            tables=[*before_the_whole(events), *written(events)],
         )
+
+
+def before_the_whole(events: Sequence[Event]) -> list[Table]:
+    """What was learned in the stages before the last, if there were such: the last losses of each."""
+    names = {e.stage: e.name for e in events if isinstance(e, Entered)}
+    ends = {e.stage: e for e in events if isinstance(e, Evaluated)}
+    rows = [[names.get(stage, str(stage + 1)), str(e.epoch), f"{e.train['loss']:.4g}",
+             f"{e.valid['loss']:.4g}" if "loss" in e.valid else ""]
+            for stage, e in sorted(ends.items())[:-1]]
+    heads = ["stage", "epochs", "train loss", "valid loss"]
+    return [Table("Learned before the whole", heads, rows, "The loss of a stage is that of its rule.")] if rows else []
 
 
 def written(events: Sequence[Event]) -> list[Table]:

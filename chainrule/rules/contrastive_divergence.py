@@ -15,7 +15,7 @@ from chainrule.core.descend import Descent
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.rule import Report, rule
-from chainrule.core.tree import Tree
+from chainrule.core.tree import Tree, value_and_grad
 from chainrule.rules.one_layer import refuse_frozen
 
 
@@ -38,6 +38,24 @@ def contrast(net: Net, data: Phase, model: Phase, *, cost: float = 0.0) -> dict[
     }
 
 
+def activity(p: Tensor, share: Tensor) -> Tensor:
+    """How often each hidden unit is on, (hidden,), by probabilities (n, hidden), or (n, hidden, h, w) of units in many places."""
+    return share @ (p if p.dim() == 2 else p.mean((2, 3)))
+
+
+def contrast_of_shared(net: Net, data: Tensor, model: Tensor, shares: tuple[Tensor, Tensor], *, cost: float = 0.0) -> dict[str, Tensor]:
+    """The same for weights that many places share, a place: of visible states (n, ...) of the data and of the model, and their shares (n,).
+
+    Lee, Grosse, Ranganath & Ng (2009), https://doi.org/10.1145/1553374.1553453
+    """
+
+    def apart(net: Net, data: Tensor, model: Tensor) -> tuple[Tensor, Report]:
+        energy = (shares[0] * net.call("free_energy", data)).sum() - (shares[1] * net.call("free_energy", model)).sum()
+        return energy / net.module.places + 0.5 * cost * net.params["weight"].square().sum(), {}
+
+    return value_and_grad(apart, net, data, model)[2]
+
+
 def gibbs(net: Net, v: Tensor, steps: int) -> Tensor:
     """Visible states (n, visible) after so many rounds of the chain."""
     for _ in range(steps):
@@ -46,19 +64,26 @@ def gibbs(net: Net, v: Tensor, steps: int) -> Tensor:
 
 
 @rule("divergence", source="Hinton (2002), https://doi.org/10.1162/089976602760128018; Tieleman (2008), https://doi.org/10.1145/1390156.1390290",
-      reads="features", target="none", range="unit", nets=("rbm",), optimizer="sgd:rate=0.1,momentum=0.5")
+      reads="features", target="none", range="unit", nets=("rbm", "conv-rbm"), optimizer="sgd:rate=0.1,momentum=0.5")
 class Divergence:
     """Contrastive divergence with chains of `steps` that begin at the data, or persist from step to step.
 
     The loss is the squared error of the first reconstruction's mean, summed over the visible units, mean over the batch.
-    `chains` is how many persistent chains there are; `cost` is the penalty on the weights, whose momentum is the optimizer's.
+    `chains` is how many persistent chains there are; `cost` is the penalty on the weights, whose momentum is the optimizer's. With
+    `sparsity` the biases of hidden units that are on more often than that share of the batch fall, and rise where they are on less often,
+    `sparsity_cost` times the difference: Lee, Ekanadham & Ng (2008), NIPS 20:873, for the biases alone.
     """
 
-    def __init__(self, descent: Descent, *, steps: int = 1, persistent: bool = False, chains: int = 100, cost: float = 0.0002):
+    def __init__(self, descent: Descent, *, steps: int = 1, persistent: bool = False, chains: int = 100, cost: float = 0.0002,
+                 sparsity: float | None = None, sparsity_cost: float = 1.0):
         if steps < 1 or chains < 1:
             raise InputError(f"divergence needs at least one step and one chain; got steps={steps}, chains={chains}. "
                              "Write divergence:steps=1.")
+        if (sparsity is not None and not 0 < sparsity < 1) or sparsity_cost < 0:
+            raise InputError(f"divergence needs a sparsity between 0 and 1 and a sparsity_cost of at least 0; got sparsity={sparsity}, "
+                             f"sparsity_cost={sparsity_cost}. Write divergence:sparsity=0.05.")
         self.descent, self.steps, self.persistent, self.chains, self.cost = descent, steps, persistent, chains, cost
+        self.sparsity, self.sparsity_cost = sparsity, sparsity_cost
 
     def init(self, net: Net) -> Tree:
         refuse_frozen(net, "divergence")
@@ -66,6 +91,8 @@ class Divergence:
             raise InputError(f"divergence trains a restricted Boltzmann machine; got {type(net.module).__name__}. "
                              "Use --net rbm, or another --rule.")
         state = self.descent.init(net)
+        if self.persistent and net.params["weight"].dim() > 2:
+            raise InputError("divergence has persistent chains for machines without shared weights. Leave out persistent.")
         if self.persistent:
             with torch.no_grad():
                 mean = net.call("visible", torch.zeros_like(net.params["hidden_bias"])[None])  # (1, visible)
@@ -85,6 +112,11 @@ class Divergence:
         else:
             model = gibbs(net, net.call("draw_visible", rebuilt), self.steps - 1)
             model_share = share
-        slope = contrast(net, Phase(v, p, share), Phase(model, net.call("hidden", model), model_share), cost=self.cost)
-        loss = batch.mean((rebuilt - v).square().sum(1))
+        if v.dim() > 2:
+            slope = contrast_of_shared(net, v, model, (share, model_share), cost=self.cost)
+        else:
+            slope = contrast(net, Phase(v, p, share), Phase(model, net.call("hidden", model), model_share), cost=self.cost)
+        if self.sparsity is not None:
+            slope["hidden_bias"] = slope["hidden_bias"] + self.sparsity_cost * (activity(p, share) - self.sparsity)
+        loss = batch.mean((rebuilt - v).square().flatten(1).sum(1))
         return net, self.descent.follow(net, state, slope), {"loss": loss}

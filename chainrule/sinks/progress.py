@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TextIO
 
-from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned, Progressed, Sampled, Started, Warned
+from chainrule.core.events import Diagnosed, Entered, Evaluated, Event, Finished, Planned, Progressed, Sampled, Started, Warned
 from chainrule.core.measure import main_measure
 from chainrule.core.terminal import drawing, printable
 from chainrule.core.text import duration, sentence, visible
@@ -32,6 +32,7 @@ class Progress:
         self._live: Any = None
         self._run = ""
         self._epochs: int | None = None
+        self._stage, self._since = "", 0
         self._best: Mapping[str, Any] = {}
         self._at: Progressed | None = None
         self._last: Evaluated | None = None
@@ -81,12 +82,22 @@ class Progress:
         elif isinstance(event, Started):
             self._run, self._epochs = event.run, _whole(event.settings.get("epochs"))
             self._say(started(event))
+        elif isinstance(event, Entered):
+            self._enter(event)
         elif isinstance(event, Planned):
             self._say(planned(event))
         elif isinstance(event, Finished):
             self._flush()
             self._stop()
             self._say(finished(event, self._run))
+
+    def _enter(self, event: Entered) -> None:
+        """Say how the stage before ended, in one line, and go on with this one."""
+        self._unsaid = self._last if self.line else self._unsaid
+        self._flush()
+        self._last, self._at, self._best, self._epochs = None, None, {}, event.epochs
+        self._stage = f"stage {event.stage + 1}/{event.stages}, {event.name}: "
+        self._since = event.since
 
     def _advance(self, event: Progressed | Evaluated) -> None:
         if isinstance(event, Progressed):
@@ -150,7 +161,7 @@ class Progress:
         parts = [*self._measures(self._last), *self._speed()]
         head, share = self._where(epoch), None
         if self._at is not None and self._at.steps:
-            share = min(self._at.step / self._at.steps, 1.0)
+            share = min((self._at.step - self._since) / self._at.steps, 1.0)
         room = min(24, width - len("  ".join([head, *parts])) - 2)
         if share is not None and room >= 6:
             full, empty = ("━", "─") if _can_write("━─", encoding) else ("#", "-")
@@ -159,7 +170,7 @@ class Progress:
         return "  ".join([head, *parts])
 
     def _where(self, epoch: int) -> str:
-        return f"epoch {min(epoch, self._epochs)}/{self._epochs}" if self._epochs else f"epoch {epoch}"
+        return self._stage + (f"epoch {min(epoch, self._epochs)}/{self._epochs}" if self._epochs else f"epoch {epoch}")
 
     def _measures(self, event: Evaluated | None) -> list[str]:
         """Training loss, the validation measure that matters, and its best so far."""

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
-from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Planned
+from chainrule.core.events import Diagnosed, Entered, Evaluated, Event, Finished, Planned
 from chainrule.core.files import writable
 from chainrule.core.sampling import Drawn, Request
 from chainrule.data.source import Part, Source
@@ -138,8 +138,13 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """One row for each evaluation: epoch, step, train_loss and the validation measures; a DataFrame takes it as it is."""
-        return [{"epoch": e.epoch, "step": e.step, "train_loss": e.train["loss"], **{f"valid_{k}": v for k, v in e.valid.items()},
+        """One row for each evaluation: epoch, step, train_loss and the validation measures; of several stages the number of each, from 1.
+
+        A DataFrame takes it as it is.
+        """
+        several = any(isinstance(e, Entered) for e in self.events)
+        return [{**({"stage": e.stage + 1} if several else {}), "epoch": e.epoch, "step": e.step, "train_loss": e.train["loss"],
+                 **{f"valid_{k}": v for k, v in e.valid.items()},
                  "best": e.best} for e in self.events if isinstance(e, Evaluated)]
 
     @cached_property
