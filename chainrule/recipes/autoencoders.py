@@ -29,7 +29,7 @@ DENOISING: dict[str, Any] = {"net": "autoencoder:code=1000,tied=yes,units=sigmoi
              "optimizer": "adam:rate=0.001", "epochs": 20, "batch": 100}
 SOFTMAX: dict[str, Any] = {"net": "softmax", "optimizer": "adam:rate=0.001", "epochs": 20, "batch": 100}
 VARIATIONAL: dict[str, Any] = {"net": "vae:hidden=200,code=20", "optimizer": "adam:rate=0.002", "schedule": "cosine",
-                               "epochs": 150, "batch": 100}
+                               "epochs": 40, "batch": 100}
 SAMPLES = 50      # of the code of each row, for the tighter bound
 SHOWN = 40
 
