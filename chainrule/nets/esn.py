@@ -5,7 +5,8 @@ Jaeger (2001), GMD report 148; Jaeger & Haas (2004), https://doi.org/10.1126/sci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +64,9 @@ class EchoState(nn.Module):
     def echo(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """The units at every step of sequences (n, t, d) with what is read at it, (n, t, units + d), and the state after the last step."""
         x = _as_rows(x)
+        if len(x) == 1 and plain(x, self.recurs) and not x.requires_grad:
+            features = self._along(x[0], state[0])
+            return features[None], features[-1:, : self.units]
         states = list(self._walk(x, state))
         return torch.cat([torch.stack(states, 1), x], 2), states[-1]
 
@@ -87,20 +91,21 @@ class EchoState(nn.Module):
 
     def _walk(self, x: Tensor, state: Tensor) -> Iterator[Tensor]:
         """The state (n, units) after each step of sequences (n, t, d)."""
-        recurrence = self._recurrence(x)
         for now in x.unbind(1):
-            new = torch.tanh(F.linear(now, self.reads, self.bias) + recurrence(state))
+            new = torch.tanh(F.linear(now, self.reads, self.bias) + state @ self.recurs.T)
             state = new if self.leak == 1 else torch.lerp(state, new, self.leak)
             yield state
 
-    def _recurrence(self, x: Tensor) -> Callable[[Tensor], Tensor]:
-        """What states (n, units) send to the units: through the connections alone where there is one sequence and nothing looks inside."""
-        if len(x) > 1 or not plain(x, self.recurs):
-            return lambda state: state @ self.recurs.T
-        most = int((self.recurs != 0).sum(1).amax())
-        places = self.recurs.abs().topk(most, 1).indices                                         # (units, connections)
-        weights = self.recurs.gather(1, places)
-        return lambda state: (weights * state[0][places]).sum(1)[None]
+    def _along(self, x: Tensor, state: Tensor) -> Tensor:
+        """What the readout reads at every step of one sequence (t, d), through the connections and not all pairs of units."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+            connected = self.recurs.to_sparse_csr()
+        features = torch.cat([F.linear(x, self.reads, self.bias), x], 1)                         # (t, units + d)
+        for row in features[:, : self.units].unbind():
+            row.add_(torch.mv(connected, state)).tanh_()
+            state = row if self.leak == 1 else row.lerp_(state, 1 - self.leak)
+        return features
 
     def extra_repr(self) -> str:
         return f"units={self.units}, leak={self.leak}"

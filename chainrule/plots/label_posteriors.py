@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from chainrule.core.registry import pictures
-from chainrule.plots.evaluation import COLOURS, FAINT, INK
+from chainrule.plots.evaluation import COLOURS, INK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDE, TALL = 9.0, 2.2    # of a sequence, in inches
+BLANK = "#888888"
 SHOWN = 0.1              # a symbol is drawn where it is more probable than this anywhere
 
 
@@ -37,7 +38,7 @@ def label_posteriors(answer: Tensor, truth: Tensor, names: Sequence[str], frames
         above.set_axis_off()
         above.set_title(f"read {_spelt(answer[number], labels)}, true {_spelt(truth[number], labels)}", fontsize=8, color=INK, pad=3,
                         loc="left")
-        axes.plot(shares[:length, -1].numpy(), color=FAINT, linewidth=0.9, linestyle=":")
+        axes.plot(shares[:length, -1].numpy(), color=BLANK, linewidth=1.0, linestyle=":")
         for symbol in (shares[:length, :-1].amax(0) > SHOWN).nonzero()[:, 0].tolist():
             line, colour = shares[:length, symbol], COLOURS[symbol % len(COLOURS)]
             axes.plot(line.numpy(), color=colour, linewidth=1.1)

@@ -55,9 +55,10 @@ class RidgeReadout:
         size = weight.shape[1] + biased
         gram, cross = (weight.new_zeros(size, k, dtype=torch.float64) for k in (size, outputs))
         square, count = weight.new_zeros((), dtype=torch.float64), 0
+        alike = batch.weight is None and batch.mask is None
         for features, y, share in self._blocks(net, batch, outputs):
             rows = torch.cat([features, torch.ones_like(features[:, :1])], 1) if biased else features
-            weighed = rows * share[:, None]                                                    # (rows, features + 1)
+            weighed = rows if alike else rows * share[:, None]                                 # (rows, features + 1)
             gram, cross = gram + weighed.T @ rows, cross + weighed.T @ y
             square, count = square + (share[:, None] * y.square()).sum(), count + len(y)
         solution = solved(gram, cross, self.penalty(net), biased)                              # (features + 1, outputs)
