@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -128,6 +128,18 @@ class Samples(Protocol):
 
 
 @runtime_checkable
+class PlaysGame(Protocol):
+    """A generator and a discriminator made for one form of their game: samples of noise and, maybe, classes; and scores (n, 1)."""
+
+    form: str
+    labels: int
+
+    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor: ...
+
+    def judge(self, x: Tensor, y: Tensor | None = None) -> Tensor: ...
+
+
+@runtime_checkable
 class HasCodes(Protocol):
     """A net that makes a code of what it reads: (n, ...) -> (n, codes)."""
 
@@ -205,6 +217,32 @@ class Decodes(Protocol):
     def encode(self, x: Tensor) -> Tensor: ...
 
     def decode(self, code: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class HasPrototypes(Protocol):
+    """A net of units that stand for the rows nearest to them: the two nearest units (n, 2), nearest first, and their distances (n, 2)."""
+
+    weight: Any  # (k, d)
+
+    def nearest(self, x: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+@runtime_checkable
+class HasGrid(Protocol):
+    """A net whose units lie on a grid, numbered row by row: its rows and columns."""
+
+    @property
+    def grid(self) -> tuple[int, int]: ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """An associative memory: how many patterns it stores, and what states (n, d) settle in."""
+
+    count: int
+
+    def settle(self, state: Tensor) -> Tensor: ...
 
 
 @runtime_checkable
@@ -321,6 +359,24 @@ class Draws(Protocol):
     drawn_then: Request
 
     def draw(self, runner: Any, request: Request, loss: Any, constant: Tensor | None) -> Drawn: ...
+
+
+class Suspicion(NamedTuple):
+    """What seems wrong with a training: the code of the diagnosis, the part of the net, what shows it, and what to do."""
+
+    code: str
+    layer: str
+    evidence: str
+    remedy: str
+
+
+@runtime_checkable
+class JudgesSamples(Protocol):
+    """A task whose nets are judged by what they make: quick measures of samples beside a part, and what is wrong by all so far."""
+
+    def quick_of_samples(self, runner: Any, part: Any) -> dict[str, float]: ...
+
+    def suspicion(self, history: Sequence[Mapping[str, float]]) -> Suspicion | None: ...
 
 
 @runtime_checkable

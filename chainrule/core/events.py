@@ -91,12 +91,20 @@ class Sampled(Event):
     texts: list[str]
 
 
+NOT_FINITE = "D21"   # the diagnosis of numbers that are no longer finite
+
+
 @dataclass(frozen=True)
 class Diagnosed(Event):
     code: str
     layer: str
     evidence: str
     remedy: str
+
+    @property
+    def fatal(self) -> bool:
+        """Whether it ended the training; other faults are told while it goes on."""
+        return self.code == NOT_FINITE
 
 
 @dataclass(frozen=True)

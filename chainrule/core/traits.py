@@ -21,12 +21,13 @@ class NetTraits:
     """What a family goes with where the user leaves it open, and what it is.
 
     `rule`, `loss`, `init` are names, `unit_loss` that of the loss where a net is to give back rows that lie in [0, 1]; `bounded` says that
-    outputs lie in [-1, 1]; `kind` is a word where the net is no plain one; `tasks` are the tasks it is made for, the first being its
-    default. `whole` are options that it has, where the user gives no others, for tasks
-    that ask one answer of a sequence and not one of every step. A net of `sequences` reads a text, or the series of a table, in windows;
-    one of `sentences` gets a column of them word by word. A `forecaster` reads so few numbers of a series as it says, and may have nothing
-    to learn. `stages` is the rule by which its own parts are learned before the whole. `for_task` are options that go with a task: whoever
-    gives them asks it, and they are taken where it is asked. A net of `pictures` reads them as they are, by rules of flat features too.
+    outputs lie in [-1, 1]; `kind` is a word where the net is no plain one, as `memory` for one that answers with what it has stored;
+    `tasks` are the tasks it is made for, the first being its default. `whole` are options that it has, where the user gives no others, for
+    tasks that ask one answer of a sequence and not one of every step. A net of `sequences` reads a text, or the series of a table, in
+    windows; one of `sentences` gets a column of them word by word. A `forecaster` reads so few numbers of a series as it says, and may
+    have nothing to learn. `units_of_rows` is its option that is the number of training rows where the user leaves it open. `stages` is the
+    rule by which its own parts are learned before the whole. `for_task` are options that go with a task: whoever gives them asks it, and
+    they are taken where it is asked. A net of `pictures` reads them as they are, by rules of flat features too.
     """
 
     rule: str | None = None
@@ -34,7 +35,7 @@ class NetTraits:
     unit_loss: str | None = None
     init: str | None = None
     bounded: bool = False
-    kind: Literal["fixed", "fixed features", "energy", "generative", "forecaster"] | None = None
+    kind: Literal["fixed", "fixed features", "energy", "generative", "memory", "forecaster"] | None = None
     tasks: tuple[str, ...] = ()
     whole: Mapping[str, Any] = field(default_factory=dict)
     sequences: bool = False
@@ -42,6 +43,7 @@ class NetTraits:
     pictures: bool = False
     stages: str | None = None
     for_task: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    units_of_rows: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class RuleTraits:
     for more than two classes; `best="last"` keeps the last weights, where the loss says nothing of progress. A rule that `carries` keeps
     state from batch to batch, and reads sequences in lanes; one of `steps` reads targets of every step, criterion or none. `parts` has the
     default optimizers of those of its parts whose default is not `optimizer`; `constraint` is what its parameters keep to where the user
-    names nothing.
+    names nothing. A rule with `own_costs` takes no loss, though it may read targets.
     """
 
     reads: Reads = "batch"
@@ -78,6 +80,7 @@ class RuleTraits:
     steps: bool = False
     parts: Mapping[str, str] = field(default_factory=dict)
     constraint: str | None = None
+    own_costs: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,19 @@ import torch
 from torch import Tensor
 
 from chainrule.core.batch import Batch
-from chainrule.core.events import Diagnosed, Entered, Evaluated, Event, Finished, Planned, Progressed, Sampled, Saved, Warned
+from chainrule.core.events import (
+    NOT_FINITE,
+    Diagnosed,
+    Entered,
+    Evaluated,
+    Event,
+    Finished,
+    Planned,
+    Progressed,
+    Sampled,
+    Saved,
+    Warned,
+)
 from chainrule.core.measure import higher_is_better
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner
@@ -274,6 +286,16 @@ class Seat:
         position.history.append({"stage": position.stage, **entry})
         return self.event(Evaluated, **entry, stage=position.stage)
 
+    def suspected(self) -> Iterator[Diagnosed]:
+        """What seems wrong by the validations so far, once for each fault."""
+        if self.settings.suspect is None:
+            return
+        suspicion = self.settings.suspect([entry["valid"] for entry in self.position.history])
+        if suspicion is None or (known := f"{suspicion.code} {suspicion.layer}") in self.position.suspected:
+            return
+        self.position.suspected.append(known)
+        yield self.event(Diagnosed, code=suspicion.code, layer=suspicion.layer, evidence=suspicion.evidence, remedy=suspicion.remedy)
+
     def due(self, now: float) -> bool:
         """Whether it is time to save: for a snapshot at once, else never more often than saving costs 3 % of the time."""
         least = self.settings.save_every if self.settings.save_every is not None else max(1.0, self.saving / SAVE_SHARE)
@@ -313,7 +335,7 @@ class Seat:
         named = ", ".join(str(int(rows[r])) for r in fault.rows[:5]) + (" and more" if len(fault.rows) > 5 else "")
         where = f"epoch {position.epoch + 1}, batch {position.batch + fault.step + 1}"
         where += f", rows {named} of the data" if fault.rows else ""
-        return self.event(Diagnosed, code="D21", layer=fault.layer, evidence=f"{fault.evidence} ({where})",
+        return self.event(Diagnosed, code=NOT_FINITE, layer=fault.layer, evidence=f"{fault.evidence} ({where})",
                           remedy=REMEDIES.get(fault.layer, LOWER_RATE))
 
     def event(self, kind: type[E], **fields: Any) -> E:

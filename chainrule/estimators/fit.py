@@ -341,7 +341,7 @@ def _run(job: Job, watch: bool) -> Learned:
             if isinstance(event, Evaluated):
                 valid = {f"valid_{k}": v for k, v in event.valid.items()}
                 history.append({"epoch": event.epoch, "step": event.step, "train_loss": event.train["loss"], **valid})
-            if isinstance(event, Diagnosed):
+            if isinstance(event, Diagnosed) and event.fatal:
                 fault = f"{event.layer}: {event.evidence}. {event.remedy[0].upper()}{event.remedy[1:]}."
             ended = event if isinstance(event, Finished) else ended
     assert ended is not None

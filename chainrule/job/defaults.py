@@ -75,13 +75,13 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
         choices.append(f"net {net}")
     if net is not None and not tasks.find(task.name).traits.steps:
         net = Chosen(net.entry, {**net.entry.traits.whole, **net.options})
-    net = None if net is None else of_strings(of_series(net, data), data)
+    net = None if net is None else of_rows(of_strings(of_series(net, data), data), n)
     if net is not None:
         net = Chosen(net.entry, {**net.entry.traits.for_task.get(task.name, {}), **net.options})
     stages = stage_rule(options, net)
     stage_optimizer = options.stage_optimizer or (stages.entry.traits.optimizer if stages is not None else None)
     loss, because = None, ""
-    if not own_loss and rule.entry.traits.target != "none":
+    if not own_loss and rule.entry.traits.target != "none" and not rule.entry.traits.own_costs:
         name = options.loss or rule.entry.traits.loss or (net.entry.traits.loss if net else None) or task.loss or "squared"
         unit_loss = net.entry.traits.unit_loss if net is not None and tasks.find(task.name).traits.targetless else None
         if options.loss is None and unit_loss is not None and in_unit_range(data):
@@ -156,6 +156,13 @@ def of_strings(net: Chosen[NetTraits], data: Data) -> Chosen[NetTraits]:
     if data.target_kind != "labels" or LONGEST not in net.entry.options or LONGEST in net.options or not len(data.train):
         return net
     return Chosen(net.entry, {**net.options, LONGEST: int((data.train.y >= 0).sum(1).max()) + 1})
+
+
+def of_rows(net: Chosen[NetTraits], rows: int) -> Chosen[NetTraits]:
+    """A net that has a unit for each training row, with their number, where the user left it open."""
+    if not net.entry.traits.units_of_rows or net.entry.traits.units_of_rows in net.options:
+        return net
+    return Chosen(net.entry, {**net.options, net.entry.traits.units_of_rows: rows})
 
 
 def target_kind(rule: Chosen[RuleTraits], source: Source, classes: int, loss: str | None = None) -> TargetKind:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 import chainrule
-from chainrule.core.abilities import Draws
-from chainrule.core.batch import Batch
+from chainrule.core.abilities import Draws, JudgesSamples
+from chainrule.core.batch import Batch, map_tensors
 from chainrule.core.criterion import Criterion, Solve, separated
 from chainrule.core.descend import Alter, Read, prepared
 from chainrule.core.events import Event, Finished
@@ -100,7 +100,8 @@ class Job:
                             identity=self.identity, memory=Memory(usual_folder()), snapshots=options.snapshots or 0,
                             samples=self.task.drawn_at if isinstance(self.task, Draws) else (),
                             ends=tuple(again.stage_steps) if again else (),
-                            shares=tuple(map(tuple, again.shares)) if again else ())
+                            shares=tuple(map(tuple, again.shares)) if again else (),
+                            suspect=self.task.suspicion if isinstance(self.task, JudgesSamples) else None)
         stages, validate = self.stages()
         return Seat(stages, self.net, lambda _: feed, validate, settings, store, stop, at, sample=self.sample)
 
@@ -218,7 +219,9 @@ class Job:
         if not len(part):
             return {}
         if criterion is None or (part.y is None and self.loss is not None):
-            rows = part.x[:DENSITY_ROWS].to(self.device)
-            *_, report = self.rule.step(*copied(learner), Batch(self.data.ready(rows), None))
-            return {"loss": float(report["loss"])}
+            few = part.rows_at(0, DENSITY_ROWS)
+            y = map_tensors(lambda t: t.to(self.device), few.y) if self.rule.target == "any" else None
+            *_, report = self.rule.step(*copied(learner), Batch(self.data.ready(few.x[:].to(self.device)), y))
+            judged = self.task.quick_of_samples(self.trained.inference, part) if isinstance(self.task, JudgesSamples) else {}
+            return {"loss": float(report["loss"]), **judged}
         return self.task.validate(self.trained.inference, part, criterion, self.loss)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Calibrates, Decides, Draws, Samples, SamplesGiven
+from chainrule.core.abilities import Calibrates, Decides, Draws, PlaysGame, Samples, SamplesGiven
 from chainrule.core.descend import Alter
 from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import InputError, suggest
@@ -181,7 +181,7 @@ class Trained:
                 able = ", ".join(e.name for e in nets.entries() if e.traits.kind in ("generative", "energy"))
                 raise InputError(f"{self.net_name} answers and makes no samples. Train a net that does: {able}, or one for a text "
                                  "(--task language).")
-            of_class = isinstance(module, SamplesGiven) and bool(self.task.classes)
+            of_class = bool(self._classes_given(module))
             if foreign := [name for name in request.of_symbols if not (of_class and name == "given")]:
                 flags = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)
                 raise InputError(f"{self.net_name} draws whole rows; {flags} {'is' if len(foreign) == 1 else 'are'} for texts. Leave "
@@ -205,11 +205,18 @@ class Trained:
         encode = encoding(self.net.module.eval(), self.net_name, layer)
         return in_blocks(encode, self.ready, x, self.device, plain_rows(self.inference.row_bytes(x)))
 
+    def _classes_given(self, module: object) -> tuple[str, ...]:
+        """The classes that samples may be asked of; none of a net that was told none."""
+        if isinstance(module, PlaysGame):
+            return self.encoder.target.classes if module.labels else ()
+        return self.task.classes if isinstance(module, SamplesGiven) else ()
+
     def _class_of(self, name: str) -> Tensor:
         """The number of a class, a scalar. Raises InputError for one that there is not."""
-        if name not in self.task.classes:
-            raise InputError(f"--given {name} is none of the classes. {suggest(name, self.task.classes)}")
-        return torch.tensor(self.task.classes.index(name), device=self.device)
+        names = self._classes_given(self.net.module)
+        if name not in names:
+            raise InputError(f"--given {name} is none of the classes. {suggest(name, names)}")
+        return torch.tensor(names.index(name), device=self.device)
 
     def columns(self, count: int) -> tuple[str, ...]:
         """What `count` columns of answers are called: classes, targets, or numbers."""

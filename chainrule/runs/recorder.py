@@ -59,7 +59,7 @@ class Recording:
         if isinstance(event, Planned):
             self.record["plan"] = event.made
             self.folder.write_record(self.record)
-        if isinstance(event, Diagnosed):
+        if isinstance(event, Diagnosed) and event.fatal:
             self.fault = f"{event.layer}: {event.evidence}. {event.remedy[0].upper()}{event.remedy[1:]}."
         self.finished = event if isinstance(event, Finished) else self.finished
 

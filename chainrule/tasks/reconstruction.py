@@ -20,6 +20,7 @@ from chainrule.data.source import Part, Source
 from chainrule.evaluate import measures
 from chainrule.evaluate.result import Baseline, Measure, Result
 from chainrule.evaluate.significance import Cases
+from chainrule.tasks.prototypes import with_prototypes
 from chainrule.tasks.samples import SampleTask
 from chainrule.tasks.task import BLOCK_ROWS, Ready, Runner, baseline_of, numbered_names, validation_costs, watched, with_registered
 
@@ -141,6 +142,7 @@ class Reconstruction(SampleTask):
         result = _mean_of(self._squared_errors(runner, part, loss))
         if isinstance(runner.net.module, Variational) and loss is not None and loss.name in CONSTANTS:
             result = replace(result, measures={**result.measures, **_bounded(runner, part, loss, seed)})
+        result = with_prototypes(result, runner, part, part.y if self.target.kind == "class" else None)
         return with_registered(result, self.name,
                                lambda: (self.answer(self.raw(runner, part), loss), self.truth(part, runner.ready)))
 

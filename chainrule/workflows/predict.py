@@ -32,6 +32,7 @@ from chainrule.engine.infer.inference import most_rows
 from chainrule.job.monte_carlo_dropout import Sampler
 from chainrule.job.trained import Trained, as_asked
 from chainrule.sinks.progress import REFRESH_SECONDS
+from chainrule.tasks.prototypes import columns_of
 from chainrule.workflows.anomaly import Flag
 
 STREAM_BYTES = 2**26    # table files that hold as much are read piece by piece
@@ -132,7 +133,8 @@ def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = 
             else:
                 values, further = sampler(part.x)
             names = trained.columns(values.shape[-1])
-            answered = {**trained.task.columns(values.cpu(), part.mask), **further_columns(further, names)}
+            answered = {**columns_of(trained.inference, part), **trained.task.columns(values.cpu(), part.mask),
+                        **further_columns(further, names)}
             if flag is not None:
                 flagged = flag.columns(part)
                 each = {n: v[answered["sequence"] - 1] for n, v in flagged.items()} if "sequence" in answered else flagged

@@ -35,6 +35,7 @@ from chainrule.runs.validation import Validation
 from chainrule.runs.validation import shown as shown_rows
 from chainrule.workflows import code_pictures, symbols
 from chainrule.workflows.attention import attended
+from chainrule.workflows.prototypes import drawable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,6 +95,7 @@ def write_plots(trained: Trained, answer: Tensor, truth: Tensor, folder: Path, p
         answer, truth = answer[worst], truth[worst]
         further = {"images": shown_rows(trained, part, worst), "classes": trained.encoder.target.classes}
     paths = []
+    further |= drawable(trained, part)
     if part is not None:
         few = part.x[:SEQUENCES]
         further |= hidden_states(trained, few) | along_frames(trained, few) | attended(trained, few)
@@ -123,7 +125,7 @@ def drawn(trained: Trained, validation: Validation) -> list[Picture]:
     n = min(len(validation.inputs), len(validation.answers))
     if validation.truth is None or not n:
         return []
-    further = beside(trained, validation.inputs[:n])
+    further = {**beside(trained, validation.inputs[:n]), **drawable(trained)}
     return [(f"On the validation part: {name}", to_png(figure))
             for name, figure in figures(trained, "report", validation.answers[:n], validation.truth[:n], further)]
 

@@ -255,7 +255,7 @@ def _train(path: Path, folders: Sequence[Path], jobs: Sequence[Job], reading: fl
             tell(event, session.sinks)
             for each in listeners:
                 each(i, event)
-            if isinstance(event, Diagnosed):
+            if isinstance(event, Diagnosed) and event.fatal:
                 faults.append(f"{folders[i].name}: {recordings[i].fault}")
             if isinstance(event, Finished):
                 ended[i] = recordings[i].finish(reading)

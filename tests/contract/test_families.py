@@ -175,6 +175,7 @@ def test_its_loss_and_its_init_exist(entry):
     if entry.traits.loss is not None:
         losses.choose(entry.traits.loss).make()
     if entry.traits.init is not None:
-        net = built(entry, readable(entry)[0])
-        initialise(net, inits.choose(entry.traits.init))
+        shape = readable(entry)[0]
+        net = built(entry, shape)
+        initialise(net, inits.choose(entry.traits.init), torch.rand(12, *shape))
         assert all(not p.any() for name, p in net.named_parameters() if name.endswith("bias"))

@@ -140,7 +140,7 @@ def test_a_member_of_a_stack_learns_what_it_would_alone(name):
     """Members draw different random numbers, so rules that draw are compared on a stack of one, which draws what it would alone."""
     rule, _, batches = learner_and_batches(name)
     traits = registry.rules.choose(name).entry.traits
-    draws = traits.target == "none" or not traits.nets or differs_by_seed(name)
+    draws = traits.target == "none" or traits.own_costs or not traits.nets or differs_by_seed(name)
     alone = [learner_and_batches(name, seed) for seed in ((0,) if draws else (0, 1, 2))]
     starts = [a[1].net.clone() for a in alone]
     stack = Net.stack(starts)

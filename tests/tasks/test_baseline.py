@@ -185,10 +185,25 @@ def of_pairs_of_strings(folder):
     return of_strings(folder, "reversal:length=3,letters=4,fewest=2,count=40", "seq2seq:hidden=4", "abcd")
 
 
+def of_samples(folder):
+    """Samples of a Gaussian with the mean and deviation of each number of the training rows, held against the test rows by force."""
+    run = cr.train("ring8:count=300", net="gan:hidden=4", **QUICK)
+    data = run.job.data
+    train, rows = (data.ready(part.x).double() for part in (data.train, data.door.open("by hand")))
+    noise = torch.randn(rows.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    samples = (train.mean(0) + train.std(0, unbiased=False) * noise).tolist()
+    rows = rows.tolist()
+    reach = [sorted(math.dist(row, other) for other in rows)[5] for row in rows]
+    k = sum(min(math.dist(row, sample) for sample in samples) <= far for row, far in zip(rows, reach, strict=True))
+    precise = sum(any(math.dist(row, sample) <= far for row, far in zip(rows, reach, strict=True)) for sample in samples)
+    n = len(rows)
+    return run, "one Gaussian for each number", {"coverage": (k / n, *wilson(k, n)), "precision": (precise / n, *wilson(precise, n))}
+
+
 BY_HAND = {"classification": of_classes, "regression": of_numbers, "language": of_a_text, "tagging": of_labels, "reconstruction": of_rows,
            "density": of_a_density, "segmentation": of_maps,
            "detection": of_boxes, "contacts": of_pairs, "forecast": of_a_series, "transcription": of_strings,
-           "translation": of_pairs_of_strings}
+           "translation": of_pairs_of_strings, "generation": of_samples}
 
 
 def test_every_task_has_one():

@@ -23,7 +23,7 @@ def data_for(name, tmp_path):
         return waves(), {"net": "tdnn"}
     return {
         "classification": ("iris", {}), "regression": ("diabetes", {}), "density": ("iris", {"rule": "expectation"}),
-        "reconstruction": ("digits", {"net": "autoencoder:code=4"}),
+        "reconstruction": ("digits", {"net": "autoencoder:code=4"}), "generation": ("digits", {"net": "gan:hidden=8"}),
         "detection": ("scenes:count=40,side=32", {"net": "detector:filters=4x8"}),
         "transcription": ("strips:count=60,fewest=1,digits=3,source=digits", {"net": "rnn:hidden=8"}),
         "translation": ("reversal:length=4,fewest=2,letters=4,count=60", {"net": "seq2seq:hidden=8"}),

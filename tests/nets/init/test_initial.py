@@ -34,7 +34,7 @@ SPREADS = {
     "random-walk": math.exp(0.5 / FAN_IN) * FAN_IN**-0.5,
     "random-walk:1.5": 1.5 * FAN_IN**-0.5,
 }
-READING = {"lsuv", "data-dependent"}  # see test_measured.py
+READING = {"lsuv", "data-dependent", "spread", "rows", "plane"}  # see test_measured.py and test_prototypes.py
 RECURRENT = {"echo-state"}            # see test_gates.py
 
 

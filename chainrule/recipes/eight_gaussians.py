@@ -1,0 +1,87 @@
+"""Adversarial pairs on eight Gaussians in a ring: how many of them each form of the game covers, from several seeds.
+
+Goodfellow et al. (2014), https://arxiv.org/abs/1406.2661; the ring and its measure: Metz, Poole, Pfau & Sohl-Dickstein (2017),
+https://arxiv.org/abs/1611.02163, section 3.2; Srivastava et al. (2017), https://arxiv.org/abs/1705.07761, section 4.1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import mean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import chainrule
+from chainrule.core.events import Diagnosed
+from chainrule.core.registry import recipes
+from chainrule.data.synthetic.ring import DEVIATION, MODES, ring_centres
+from chainrule.evaluate.intervals import wilson
+from chainrule.plots.figure import to_png
+from chainrule.plots.samples import planes
+from chainrule.recipes.outcome import Figure, Outcome, Setting, command
+from chainrule.workflows.run import Run
+
+GOODFELLOW = "Goodfellow et al. (2014), https://arxiv.org/abs/1406.2661"
+METZ = "Metz et al. (2017), https://arxiv.org/abs/1611.02163, section 3.2"
+DRAWN, WITHIN, LEAST = 2500, 3, 20        # samples, how many deviations from a centre are its mode, and how many make a mode
+BEST = "recommended"
+COMMON: dict[str, Any] = {"batch": 256, "progress": False, "split": "train=.8,valid=.1,test=.1"}
+FORMS: Mapping[str, dict[str, Any]] = {
+    BEST: {"net": "gan:form=wgan-gp,hidden=128x128", "rule": "adversarial:penalty=0.1", "optimizer": "adam:rate=0.001,beta1=0.5",
+           "schedule": "linear", "epochs": 200},
+    "minimax": {"net": "gan:form=minimax,hidden=128x128", "optimizer": "adam:rate=0.0002,beta1=0.5", "epochs": 400},
+    "non-saturating": {"net": "gan:form=non-saturating,hidden=128x128", "optimizer": "adam:rate=0.0002,beta1=0.5", "epochs": 400},
+    "least-squares": {"net": "gan:form=least-squares,hidden=128x128", "optimizer": "adam:rate=0.0002,beta1=0.5", "epochs": 400},
+}
+
+
+def modes_of(samples: Tensor) -> tuple[int, float]:
+    """How many of the eight modes samples (m, 2) cover, each by at least twenty of them, and the share within three deviations of one."""
+    distances = torch.cdist(samples.double(), ring_centres())
+    near, mode = distances.min(1)
+    good = near <= WITHIN * DEVIATION
+    return int((torch.bincount(mode[good], minlength=MODES) >= LEAST).sum()), float(good.double().mean())
+
+
+@recipes("eight-gaussians", source=f"{GOODFELLOW}; {METZ}")
+def eight_gaussians(setting: Setting) -> Outcome:
+    """Each form of the game on the ring of eight Gaussians, from ten seeds: modes covered, and samples near a mode."""
+    seeds = 2 if setting.short else max(10, setting.seeds)
+    table = [["form", "seeds with 8 of 8", "modes, mean", "least", "near a mode", "faults told"]]
+    drawn: dict[str, Tensor] = {}
+    covered: dict[str, list[int]] = {}
+    for name, options in FORMS.items():
+        counts, near, faults = [], [], 0
+        for seed in range(seeds):
+            run = _trained(setting, name, options, seed)
+            samples = run.sample(DRAWN, seed=seed).rows
+            assert samples is not None
+            modes, share = modes_of(samples)
+            counts.append(modes)
+            near.append(share)
+            faults += any(isinstance(event, Diagnosed) for event in run.events)
+            drawn.setdefault(f"{name}: {modes} of {MODES}", samples)
+        covered[name] = counts
+        table.append([name, f"{sum(count == MODES for count in counts)} of {seeds}", f"{mean(counts):.1f}", str(min(counts)),
+                      f"{100 * mean(near):.1f} %", f"{faults} of {seeds}"])
+    rows = chainrule.load("ring8").inputs
+    picture = setting.out / "modes.png"
+    picture.write_bytes(to_png(planes(rows[:2000], drawn)))
+    whole = sum(count == MODES for count in covered[BEST])
+    ends = wilson(whole, seeds)
+    return Outcome([
+        Figure("modes covered of the ring of eight", min(covered[BEST]), published=MODES, goal="none" if setting.short else "at least",
+               source=GOODFELLOW),
+        Figure("share of seeds from which all eight are covered", whole / seeds, ends.low, ends.high, published=1,
+               goal="none" if setting.short else "at least", source="asked of the library"),
+        Figure("modes that the minimax form covers, mean", mean(covered["minimax"])),
+    ], table, [f"{command('ring8', {**FORMS[BEST], 'batch': COMMON['batch']})}; a mode is covered by at least "
+               f"{LEAST} of {DRAWN} samples within {WITHIN} deviations"], [picture])
+
+
+def _trained(setting: Setting, name: str, options: dict[str, Any], seed: int) -> Run:
+    setting.say(f"{name} {seed}")
+    short = {"epochs": max(1, options["epochs"] // 8)} if setting.short else {}
+    return chainrule.train("ring8", **{**COMMON, **options, **short}, seed=seed, out=setting.out / f"{name}-{seed}")
