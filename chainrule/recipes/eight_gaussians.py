@@ -84,4 +84,5 @@ def eight_gaussians(setting: Setting) -> Outcome:
 def _trained(setting: Setting, name: str, options: dict[str, Any], seed: int) -> Run:
     setting.say(f"{name} {seed}")
     short = {"epochs": max(1, options["epochs"] // 8)} if setting.short else {}
-    return chainrule.train("ring8", **{**COMMON, **options, **short}, seed=seed, out=setting.out / f"{name}-{seed}")
+    run: Run = chainrule.train("ring8", **{**COMMON, **options, **short}, seed=seed, out=setting.out / f"{name}-{seed}")
+    return run

@@ -35,7 +35,7 @@ def self_organising_map(setting: Setting) -> Outcome:
     for rule in ("kohonen", "kohonen-batch"):
         for seed in range(1 if setting.short else setting.seeds):
             run = chainrule.train("digits", net="som:rows=10,columns=10", rule=rule, seed=seed, progress=False,
-                                  **({"epochs": 3} if setting.short else {}), out=setting.out / f"{rule}-{seed}")
+                                  epochs=3 if setting.short else None, out=setting.out / f"{rule}-{seed}")
             result = run.test()
             measures = {name: measure.value for name, measure in result.measures.items()}
             share = 1 - measures["topographic_error"]

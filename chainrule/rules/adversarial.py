@@ -107,4 +107,5 @@ def slopes_off(net: Net, real: Tensor, fake: Tensor, told: tuple[Any, ...] = ())
         return total
 
     slope = torch.func.grad(score)(between)                                                         # (n, features)
-    return (slope.square().sum(1).clamp(min=1e-24).sqrt() - 1).square().mean()
+    off: Tensor = slope.square().sum(1).clamp(min=1e-24).sqrt() - 1                                 # (n,)
+    return off.square().mean()

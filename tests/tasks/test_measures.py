@@ -94,6 +94,7 @@ WHERE = {"classification": lambda _: ("iris", {"net": "softmax"}), "regression":
          "translation": lambda _: ("reversal:length=3,fewest=2,letters=4,count=40", {"net": "seq2seq:hidden=4"}),
          "contacts": lambda _: ("chains:count=30", {"net": "contactnet:hidden=4,depth=1,pairs=2,pair_depth=1"}),
          "segmentation": lambda _: ("roads:count=24,side=16", {"net": "unet:width=2,depth=1"}),
+         "generation": lambda _: ("digits", {"net": "gan:hidden=4"}),
          "density": lambda _: (np.random.default_rng(0).normal(size=(60, 2)), {"rule": "expectation"})}
 
 
