@@ -64,7 +64,7 @@ class EchoState(nn.Module):
     def echo(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """The units at every step of sequences (n, t, d) with what is read at it, (n, t, units + d), and the state after the last step."""
         x = _as_rows(x)
-        if len(x) == 1 and plain(x, self.recurs) and not x.requires_grad:
+        if plain(x, self.recurs) and x.shape[0] == 1 and not x.requires_grad:
             features = self._along(x[0], state[0])
             return features[None], features[-1:, : self.units]
         states = list(self._walk(x, state))
@@ -73,7 +73,7 @@ class EchoState(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """What the readout reads: (n, units + d), or (n, t, units + d) where it answers at every step."""
         x = _as_rows(x)
-        state = self.initial(len(x)).to(x.dtype)
+        state = self.initial(x.shape[0]).to(x.dtype)
         if self.answer == "steps":
             return self.echo(x, state)[0]
         length = lengths(x)[:, None]                                                             # (n, 1)

@@ -108,3 +108,11 @@ def test_options_out_of_range_are_refused(options):
 def test_pictures_are_refused():
     with pytest.raises(InputError, match="sequences"):
         EchoState((1, 8, 8), K)
+
+
+@pytest.mark.parametrize("answer", ["steps", "last", "mean"])
+def test_one_graph_of_it_answers_any_number_of_rows(answer):
+    module, x = net(answer=answer).eval(), sequences()
+    graph = torch.export.export(module, (x,), dynamic_shapes=({0: torch.export.Dim("rows", min=2)},)).module()
+    for rows in (x, sequences(7)):
+        torch.testing.assert_close(graph(rows), module(rows))
