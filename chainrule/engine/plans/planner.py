@@ -139,6 +139,8 @@ def _fastest(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> 
             later.append(why_not)
         elif why_not:
             rejected.append({"plan": candidate.name, "reason": why_not})
+        elif candidate.programmed and any(one.written for one in later):     # training would wait for what that one may outdo
+            later.append(Later(candidate, _making(candidate, known, planning, step.operations)))
         else:
             best = _compete(against[len(chunk if candidate.fused > 1 else few)], candidate, best, planning, step, rejected, found, later)
     best = _with_threads(against[len(few)], best, planning, step, rejected, found, later)
@@ -240,7 +242,7 @@ def _not_worth(candidate: Plan, best: Trial, known: Measured, planning: Planning
     if candidate.name in known.refused:
         return f"{known.refused[candidate.name]} (remembered)"
     per = known.seconds_per_step.get(candidate.name)
-    making = known.compiling.get(candidate.name) or planning.memory.compile_seconds(candidate.program, operations)
+    making = _making(candidate, known, planning, operations)
     left = best.seconds_per_step * planning.steps_left
     if per is not None and per >= best.seconds_per_step:
         return f"slower: {per_step(per)} against {best} (remembered)"
@@ -254,6 +256,11 @@ def _not_worth(candidate: Plan, best: Trial, known: Measured, planning: Planning
     if saved < making * (PAYS_BACK if per is None and not (planning.beside and candidate.native) else 1.0):
         return f"making it takes about {making:.0f} s and all steps {left:.0f} s"
     return ""
+
+
+def _making(candidate: Plan, known: Measured, planning: Planning, operations: int) -> float:
+    """Seconds that making a plan's program takes, as it did for this work, or as it does for others of the size."""
+    return known.compiling.get(candidate.name) or planning.memory.compile_seconds(candidate.program, operations)
 
 
 def _asked_for(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Choice:

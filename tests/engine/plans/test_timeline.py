@@ -184,6 +184,19 @@ def test_what_made_the_plan_of_now_is_not_counted_again_when_another_program_is_
     assert begun.compiling == 0.0
 
 
+def test_no_other_program_is_made_while_a_native_one_is_compiled(quick, monkeypatch):
+    """Making one takes half a minute in which nothing is trained, and the native one may be ready in a few seconds."""
+    monkeypatch.setattr(Plan, "write", lambda *_: Ready(waits=8))
+    monkeypatch.setattr(cache, "COMPILE_SECONDS", {"native": 1e-9, "fused": 1e-9})
+    monkeypatch.setattr(planner, "FUSED_STEPS", 2)
+    training = running(dense(), descend(), epochs=20, plan="auto", threads=1)
+    plans = Plans(training.stages[0], training.feed_for(0), training.settings, training.position, torch.device("cpu"), beside=True)
+    choice = plans.first(learner(dense(), descend()))
+    assert set(quick) == {"eager"}
+    assert [one.plan.program for one in choice.later] == ["native", "fused"]
+    assert choice.later[1].written is None
+
+
 def test_a_program_that_is_ready_with_nothing_left_to_do_is_not_tried(quick, monkeypatch):
     monkeypatch.setattr(Plan, "write", lambda *_: Ready(waits=2))
     monkeypatch.setattr(cache, "COMPILE_SECONDS", {"native": 0.05, "fused": 1e9})
