@@ -6,12 +6,14 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
 from chainrule.core.errors import InputError
 
 STRAY = ".tmp"
+NOT_PLAIN, NO_FILE = "a link, a pipe or a device is in its place", "a pipe or a device is in its place"
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -34,6 +36,42 @@ def writable(path: Path, overwrite: bool, *sources: Any, folder: bool = False) -
     return path
 
 
+def open_plain(path: Path, flags: int) -> int:
+    """A descriptor of a plain file, made where there is none. Raises OSError, also where a link, a pipe or a device has its name.
+
+    What is written into a folder that others may have prepared so stays in it.
+    """
+    return _opened(path, flags | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), NOT_PLAIN)
+
+
+def read_plain(path: Path) -> bytes:
+    """What a file holds. Raises OSError, also where a pipe or a device has its name, from which there might be no end of reading."""
+    with os.fdopen(_opened(path, os.O_RDONLY, NO_FILE), "rb") as file:
+        return file.read()
+
+
+def _opened(path: Path, flags: int, refusal: str) -> int:
+    """A descriptor of a file that is one. Opening itself never waits, as it would for whoever holds the other end of a pipe."""
+    try:
+        descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0), 0o644)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):
+            raise OSError(error.errno, refusal, str(path)) from None
+        raise
+    kind = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(kind):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL, "it is a folder" if stat.S_ISDIR(kind) else refusal, str(path))
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all of it: one call may write less. Raises OSError."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view):]
+
+
 def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> None:
     """Replace `path` by `content` so that a reader, or a power cut, sees the old file or the new one and never a part.
 
@@ -42,11 +80,10 @@ def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> No
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{STRAY}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        temporary.unlink(missing_ok=True)
+        descriptor = open_plain(temporary, os.O_WRONLY | os.O_EXCL)
         try:
-            view = memoryview(content)
-            while view:
-                view = view[os.write(descriptor, view):]
+            write_all(descriptor, content)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

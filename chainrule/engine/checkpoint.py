@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from chainrule.core.errors import CorruptFile, InputError
-from chainrule.core.files import write_atomically
+from chainrule.core.files import read_plain, write_atomically
 
 FORMAT = 1
 
@@ -61,7 +61,7 @@ def write(path: Path, tensors: dict[str, Tensor], payload: dict[str, Any], keep:
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and payload, every byte vouched for. Raises CorruptFile naming the file, InputError where it cannot be read."""
     try:
-        content = path.read_bytes()
+        content = read_plain(path)
     except FileNotFoundError:
         raise InputError(f"There is no checkpoint at {path}. Give the folder of a run that trained.") from None
     except OSError as error:

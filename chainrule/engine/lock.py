@@ -9,6 +9,7 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from chainrule.core.errors import InputError
+from chainrule.core.files import NOT_PLAIN, open_plain, read_plain, write_all
 
 NAME, GUARD = "lock", "lock.guard"  # what says who, for people; and what is locked, which on Windows nobody else may read
 
@@ -24,12 +25,27 @@ class RunLock:
         self._guard = FileLock(folder / GUARD, timeout=0)
 
     def __enter__(self) -> RunLock:
+        guard = self.path.with_name(GUARD)
+        if guard.is_symlink() or (guard.exists() and not guard.is_file()):
+            raise InputError(f"{guard} cannot be locked: {NOT_PLAIN}. Remove it, or use another --out.")
         try:
             self._guard.acquire()
         except Timeout:
             raise InputError(f"{self.path.parent} is being trained by process {self._holder()}. Wait for it, stop it, "
                              "or use another --out.") from None
-        self.path.write_text(f"{os.getpid()}\n")
+        except OSError as error:
+            raise InputError(f"{guard} cannot be locked: {error.strerror or error}. Put that right, or use another "
+                             "--out.") from None
+        try:
+            descriptor = open_plain(self.path, os.O_WRONLY)
+            try:
+                os.ftruncate(descriptor, 0)
+                write_all(descriptor, f"{os.getpid()}\n".encode())
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            self._guard.release()
+            raise InputError(f"{self.path} cannot be written: {error.strerror or error}. Put that right, or use another --out.") from None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -38,6 +54,6 @@ class RunLock:
     def _holder(self) -> str:
         """The number that the holder wrote, which it may not have done yet."""
         try:
-            return self.path.read_text(errors="replace")[:32].strip() or "another process"
+            return read_plain(self.path)[:32].decode(errors="replace").strip() or "another process"
         except OSError:
             return "another process"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import chainrule
 from chainrule.core.errors import CorruptFile, InputError
-from chainrule.core.files import write_atomically
+from chainrule.core.files import read_plain, write_atomically
 from chainrule.data.encode.encoder import Encoder
 from chainrule.engine import checkpoint
 from chainrule.evaluate.decision import Chosen
@@ -32,8 +32,10 @@ def read_record(folder: Path) -> dict[str, Any]:
     """`run.json`, checked. Raises CorruptFile, or InputError where another version wrote it."""
     path = folder / RECORD
     try:
-        record: dict[str, Any] = json.loads(path.read_bytes())
+        record: dict[str, Any] = json.loads(read_plain(path))
         stated = record.pop("sha256")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}. Restore it from a copy, or train again.") from None
     except (ValueError, KeyError, AttributeError, RecursionError):
         raise CorruptFile(f"{path} is not whole JSON. Restore it from a copy, or train again.") from None
     if record.get("format") != FORMAT:
@@ -77,8 +79,8 @@ def read_threshold(folder: Path) -> Chosen | None:
     if not path.exists():
         return None
     try:
-        return Chosen.from_json(json.loads(path.read_bytes()))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return Chosen.from_json(json.loads(read_plain(path)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise CorruptFile(f"{path} is not what chainrule threshold wrote. Delete it, or choose again.") from None
 
 

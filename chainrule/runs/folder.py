@@ -15,7 +15,7 @@ import torch
 
 from chainrule.core.abilities import Calibrates
 from chainrule.core.errors import CorruptFile, InputError, suggest
-from chainrule.core.files import write_atomically
+from chainrule.core.files import open_plain, read_plain, write_all, write_atomically
 from chainrule.core.text import now
 from chainrule.data.encode.lagged import Lagged
 from chainrule.data.row_hashes import row_hashes
@@ -92,7 +92,9 @@ class Folder:
         if not path.exists():
             return None
         try:
-            return json.loads(path.read_bytes())
+            return json.loads(read_plain(path))
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}. Put it right, or delete it.") from None
         except (ValueError, RecursionError):
             raise CorruptFile(f"{path} is not whole JSON. Delete it, or train again.") from None
 
@@ -148,13 +150,19 @@ class Folder:
         within = (beside / SWEEP).exists() or (beside / COMMITTEE).exists()
         ledger = (beside.parent if within else beside) / LEDGER  # members of a sweep or a committee count with the runs around it
         line = json.dumps({"test_set": fingerprint, "run": self.path.name, "reason": reason, "time": now()}) + "\n"
-        descriptor = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(descriptor, line.encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        return sum(f'"test_set": "{fingerprint}"' in entry for entry in ledger.read_text().splitlines())
+            descriptor = open_plain(ledger, os.O_RDWR | os.O_APPEND)
+            try:
+                torn = os.fstat(descriptor).st_size > 0 and os.lseek(descriptor, -1, os.SEEK_END) >= 0 and os.read(descriptor, 1) != b"\n"
+                write_all(descriptor, (b"\n" if torn else b"") + line.encode())
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            entries = read_plain(ledger).splitlines()
+        except OSError as error:
+            raise InputError(f"The opening of the test part cannot be recorded in {ledger}: {error.strerror or error}, so it stays shut. "
+                             "Put that right, or move the run.") from None
+        return sum(f'"test_set": "{fingerprint}"'.encode() in entry for entry in entries)
 
     def _write(self, name: str, text: str) -> None:
         try:

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from chainrule.core.errors import ChainruleError, InputError
 from chainrule.core.events import Event, Finished, Saved, TestOpened, from_json
-from chainrule.core.files import write_atomically
+from chainrule.core.files import open_plain, read_plain, write_all, write_atomically
 
 
 class RunLog:
@@ -21,7 +21,7 @@ class RunLog:
     def __init__(self, path: Path):
         self.path = Path(path)
         try:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._file = open_plain(self.path, os.O_RDWR | os.O_APPEND)
             size = os.fstat(self._file).st_size
             self._torn = size > 0 and self._byte(size - 1) != b"\n"
         except OSError as error:
@@ -47,11 +47,10 @@ class RunLog:
         return cls(path)
 
     def __call__(self, event: Event) -> None:
-        line = memoryview((b"\n" if self._torn else b"") + event.to_json().encode() + b"\n")
+        line = (b"\n" if self._torn else b"") + event.to_json().encode() + b"\n"
         self._torn = True
         try:
-            while line:
-                line = line[os.write(self._file, line):]
+            write_all(self._file, line)
             self._torn = False
             if isinstance(event, Saved | Finished):
                 os.fsync(self._file)
@@ -75,7 +74,7 @@ class RunLog:
 def read(path: Path) -> list[Event]:
     """All complete events of a log, also while it is being written; torn records are skipped. Raises InputError where there is none."""
     try:
-        content = Path(path).read_bytes()
+        content = read_plain(Path(path))
     except OSError as error:
         raise InputError(f"The run log {path} cannot be read: {error.strerror}. Name a run folder that chainrule train wrote.") from None
     return [event for line in content.split(b"\n") if (event := _event(line)) is not None]

@@ -17,6 +17,7 @@ from chainrule.audit.coefficients import coefficients
 from chainrule.core.abilities import Calibrates, Continues, Decides, HasPath, HasPosteriors, HasRegimes, HasSteps, Ranks, Smooths
 from chainrule.core.errors import InputError
 from chainrule.core.events import Event
+from chainrule.core.files import write_atomically
 from chainrule.core.registry import pictures
 from chainrule.core.text import shown
 from chainrule.data.source import Part
@@ -102,7 +103,7 @@ def write_plots(trained: Trained, answer: Tensor, truth: Tensor, folder: Path, p
     for name, figure in figures(trained, "test", answer, truth, further):
         path = folder / f"{name}.png"
         try:
-            path.write_bytes(to_png(figure))
+            write_atomically(path, to_png(figure))
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror}. Free some space.") from None
         paths.append(path)

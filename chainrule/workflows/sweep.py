@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.audit.one_layer import before
-from chainrule.core.errors import ChainruleError, Diverged, InputError, Interrupted
+from chainrule.core.errors import ChainruleError, CorruptFile, Diverged, InputError, Interrupted
 from chainrule.core.events import Diagnosed, Event, Finished, Planned, Sink
 from chainrule.core.measure import headline, higher_is_better
 from chainrule.core.registry import tasks
@@ -200,7 +200,15 @@ def read_record(path: Path) -> dict[str, Any]:
     if record.get("format") != FORMAT:
         raise InputError(f"{path / SWEEP} has format {record.get('format')}; this version reads format {FORMAT}. "
                          "Use the version of chainrule that wrote it.")
+    members = record.get("members")
+    if not isinstance(members, list) or not all(isinstance(one, dict) and _inside(one.get("folder")) for one in members):
+        raise CorruptFile(f"{path / SWEEP} names members that are no folders in {path}. Restore it from a copy, or sweep again.")
     return record
+
+
+def _inside(name: Any) -> bool:
+    """Whether a name is that of something in a folder, whatever system it is on."""
+    return isinstance(name, str) and bool(name) and name not in (".", "..") and not set(name) & set("/\\:\0")
 
 
 def _job(source: Source, options: Options, own: Own) -> Job:

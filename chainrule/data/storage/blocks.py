@@ -151,7 +151,8 @@ def pack(path: Path, fields: Sequence[Field], n: int, pieces: Iterable[dict[str,
         if free < needed:
             raise InputError(f"{refused}, and {free:,} are free. Free some, or make that folder a link to a larger disk.")
         try:
-            with temporary.open("wb") as file:
+            temporary.unlink(missing_ok=True)
+            with temporary.open("xb") as file:
                 checks = [_write(file, block) for piece in pieces for block in _blocks_of(piece, fields, rows)]
                 header = {"format": FORMAT, "n": n, "rows": rows, "fields": [[f.name, f.dtype, list(f.shape)] for f in fields],
                         "checks": zlib.crc32(np.array(checks, "<u4").tobytes()), **describe()}

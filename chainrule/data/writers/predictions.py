@@ -39,7 +39,8 @@ class Table:
 
     def __enter__(self) -> Table:
         with self._said():
-            self._file: BinaryIO = self.temporary.open("wb")
+            self.temporary.unlink(missing_ok=True)
+            self._file: BinaryIO = self.temporary.open("xb")
         return self
 
     def add(self, columns: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from chainrule.core.batch import Batch
-from chainrule.core.files import write_atomically
+from chainrule.core.files import read_plain, write_atomically
 from chainrule.core.rule import Learner
 from chainrule.core.tree import leaves
 from chainrule.engine.native.compiling import compiler_words, writer_words
@@ -91,7 +91,7 @@ class Memory:
         if path is None:
             return None
         try:
-            stored = json.loads(path.read_bytes())
+            stored = json.loads(read_plain(path))
         except OSError:
             return None
         except (ValueError, RecursionError):

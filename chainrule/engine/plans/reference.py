@@ -30,12 +30,13 @@ MOST_BYTES = 2**29              # of learners that are kept for the next plan; l
 
 @dataclass
 class Taken:
-    """One piece of the batches: where eager steps begin and end, and how far from there each tensor may be."""
+    """One piece of the batches: where eager steps begin and end, and how far from there each tensor may be, and all of them together."""
 
     begin: Learner
     piece: Batch
     end: Learner
     allowed: dict[str, float]
+    together: float
 
 
 class Reference:
@@ -67,10 +68,11 @@ class Reference:
             assert plainly is not None
             piece = self.chunk.rows(i * size, (i + 1) * size)
             there = after(plainly, copied(now), piece, self.seed)
-            rounded = [after(plainly, _rounded(now, self.seed + draw), piece, self.seed) for draw in range(DRAWS)]
-            most = _most(distances(there, one) for one in rounded)
-            allowed = {name: max(ROUNDINGS * most[name], slack) for name, slack in _slack(now, there).items()}
-            one = Taken(now, piece, there, allowed)
+            rounded = [distances(there, after(plainly, _rounded(now, self.seed + draw), piece, self.seed)) for draw in range(DRAWS)]
+            most, slack = _most(rounded), _slack(now, there)
+            moved = {name: self.rule.tolerance * m for name, m in _moved(now, there).items()}
+            allowed = {name: max(ROUNDINGS * most[name], slack[name], moved[name]) for name in slack}
+            one = Taken(now, piece, there, allowed, max(ROUNDINGS * max(map(size_of, rounded)), size_of(slack)))
             if keep:
                 taken.append(one)
             yield one
@@ -115,11 +117,21 @@ def _most(some: Iterable[dict[str, float]]) -> dict[str, float]:
     return {name: max(row[name] for row in rows) for name in rows[0]}
 
 
+def size_of(each: dict[str, float]) -> float:
+    """The distance of all tensors together."""
+    return math.sqrt(sum(one * one for one in each.values()))
+
+
+def _moved(before: Learner, there: Learner) -> dict[str, float]:
+    """How far each tensor goes; 0 for whole numbers."""
+    begin, end = _named(before), _named(there)
+    return {name: norm(t - begin[name]) if real(t) else 0.0 for name, t in end.items()}
+
+
 def _slack(before: Learner, there: Learner) -> dict[str, float]:
     """How far each tensor may be off whatever it moves; nothing for one that stays where it is."""
-    begin, end = _named(before), _named(there)
-    moved = {name: norm(t - begin[name]) if real(t) else 0.0 for name, t in end.items()}
-    total = math.sqrt(sum(m * m for m in moved.values()))
+    end, moved = _named(there), _moved(before, there)
+    total = size_of(moved)
     return {name: NEGLIGIBLE * total + resolution(end[name]) if m else 0.0 for name, m in moved.items()}
 
 

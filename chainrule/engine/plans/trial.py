@@ -25,7 +25,7 @@ from chainrule.engine.plans.eager import Advance, copied
 from chainrule.engine.plans.fidelity import check_traceable
 from chainrule.engine.plans.microbatch import out_of_memory
 from chainrule.engine.plans.plan import Plan, arrange
-from chainrule.engine.plans.reference import NEGLIGIBLE, Reference, after, distances, norm, real, resolution
+from chainrule.engine.plans.reference import NEGLIGIBLE, Reference, after, distances, norm, real, resolution, size_of
 from chainrule.engine.randomness import Aside
 
 TRIAL_SECONDS = 0.25
@@ -34,6 +34,7 @@ LONG_STEP_SECONDS = 0.05        # can be timed singly, even on a machine that ot
 HOPELESS = 2.0                  # times the best's time for such a step, and a plan is not tried any further
 BF16_TOLERANCE = 0.1            # of the update as a whole, where bf16 is asked for by name; never where plans are chosen
 MOST_ROUNDING = 0.02            # but none by more than this
+ALL = ""                        # the name under which the steps are counted in which all tensors together are close
 MOST_APART = 0.2                # of the update over the whole trial: beyond it nothing tells a rounding from a fault
 TURNS = 3                       # at least so often two plans are timed side by side
 
@@ -163,8 +164,8 @@ def _step_seconds(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: 
 
 
 def only_rounds(reference: Reference, plan: Plan, advance: Advance) -> bool:
-    """Whether every tensor, in most steps of `plan`, each from where eager stands, is as close to eager's as eager's own from weights
-    rounded once more.
+    """Whether in most steps of `plan`, each from where eager stands, all tensors together are as close to eager's as eager's own from
+    weights rounded once more, and every tensor is too, or within the rule's tolerance of what it moves.
 
     Roundings grow from step to step, in deep nets with normalised layers within a few; and one that moves a unit across its kink, or the
     greatest of a pool to its neighbour, shows in that step by far more than its size. A wrong program is wrong in most steps.
@@ -182,7 +183,8 @@ def only_rounds(reference: Reference, plan: Plan, advance: Advance) -> bool:
         if any(off > step.allowed[name] == 0 for name, off in offs.items()):
             return False
         close.update(name for name, off in offs.items() if off <= step.allowed[name])
-        if any(close[name] + pieces - 1 - i < needed for name in offs):
+        close[ALL] += size_of(offs) <= step.together
+        if any(close[name] + pieces - 1 - i < needed for name in (ALL, *offs)):
             return False
     return True
 
