@@ -20,8 +20,10 @@ from chainrule.workflows.run import Run
 SOURCE = "Hinton & Salakhutdinov (2006), https://doi.org/10.1126/science.1127647"
 CODE = 30
 FULL: dict[str, Any] = {"net": f"autoencoder:hidden=1000x500x250,code={CODE}", "loss": "binary-cross-entropy", "batch": 100,
-                        "stages": "divergence", "stage_epochs": 20, "optimizer": "adam:rate=0.001", "schedule": "cosine", "epochs": 60}
-SMALL: dict[str, Any] = {**FULL, "net": "autoencoder:hidden=60x30,code=10", "batch": 50, "stage_epochs": 10, "epochs": 15}
+                        "stages": "divergence", "stage_optimizer": "sgd:rate=0.1,momentum=0.9", "stage_epochs": 20,
+                        "optimizer": "adam:rate=0.001", "schedule": "cosine", "epochs": 60}
+SMALL: dict[str, Any] = {**FULL, "net": "autoencoder:hidden=100x50,code=10", "batch": 20, "stage_epochs": 30,
+                         "optimizer": "adam:rate=0.003"}
 SHOWN = 10
 
 

@@ -18,13 +18,15 @@ from chainrule.workflows.run import Run
 SOURCE = "Hinton, Osindero & Teh (2006), https://doi.org/10.1162/neco.2006.18.7.1527"
 TUNED = "Hinton (2007), https://doi.org/10.1016/j.tics.2007.09.004: 1.2 % by back-propagation from a deep belief net's weights"
 LAYERS = "500x500x2000"
+MACHINES = "sgd:rate=0.05,momentum=0.9"
 FULL: dict[str, Any] = {"net": f"dbn:hidden={LAYERS}", "batch": 100, "split": "train=0.95,valid=0.05,test=0", "stages": "divergence",
-                        "stage_epochs": 50, "rule": "wake-sleep:steps=5", "optimizer": "sgd:rate=0.02,momentum=0.9", "epochs": 300,
-                        "schedule": "linear"}
+                        "stage_optimizer": MACHINES, "stage_epochs": 50, "rule": "wake-sleep:steps=5",
+                        "optimizer": "sgd:rate=0.02,momentum=0.9", "epochs": 300, "schedule": "linear"}
 QUICK: dict[str, Any] = {**FULL, "stage_epochs": 10, "rule": "wake-sleep:steps=3", "epochs": 15}
-BY_BACKPROP: dict[str, Any] = {"net": f"mlp:hidden={LAYERS},activation=sigmoid", "batch": 100, "stages": "divergence", "stage_epochs": 50,
-                               "rule": "backprop", "optimizer": "sgd:rate=0.1,momentum=0.9", "epochs": 60, "schedule": "linear"}
-SMALL: dict[str, Any] = {"net": "dbn:hidden=100x200", "batch": 20, "stage_epochs": 10, "epochs": 10, "split": None}
+BY_BACKPROP: dict[str, Any] = {"net": f"mlp:hidden={LAYERS},activation=sigmoid", "batch": 100, "stages": "divergence",
+                               "stage_optimizer": MACHINES, "stage_epochs": 50, "rule": "backprop",
+                               "optimizer": "sgd:rate=0.1,momentum=0.9", "epochs": 60, "schedule": "linear"}
+SMALL: dict[str, Any] = {"net": "dbn:hidden=100x200", "batch": 20, "stage_epochs": 20, "epochs": 20, "split": None}
 ROWS, ROUNDS = 10, 1000           # of the sheet of fantasies
 
 

@@ -16,7 +16,8 @@ from chainrule.recipes.transfer import fewer
 
 LABELS = 10                        # of each class
 SOURCE = "Erhan et al. (2010), https://jmlr.org/papers/v11/erhan10a.html"
-LAYERS, SMALL_LAYERS = "500x500", "100x100"
+LAYERS, SMALL_LAYERS = "500x500", "200x200"
+MACHINES = "sgd:rate=0.1,momentum=0.9"
 FEW: dict[str, Any] = {"rule": "backprop", "optimizer": "adam:rate=0.001", "batch": 10, "epochs": 60, "plan": "eager", "progress": False,
                        "split": "train=1,valid=0,test=0"}
 
@@ -28,7 +29,8 @@ def few_labels(setting: Setting) -> Outcome:
     layers = SMALL_LAYERS if setting.short else LAYERS
     setting.say("all rows, no labels")
     before = chainrule.train(unlabelled(data), net=f"dbn:hidden={layers},labels=no", stages="divergence", steps=1,
-                             batch=20 if setting.short else 100, stage_epochs=10 if setting.short else 30,
+                             batch=20 if setting.short else 100, stage_epochs=60 if setting.short else 30,
+                             stage_optimizer=MACHINES,
                              split="train=0.95,valid=0.05,test=0",
                              out=setting.out / "without-labels", progress=False)
     rows = [["seed", "start", "errors", "cases", "accuracy %", "p, exact McNemar"]]

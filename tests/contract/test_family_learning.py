@@ -27,6 +27,7 @@ TRAINING = {"expert-values": {"steps": 60}, "tanh-unit": {"optimizer": "adam:rat
             "inception-v3": {"optimizer": "adam:rate=0.01", "steps": 100},
             **{name: {"optimizer": "adam:rate=0.03", "steps": 120} for name in ("rnn", "lstm", "gru")},
             "pnn": {"rule": "parzen:width=0.2"},
+            "conv-dbn": {"stages": "none", "optimizer": "adam:rate=0.03", "steps": 150},
             "neocognitron": {"rule": "backprop"}}  # its own fits the readout alone, to planes of strokes
 ALIKE = {"bn-inception": "googlenet", "inception-v3": "googlenet", "plain": "resnet", "vgg": "convnet", "fitnet": "maxout"}  # in layers
 DIFFERENCE = 1e-8                                       # of central differences in float64, to cross few corners of many units
