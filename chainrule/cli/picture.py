@@ -19,7 +19,7 @@ class Subject:
 
     what: str = required("A run folder; or paths, a race of optimizers that takes no run.", positional=True, metavar="RUN")
     kind: str | None = option(None, "boundary, weights, filters, activations, saliency, occlusion, attention, surface, "
-                              "histograms; of codes: codes, neighbours, interpolation or manifold.", positional=True)
+                              "histograms, fantasies; of codes: codes, neighbours, interpolation or manifold.", positional=True)
     out: Path | None = option(None, "The PNG file to write.")
     overwrite: bool = same(Writing, "overwrite")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from chainrule.core.net import Net
 from chainrule.core.sampling import Drawn, Request
 
 
@@ -22,6 +23,58 @@ class HasLogProb(Protocol):
     """A density: the log likelihood (n,) of samples (n, ...), in nats."""
 
     def log_prob(self, x: Tensor) -> Tensor: ...
+
+
+class Estimate(NamedTuple):
+    """A number and the ends of its interval of 95 %, which are itself where it is exact."""
+
+    value: float
+    low: float
+    high: float
+
+
+@runtime_checkable
+class HasPartition(HasFreeEnergy, Protocol):
+    """An energy-based net whose likelihoods are known where its `partition` function is: exactly, by annealing from units that are
+    independent, or not at all.
+
+    `finite` says that visible units have finitely many states, from 0 to 1, so that numbers between are probabilities; `caveat` is what
+    else there is to say of its likelihoods, in a sentence.
+    """
+
+    @property
+    def partition(self) -> Literal["exact", "annealed", "none"]: ...
+
+    @property
+    def finite(self) -> bool: ...
+
+    @property
+    def caveat(self) -> str: ...
+
+    def log_partition(self) -> Tensor: ...
+
+    def base(self, mean: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def estimate_log_partition(self, mean: Tensor) -> Estimate: ...
+
+
+@runtime_checkable
+class HasPseudoLikelihood(Protocol):
+    """A machine of which each unit given all others is known, where these are `binary`: the log (n,) of visible states (n, visible)."""
+
+    @property
+    def binary(self) -> bool: ...
+
+    def pseudo_likelihood(self, v: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class HasChain(Protocol):
+    """A net that is drawn from by a Markov chain: `count` samples, each after so many steps of its own."""
+
+    def gibbs(self, v: Tensor) -> Tensor: ...
+
+    def sample(self, count: int, *, steps: int = ...) -> Tensor: ...
 
 
 class Expected(NamedTuple):
@@ -384,6 +437,13 @@ class Scores(Protocol):
     """A task that says how strange rows are, the higher the stranger (n,): by what a net, which `runner` runs, misses of them."""
 
     def strangeness(self, runner: Any, part: Any, loss: Any) -> Tensor: ...
+
+
+@runtime_checkable
+class Watches(Protocol):
+    """A task that measures more of a net after each epoch than its rule reports: by name, of rows (n, ...) as the net reads them."""
+
+    def watched_on(self, net: Net, x: Tensor) -> dict[str, float]: ...
 
 
 @runtime_checkable

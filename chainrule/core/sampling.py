@@ -22,6 +22,8 @@ class Request:
     top_k: int | None = option(None, "Draw among so many likeliest symbols alone.", least=1, advice="Leave it out to draw among all.")
     length: int | None = option(None, "Symbols to be written, beside those that are given.", least=1, advice="Leave it out for 300.")
     seed: int | None = option(None, "What is drawn follows from it; the run's seed where left out.", least=0, most=2**63 - 1)
+    steps: int | None = option(None, "Of nets whose samples come of a Markov chain: how many steps it takes.", least=1,
+                               advice="Leave it out for the net's own number.")
 
     @property
     def of_symbols(self) -> list[str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Reads = Literal["batch", "features", "everything"]
+Range = Literal["standard", "unit", "standardised"]
+RowKind = Literal["pictures", "numbers", "switches", "categories"]
 Target = Literal["any", "class", "sign", "real", "steps", "labels", "pairs", "maps", "boxes", "none"]
 PLACED = ("maps", "boxes", "pairs")  # targets that have places in a picture, or in a square of steps by steps
 
@@ -28,6 +30,10 @@ class NetTraits:
     have nothing to learn. `units_of_rows` is its option that is the number of training rows where the user leaves it open. `stages` is the
     rule by which its own parts are learned before the whole. `for_task` are options that go with a task: whoever gives them asks it, and
     they are taken where it is asked. A net of `pictures` reads them as they are, by rules of flat features too.
+
+    `suits(kind, groups, options)` are options that follow from what rows are (`switches` are yes or no) and from how many inputs stand for
+    each of their columns, beside those that the user gives; `range(options)` is the range of its inputs, where it is not for the rule to
+    say, and `optimizer(options)` the usual one, None for that of the rule.
     """
 
     rule: str | None = None
@@ -44,6 +50,9 @@ class NetTraits:
     stages: str | None = None
     for_task: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     units_of_rows: str | None = None
+    suits: Callable[[RowKind, tuple[int, ...], Mapping[str, Any]], Mapping[str, Any]] | None = None
+    range: Callable[[Mapping[str, Any]], Range] | None = None
+    optimizer: Callable[[Mapping[str, Any]], str | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,8 +62,9 @@ class RuleTraits:
     `reads` says whether a step wants a batch, a batch of flat features, or everything; `target` which targets; `tolerance` how far a plan
     may differ from eager execution. `whole` rules bring `init` and `step` themselves. `additive=(options)` says that a direction is the
     mean of its samples' unless one of these options is given; `penalty(**options)` is what its direction goes down beside the loss, and
-    `objective(criterion, **options)` what a solver lowers in its place. `range="unit"` asks for inputs in [0, 1]. `nets` are the families
-    it can train, the first being its default; `optimizer`, `epochs`, `batch` and `loss` are its defaults; `several` is the target kind
+    `objective(criterion, **options)` what a solver lowers in its place. `range` asks for inputs in [0, 1] (`unit`), of mean 0 and
+    deviation 1 (`standardised`), or so scaled but for pixels, which lie in [0, 1] (`standard`). `nets` are the families it can train, the
+    first being its default; `optimizer`, `epochs`, `batch` and `loss` are its defaults; `several` is the target kind
     for more than two classes; `best="last"` keeps the last weights, where the loss says nothing of progress. A rule that `carries` keeps
     state from batch to batch, and reads sequences in lanes; one of `steps` reads targets of every step, criterion or none. `parts` has the
     default optimizers of those of its parts whose default is not `optimizer`; `constraint` is what its parameters keep to where the user
@@ -68,7 +78,7 @@ class RuleTraits:
     additive: tuple[str, ...] | None = None
     penalty: Callable[..., Any] | None = None
     objective: Callable[..., Any] | None = None
-    range: Literal["standard", "unit"] = "standard"
+    range: Range = "standard"
     nets: tuple[str, ...] = ()
     optimizer: str = "adam"
     epochs: int | None = None

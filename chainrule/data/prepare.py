@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
+from chainrule.core.traits import Range
 from chainrule.data.encode.columns import is_number
 from chainrule.data.encode.encoder import Encoder, Like
-from chainrule.data.encode.features import Range
 from chainrule.data.encode.input_encoder import silent
 from chainrule.data.encode.rows import gather
 from chainrule.data.encode.targets import AS_CLASSES, AS_NUMBER, BOOLEAN, as_codes, as_numbers

@@ -44,6 +44,7 @@ from chainrule.job.defaults import choose_rule, choose_task, target_kind
 from chainrule.job.device import pick_device
 from chainrule.job.job import Job
 from chainrule.job.options import Options
+from chainrule.job.suited import range_of, suited
 from chainrule.job.trained import EVALUATION_ROWS, Trained
 from chainrule.sinks.progress import Progress
 
@@ -184,7 +185,7 @@ def learn(source: Source, options: Options, *, net: NetLike = None, loss: LossLi
                 rule = rules.choose(options.rule or SMALL_RULE)
                 options = _filled(options, batch=len(train), epochs=SMALL_EPOCHS, optimizer=SMALL_OPTIMIZER)
         dtype = torch.float64 if small else torch.float32
-        encoder = encoder_of(source, train, weight, kind, rule)
+        encoder = encoder_of(source, train, weight, kind, rule, chosen)
         data = _data(source, encoder, train, valid, _product(weight, emphasis), dtype)
         return _run(job_of(data, options, chosen, rule, kind, net, loss, dtype), watch)
 
@@ -201,7 +202,7 @@ def go_on(source: Source, options: Options, before: Learned | None, *, net: NetL
             options = replace(_filled(options, rule=before.options.rule, optimizer=before.options.optimizer),
                               seed=options.seed + before.epochs)
         chosen, rule, kind = _chosen(source, options, net)
-        encoder = before.encoder if before else encoder_of(source, rows, weight, kind, rule)
+        encoder = before.encoder if before else encoder_of(source, rows, weight, kind, rule, chosen)
         data = _data(source, encoder, rows, rows[:0], _product(weight, emphasis), dtype)
         job = job_of(data, options, chosen, rule, kind, net, loss, dtype, module)
         same = before is not None and (before.options.rule, before.options.optimizer) == (job.options.rule, job.options.optimizer)
@@ -231,9 +232,10 @@ def job_of(data: Data, options: Options, chosen: Chosen[NetTraits] | None, rule:
     return job
 
 
-def encoder_of(source: Source, rows: Tensor, weight: Tensor | None, kind: TargetKind, rule: Chosen[RuleTraits]) -> Encoder:
+def encoder_of(source: Source, rows: Tensor, weight: Tensor | None, kind: TargetKind, rule: Chosen[RuleTraits],
+               net: Chosen[NetTraits] | None = None) -> Encoder:
     """An encoder fitted on `rows`, each counted as often as its weight says. A constant target is kept, unscaled."""
-    spread: Any = rule.entry.traits.range
+    spread = range_of(net, rule)
     classes = source.classes if kind in ("class", "sign") else ()
     bare = replace(source, targets=None, target_kind="none", classes=())
     inputs = InputEncoder.fit(bare, rows, range=spread, flatten=rule.entry.traits.reads == "features")
@@ -242,10 +244,10 @@ def encoder_of(source: Source, rows: Tensor, weight: Tensor | None, kind: Target
     if kind == "real":
         mean, factor = _moments(gather(source.targets, rows), share)
         scale = torch.stack([mean, torch.where(factor > 0, 1 / factor, torch.ones_like(factor))])  # (2, k)
-    if weight is not None and spread == "standard":
+    if weight is not None and spread != "unit":
         if inputs.features is not None:
             inputs = replace(inputs, features=replace(inputs.features, scale=_column_scales(inputs.features, source, rows, share)))
-        elif inputs.scale is not None:
+        elif inputs.scale is not None and inputs.kind == "array":
             x = gather(source.inputs, rows).double()
             flat, each = (x, share) if x.dim() == 2 else (x.reshape(-1, 1), share.repeat_interleave(x[0].numel()))
             inputs = replace(inputs, scale=torch.stack(_moments(flat, each)))  # (2, d)
@@ -297,7 +299,7 @@ def _chosen(source: Source, options: Options, net: NetLike) -> tuple[Chosen[NetT
     if source.target_kind == "real" and wanted not in ("any", "real"):
         raise InputError(f"rule {rule.entry.name} sorts into classes; a regressor has a numeric target. Use rule='backprop', or "
                          "NetworkClassifier.")
-    return chosen, rule, target_kind(rule, source, len(source.classes), options.loss)
+    return suited(chosen, source), rule, target_kind(rule, source, len(source.classes), options.loss)
 
 
 def _divided(source: Source, rows: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:

@@ -48,6 +48,7 @@ from chainrule.job.own_module import complete_lazy, looks_up, numbers_read
 from chainrule.job.rows import ends_of, with_notes
 from chainrule.job.rule_spec import lanes_of, make_rule, stage_rule
 from chainrule.job.start import Start, opened
+from chainrule.job.suited import check_range, range_of, suited
 from chainrule.job.trained import Trained, as_read, views_for
 from chainrule.job.trial_step import check_fit
 from chainrule.nets.init.initial import initialise
@@ -85,6 +86,7 @@ def build(source: Source, options: Options, own: Own = NOTHING, start: Start | N
     if net_chosen is not None and net_chosen.entry.traits.sequences:
         source = in_windows(source, window)
     source = cast(type[Task], task.make).read(source, window)
+    net_chosen = suited(net_chosen, source)
     classes = [c.strip() for c in options.classes.split(",")] if options.classes else None
     kind = target_kind(rule_chosen, source, len(classes) if classes else len(source.classes), options.loss)
     traits = rule_chosen.entry.traits
@@ -99,8 +101,8 @@ def build(source: Source, options: Options, own: Own = NOTHING, start: Start | N
     if traits.target == "any" and source.target_kind == "none" and not task.traits.targetless:
         raise InputError(f"{rule_chosen.entry.name} needs targets; {source.name} has none. Name a column with --target, or use --net rbm.")
     before = stage_rule(options, net_chosen)
-    encoded = partial(prepare, source, seed=options.division, range=before.entry.traits.range if before is not None else traits.range,
-                      target=kind, flatten=traits.reads == "features" and not (net_chosen and net_chosen.entry.traits.pictures),
+    encoded = partial(prepare, source, seed=options.division, range=range_of(net_chosen, before or rule_chosen), target=kind,
+                      flatten=traits.reads == "features" and not (net_chosen and net_chosen.entry.traits.pictures),
                       classes=classes, weights=own.weights, codes=own.net is not None and looks_up(own.net, source),
                       bounded=bool(net_chosen and net_chosen.entry.traits.bounded), like=None if start is None else start.like)
     data = encoded(split=parse_split(options.split) if options.split else None)
@@ -142,6 +144,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     """The job for data that is already split and encoded, with what the options leave open chosen."""
     device = pick_device(options.device)
     task: Task = task_chosen.make(data.encoder)
+    net_chosen = suited(net_chosen, data.source, data.encoder.inputs.groups)
     choice = complete(options, net_chosen, rule_chosen, task, data, module is not None, callable(loss))
     rule_chosen = choice.rule
     the_loss = choice.loss.make() if choice.loss else None
@@ -161,6 +164,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
         elif choice.net is None:
             dtype = numbers_read(module.to(device))
         data = replace(data, ready=partial(as_read, data.encoder.inputs, dtype))
+        check_range(choice.net, rule_chosen, data)
         complete_lazy(module, data.ready(data.train.x[:FIT_ROWS].to(device)))
         trainable(module, name, choice.net)
         if init:

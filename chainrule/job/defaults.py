@@ -66,6 +66,10 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
     """Fill in what the user left open, from the kind and size of the data."""
     choices = []
     n, shape = len(data.train), data.input_shape
+    asked = {} if options.net is None else nets.choose(options.net).options
+    if net is not None and net.entry.traits.suits is not None:
+        choices += [f"{name} {'x'.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in net.options.items()
+                    if name not in asked]
     if net is None and not own_module:
         pictures = len(shape) == 3 and min(shape[1:]) >= LENET_PIXELS
         words = data.encoder.inputs.features is not None and any(c.kind == "text" for c in data.encoder.inputs.features.columns)
@@ -90,7 +94,8 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
             raise InputError(f"{net.entry.name if net else 'this net'} sorts into classes; {data.name} has a numeric target. "
                              "Use --net linear or --net mlp, or --loss squared.")
         loss = losses.choose(name)
-    optimizer = optimizers.choose(options.optimizer or rule.entry.traits.optimizer)
+    own = net.entry.traits.optimizer(net.options) if net is not None and net.entry.traits.optimizer is not None else None
+    optimizer = optimizers.choose(options.optimizer or own or rule.entry.traits.optimizer)
     whole = "everything" in (rule.entry.traits.reads, optimizer.entry.traits.reads if options.batch is None else None)
     batch = n if whole else options.batch or rule.entry.traits.batch or (32 if n < 5_000 else 50 if len(shape) == 3 else 128)
     if optimizer.entry.traits.compares and batch < n:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 import chainrule
-from chainrule.core.abilities import Draws, JudgesSamples
+from chainrule.core.abilities import Draws, JudgesSamples, Watches
 from chainrule.core.batch import Batch, map_tensors
 from chainrule.core.criterion import Criterion, Solve, separated
 from chainrule.core.descend import Alter, Read, prepared
@@ -221,7 +221,9 @@ class Job:
         if criterion is None or (part.y is None and self.loss is not None):
             few = part.rows_at(0, DENSITY_ROWS)
             y = map_tensors(lambda t: t.to(self.device), few.y) if self.rule.target == "any" else None
-            *_, report = self.rule.step(*copied(learner), Batch(self.data.ready(few.x[:].to(self.device)), y))
+            x = self.data.ready(few.x[:].to(self.device))
+            *_, report = self.rule.step(*copied(learner), Batch(x, y))
             judged = self.task.quick_of_samples(self.trained.inference, part) if isinstance(self.task, JudgesSamples) else {}
-            return {"loss": float(report["loss"]), **judged}
+            more = self.task.watched_on(learner.net, x) if isinstance(self.task, Watches) else {}
+            return {"loss": float(report["loss"]), **judged, **more}
         return self.task.validate(self.trained.inference, part, criterion, self.loss)

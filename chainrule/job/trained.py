@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Calibrates, Decides, Draws, PlaysGame, Samples, SamplesGiven
+from chainrule.core.abilities import Calibrates, Decides, Draws, HasChain, PlaysGame, Samples, SamplesGiven
 from chainrule.core.descend import Alter
 from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import InputError, suggest
@@ -188,8 +188,13 @@ class Trained:
                                  f"{'it' if len(foreign) == 1 else 'them'} out.")
             if request.given is not None and isinstance(module, SamplesGiven):
                 drawn = module.sample_given(self._class_of(request.given).expand(request.n))
-            else:
+            elif request.steps is None:
                 drawn = module.sample(request.n)
+            elif isinstance(module, HasChain):
+                drawn = module.sample(request.n, steps=request.steps)
+            else:
+                raise InputError(f"{self.net_name} draws its samples in its own number of steps; --steps is for nets that draw by a Markov "
+                                 "chain, as rbm. Leave it out.")
             rows = drawn.cpu() if self.loss is None or self.task.classes else self.answer(drawn)
         inputs = self.encoder.inputs
         if inputs.vocabulary is not None:

@@ -5,7 +5,7 @@ Hinton (2002), https://doi.org/10.1162/089976602760128018; persistent chains: Ti
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -72,18 +72,24 @@ class Divergence:
     `chains` is how many persistent chains there are; `cost` is the penalty on the weights, whose momentum is the optimizer's. With
     `sparsity` the biases of hidden units that are on more often than that share of the batch fall, and rise where they are on less often,
     `sparsity_cost` times the difference: Lee, Ekanadham & Ng (2008), NIPS 20:873, for the biases alone.
+    `statistics` says what is learned of the hidden units, their means or states drawn from them: Hinton (2010), "A practical guide to
+    training restricted Boltzmann machines", section 3. With `tempering`, persistent chains run at so many temperatures and exchange
+    their states after every step, so that those of the machine itself do not stay where they are; the share of exchanges that are
+    accepted is reported. Desjardins et al. (2010), https://proceedings.mlr.press/v9/desjardins10a.html
     """
 
     def __init__(self, descent: Descent, *, steps: int = 1, persistent: bool = False, chains: int = 100, cost: float = 0.0002,
-                 sparsity: float | None = None, sparsity_cost: float = 1.0):
-        if steps < 1 or chains < 1:
-            raise InputError(f"divergence needs at least one step and one chain; got steps={steps}, chains={chains}. "
-                             "Write divergence:steps=1.")
+                 sparsity: float | None = None, sparsity_cost: float = 1.0,
+                 statistics: Literal["probabilities", "samples"] = "probabilities", tempering: int = 1):
+        if steps < 1 or chains < 1 or tempering < 1:
+            raise InputError(f"divergence needs at least one step, one chain and one temperature; got steps={steps}, chains={chains}, "
+                             f"tempering={tempering}. Write divergence:steps=1.")
         if (sparsity is not None and not 0 < sparsity < 1) or sparsity_cost < 0:
             raise InputError(f"divergence needs a sparsity between 0 and 1 and a sparsity_cost of at least 0; got sparsity={sparsity}, "
                              f"sparsity_cost={sparsity_cost}. Write divergence:sparsity=0.05.")
-        self.descent, self.steps, self.persistent, self.chains, self.cost = descent, steps, persistent, chains, cost
+        self.descent, self.steps, self.persistent, self.chains, self.cost = descent, steps, persistent or tempering > 1, chains, cost
         self.sparsity, self.sparsity_cost = sparsity, sparsity_cost
+        self.drawn, self.temperatures = statistics == "samples", tempering
 
     def init(self, net: Net) -> Tree:
         refuse_frozen(net, "divergence")
@@ -93,10 +99,14 @@ class Divergence:
         state = self.descent.init(net)
         if self.persistent and net.params["weight"].dim() > 2:
             raise InputError("divergence has persistent chains for machines without shared weights. Leave out persistent.")
+        if self.temperatures > 1 and not hasattr(net.module, "tempered"):
+            raise InputError(f"divergence tempers the chains of rbm; {type(net.module).__name__} has none at other temperatures. Leave out "
+                             "tempering.")
         if self.persistent:
             with torch.no_grad():
                 mean = net.call("visible", torch.zeros_like(net.params["hidden_bias"])[None])  # (1, visible)
-                state["chains"] = mean.repeat(self.chains, 1)                                  # (chains, visible)
+                several = mean.repeat(self.chains, 1)                                          # (chains, visible)
+                state["chains"] = several if self.temperatures == 1 else several.repeat(self.temperatures, 1, 1)
         return state
 
     @torch.no_grad()
@@ -104,10 +114,11 @@ class Divergence:
         v = batch.x                                                      # (n, visible)
         p = net.call("hidden", v)                                        # (n, hidden)
         share = batch.shares()
-        rebuilt = net.call("visible", net.call("draw_hidden", p))                    # (n, visible)
+        report: Report = {}
+        h = net.call("draw_hidden", p)
+        rebuilt = net.call("visible", h)                                 # (n, visible)
         if self.persistent:
-            model = gibbs(net, state["chains"], self.steps)              # (chains, visible)
-            state["chains"].copy_(model)
+            model, report = self._onward(net, state)                     # (chains, visible)
             model_share = share.sum() / self.chains * torch.ones_like(model[:, 0])
         else:
             model = gibbs(net, net.call("draw_visible", rebuilt), self.steps - 1)
@@ -115,8 +126,24 @@ class Divergence:
         if v.dim() > 2:
             slope = contrast_of_shared(net, v, model, (share, model_share), cost=self.cost)
         else:
-            slope = contrast(net, Phase(v, p, share), Phase(model, net.call("hidden", model), model_share), cost=self.cost)
+            q = net.call("hidden", model)
+            data = Phase(v, h if self.drawn else p, share)
+            slope = contrast(net, data, Phase(model, net.call("draw_hidden", q) if self.drawn else q, model_share), cost=self.cost)
         if self.sparsity is not None:
             slope["hidden_bias"] = slope["hidden_bias"] + self.sparsity_cost * (activity(p, share) - self.sparsity)
         loss = batch.mean((rebuilt - v).square().flatten(1).sum(1))
-        return net, self.descent.follow(net, state, slope), {"loss": loss}
+        return net, self.descent.follow(net, state, slope), {"loss": loss, **report}
+
+    def _onward(self, net: Net, state: Tree) -> tuple[Tensor, Report]:
+        """The persistent chains, some steps on, and what there is to report of them; the state has them too."""
+        if self.temperatures == 1:
+            model = gibbs(net, state["chains"], self.steps)
+            state["chains"].copy_(model)
+            return model, {}
+        every, accepted = state["chains"], []
+        inverse = torch.linspace(1, 0, self.temperatures, dtype=every.dtype, device=every.device)[:, None, None]
+        for _ in range(self.steps):
+            every, share = net.call("exchanged", net.call("tempered", every, inverse), inverse)
+            accepted.append(share)
+        state["chains"].copy_(every)
+        return every[0], {"exchanges": torch.stack(accepted).mean()}

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import HasFreeEnergy, HasLogProb, HasSteps
+from chainrule.core.abilities import HasFreeEnergy, HasLogProb, HasPseudoLikelihood, HasSteps
 from chainrule.core.criterion import Criterion
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss
@@ -20,6 +20,7 @@ from chainrule.evaluate import measures
 from chainrule.evaluate.measures import step_means
 from chainrule.evaluate.result import Baseline, Result
 from chainrule.evaluate.significance import Cases
+from chainrule.tasks.energies import has_likelihood, independent, likelihoods, of_independent, widened
 from chainrule.tasks.samples import SampleTask
 from chainrule.tasks.task import BLOCK_ROWS, Ready, Runner, baseline_of, numbered_names, with_registered
 
@@ -52,6 +53,14 @@ class Density(SampleTask):
     def validate(self, runner: Runner, part: Part, criterion: Criterion, loss: Loss | None) -> dict[str, float]:
         return {}
 
+    @torch.no_grad()
+    def watched_on(self, net: Net, x: Tensor) -> dict[str, float]:
+        """The mean pseudo-likelihood of rows, rounded to states, where a net's units are binary."""
+        module = net.module
+        if not (isinstance(module, HasPseudoLikelihood) and module.binary):
+            return {}
+        return {"pseudo_likelihood": float(net.call("pseudo_likelihood", x.flatten(1).round()).mean())}
+
     def answer(self, raw: Tensor, loss: Loss | None) -> Tensor:
         return raw.cpu()
 
@@ -60,8 +69,12 @@ class Density(SampleTask):
         return measures.density(answer[:, 0], name=LIKELIHOOD)
 
     def evaluate(self, runner: Runner, part: Part, loss: Loss | None, *, seed: int) -> Result:
-        name, each = scores(runner, part)
-        result = measures.density(each, name=name)
+        if has_likelihood(runner.net.module):
+            each, estimate, notes = likelihoods(runner, part)
+            name, result = LIKELIHOOD, widened(measures.density(each, name=LIKELIHOOD), LIKELIHOOD, estimate, notes)
+        else:
+            name, each = scores(runner, part)
+            result = measures.density(each, name=name)
         if isinstance(runner.net.module, HasSteps):
             of_steps = step_means(self.name, {"nats": -each / (counts := steps(runner, part)).clamp(min=1)}, weights=counts)
             result = replace(result, measures={**of_steps.measures, **result.measures})
@@ -72,7 +85,7 @@ class Density(SampleTask):
 
     def strangeness(self, runner: Runner, part: Part, loss: Loss | None) -> Tensor:
         """How strange rows are, (n,): their free energy, or minus their log likelihood. Raises InputError where neither is known."""
-        name, each = scores(runner, part)
+        name, each = scores(runner, part, normalised=False)
         if name not in (LIKELIHOOD, "free_energy"):
             raise InputError("This net says nothing of how likely a row is. Use --net mixture, rbm, vae or autoencoder.")
         return (-each if name == LIKELIHOOD else each).double()
@@ -85,8 +98,11 @@ class Density(SampleTask):
     def constant(self, net: Net, part: Part, ready: Ready) -> Tensor | None:
         """The ends (2, d) of the box that holds the training rows, for nets whose likelihood is known; None where it is flat.
 
-        Of sequences (1, symbols) how often each is there, and once more, or (3, d) how many numbers there are, their mean and variance.
+        Of an energy what `independent` units know; of sequences (1, symbols) how often each is there, and once more, or (3, d) how many
+        numbers there are, their mean and variance.
         """
+        if has_likelihood(net.module):
+            return independent(net, part, ready)
         if not isinstance(net.module, HasLogProb) or isinstance(net.module, HasFreeEnergy):
             return None
         if isinstance(net.module, HasSteps):
@@ -97,7 +113,13 @@ class Density(SampleTask):
         return box if bool((box[1] > box[0]).all()) else None
 
     def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
-        """One density everywhere in the box of the training rows; of sequences the unigram, or one Gaussian at every step."""
+        """One density everywhere in the box of the training rows; of sequences the unigram, or one Gaussian at every step.
+
+        Beside an energy it is units that do not act on one another.
+        """
+        if constant.dim() in (1, 3):
+            name, each = of_independent(constant, part, ready)
+            return baseline_of(name, self.measure(each[:, None], self.truth(part, ready), seed=seed))
         if len(constant) != 2:
             return self._stepwise(constant, part, ready)
         each = torch.full((len(part), 1), -float((constant[1] - constant[0]).log().sum()), dtype=torch.float64)
@@ -147,9 +169,14 @@ def moments(rows: Tensor) -> Tensor:
     return torch.stack([torch.full_like(rows[0], len(rows)), rows.mean(0), rows.var(0, correction=0).clamp(min=1e-12)])
 
 
-def scores(runner: Runner, part: Part) -> tuple[str, Tensor]:
-    """What a net says of each sample, (n,), by its own name: log likelihood, free energy, or its mean output."""
+def scores(runner: Runner, part: Part, normalised: bool = True) -> tuple[str, Tensor]:
+    """What a net says of each sample, (n,), by its own name: log likelihood, free energy, or its mean output.
+
+    Those of an energy are likelihoods where its partition function can be had, unless they need not be `normalised`.
+    """
     module = runner.net.module
+    if normalised and has_likelihood(module):
+        return LIKELIHOOD, likelihoods(runner, part)[0]
     for ability, method, name in ((HasFreeEnergy, "free_energy", "free_energy"), (HasLogProb, "log_prob", LIKELIHOOD)):
         if isinstance(module, ability):
             with torch.no_grad():

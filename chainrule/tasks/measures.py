@@ -22,7 +22,8 @@ OF_CLASSES: dict[str, tuple[Better, str]] = {
     "log_loss": ("lower", "nats"), "brier": ("lower", ""), "ece": ("lower", "")}
 OF_VALUES: dict[str, tuple[Better, str]] = {"mse": ("lower", ""), "rmse": ("lower", ""), "mae": ("lower", ""), "r2": ("higher", "")}
 OF_SCORES: dict[str, tuple[Better, str]] = {
-    "log_likelihood": ("higher", "nats"), "free_energy": ("lower", ""), "mean_output": ("higher", ""), "squared_error": ("lower", ""),
+    "log_likelihood": ("higher", "nats"), "pseudo_likelihood": ("higher", "nats"), "free_energy": ("lower", ""),
+    "mean_output": ("higher", ""), "squared_error": ("lower", ""),
     "elbo": ("higher", "nats"), "importance_bound": ("higher", "nats")}
 OF_SAMPLES: dict[str, tuple[Better, str]] = dict.fromkeys(("clusters", "discriminator_accuracy"), ("higher", "share"))
 OF_FORECASTS: dict[str, tuple[Better, str]] = {"mase": ("lower", ""), "smape": ("lower", "share"), "coverage": ("higher", "share")}

@@ -35,6 +35,7 @@ from chainrule.plots.signals import boundary as boundary_picture
 from chainrule.plots.signals import histograms as histogram_picture
 from chainrule.runs.validation import Validation
 from chainrule.workflows import attribution, code_pictures
+from chainrule.workflows.fantasies import draws_pictures, fantasies
 from chainrule.workflows.options import Drawing
 
 if TYPE_CHECKING:
@@ -205,10 +206,19 @@ def _of_codes(draw: Callable[[Trained, Validation], Figure]) -> Callable[[Run, D
     return lambda run, _: draw(run.trained, run.validation)
 
 
+def fantasies_of(run: Run) -> Figure:
+    """What the net draws by itself. Raises InputError where that is no picture, or it draws nothing by a chain."""
+    if not draws_pictures(run.trained):
+        raise InputError(f"fantasies are drawn of nets that draw pictures by a Markov chain, as rbm; {run.name} has {run.trained.net_name} "
+                         f"on inputs of shape {run.job.data.input_shape}. Use chainrule sample.")
+    return fantasies(run.trained)
+
+
 KINDS: dict[str, Callable[[Run, Drawing], Any]] = {
     "boundary": lambda run, _: boundary(run), "weights": lambda run, _: weights(run), **attribution.KINDS,
     **{kind: _of_codes(draw) for kind, draw in code_pictures.KINDS.items()},
     "surface": lambda run, drawing: surface(run, plane=drawing.plane), "histograms": lambda run, _: signals_of(run),
+    "fantasies": lambda run, _: fantasies_of(run),
 }
 
 

@@ -36,6 +36,7 @@ from chainrule.runs.validation import Validation
 from chainrule.runs.validation import shown as shown_rows
 from chainrule.workflows import code_pictures, symbols
 from chainrule.workflows.attention import attended
+from chainrule.workflows.fantasies import fantasies_of
 from chainrule.workflows.prototypes import drawable
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[E
         weights=first_layer(module, inputs.picture_shape) if inputs.picture_shape else [],
         tables=[*operating_point(path), *weights_of(trained), *facts.tables, *symbols.tables(trained)],
         pictures=[*regimes_of(trained, validation), *drawn(trained, validation), *states_of(trained, validation),
-                  *symbols.pictures_of(trained), *code_pictures.pictures_of(trained, validation)],
+                  *symbols.pictures_of(trained), *code_pictures.pictures_of(trained, validation), *fantasies_of(trained)],
         versions=versions(),
     ))
 

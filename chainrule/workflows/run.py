@@ -197,12 +197,13 @@ class Run:
         return codes_of(self.trained, what, layer)
 
     def sample(self, n: int = Request.n, given: str | None = Request.given, *, temperature: float = Request.temperature,
-               top_k: int | None = Request.top_k, length: int | None = Request.length, seed: int | None = Request.seed) -> Drawn:
+               top_k: int | None = Request.top_k, length: int | None = Request.length, seed: int | None = Request.seed,
+               steps: int | None = Request.steps) -> Drawn:
         """Samples of a net that generates: `texts` that go on from what is given, or `rows` in the units of the data.
 
         Raises InputError for a net that makes none.
         """
-        return samples_of(self.trained, Request(n, given, temperature, top_k, length, seed))
+        return samples_of(self.trained, Request(n, given, temperature, top_k, length, seed, steps))
 
     def uncertainty(self, what: Any, samples: int = 50) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean predictions (n, k) of so many passes with dropout left on, and how uncertain they are. Raises InputError without dropout."""

@@ -9,7 +9,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "bn-inception": {"width": 0.125}, "inception-v3": {"width": 0.125}, "capsnet": {"filters": 8, "capsules": 2, "hidden": (8,)},
     "unet": {"width": 4, "depth": 2}, "holt-winters": {"season": 2}, "local": {"kernel": 3}, "detector": {"filters": (4, 8)},
     "kmeans": {"clusters": 4}, "som": {"rows": 3, "columns": 4}, "pnn": {"patterns": 12}, "hopfield": {"patterns": 3},
-    "contactnet": {"hidden": 8, "depth": 2, "pairs": 4, "pair_depth": 2},
+    "boltzmann": {"hidden": 2}, "contactnet": {"hidden": 8, "depth": 2, "pairs": 4, "pair_depth": 2},
     "dbn": {"hidden": (6,)}, "conv-dbn": {"filters": (4,), "kernels": (3,)}, "conv-rbm": {"filters": 4, "kernel": 3},
     "rnn": {"hidden": 12, "layers": 2}, "lstm": {"hidden": 12, "layers": 2}, "gru": {"hidden": 12, "layers": 2},
     "esn": {"units": 12, "connections": 4},

@@ -1,5 +1,6 @@
 """Restricted Boltzmann machines against the full table of their joint states, and against integrals."""
 
+import itertools
 import math
 
 import pytest
@@ -9,6 +10,7 @@ from torch import Tensor
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import nets
+from chainrule.nets.layers.annealing import inverse_temperatures
 from chainrule.nets.rbm import RBM
 
 
@@ -107,3 +109,158 @@ def test_what_cannot_be_done_is_said():
         RBM((30,), 0, hidden=25).log_partition()
     with pytest.raises(InputError, match="hidden=0"):
         RBM((30,), 0, hidden=0)
+
+
+def grouped(groups: tuple[int, ...], hidden: int) -> tuple[RBM, Tensor]:
+    """A machine of groups of visible units, and all their states."""
+    torch.manual_seed(3)
+    net = RBM((sum(groups),), 0, hidden=hidden, units="multinomial", groups=groups).double()
+    with torch.no_grad():
+        for p in net.parameters():
+            p.normal_()
+    choices = [torch.eye(size, dtype=torch.float64) if size > 1 else torch.tensor([[0.0], [1.0]]).double() for size in groups]
+    return net, torch.stack([torch.cat(one) for one in itertools.product(*choices)])
+
+
+@torch.no_grad()
+def test_groups_of_units_have_the_likelihoods_of_the_table_of_their_states():
+    net, v = grouped((3, 1, 2), 3)
+    h = table(3)
+    minus = torch.stack([torch.stack([b @ net.weight @ a + a @ net.visible_bias + b @ net.hidden_bias for b in h]) for a in v])
+    torch.testing.assert_close(net.log_prob(v), minus.flatten().log_softmax(0).view(minus.shape).logsumexp(1))
+    torch.testing.assert_close(net.visible(h), minus.softmax(0).T @ v)
+    torch.testing.assert_close(net.log_prob(v).exp().sum(), torch.tensor(1.0, dtype=torch.float64))
+
+
+def test_groups_follow_from_the_inputs_or_are_named():
+    assert RBM((4, 5), 0, hidden=2, units="multinomial")._visible.groups == (5, 5, 5, 5)
+    assert RBM((6,), 0, hidden=2, units="multinomial", groups=(3,))._visible.groups == (3, 3)
+    with pytest.raises(InputError, match=r"6 units together; got groups=4x1"):
+        RBM((6,), 0, hidden=2, units="multinomial", groups=(4, 1))
+    with pytest.raises(InputError, match="units=binary"):
+        RBM((6,), 0, hidden=2, groups=(3, 3))
+
+
+@torch.no_grad()
+def test_rectified_units_have_a_free_energy_and_no_partition_function():
+    """The slope of the free energy is the mean of the hidden units: the copies that are on."""
+    net = machine(4, 3, "relu")
+    v = torch.randn(6, 4, dtype=torch.float64)
+    slope = torch.func.grad(lambda bias: torch.func.functional_call(Free(net), {"net.hidden_bias": bias}, v).sum())(net.hidden_bias)
+    torch.testing.assert_close(-slope, net.hidden(v).sum(0))
+    assert net.partition == "none"
+    for ask in (net.log_partition, lambda: net.log_weights(torch.zeros(4), temperatures=3, chains=2)):
+        with pytest.raises(InputError, match=r"partition function"):
+            ask()
+
+
+class Free(torch.nn.Module):
+    def __init__(self, net: RBM):
+        super().__init__()
+        self.net = net
+
+    def forward(self, v: Tensor) -> Tensor:
+        return self.net.free_energy(v)
+
+
+@pytest.mark.parametrize("units", ["binary", "gaussian", "multinomial"])
+@torch.no_grad()
+def test_annealing_finds_the_partition_function_from_any_base(units):
+    net = grouped((3, 1, 2), 4)[0] if units == "multinomial" else machine(6, 4, units)
+    if units == "gaussian":
+        net.weight.mul_(0.5)
+    exact = float(net.log_partition())
+    for mean in (torch.full((6,), 0.3), torch.linspace(0.1, 0.8, 6)):
+        torch.manual_seed(0)
+        found = net.estimate_log_partition(mean, temperatures=400, chains=1000)
+        assert abs(math.expm1(found.value - exact)) < 0.03
+        assert found.low < found.value < found.high
+        assert found.high - found.low < 0.1
+
+
+@torch.no_grad()
+def test_the_interval_of_annealing_covers_the_truth_about_as_often_as_it_says():
+    net = machine(5, 3)
+    exact, covered = float(net.log_partition()), 0
+    for seed in range(60):
+        torch.manual_seed(seed)
+        found = net.estimate_log_partition(torch.full((5,), 0.5), temperatures=30, chains=60)
+        covered += found.low <= exact <= found.high
+    assert covered >= 50
+
+
+def test_temperatures_are_spaced_as_in_the_paper():
+    at = inverse_temperatures(14_501)
+    assert (at[0], at[500], at[4500], at[-1]) == pytest.approx((0.0, 0.5, 0.9, 1.0))
+    assert all(a < b for a, b in itertools.pairwise(at))
+    assert inverse_temperatures(2) == [0.0, 1.0]
+
+
+@torch.no_grad()
+def test_the_pseudo_likelihood_is_that_of_each_unit_given_the_others():
+    net, v = machine(3, 2), table(3)
+    at = torch.arange(8) % 3
+    flipped = v.clone()
+    flipped[torch.arange(8), at] = 1 - v[torch.arange(8), at]
+    own, other = net.log_prob(v).exp(), net.log_prob(flipped).exp()
+    torch.testing.assert_close(net.pseudo_likelihood(v), 3 * (own / (own + other)).log())
+
+
+def tempered_shares(net: RBM, inverse: float) -> Tensor:
+    """The probabilities (2^visible,) at an inverse temperature, from the energies of all joint states."""
+    v, h = table(net.weight.shape[1]), table(net.weight.shape[0])
+    minus = inverse * ((v @ net.visible_bias)[:, None] + v @ net.weight.T @ h.T + h @ net.hidden_bias)
+    return minus.flatten().softmax(0).view(minus.shape).sum(1)
+
+
+@torch.no_grad()
+def test_a_tempered_round_moves_as_the_transition_matrix_whose_eigenvector_is_the_tempered_distribution():
+    net, inverse = machine(3, 2), 0.4
+    v, h = table(3), table(2)
+
+    def odds(p: Tensor, states: Tensor) -> Tensor:
+        return (p[:, None] * states + (1 - p[:, None]) * (1 - states)).prod(2)
+
+    up = torch.sigmoid(inverse * (v @ net.weight.T + net.hidden_bias))
+    down = torch.sigmoid(inverse * (h @ net.weight + net.visible_bias))
+    transition, shares = odds(up, h) @ odds(down, v), tempered_shares(net, inverse)
+    torch.testing.assert_close(shares @ transition, shares)
+    torch.manual_seed(0)
+    chains = v[:, None].expand(8, 20_000, 3)
+    after = net.tempered(chains, torch.full((8, 1, 1), inverse, dtype=torch.float64)) @ torch.tensor([4.0, 2, 1], dtype=torch.float64)
+    for i in range(8):
+        counts = torch.bincount(after[i].long(), minlength=8) / 20_000
+        assert float((counts - transition[i]).abs().max()) < 5 * 0.5 / math.sqrt(20_000)
+
+
+@torch.no_grad()
+def test_exchanges_keep_the_joint_distribution_of_all_temperatures(monkeypatch):
+    """The matrix of an exchange over all 64 pairs of states, its acceptances measured on a grid of what the draws can be."""
+    net, grid = machine(3, 2), 4000
+    net.weight.mul_(2)
+    inverse = torch.tensor([1.0, 0.3], dtype=torch.float64)[:, None, None]
+    monkeypatch.setattr(torch, "rand_like", lambda x: ((torch.arange(grid) + 0.5) / grid).to(x).expand(x.shape))
+    v, place = table(3), torch.tensor([4.0, 2, 1], dtype=torch.float64)
+    joint = tempered_shares(net, 1.0)[:, None] * tempered_shares(net, 0.3)                          # (8, 8)
+    transition = torch.zeros(64, 64, dtype=torch.float64)
+    for a in range(8):
+        for b in range(8):
+            after, share = net.exchanged(torch.stack([v[a].expand(grid, 3), v[b].expand(grid, 3)]), inverse)
+            first, second = (after @ place).long()
+            transition[8 * a + b] = torch.bincount(8 * first + second, minlength=64) / grid
+            assert 0 <= float(share) <= 1
+    pi = joint.flatten()
+    assert float((pi @ transition - pi).abs().max()) < 2 / grid
+    assert float((torch.eye(64) - transition).abs().max()) > 0.9                                   # so something is exchanged
+    flow = pi[:, None] * transition
+    torch.testing.assert_close(flow, flow.T, rtol=0, atol=2 / grid)                                # detailed balance
+
+
+@torch.no_grad()
+def test_exchanges_are_between_neighbours():
+    net, inverse = machine(3, 2), torch.linspace(1, 0, 5, dtype=torch.float64)[:, None, None]
+    torch.manual_seed(0)
+    v = net.draw_visible(torch.full((5, 400, 3), 0.5, dtype=torch.float64))
+    after, share = net.exchanged(v, inverse)
+    assert 0.2 < float(share) < 1
+    torch.testing.assert_close(after.sum(0), v.sum(0))                                             # nothing is lost

@@ -112,7 +112,7 @@ def test_more_steps_come_nearer_the_exact_gradient():
     assert off(steps=30, persistent=True, chains=20_000)[0] < 0.05
 
 
-@pytest.mark.parametrize("units", ["binary", "gaussian"])
+@pytest.mark.parametrize("units", ["binary", "gaussian", "multinomial", "relu"])
 @pytest.mark.parametrize("weight", [None, torch.tensor([0.5, 2.0, 1.0, 0.25, 1.25], dtype=torch.float64)])
 def test_it_is_the_gradient_of_the_free_energy_difference(units, weight):
     """Second derivation: autograd of F(data) - F(chain) at the very states that the rule drew."""
@@ -123,9 +123,7 @@ def test_it_is_the_gradient_of_the_free_energy_difference(units, weight):
     v = DATA
     with torch.no_grad():
         for _ in range(3):
-            h = (torch.rand_like(net.call("hidden", v)) < net.call("hidden", v)).double()
-            mean = net.call("visible", h)
-            v = (torch.rand_like(mean) < mean).double() if units == "binary" else mean + torch.randn_like(mean)
+            v = net.call("draw_visible", net.call("visible", net.call("draw_hidden", net.call("hidden", v))))
     torch.testing.assert_close(made, slope(lambda n: batch.mean(n.call("free_energy", DATA) - n.call("free_energy", v)), net))
 
 
@@ -172,6 +170,55 @@ def test_persistent_chains_go_on_from_where_they_were():
     for _ in range(5):
         net, state, _ = rule.step(net, state, Batch(DATA))
     torch.testing.assert_close(state["chains"], wells.contiguous())
+
+
+def test_statistics_of_samples_are_on_the_mean_those_of_probabilities():
+    net = machine()
+    made = {}
+    for statistics in ("probabilities", "samples"):
+        torch.manual_seed(0)
+        made[statistics] = direction(Divergence(Descent(plain(1.0)), steps=2, cost=0.0, statistics=statistics), net,
+                                     Batch(DATA.repeat(8000, 1)))
+    torch.testing.assert_close(made["samples"], made["probabilities"], rtol=0, atol=0.02)
+    torch.manual_seed(0)
+    few = direction(Divergence(Descent(plain(1.0)), cost=0.0, statistics="samples"), net, Batch(DATA))
+    for slope in few.values():
+        torch.testing.assert_close(slope * 5, (slope * 5).round())                       # counts of states of five rows
+
+
+def test_tempered_chains_learn_too_and_their_exchanges_are_reported():
+    torch.manual_seed(0)
+    x = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]], dtype=torch.float64).repeat(100, 1)
+    net = Net.of(RBM((4,), 0, hidden=3).double())
+    rule = Divergence(Descent(plain(0.2)), cost=0.0, tempering=5, chains=200)
+    state = rule.init(net)
+    assert state["chains"].shape == (5, 200, 4)
+    for _ in range(1500):
+        net, state, report = rule.step(net, state, Batch(x))
+    after, ceiling = net.call("log_prob", x).mean().item(), -torch.tensor(3.0).log().item()
+    assert ceiling - 0.25 < after <= ceiling
+    assert 0.05 < float(report["exchanges"]) < 1
+
+
+def test_tempered_chains_leave_a_well_in_which_others_stay():
+    """Two deep wells, all units on and all off, as likely as each other: half of the chains that began in one end in the other."""
+    net = machine()
+    with torch.no_grad():
+        net.params["weight"].fill_(6)
+        net.params["hidden_bias"].fill_(-12)
+        net.params["visible_bias"].fill_(-9)
+    share = {}
+    for tempering in (1, 12):
+        rule = Divergence(Descent(plain(0.0)), persistent=True, chains=200, steps=5, tempering=tempering)
+        state = rule.init(net)
+        state["chains"].fill_(1.0)
+        torch.manual_seed(0)
+        for _ in range(60):
+            net, state, _ = rule.step(net, state, Batch(DATA))
+        chains = state["chains"] if tempering == 1 else state["chains"][0]
+        share[tempering] = float((chains.sum(1) < 2).double().mean())
+    assert share[1] < 0.1
+    assert 0.35 < share[12] < 0.65
 
 
 def test_wrong_use_is_said():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ def unscaled(inputs: InputEncoder, rows: Tensor) -> Tensor:
     rows = rows.reshape(len(rows), *inputs.shape)
     if inputs.scale is None:
         return rows * inputs.maximum
-    centre, factor = inputs.scale
+    centre, factor = inputs.scale if inputs.scale.shape[1:] != (math.prod(inputs.shape),) else inputs.scale.view(2, *inputs.shape)
     units: Tensor = torch.where(factor > 0, rows / factor, torch.zeros_like(rows)) + centre
     return units * inputs.maximum if inputs.kind == "pixels" else units
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from chainrule.core.errors import InputError
-from chainrule.data.encode.features import Range
+from chainrule.core.traits import Range
 from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.data.encode.target_encoder import TargetEncoder
 from chainrule.data.encode.vocabulary import UNKNOWN

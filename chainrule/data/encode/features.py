@@ -6,12 +6,13 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
+from chainrule.core.traits import Range
 from chainrule.data.dates import PARTS, Part, part_of, turn
 from chainrule.data.encode import words
 from chainrule.data.encode.columns import WORDED, Column, Kind, Table, class_name
@@ -19,7 +20,6 @@ from chainrule.data.encode.targets import several_labels
 from chainrule.data.formats import folded
 from chainrule.data.storage.stored import StoredTable
 
-Range = Literal["standard", "unit"]
 FEWEST_INPUTS, MOST_INPUTS = 256, 4096  # that a column of words may have: as many as its memory allows, within these bounds
 ONE_HOT_BYTES = 2**28
 HASHES = 2      # inputs that stand for a word which has none of its own
@@ -62,7 +62,7 @@ class Moments:
                        self.square * (1 - share) + other.square * share + apart.square() * (share * (1 - share)))
 
     def scaling(self, range: Range) -> tuple[Tensor, Tensor]:
-        """Centre and factor per feature: mean and sd for `standard`, minimum and extent for `unit`."""
+        """Centre and factor per feature: minimum and extent for `unit`, else mean and sd."""
         if range == "unit":
             return scaling(self.low, self.high - self.low)
         extent = self.high - self.low

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.core.text import visible
+from chainrule.core.traits import Range
 from chainrule.data import formats
+from chainrule.data.encode import pixels
 from chainrule.data.encode.columns import Table
-from chainrule.data.encode.features import Features, Moments, Range
+from chainrule.data.encode.features import Features, Moments
 from chainrule.data.encode.lagged import Lagged, Lagging
 from chainrule.data.encode.rows import gather
 from chainrule.data.encode.series import Form, Series
@@ -40,9 +42,10 @@ class InputEncoder:
     """What turns rows into stored tensors (`encode`), and stored tensors into what a net reads (`ready`).
 
     `shape` is a row as the source has it; `scale` (2, ...) holds centre and factor of arrays, and of the channels of pixels where a net
-    wants them so; `codes` are whole numbers of an array that a net looks up in an embedding, given as they are. Rows of symbols are windows
-    of one text, `stride` apart, or sequences that may be shorter; rows of an array are `sequences` that may have any number of steps where
-    each step has a target. Those of a `series` are scaled by column, and may have gaps. `apart` names columns that are not inputs: target,
+    wants them so, those of flat rows for each number; `codes` are whole numbers of an array that a net looks up in an embedding, given
+    as they are. Rows of symbols are windows of one text, `stride` apart, or sequences that may be shorter; rows of an array are
+    `sequences` that may have any number of steps where each step has a target. Those of a `series` are scaled by column, and may have
+    gaps. `apart` names columns that are not inputs: target,
     group, time, and those left out. `notes` says in sentences what was read how, filled in or left out. `formats`, `reading` and
     `column_kinds` say how the words of a table's columns are read, of new rows too. `lagging` says how a series is
     cut into windows from which it is foretold, `column` is
@@ -108,9 +111,12 @@ class InputEncoder:
             if codes:
                 kind, notes = "codes", ["the whole numbers of the inputs are given as they are to the net, which has an embedding"]
             elif x.dtype == torch.uint8 and (len(shape) > 1 or shape[0] >= WIDE or maximum):
-                kind, maximum = "pixels", maximum or _maximum(x, rows)
-                scaled = like is not None and like.scale is not None and like.scale.shape[1] == shape[0] and not flatten
-                scale = like.scale if like and scaled else None       # (2, c, 1, 1)
+                kind, maximum = "pixels", maximum or pixels.maximum_of(x, rows)
+                if like is not None:
+                    fits = like.scale is not None and like.scale.shape[1] == (math.prod(shape) if flatten else shape[0])
+                    scale = like.scale if fits else None              # (2, c, 1, 1), or (2, d) of flat rows
+                elif range == "standardised":
+                    scale = pixels.scale_of_channels(x, rows, maximum, flatten)
             elif like and like.kind == "array" and like.shape[:1] == shape[:1]:
                 scale = like.scale
             else:
@@ -133,6 +139,19 @@ class InputEncoder:
         """A row as a net reads it, without the sample axis."""
         shape = self.shape if self.vocabulary is None else (*self.shape, len(self.vocabulary))
         return (math.prod(shape),) if self.flatten else shape
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """How many of the numbers that a net reads stand for one thing: of a column of categories as many as it has.
+
+        One size for all where rows are symbols; empty where rows are no table.
+        """
+        if self.vocabulary is not None:
+            return (len(self.vocabulary),)
+        if self.features is None:
+            return ()
+        sizes = [[len(column.outputs)] if column.kind == "categorical" else [1] * len(column.outputs) for column in self.features.columns]
+        return tuple(size for several in sizes for size in several)
 
     @property
     def windowed(self) -> bool:
@@ -375,9 +394,3 @@ def _of_columns(values: Tensor, range: Range) -> Tensor:
     columns = [column[~column.isnan()] for column in values.flatten(0, 1).unbind(1)]
     usual = torch.tensor([0.0, 1.0], dtype=torch.float64)
     return torch.stack([torch.stack(Moments.of(column).scaling(range)) if len(column) else usual for column in columns], 1)
-
-
-def _maximum(x: Tensor, rows: Tensor) -> float:
-    """The largest value a pixel can have: 255, unless the training rows stay in the lower half; then their own largest."""
-    most = max(int(x[part].max()) for part in rows.split(8192))
-    return 255.0 if most > 127 else float(max(most, 1))

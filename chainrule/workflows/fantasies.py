@@ -1,0 +1,34 @@
+"""What a net that draws by a Markov chain makes by itself, as pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chainrule.core.abilities import HasChain
+from chainrule.core.sampling import Request
+from chainrule.job.trained import Trained
+from chainrule.plots.evaluation import image_grid
+from chainrule.plots.figure import to_png
+from chainrule.report.pictures import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COUNT = 40
+
+
+def draws_pictures(trained: Trained) -> bool:
+    """Whether the net draws rows by a chain, and these are pictures."""
+    return isinstance(trained.net.module, HasChain) and trained.encoder.inputs.picture_shape is not None
+
+
+def fantasies(trained: Trained) -> Figure:
+    """Samples of the net, each from its own chain, on one sheet."""
+    rows = trained.sample(Request(COUNT)).rows
+    assert rows is not None
+    return image_grid(rows)
+
+
+def fantasies_of(trained: Trained) -> list[Picture]:
+    """For a report: samples, where there are such pictures."""
+    return [("What the net draws by itself: the ends of Markov chains", to_png(fantasies(trained)))] if draws_pictures(trained) else []
