@@ -82,14 +82,19 @@ static void scan_drive(const scan_sizes *s, long rows, const real *x, const real
 #if CR_GATES == 4
 /* Gates of what drives them, `pitch` apart, which may lie in the same place; c after and h after of one row. */
 CR_INLINE void scan_cell(long units, long pitch, const real *driven, real *gates, const real *before, real *cell, real *hidden) {
+    real *i = gates, *f = gates + units, *g = gates + 2 * units, *o = gates + 3 * units; /* loop by loop: all at once need more registers */
 #pragma omp simd
-    for (long j = 0; j < units; j++) {
-        const real i = cr_sigmoid(driven[j]), f = cr_sigmoid(driven[pitch + j]), g = scan_tanh(driven[2 * pitch + j]);
-        const real o = cr_sigmoid(driven[3 * pitch + j]), c = f * before[j] + i * g;
-        gates[j] = i, gates[units + j] = f, gates[2 * units + j] = g, gates[3 * units + j] = o;
-        cell[j] = c;
-        hidden[j] = o * scan_tanh(c);
-    }
+    for (long j = 0; j < units; j++) i[j] = cr_sigmoid(driven[j]);
+#pragma omp simd
+    for (long j = 0; j < units; j++) f[j] = cr_sigmoid(driven[pitch + j]);
+#pragma omp simd
+    for (long j = 0; j < units; j++) g[j] = scan_tanh(driven[2 * pitch + j]);
+#pragma omp simd
+    for (long j = 0; j < units; j++) o[j] = cr_sigmoid(driven[3 * pitch + j]);
+#pragma omp simd
+    for (long j = 0; j < units; j++) cell[j] = f[j] * before[j] + i[j] * g[j];
+#pragma omp simd
+    for (long j = 0; j < units; j++) hidden[j] = o[j] * scan_tanh(cell[j]);
 }
 
 /* The slopes of what drives the gates; `cell_slope` is that of the cell after, and becomes that of the cell before. */
@@ -111,12 +116,15 @@ CR_INLINE void scan_cell_slopes(long units, long pitch, const real *restrict gat
 #elif CR_GATES == 3
 /* `cell` holds what recurs into the candidate, inside the reset gate. */
 CR_INLINE void scan_cell(long units, long pitch, const real *driven, real *gates, const real *before, const real *cell, real *hidden) {
+    real *r = gates, *z = gates + units, *n = gates + 2 * units;
 #pragma omp simd
-    for (long j = 0; j < units; j++) {
-        const real r = cr_sigmoid(driven[j]), z = cr_sigmoid(driven[pitch + j]), n = scan_tanh(driven[2 * pitch + j] + r * cell[j]);
-        gates[j] = r, gates[units + j] = z, gates[2 * units + j] = n;
-        hidden[j] = z * before[j] + (1 - z) * n;
-    }
+    for (long j = 0; j < units; j++) r[j] = cr_sigmoid(driven[j]);
+#pragma omp simd
+    for (long j = 0; j < units; j++) z[j] = cr_sigmoid(driven[pitch + j]);
+#pragma omp simd
+    for (long j = 0; j < units; j++) n[j] = scan_tanh(driven[2 * pitch + j] + r[j] * cell[j]);
+#pragma omp simd
+    for (long j = 0; j < units; j++) hidden[j] = z[j] * before[j] + (1 - z[j]) * n[j];
 }
 
 /* The slopes of what drives the gates, and fourth that of what recurs into the candidate; `slope` becomes what passes to the state before
