@@ -78,3 +78,16 @@ def test_strips_of_digits_are_read_column_by_column():
     fixed = cr.load("strips:count=20,digits=4,source=digits")
     assert fixed.target_kind == "steps"
     assert Transcription.read(fixed, 64).target_kind == "labels"
+
+
+def test_what_is_drawn_along_frames_are_shares_up_to_the_last_frame_and_none_after(tmp_path):
+    run = cr.train(bars(40), net="lstm:hidden=4", steps=2, batch=8, out=tmp_path / "run", **QUICK)
+    run.test()
+    assert (tmp_path / "run" / "label-posteriors.png").exists()
+    assert "label posteriors" in run.report().read_text()
+    torch.manual_seed(0)
+    x, outputs = torch.rand(2, 6, 3), torch.randn(2, 6, 5)
+    x[1, 4:] = 0
+    shares = run.job.task.posteriors(outputs, x)
+    torch.testing.assert_close(shares.sum(2), torch.tensor([[1.0] * 6, [1.0] * 4 + [0.0] * 2]))
+    torch.testing.assert_close(shares[0].log(), outputs[0].log_softmax(1))
