@@ -293,8 +293,9 @@ def _chosen(source: Source, options: Options, net: NetLike) -> tuple[Chosen[NetT
     """Net (None: choose later, or it is the caller's own), rule, and the kind of targets it reads. Raises InputError."""
     chosen, rule = choose_rule(options, not isinstance(net, str | None))
     wanted = rule.entry.traits.target
-    if (wanted == "none") != (source.target_kind == "none"):
-        raise InputError(f"rule {rule.entry.name} learns {'without' if wanted == 'none' else 'from'} targets; this estimator learns "
+    blind = wanted == "none" or choose_task(options, not isinstance(net, str | None), source).traits.targetless
+    if blind != (source.target_kind == "none"):
+        raise InputError(f"rule {rule.entry.name} learns {'without' if blind else 'from'} targets here; this estimator learns "
                          f"{'without' if source.target_kind == 'none' else 'from'} them. Use another rule or another estimator.")
     if source.target_kind == "real" and wanted not in ("any", "real"):
         raise InputError(f"rule {rule.entry.name} sorts into classes; a regressor has a numeric target. Use rule='backprop', or "
