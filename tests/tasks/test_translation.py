@@ -94,7 +94,7 @@ def test_the_cost_is_the_mean_over_all_symbols_and_ends():
     costs = Taught(losses.choose("cross-entropy").make())(net, Batch(torch.zeros(2, 1), y, None, mask))["loss"]
     shares = net.module.scores.softmax(1)
     by_hand = [-math.log(shares[step, symbol].item()) for string in ([2, 0, 1, 4], [3, 4]) for step, symbol in enumerate(string)]
-    assert float(Batch(torch.zeros(2, 1), y, None, mask).mean(costs)) == pytest.approx(sum(by_hand) / 6, rel=1e-5)
+    assert Batch(torch.zeros(2, 1), y, None, mask).mean(costs).item() == pytest.approx(sum(by_hand) / 6, rel=1e-5)
 
 
 def test_parts_say_which_symbols_are_asked_for(run):

@@ -88,8 +88,8 @@ def test_symbols_that_training_never_saw_are_unknown_counted_and_told(tmp_path, 
     path = written(tmp_path / "new.jsonl", [("ab", "x"), ("ax", "x"), ("yb", "x")])
     new = Translation.read(load_inputs(path, like=inputs), 1, targets=False)
     codes = inputs.encode(new)
-    told = capsys.readouterr().err
-    assert "2 of 3 sequences have a symbol that training never saw, first 'x' in sequence 2" in told
+    notes = capsys.readouterr().err
+    assert "2 of 3 sequences have a symbol that training never saw, first 'x' in sequence 2" in notes
     assert known.decode(codes[1]) == f"a{UNKNOWN}{LAST}"
     assert not inputs.ready(codes)[1, 1].any()
     assert inputs.ready(codes)[1, 2].sum() == 1                      # so the unknown one is not taken for what fills up

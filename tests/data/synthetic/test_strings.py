@@ -40,7 +40,7 @@ def read(text):
     else:
         (day, month, year) = numbers if "." in words else (numbers[1], numbers[0], numbers[2])
     year = year if year >= 100 else 1900 + year if year >= 50 else 2000 + year
-    return datetime.date(year, month, day), next((w for w in WEEKDAYS for said in words if len(said) >= 3 and w.startswith(said)), None)
+    return datetime.date(year, month, day), next((w for w in WEEKDAYS for word in words if len(word) >= 3 and w.startswith(word)), None)
 
 
 def test_every_way_of_writing_a_day_means_that_day():

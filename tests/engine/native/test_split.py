@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from chainrule.core.kernels import asked_for, can_split, split_products
 from chainrule.engine.native import scan
 from chainrule.engine.native.compiling import library
-from chainrule.nets.gru import GRULayer
-from chainrule.nets.lstm import LSTM, LSTMLayer
+from chainrule.nets.layers.gated import GRULayer, LSTMLayer
+from chainrule.nets.lstm import LSTM
 from chainrule.nets.rnn import ElmanLayer
 
 if not torch.cpu._is_amx_tile_supported():
