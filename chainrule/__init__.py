@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from chainrule.workflows.compare import compare
     from chainrule.workflows.ensemble import Committee, committee
     from chainrule.workflows.find_rate import find_rate
+    from chainrule.workflows.resume import resume
     from chainrule.workflows.run import Run
     from chainrule.workflows.sweep import Sweep, sweep
-    from chainrule.workflows.train import events, repeat, resume, train
+    from chainrule.workflows.train import events, repeat, train
 
 PLACES = {
     "Committee": "workflows.ensemble", "Run": "workflows.run", "Sweep": "workflows.sweep", "boost": "workflows.boosting",
     "check": "workflows.check", "committee": "workflows.ensemble", "compare": "workflows.compare", "events": "workflows.train",
-    "find_rate": "workflows.find_rate", "load": "data.load", "repeat": "workflows.train", "resume": "workflows.train",
+    "find_rate": "workflows.find_rate", "load": "data.load", "repeat": "workflows.train", "resume": "workflows.resume",
     "sweep": "workflows.sweep", "train": "workflows.train",
 }
 

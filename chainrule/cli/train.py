@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chainrule.cli.options import Ending, OfRun, Printing, command
-from chainrule.cli.output import print_json, say, show_run, show_sweep
+from chainrule.cli.output import print_json, say, show_ensemble, show_run, show_sweep
 from chainrule.cli.signals import Signals
 from chainrule.core.options import option, required
 from chainrule.job.options import Options
@@ -24,7 +24,7 @@ class RunFolder:
 class Unfinished:
     """What is to be gone on with."""
 
-    run: Path = required("A run folder, or the folder of a sweep.", positional=True)
+    run: Path = required("A run folder, or the folder of a sweep or a boosting.", positional=True)
 
 
 @command()
@@ -42,12 +42,14 @@ def train(options: Options, siblings: Siblings, dataset: Dataset, folder: RunFol
 @command()
 def resume(unfinished: Unfinished, ending: Ending, printing: Printing) -> None:
     """Go on with an interrupted run, bit for bit. Example: chainrule resume runs/mnist-lenet-1"""
+    from chainrule.workflows.ensemble import Committee
+    from chainrule.workflows.resume import resume
     from chainrule.workflows.sweep import Sweep
-    from chainrule.workflows.train import resume
 
     with Signals() as signals:
         done = resume(unfinished.run, stop=signals.stop)
-    (show_sweep if isinstance(done, Sweep) else show_run)(done, ending.test, printing.as_json)
+    show = show_sweep if isinstance(done, Sweep) else show_ensemble if isinstance(done, Committee) else show_run
+    show(done, ending.test, printing.as_json)
 
 
 @command()

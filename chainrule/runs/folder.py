@@ -21,6 +21,7 @@ from chainrule.data.encode.lagged import Lagged
 from chainrule.data.row_hashes import row_hashes
 from chainrule.data.source import Data, Source, split_sizes
 from chainrule.engine import checkpoint
+from chainrule.engine.store import Store
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
@@ -83,6 +84,12 @@ class Folder:
     def read_record(self) -> dict[str, Any]:
         """`run.json`, checked. Raises CorruptFile, or InputError where another version wrote it."""
         return read_record(self.path)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run's training ended by itself. Raises CorruptFile."""
+        position = Store(self.path, self.read_record()["run"]).position()
+        return bool(position and position["finished"])
 
     def write_json(self, name: str, value: Any) -> None:
         self._write(name, json.dumps(value, indent=1, allow_nan=False, default=str))

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.core.errors import ChainruleError, InputError
+from chainrule.core.errors import ChainruleError, CorruptFile, InputError, Interrupted
 from chainrule.core.events import Sink
 from chainrule.core.options import check, read
 from chainrule.core.registry import tasks
@@ -29,15 +29,17 @@ from chainrule.job.build import build
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import Own
+from chainrule.job.record import RECORD
 from chainrule.runs.folder import Folder
 from chainrule.workflows.boosting_data import residual_source, spread_over
 from chainrule.workflows.ensemble import ROUNDS, Committee, write_committee
 from chainrule.workflows.options import Boosting, Dataset
 from chainrule.workflows.run import Run
-from chainrule.workflows.session import session_of
-from chainrule.workflows.source import as_source
-from chainrule.workflows.train import train_job
+from chainrule.workflows.session import Session, session_of
+from chainrule.workflows.source import as_source, source_again
+from chainrule.workflows.train import resume_run, train_job
 
+BOOSTING, FORMAT = "boosting.json", 1
 OF_THE_BASE = ("target", "split", "group", "time", "classes", "fold", "loss")   # rounds of gradient boosting are given their rows and loss
 
 
@@ -77,14 +79,39 @@ def boost(data: Any = Dataset.data, *, rounds: int = Boosting.rounds, by: str = 
         raise InputError(f"{source.name} leaves {len(base.data.train)} training rows; boosting needs at least {2 * base.data.outputs}. "
                          "Give more rows, or train one net.")
     folder = Folder.create(session.out, source.name, base.net_name.split(":")[0], by)
+    if (folder.path / BOOSTING).exists():
+        raise InputError(f"{folder.path} already holds a boosting. Use another --out, or chainrule resume {folder.path}.")
+    folder.write_json(BOOSTING, {"format": FORMAT, "boosting": asdict(boosting), "options": asked.to_json(),
+                                 "data": {"name": source.name, "origin": dict(source.origin), "fingerprint": source.fingerprint}})
+    return _rounds(folder, boosting, asked, base, session)
+
+
+def resume_boosting(path: Path, session: Session) -> Committee:
+    """Go on with a boosting that was interrupted: rounds that ended are taken as they are, the one that did not is finished.
+
+    Raises InputError where the data is gone or was given in memory, CorruptFile where the record is not whole.
+    """
+    folder = Folder(path)
+    record = folder.read_json(BOOSTING)
+    try:
+        if record["format"] != FORMAT:
+            raise InputError(f"{path / BOOSTING} has format {record['format']}; this version reads format {FORMAT}. Use the version of "
+                             "chainrule that wrote it.")
+        boosting, asked = read(Boosting, record["boosting"]), Options.from_json(record["options"]).checked()
+    except (KeyError, TypeError, AttributeError):
+        raise CorruptFile(f"{path / BOOSTING} is not what chainrule boost wrote. Restore it from a copy, or boost again.") from None
+    return _rounds(folder, boosting, asked, build(source_again(path, record, asked, None), asked), session)
+
+
+def _rounds(folder: Folder, boosting: Boosting, asked: Options, base: Job, session: Session) -> Committee:
+    """The nets one after the other; those that a folder already holds are not trained again. Raises what training raises."""
+    by = boosting.by
     series: Samme | Gradient = Samme(base, asked) if by == "samme" else Gradient(base, asked, boosting.shrinkage)
     members: list[Run] = []
     committee: Committee | None = None
+    remark = ""
     while len(members) < boosting.rounds and not series.over:
-        task_source, weights, settings = series.task()
-        into = replace(session, out=folder.path / f"round-{len(members) + 1}")
-        began, settled, own = time.perf_counter(), Options(**settings), Own(weights=weights)
-        run = train_job(build(task_source, settled, own), settled, own, into, began)
+        run = _round(folder, folder.path / f"round-{len(members) + 1}", *series.task(), session)
         remark, joins = series.learn(run)
         if session.progress:
             print(f"round {len(members) + 1}: {remark}", file=sys.stderr)
@@ -92,12 +119,24 @@ def boost(data: Any = Dataset.data, *, rounds: int = Boosting.rounds, by: str = 
             members.append(run)
             checkpoint.write(folder.path / ROUNDS, {series.by_round_name: torch.stack(series.by_round)}, {"kind": "rounds"})
             committee = write_committee(folder, how=by, by=series.by, members=members, base=members[0].job if by == "samme" else base,
-                         net=f"{by} of {len(members)} nets", data=source, **series.record)
+                         net=f"{by} of {len(members)} nets", data=base.source, **series.record)
     if committee is None:
         raise ChainruleError(f"The first net, {folder.path / 'round-1'}, is no better than a guess: {remark}. Give it more --epochs, or a "
                              "larger --net.")
     committee.keep_validation()
     return committee
+
+
+def _round(folder: Folder, place: Path, source: Source, weights: Tensor | None, settings: dict[str, Any], session: Session) -> Run:
+    """One net, trained, or finished where its training was interrupted. Raises what training raises, naming the whole to go on with."""
+    try:
+        if (place / RECORD).exists():
+            run = Run(place, data=source, weights=weights)
+            return run if run.folder.finished else resume_run(run, session)
+        began, settled, own = time.perf_counter(), Options(**settings), Own(weights=weights)
+        return train_job(build(source, settled, own), settled, own, replace(session, out=place), began)
+    except Interrupted as error:
+        raise Interrupted(str(error).replace(f"chainrule resume {place}", f"chainrule resume {folder.path}"), error.signal) from None
 
 
 def _check(boosting: Boosting, asked: Options) -> None:

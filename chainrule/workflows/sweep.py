@@ -28,7 +28,6 @@ from chainrule.engine.lock import RunLock
 from chainrule.engine.members.grouping import train_members
 from chainrule.engine.members.groups import Member
 from chainrule.engine.stop import Stop
-from chainrule.engine.store import Store
 from chainrule.job.build import LossLike, build
 from chainrule.job.job import Job
 from chainrule.job.options import Options
@@ -180,7 +179,7 @@ def go_on(path: Path, session: Session) -> Sweep:
     began = time.perf_counter()
     with RunLock(path):
         folders = [path / m["folder"] for m in read_record(path)["members"]]
-        unfinished = [f for f in folders if not _finished(f)]
+        unfinished = [f for f in folders if not Folder(f).finished]
         jobs: list[Job] = []
         source: Source | None = None
         for f in unfinished:
@@ -277,11 +276,6 @@ def _train(path: Path, folders: Sequence[Path], jobs: Sequence[Job], reading: fl
         raise Diverged(f"The loss of every run stopped being finite; the last good weights are in {path}. {faults[0]}")
     done = {recording.path: run_of(recording.path, recording.job) for recording in recordings}
     return Sweep(path, [done.get(path / m["folder"]) or Run(path / m["folder"]) for m in read_record(path)["members"]])
-
-
-def _finished(folder: Path) -> bool:
-    position = Store(folder, Folder(folder).read_record()["run"]).position()
-    return bool(position and position["finished"])
 
 
 def _names(settings: Sequence[dict[str, str]]) -> list[str]:

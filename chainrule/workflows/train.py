@@ -26,7 +26,7 @@ from chainrule.job.build import LossLike, build
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import Own
-from chainrule.runs.folder import SWEEP, Folder
+from chainrule.runs.folder import Folder
 from chainrule.runs.recorder import Recording, close, lay_down, started, tell, watching
 from chainrule.workflows.open import open_run
 from chainrule.workflows.options import Dataset, Siblings
@@ -35,7 +35,7 @@ from chainrule.workflows.seen_before import seen_before
 from chainrule.workflows.selection import ignored, selected, sentence
 from chainrule.workflows.session import Session, session_of
 from chainrule.workflows.source import as_source, options_of, own_of
-from chainrule.workflows.sweep import Sweep, go_on, sweep_over
+from chainrule.workflows.sweep import Sweep, sweep_over
 from chainrule.workflows.verdict import verdicts
 
 
@@ -90,20 +90,9 @@ def train_job(job: Job, asked: Options, own: Own, session: Session, began: float
         return run_of(folder.path, job)
 
 
-def resume(path: str | Path | Run, *, progress: bool = True, sinks: Iterable[Sink] = (), stop: Stop | None = None) -> Any:
-    """Go on with an interrupted run, to the same weights, bit for bit, that it would have had; or with all unfinished runs of a sweep.
-
-    Returns the `Run`, or the `Sweep`.
-
-    >>> import chainrule as cr
-    >>> run = cr.train("iris", net="linear", epochs=2, plan="eager", progress=False)
-    >>> len(cr.resume(run.path, progress=False).history)
-    2
-    """
-    began, session = time.perf_counter(), session_of(progress=progress, sinks=sinks, stop=stop)
-    if not isinstance(path, Run) and (Path(path) / SWEEP).exists():
-        return go_on(Path(path), session)
-    run = path if isinstance(path, Run) else Run(path)
+def resume_run(run: Run, session: Session) -> Run:
+    """Go on with one run, to the same weights, bit for bit, that it would have had. Raises what training raises."""
+    began = time.perf_counter()
     with RunLock(run.path):
         job = run.fresh_job()
         with _recorded(run.path, job, time.perf_counter() - began, session) as recording:

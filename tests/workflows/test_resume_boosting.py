@@ -1,0 +1,76 @@
+"""A boosting that was interrupted goes on, by the command that it names, to the nets that it would have had."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+import chainrule as cr
+from chainrule.cli.main import run_command
+from chainrule.core.errors import CorruptFile, InputError, Interrupted
+from chainrule.core.events import Evaluated
+from chainrule.engine.stop import Stop
+
+ASKED = {"net": "mlp:hidden=6", "epochs": 3, "batch": 4, "optimizer": "adam:rate=0.01", "plan": "eager", "progress": False}
+
+
+class After:
+    """Asks for a stop when so many epochs have been measured."""
+
+    def __init__(self, epochs):
+        self.stop, self.left = Stop(), epochs
+
+    def __call__(self, event):
+        self.left -= isinstance(event, Evaluated)
+        if self.left == 0:
+            self.stop.request("SIGINT")
+
+    def close(self):
+        pass
+
+
+def weights(folder, rounds=3):
+    return [{name: p.clone() for name, p in cr.Run(folder / f"round-{k}").trained.net.params.items()} for k in range(1, rounds + 1)]
+
+
+def same(a, b):
+    return all(torch.equal(one[name], other[name]) for one, other in zip(a, b, strict=True) for name in one)
+
+
+@pytest.mark.parametrize("by", ["samme", "gradient"])
+@pytest.mark.parametrize("epochs", [2, 4, 6, 7])
+def test_it_goes_on_from_any_round_to_the_same_nets(by, epochs, tmp_path):
+    whole = cr.boost("wine", rounds=3, by=by, out=tmp_path / "whole", **ASKED)
+    after = After(epochs)
+    with pytest.raises(Interrupted, match=rf"chainrule resume {tmp_path / 'part'}$"):
+        cr.boost("wine", rounds=3, by=by, out=tmp_path / "part", sinks=[after], stop=after.stop, **ASKED)
+    again = cr.resume(tmp_path / "part", progress=False)
+    assert len(again) == len(whole) == 3
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "part"))
+    assert again.record["weights"] == whole.record["weights"]
+    assert again.valid.to_dict() == whole.valid.to_dict()
+
+
+def test_a_round_that_vanished_is_trained_again(tmp_path):
+    cr.boost("wine", rounds=3, out=tmp_path / "b", **ASKED)
+    before = weights(tmp_path / "b")
+    shutil.rmtree(tmp_path / "b" / "round-3")
+    assert run_command(["resume", str(tmp_path / "b")]) == 0
+    assert same(before, weights(tmp_path / "b"))
+
+
+def test_another_boosting_is_not_overwritten(tmp_path):
+    cr.boost("wine", rounds=1, out=tmp_path / "b", **ASKED)
+    (tmp_path / "b" / "committee.json").unlink()
+    with pytest.raises(InputError, match="already holds a boosting"):
+        cr.boost("wine", rounds=1, out=tmp_path / "b", **ASKED)
+
+
+@pytest.mark.parametrize("change", [lambda r: [], lambda r: {**r, "boosting": 3}, lambda r: {k: v for k, v in r.items() if k != "options"}])
+def test_a_damaged_record_is_named(change, tmp_path):
+    cr.boost("wine", rounds=1, out=tmp_path / "b", **ASKED)
+    record = json.loads((tmp_path / "b" / "boosting.json").read_text())
+    (tmp_path / "b" / "boosting.json").write_text(json.dumps(change(record)))
+    with pytest.raises((CorruptFile, InputError), match="boosting"):
+        cr.resume(tmp_path / "b", progress=False)
