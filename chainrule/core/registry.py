@@ -203,7 +203,7 @@ class Registry(Generic[T]):
 
     def find(self, name: str) -> Entry[T]:
         if name not in self:
-            raise InputError(f"There is no {self.noun} called '{name}'. {suggest(name, self._entries)}")
+            raise InputError(f"There is no {self.noun} called '{name}'. {suggest(name, self.names())}")
         return self._entries[name]
 
     def choose(self, spec: str) -> Chosen[T]:

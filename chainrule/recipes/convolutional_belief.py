@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ def convolutional_belief(setting: Setting) -> Outcome:
     data = with_test(chainrule.load("digits" if setting.short else "mnist", data_dir=setting.data_dir))
     rows = [["seed", "reads", "rows", "accuracy %"]]
     right = counted = 0
-    pictures = []
+    pictures: list[Path] = []
     for seed in range(1 if setting.short else setting.seeds):
         setting.say(f"machines, seed {seed}")
         run = chainrule.train(data, **(SMALL if setting.short else FULL), seed=seed, out=setting.out / f"machines-{seed}", progress=False)

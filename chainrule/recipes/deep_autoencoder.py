@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,7 +36,7 @@ def deep_autoencoder(setting: Setting) -> Outcome:
     code = 10 if setting.short else CODE
     rows = [["seed", "start", "squared error", "principal components", "ratio"]]
     ratios: dict[str, list[float]] = {"machines": [], "as drawn": []}
-    pictures = []
+    pictures: list[Path] = []
     for seed in range(1 if setting.short else setting.seeds):
         for start, stages in (("machines", options["stages"]), ("as drawn", "none")):
             setting.say(f"from {start}, seed {seed}")

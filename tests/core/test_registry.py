@@ -200,3 +200,10 @@ def test_a_first_step_imports_only_what_it_trains():
     others = {"chainrule.nets.lenet", "chainrule.nets.rbm", "chainrule.rules.adversarial", "chainrule.rules.irls", "chainrule.optim.muon",
               "chainrule.optim.adaptive", "chainrule.optim.solvers.kfac", "scipy"}
     assert not others & loaded
+
+
+def test_what_can_be_no_name_is_told_the_names_that_there_are():
+    """Names of files, say, which nothing is looked up for; in a process that has asked for no net before."""
+    program = "from chainrule.core.registry import nets; nets.find('runs/iris-mlp-1')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "There is no net called 'runs/iris-mlp-1'. Known: alexnet, " in done.stderr
