@@ -124,7 +124,7 @@ def predict_to(trained: Trained, what: Any, out: Path, *, samples: int | None = 
     file = file_for(trained, out)
     writable(out, overwrite, what, folder=isinstance(file, Maps) and not out.suffix)
     line, sampler = Line(drawing(stream or sys.stderr)), None if samples is None else Sampler(trained, samples)
-    with interruptible(out), searching(trained, beam), file as table, contextlib.closing(line):
+    with interruptible(out), file as table, searching(trained, beam), contextlib.closing(line):
         labels = Labels(trained.encoder.target.columns)
         for part, expected in blocks_of(trained, what, stream_bytes, labels):
             further: dict[str, Tensor] = {}
