@@ -27,7 +27,7 @@ from chainrule.data.source import Part
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.position import Validate
 from chainrule.job.greedy import Names, layers_of, run_through, share
-from chainrule.nets.layers.machine import Machine, Units
+from chainrule.nets.layers.machine import Kind, Machine
 
 VALID_ROWS = 2000   # of the validation part, on which a stage is measured
 OWN = "own"         # of a rule's state: the tensors of a layer that have no place in its net
@@ -108,7 +108,7 @@ class Layer:
 
     through: Names
     name: str
-    code: Units
+    code: Kind
     mirror: str = ""
 
 
@@ -146,7 +146,7 @@ def dense_layers(module: nn.Module, example: Tensor, again: bool) -> list[Layer]
         dense = next((name for name in names if isinstance(module.get_submodule(name), nn.Linear)), "")
         others = (module.get_submodule(name) for name in names if name != dense)
         bends = [type(one).__name__ for one in others if not hands_on(one)]
-        code: Units = "binary" if bends == ["Sigmoid"] else "gaussian"
+        code: Kind = "binary" if bends == ["Sigmoid"] else "gaussian"
         if not dense or bends not in (["Sigmoid"], []) or (not bends and not (again and k + 1 == len(hidden))):
             raise InputError(f"Machines are learned of dense layers of sigmoid units; layer {k + 1} of this {type(module).__name__} has "
                              f"{' and '.join(bends) or 'linear units'}. Write e.g. mlp:activation=sigmoid, or leave --stages out.")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from chainrule.core.registry import nets
 from chainrule.nets.layers.convolutional_machine import ConvolutionalMachine
-from chainrule.nets.layers.machine import Units
+from chainrule.nets.layers.machine import Kind
 
 STEPS = 1000     # of the chain that a sample comes from
 
@@ -21,7 +21,7 @@ class ConvolutionalRBM(ConvolutionalMachine):
     """
 
     def __init__(self, inputs: tuple[int, ...], outputs: int, *, filters: int = 40, kernel: int = 5, pool: int = 2,
-                 units: Units = "binary"):
+                 units: Kind = "binary"):
         super().__init__(inputs, filters, kernel, pool, units=units)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from chainrule.rules.one_layer import refuse_frozen
 def denoising_cost(net: Net, batch: Batch, noisy: Tensor) -> tuple[Tensor, Report]:
     """What rows (n, visible) cost after erased ones `noisy` went up and came down: cross-entropy, of Gaussian units squared error."""
     means = net.call("visible", net.call("hidden", noisy))
-    if getattr(net.module, "units", "binary") == "gaussian":
+    if getattr(net.module, "units", "binary") in ("gaussian", "relu"):
         return batch.mean((means - batch.x).square().sum(1)), {}
     return batch.mean(F.binary_cross_entropy(means, batch.x, reduction="none").sum(1)), {}
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chainrule.core.errors import InputError
-from chainrule.nets.layers.machine import Units, drawn, one_of
+from chainrule.nets.layers.machine import Kind, drawn, one_of
 
 
 class ConvolutionalMachine(nn.Module):
@@ -23,7 +23,7 @@ class ConvolutionalMachine(nn.Module):
     each block of `pool` x `pool` hidden units of a map at most one is on; a pooling unit is on where one is.
     """
 
-    def __init__(self, shape: tuple[int, ...], filters: int, kernel: int, pool: int, *, units: Units = "binary"):
+    def __init__(self, shape: tuple[int, ...], filters: int, kernel: int, pool: int, *, units: Kind = "binary"):
         super().__init__()
         if len(shape) != 3:
             raise InputError(f"A convolutional machine reads pictures (channels, height, width); got rows of {shape}. Use --net rbm.")

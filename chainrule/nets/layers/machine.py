@@ -1,6 +1,7 @@
-"""Two layers of stochastic units with an energy, as parts of deeper nets: restricted Boltzmann machines whose visible units may have
-units for classes behind them, of which one is on. Hinton, Osindero & Teh (2006), https://doi.org/10.1162/neco.2006.18.7.1527;
-hidden units that are numbers: Hinton & Salakhutdinov (2006), https://doi.org/10.1126/science.1127647
+"""Restricted Boltzmann machines as parts of deeper nets: visible units may have units for classes behind them, of which one is on.
+
+Hinton, Osindero & Teh (2006), https://doi.org/10.1162/neco.2006.18.7.1527; hidden units that are numbers: Hinton & Salakhutdinov (2006),
+https://doi.org/10.1126/science.1127647
 """
 
 from __future__ import annotations
@@ -8,78 +9,37 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-Units = Literal["binary", "gaussian"]
+from chainrule.nets.layers.restricted import Restricted
+from chainrule.nets.layers.units import Binary, Gaussian, Multinomial
+
+Kind = Literal["binary", "gaussian"]
 
 
-class Machine(nn.Module):
+class Machine(Restricted):
     """Visible states (n, visible + labels) -> probabilities, or means, of the hidden units (n, hidden).
 
-    The energy is -h W v - c h - b v of binary units, with h^2 / 2 for hidden ones that are Gaussian of unit variance, |v - b|^2 / 2 for
-    visible ones. The last `labels` visible units are binary, and one of them is on.
+    Visible units are binary, and one of the last `labels` of them is on; hidden ones are as `code` says.
     """
 
-    def __init__(self, visible: int, hidden: int, *, labels: int = 0, units: Units = "binary", code: Units = "binary"):
-        super().__init__()
-        self.labels, self.units, self.code = labels, units, code
-        self.weight = nn.Parameter(torch.randn(hidden, visible + labels).mul_(0.01))  # Hinton (2010), "A practical guide", section 8
-        self.visible_bias = nn.Parameter(torch.zeros(visible + labels))
-        self.hidden_bias = nn.Parameter(torch.zeros(hidden))
-
-    def forward(self, v: Tensor) -> Tensor:
-        return self.hidden(v)
-
-    def hidden(self, v: Tensor) -> Tensor:
-        """The mean of each hidden unit given the visible ones: (n, visible + labels) -> (n, hidden)."""
-        mean = F.linear(v, self.weight, self.hidden_bias)
-        return torch.sigmoid(mean) if self.code == "binary" else mean
-
-    def visible(self, h: Tensor) -> Tensor:
-        """The mean of each visible unit given the hidden ones: (n, hidden) -> (n, visible + labels)."""
-        mean = F.linear(h, self.weight.T, self.visible_bias)
-        rows, labels = mean.split([mean.shape[-1] - self.labels, self.labels], -1)
-        rows = torch.sigmoid(rows) if self.units == "binary" else rows
-        return torch.cat([rows, labels.softmax(-1)], -1) if self.labels else rows
-
-    def draw_hidden(self, mean: Tensor) -> Tensor:
-        """Hidden states drawn about their mean: (n, hidden) -> (n, hidden)."""
-        return drawn(mean, self.code)
-
-    def draw_visible(self, mean: Tensor) -> Tensor:
-        """Visible states drawn about their mean, one label on: (n, visible + labels) -> (n, visible + labels)."""
-        if not self.labels:
-            return drawn(mean, self.units)
-        rows, labels = mean.split([mean.shape[-1] - self.labels, self.labels], -1)
-        return torch.cat([drawn(rows, self.units), one_of(labels)], -1)
-
-    def gibbs(self, v: Tensor) -> Tensor:
-        """Visible states after one round of drawing the hidden units, then the visible ones: (n, visible + labels)."""
-        return self.draw_visible(self.visible(self.draw_hidden(self.hidden(v))))
-
-    def free_energy(self, v: Tensor) -> Tensor:
-        """Minus the log of exp(-energy) summed, or integrated, over all hidden states, up to a constant: (n, visible + labels) -> (n,)."""
-        push = F.linear(v, self.weight, self.hidden_bias)                            # (n, hidden)
-        over = F.softplus(push).sum(-1) if self.code == "binary" else 0.5 * push.square().sum(-1)
-        if self.units == "binary":
-            return -(v @ self.visible_bias) - over
-        size = v.shape[-1] - self.labels
-        apart = 0.5 * (v[..., :size] - self.visible_bias[:size]).square().sum(-1)
-        return apart - v[..., size:] @ self.visible_bias[size:] - over
+    def __init__(self, visible: int, hidden: int, *, labels: int = 0, code: Kind = "binary"):
+        super().__init__(Multinomial((1,) * visible + (labels,)) if labels else Binary(), Binary() if code == "binary" else Gaussian(),
+                         visible + labels, hidden)
+        self.labels = labels
 
     def label_scores(self, rows: Tensor) -> Tensor:
         """Minus the free energy of rows (n, visible) with each label on, up to a constant of the row: (n, labels)."""
         size = rows.shape[-1]
-        push = F.linear(rows, self.weight[:, :size], self.hidden_bias)[..., None] + self.weight[:, size:]     # (n, hidden, labels)
-        over = F.softplus(push).sum(-2) if self.code == "binary" else 0.5 * push.square().sum(-2)
-        return self.visible_bias[size:] + over
+        total = F.linear(rows, self.weight[:, :size], self.hidden_bias)[:, None] + self.weight[:, size:].T       # (n, labels, hidden)
+        return self.visible_bias[size:] + self._hidden.mass(total, self.hidden_bias)
 
     def cost(self, v: Tensor, h: Tensor) -> Tensor:
-        """Minus the log probability (n,) of visible states given hidden ones; of Gaussian ones up to a constant."""
+        """Minus the log probability (n,) of visible states given hidden ones."""
         mean = F.linear(h, self.weight.T, self.visible_bias)
         (rows, labels), (row_means, label_means) = (t.split([t.shape[-1] - self.labels, self.labels], -1) for t in (v, mean))
-        cost = bernoulli_cost(rows, row_means) if self.units == "binary" else 0.5 * (rows - row_means).square().sum(-1)
+        cost = bernoulli_cost(rows, row_means)
         return cost - (labels * label_means.log_softmax(-1)).sum(-1) if self.labels else cost
 
     def extra_repr(self) -> str:
@@ -87,7 +47,7 @@ class Machine(nn.Module):
         return f"visible={visible - self.labels}, hidden={hidden}" + (f", labels={self.labels}" if self.labels else "")
 
 
-def drawn(mean: Tensor, units: Units = "binary") -> Tensor:
+def drawn(mean: Tensor, units: Kind = "binary") -> Tensor:
     """States about their mean, from the global generator: zeros and ones, or numbers of unit variance."""
     return (torch.rand_like(mean) < mean).to(mean.dtype) if units == "binary" else mean + torch.randn_like(mean)
 
