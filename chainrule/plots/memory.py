@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CAPACITY = 0.138
+SHOWN = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8)    # of the loads on the axis
 
 
 def capacity(loads: Sequence[float], shares: Mapping[str, Sequence[float]]) -> Figure:
@@ -21,9 +22,11 @@ def capacity(loads: Sequence[float], shares: Mapping[str, Sequence[float]]) -> F
     for (name, own), colour in zip(shares.items(), COLOURS, strict=False):
         axes.plot(loads, [100 * share for share in own], color=colour, linewidth=1.8, marker="o", markersize=3.5, label=name)
     axes.set_xscale("log")
+    axes.minorticks_off()
+    axes.set_xticks([load for load in loads if load in SHOWN], [f"{load:g}" for load in loads if load in SHOWN])
     axes.set_xlabel("patterns stored for each unit", color=INK)
     axes.set_ylabel("% of patterns recalled", color=INK)
     axes.set_ylim(-3, 103)
     _plain(axes)
-    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="center left")
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower left")
     return figure

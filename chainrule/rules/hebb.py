@@ -87,8 +87,8 @@ def middles(x: Tensor) -> Tensor:
     ordered = x.sort(0).values
     median, most = ordered[(len(x) - 1) // 2], ordered[-1]
     below = torch.where(x < most, x, float("-inf")).amax(0)
-    below = torch.where(below.isinf(), most - 2, below)                            # a column that is constant is always above
-    return torch.where(median < most, median, (below + most) / 2)
+    constant = torch.where(most > 0, most - 1, most)                               # whose sign is that of its value
+    return torch.where(median < most, median, torch.where(below.isinf(), constant, (below + most) / 2))
 
 
 def _mean(x: Tensor, chosen: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ def test_continuous_states_lower_their_energy_and_an_update_is_attention():
 
 
 @pytest.mark.parametrize(("column", "expected"), [([1.0, 2, 3, 4, 10], 3.0), ([-1.0, -1, 1, 1, 1], 0.0), ([-1.0, 1, 1, 1, 1], 0.0),
-                                                  ([5.0, 5, 5], 4.0)])
+                                                  ([5.0, 5, 5], 4.0), ([-1.0, -1, -1], -1.0)])
 def test_signs_part_at_the_median_or_below_the_greatest_value(column, expected):
     assert middles(torch.tensor(column)[:, None]).item() == expected
 
