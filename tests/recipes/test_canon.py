@@ -100,15 +100,15 @@ def test_rows_are_chosen_by_name_or_letter_and_misspelt_ones_refused():
 def test_the_command_prints_measures_and_writes_a_page(tmp_path, capsys):
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
-    words = ["canon", "A6", "F6", "--short", "--out", str(tmp_path / "c"), "--record", str(readme), "--json"]
+    words = ["canon", "A6", "G3", "--short", "--out", str(tmp_path / "c"), "--record", str(readme), "--json"]
     assert run_command(words) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert [r["row"] for r in told["rows"]] == ["A6", "F6"]
-    significance, units = told["rows"]
+    assert [r["row"] for r in told["rows"]] == ["A6", "G3"]
+    significance, processes = told["rows"]
     assert {"row", "system", "published", "source", "ours", "interval", "verdict", "seconds"} <= set(significance)
     assert significance["ours"] == pytest.approx(2 * 13 / 4096)      # a fair coin thrown twelve times falls one way at most once
     assert significance["verdict"] == "reached"
-    assert (units["verdict"], units["ours"]) == ("not built yet", None)
+    assert (processes["verdict"], processes["ours"]) == ("not built yet", None)
     page = (tmp_path / "c" / "canon.html").read_text()
     assert "not built yet" in page
     assert "0.0063" in page
