@@ -32,8 +32,8 @@ def range_of(options: Mapping[str, Any]) -> Range:
 
 
 def optimizer_of(options: Mapping[str, Any]) -> str | None:
-    """A rate of a hundredth of the usual one where nothing bounds what a unit can be: Hinton (2010), section 13.2."""
-    return "sgd:rate=0.001,momentum=0.9" if options.get("units") in NUMBERS else None
+    """A rate of a twentieth of the usual one where nothing bounds what a unit can be: Hinton (2010), section 13.2."""
+    return "sgd:rate=0.005,momentum=0.9" if options.get("units") in NUMBERS else None
 
 
 @nets("rbm", source="Smolensky (1986); Hinton (2002), https://doi.org/10.1162/089976602760128018", rule="divergence", kind="energy",

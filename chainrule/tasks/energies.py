@@ -79,7 +79,7 @@ def widened(result: Result, name: str, estimate: Estimate, notes: tuple[str, ...
 def independent(net: Net, part: Part, ready: Ready) -> Tensor:
     """What units by themselves that are as often on as in a part know of rows: biases and the log of the sum over states, (d + 1,).
 
-    Where they are numbers, the mean and variance of each, (1, 2, d).
+    Where they are numbers, of unit variance, the mean of each, (1, 1, d).
     """
     module = net.module
     assert isinstance(module, HasPartition)
@@ -87,8 +87,7 @@ def independent(net: Net, part: Part, ready: Ready) -> Tensor:
     if module.finite:
         bias, log_z = module.base(mean.to(net.device))
         return torch.cat([bias, log_z.reshape(1)]).detach().double().cpu()
-    square = sum(((ready(rows).flatten(1).double() - mean).square().sum(0) for rows in part.x.split(BLOCK_ROWS)), torch.zeros(()))
-    return torch.stack([mean, (square / len(part)).clamp(min=1e-12)])[None].cpu()
+    return mean[None, None].cpu()
 
 
 def of_independent(constant: Tensor, part: Part, ready: Ready) -> tuple[str, Tensor]:
@@ -99,6 +98,5 @@ def of_independent(constant: Tensor, part: Part, ready: Ready) -> tuple[str, Ten
         if constant.dim() == 1:
             each.append(x @ constant[:-1] - constant[-1])
         else:
-            mean, variance = constant[0]
-            each.append(torch.distributions.Normal(mean, variance.sqrt()).log_prob(x).sum(1))
+            each.append(torch.distributions.Normal(constant[0, 0], 1.0).log_prob(x).sum(1))
     return ("independent units" if constant.dim() == 1 else "independent Gaussians"), torch.cat(each)

@@ -84,7 +84,7 @@ def test_groups_are_those_of_the_columns():
 
 
 def test_the_usual_rate_is_a_small_one_where_nothing_bounds_the_units():
-    assert "optimizer sgd:rate=0.001,momentum=0.9" in job("iris").choices
+    assert "optimizer sgd:rate=0.005,momentum=0.9" in job("iris").choices
     assert "optimizer sgd:rate=0.1,momentum=0.5" in job("digits").choices
     assert job("iris", optimizer="sgd:rate=0.01").options.optimizer == "sgd:rate=0.01"
 
