@@ -26,7 +26,7 @@ NET_OPTIONS = {"inception-v3": {"auxiliary": "no"}, "vgg": {"depth": 11}}  # few
 TRAINING = {"expert-values": {"steps": 60}, "tanh-unit": {"optimizer": "adam:rate=0.03", "steps": 200},
             "inception-v3": {"optimizer": "adam:rate=0.01", "steps": 100},
             **{name: {"optimizer": "adam:rate=0.03", "steps": 120} for name in ("rnn", "lstm", "gru")},
-            "pnn": {"rule": "parzen:width=0.2"},
+            "pnn": {"rule": "parzen:width=1"},
             "conv-dbn": {"stages": "none", "optimizer": "adam:rate=0.03", "steps": 150},
             "neocognitron": {"rule": "backprop"}}  # its own fits the readout alone, to planes of strokes
 ALIKE = {"bn-inception": "googlenet", "inception-v3": "googlenet", "plain": "resnet", "vgg": "convnet", "fitnet": "maxout"}  # in layers
