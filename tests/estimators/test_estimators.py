@@ -317,7 +317,7 @@ def test_a_regressor_goes_on_from_a_fit():
 
 def test_codes_are_the_hidden_probabilities():
     X = load_digits().data[:100]
-    codes = NetworkTransformer("rbm:hidden=6", epochs=3, random_state=0).fit(X)
+    codes = NetworkTransformer("rbm:hidden=6,units=binary", epochs=3, random_state=0).fit(X)
     low, high = X.min(0), X.max(0)
     unit = np.where(high > low, (X - low) / np.where(high > low, high - low, 1), 0)
     w, c = (codes.module_.state_dict()[k].numpy() for k in ("weight", "hidden_bias"))
