@@ -101,7 +101,7 @@ class Seq2Seq(nn.Module):
         """What the decoder knows before its first symbol, having read x (n, t, d)."""
         annotations = self.encoder(x)                                                                   # (n, t, width)
         starts = iter(self.starts(self.encoder.end(x, annotations)).chunk(len(self.encoder.parts) * len(self.decoder), 1))
-        states = [tuple(torch.tanh(part + next(starts)) for part in layer.initial(len(x))) for layer in self._layers()]
+        states = [tuple(torch.tanh(part + next(starts)) for part in layer.initial(x.shape[0])) for layer in self._layers()]
         if self.attention is None:
             return Writing(states, None)
         exists = torch.arange(x.shape[1], device=x.device) < lengths(x)[:, None]
@@ -136,7 +136,7 @@ class Seq2Seq(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         state, scores = self.begin(x), []
-        last = torch.full((len(x),), self.end, device=x.device)
+        last = torch.full((x.shape[0],), self.end, device=x.device)
         for _ in range(self.longest or x.shape[1]):
             step, state = self.write(last, state)
             scores.append(step)
