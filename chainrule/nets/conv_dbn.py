@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from chainrule.core.abilities import OwnStage
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
-from chainrule.nets.layers.convolutional_machine import ConvolutionalMachine
+from chainrule.nets.layers.convolutional_machine import LARGEST, ConvolutionalMachine, fitting_kernels
 from chainrule.nets.layers.dense import Dense
 
 
@@ -23,12 +23,13 @@ class ConvolutionalDeepBelief(nn.Module):
     """Convolutional machines below a linear readout of all their pooling units: (n, c, h, w) -> (n, outputs).
 
     The machines are learned without labels, one after another; then the readout and, by what it says of them, the machines learn
-    the classes.
+    the classes. Without `kernels` each is the largest, up to 5 x 5, under which all machines fit the pictures.
     """
 
-    def __init__(self, inputs: tuple[int, ...], outputs: int, *, filters: tuple[int, ...] = (40, 40), kernels: tuple[int, ...] = (5, 5),
+    def __init__(self, inputs: tuple[int, ...], outputs: int, *, filters: tuple[int, ...] = (40, 40), kernels: tuple[int, ...] = (),
                  pool: int = 2):
         super().__init__()
+        kernels = kernels or fitting_kernels(inputs[1:], len(filters), pool) or (LARGEST,)
         if not filters or len(kernels) not in (1, len(filters)):
             raise InputError(f"conv-dbn expects one kernel for all machines or one for each of {len(filters)}; got "
                              f"{'x'.join(map(str, kernels))}. Write e.g. conv-dbn:filters=40x40,kernels=5.")

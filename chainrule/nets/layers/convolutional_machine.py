@@ -15,6 +15,25 @@ from torch.nn import functional as F
 from chainrule.core.errors import InputError
 from chainrule.nets.layers.machine import Kind, drawn, one_of
 
+LARGEST, SMALLEST = 5, 2        # sides of kernels that are chosen
+
+
+def fitting_kernels(sides: tuple[int, ...], machines: int, pool: int) -> tuple[int, ...]:
+    """The largest kernels, the lowest machine's first, under which maps of pictures of these sides fall into blocks, machine after machine.
+
+    Empty where none do.
+    """
+    if not machines:
+        return ()
+    for kernel in range(LARGEST, SMALLEST - 1, -1):
+        maps = [side - kernel + 1 for side in sides]
+        if min(maps) < pool or any(side % pool for side in maps):
+            continue
+        above = fitting_kernels(tuple(side // pool for side in maps), machines - 1, pool)
+        if len(above) == machines - 1:
+            return (kernel, *above)
+    return ()
+
 
 class ConvolutionalMachine(nn.Module):
     """Visible maps (n, c, h, w) -> probabilities of the hidden units (n, filters, h', w').

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from chainrule.nets.layers.convolutional_machine import ConvolutionalMachine
+from chainrule.nets.layers.convolutional_machine import ConvolutionalMachine, fitting_kernels
 from chainrule.nets.layers.machine import Machine, one_of
 
 
@@ -121,3 +121,12 @@ def test_the_way_down_is_the_way_up_turned_round():
     up = (torch.nn.functional.conv2d(v, machine.weight, machine.hidden_bias)[0] - zero).mul(h[0]).sum()
     down = ((machine.visible(h) - machine.visible_bias[:, None, None]) * v).sum()
     torch.testing.assert_close(up, down)
+
+
+@pytest.mark.parametrize(("sides", "machines", "expected"),
+                         [((28, 28), 2, (5, 5)), ((8, 8), 2, (3, 2)), ((8, 8), 1, (5,)), ((32, 32), 2, (5, 5)), ((3, 3), 3, ())])
+def test_kernels_that_are_chosen_let_every_machine_fit(sides, machines, expected):
+    assert fitting_kernels(sides, machines, 2) == expected
+    shape = (1, *sides)
+    for kernel in expected:
+        shape = ConvolutionalMachine(shape, 2, kernel, 2).pooled_shape
