@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import HasHeads, HasMembers, Head
+from chainrule.core.abilities.nets import HasHeads, HasMembers, Head
 from chainrule.core.batch import Batch, Mixed
 from chainrule.core.descend import PACE, Schedule, factor_at, unpaced
 from chainrule.core.errors import InputError

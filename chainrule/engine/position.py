@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.core.abilities import Suspicion
+from chainrule.core.abilities.tasks import Suspicion
 from chainrule.core.rule import Learner
 from chainrule.engine.plans.cache import Memory
 

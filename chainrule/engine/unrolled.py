@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from chainrule.core.abilities import Unrolls
+from chainrule.core.abilities.sequences import Unrolls
 from chainrule.core.errors import PlanRejected
 from chainrule.core.kernels import offered
 

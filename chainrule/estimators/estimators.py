@@ -24,7 +24,7 @@ from sklearn.utils.validation import (
 )
 from torch import Tensor
 
-from chainrule.core.abilities import HasCodes, Samples
+from chainrule.core.abilities.nets import HasCodes, Samples
 from chainrule.core.errors import InputError
 from chainrule.data.readers import arrays, objects, tables
 from chainrule.data.source import Source, TargetKind

@@ -11,7 +11,8 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from chainrule.core.abilities import ReadsAhead, ReadsBatch
+from chainrule.core.abilities.nets import ReadsBatch
+from chainrule.core.abilities.sequences import ReadsAhead
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Criterion, Supervised, separated
 from chainrule.core.descend import Descend, Read

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from chainrule.core.abilities import HasCodes, HasVectors
+from chainrule.core.abilities.nets import HasCodes
+from chainrule.core.abilities.sequences import HasVectors
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.registry import nets
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from chainrule.core.abilities import HasMembers
+from chainrule.core.abilities.nets import HasMembers
 from chainrule.core.errors import InputError
 from chainrule.data.source import Data
 

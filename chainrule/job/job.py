@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 import chainrule
-from chainrule.core.abilities import Draws, JudgesSamples, Watches
+from chainrule.core.abilities.tasks import Draws, JudgesSamples, Watches
 from chainrule.core.batch import Batch, map_tensors
 from chainrule.core.criterion import Criterion, Solve, separated
 from chainrule.core.descend import Alter, Read, prepared

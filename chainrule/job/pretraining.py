@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from chainrule.core.abilities import HasStages
+from chainrule.core.abilities.nets import HasStages
 from chainrule.core.batch import Batch
 from chainrule.core.descend import Prepared
 from chainrule.core.errors import InputError

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from chainrule.core.abilities import HasCodes
+from chainrule.core.abilities.nets import HasCodes
 from chainrule.data.source import Data
 
 ROWS = 4096    # looked at in a block

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Calibrates, Decides, Draws, HasChain, PlaysGame, Samples, SamplesGiven
+from chainrule.core.abilities.densities import HasChain
+from chainrule.core.abilities.nets import PlaysGame, Samples, SamplesGiven
+from chainrule.core.abilities.tasks import Calibrates, Decides, Draws
 from chainrule.core.descend import Alter
 from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import InputError, suggest

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chainrule.core.abilities import Estimate
+from chainrule.core.abilities.densities import Estimate
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
 from chainrule.core.traits import Range

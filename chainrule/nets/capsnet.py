@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from chainrule.core.abilities import Head
+from chainrule.core.abilities.nets import Head
 from chainrule.core.errors import InputError
 from chainrule.core.loss import one_hot_like
 from chainrule.core.registry import nets

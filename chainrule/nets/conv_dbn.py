@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from chainrule.core.abilities import OwnStage
+from chainrule.core.abilities.nets import OwnStage
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
 from chainrule.nets.layers.convolutional_machine import LARGEST, ConvolutionalMachine, fitting_kernels

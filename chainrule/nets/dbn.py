@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chainrule.core.abilities import OwnStage
+from chainrule.core.abilities.nets import OwnStage
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
 from chainrule.nets.layers.machine import Machine, bernoulli_cost, drawn

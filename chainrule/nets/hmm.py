@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from chainrule.core.abilities import Expected
+from chainrule.core.abilities.densities import Expected
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
 from chainrule.nets.layers.emissions import Gaussians, Symbols

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from chainrule.core.abilities import Head
+from chainrule.core.abilities.nets import Head
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
 from chainrule.nets.layers.activation import check_dropout

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from chainrule.core.abilities import Smoothing
+from chainrule.core.abilities.densities import Smoothing
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
 from chainrule.nets.layers.kalman import System, kalman_filter, smoother

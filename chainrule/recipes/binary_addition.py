@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import chainrule
-from chainrule.core.abilities import HasStates
+from chainrule.core.abilities.sequences import HasStates
 from chainrule.core.files import write_atomically
 from chainrule.core.registry import recipes
 from chainrule.data import fingerprint

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import chainrule
-from chainrule.core.abilities import SamplesGiven
+from chainrule.core.abilities.nets import SamplesGiven
 from chainrule.core.registry import recipes
 from chainrule.evaluate.generation import frechet
 from chainrule.evaluate.intervals import wilson

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chainrule.core.abilities import PlaysGame
+from chainrule.core.abilities.nets import PlaysGame
 from chainrule.core.batch import Batch
 from chainrule.core.descend import Descent
 from chainrule.core.errors import InputError

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Expected
+from chainrule.core.abilities.densities import Expected
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net

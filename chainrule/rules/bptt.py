@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from chainrule.core.abilities import Recurrent
+from chainrule.core.abilities.sequences import Recurrent
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Criterion, OfOutputs, mean_costs
 from chainrule.core.descend import Descent, Schedule

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Remembers
+from chainrule.core.abilities.nets import Remembers
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net

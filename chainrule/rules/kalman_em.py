@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Smoothing
+from chainrule.core.abilities.densities import Smoothing
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net

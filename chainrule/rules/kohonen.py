@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import HasGrid
+from chainrule.core.abilities.nets import HasGrid
 from chainrule.core.batch import Batch
 from chainrule.core.descend import PACE, unpaced
 from chainrule.core.errors import InputError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from chainrule.core.abilities import HasJoint
+from chainrule.core.abilities.nets import HasJoint
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chainrule.core.abilities import HasFeatures
+from chainrule.core.abilities.nets import HasFeatures
 from chainrule.core.errors import InputError
 from chainrule.core.loss import one_hot_like
 from chainrule.core.net import Net

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Echoes, HasRidge
+from chainrule.core.abilities.nets import HasRidge
+from chainrule.core.abilities.sequences import Echoes
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import WakesAndSleeps
+from chainrule.core.abilities.nets import WakesAndSleeps
 from chainrule.core.batch import Batch
 from chainrule.core.descend import Descent
 from chainrule.core.errors import InputError

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chainrule.core.abilities import Competes, Competition
+from chainrule.core.abilities.nets import Competes, Competition
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Criterion, mean_costs
 from chainrule.core.descend import PACE, Descent, unpaced

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from chainrule.core.abilities import Calibrates
+from chainrule.core.abilities.tasks import Calibrates
 from chainrule.core.errors import CorruptFile, InputError, suggest
 from chainrule.core.files import open_plain, read_plain, write_all, write_atomically
 from chainrule.core.text import now

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Calibrates, HasCodes, HasRegimes, Ranks, Scores
+from chainrule.core.abilities.nets import HasCodes, HasRegimes
+from chainrule.core.abilities.tasks import Calibrates, Ranks, Scores
 from chainrule.core.errors import CorruptFile, InputError
 from chainrule.data.source import Data, Part
 from chainrule.engine import checkpoint

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from chainrule.core.abilities import Recurrent
+from chainrule.core.abilities.sequences import Recurrent
 from chainrule.core.sampling import Request
 from chainrule.tasks.task import Runner
 

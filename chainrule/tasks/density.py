@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import HasFreeEnergy, HasLogProb, HasPseudoLikelihood, HasSteps
+from chainrule.core.abilities.densities import HasFreeEnergy, HasLogProb, HasPseudoLikelihood, HasSteps
 from chainrule.core.criterion import Criterion
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss

@@ -9,7 +9,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Estimate, HasPartition
+from chainrule.core.abilities.densities import Estimate
+from chainrule.core.abilities.nets import HasPartition
 from chainrule.core.net import Net
 from chainrule.data.source import Part
 from chainrule.evaluate.result import Measure, Result

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import PlaysGame, Samples, SamplesGiven, Suspicion
+from chainrule.core.abilities.nets import PlaysGame, Samples, SamplesGiven
+from chainrule.core.abilities.tasks import Suspicion
 from chainrule.core.criterion import Criterion
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss

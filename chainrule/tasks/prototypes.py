@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import HasGrid, HasPrototypes
+from chainrule.core.abilities.nets import HasGrid, HasPrototypes
 from chainrule.data.source import Part
 from chainrule.evaluate.measures import step_means
 from chainrule.evaluate.result import Result

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import HasCosts, Variational
+from chainrule.core.abilities.nets import HasCosts, Variational
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Criterion
 from chainrule.core.errors import InputError

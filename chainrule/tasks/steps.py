@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
-from chainrule.core.abilities import Recurrent
+from chainrule.core.abilities.sequences import Recurrent
 from chainrule.core.criterion import Criterion, Stepwise
 from chainrule.core.loss import Loss, identity, softmax
 from chainrule.core.net import Net

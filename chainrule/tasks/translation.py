@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chainrule.core.abilities import Writes
+from chainrule.core.abilities.sequences import Writes
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Criterion
 from chainrule.core.errors import InputError

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Scores
+from chainrule.core.abilities.tasks import Scores
 from chainrule.core.errors import InputError
 from chainrule.data.source import Part
 from chainrule.job.trained import Trained

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Attends
+from chainrule.core.abilities.sequences import Attends
 from chainrule.core.errors import InputError
 from chainrule.job.trained import Trained
 from chainrule.plots.attention import attention as attention_picture

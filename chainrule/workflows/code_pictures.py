@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Decodes, HasCodes, Variational
+from chainrule.core.abilities.nets import Decodes, HasCodes, Variational
 from chainrule.core.errors import InputError
 from chainrule.job.trained import Trained
 from chainrule.observe.neighbours import near, two_components

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from chainrule.core.abilities import Recurrent
+from chainrule.core.abilities.sequences import Recurrent
 from chainrule.core.loss import identity
 from chainrule.evaluate.combination import joined, shares
 from chainrule.job.trained import Trained

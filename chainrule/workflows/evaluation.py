@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import HasSteps
+from chainrule.core.abilities.densities import HasSteps
 from chainrule.core.errors import InputError
 from chainrule.core.events import TestOpened
 from chainrule.core.registry import datasets

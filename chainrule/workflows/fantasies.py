@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chainrule.core.abilities import HasChain
+from chainrule.core.abilities.densities import HasChain
 from chainrule.core.sampling import Request
 from chainrule.job.trained import Trained
 from chainrule.plots.evaluation import image_grid

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Continues, HasBeam, HasMaps, HasPlaces
+from chainrule.core.abilities.tasks import Continues, HasBeam, HasMaps, HasPlaces
 from chainrule.core.errors import InputError, Interrupted
 from chainrule.core.files import writable
 from chainrule.core.terminal import ERASE, drawing

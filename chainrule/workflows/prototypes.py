@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from chainrule.core.abilities import HasGrid, HasPrototypes
+from chainrule.core.abilities.nets import HasGrid, HasPrototypes
 from chainrule.data.source import Part
 from chainrule.job.trained import Trained
 from chainrule.tasks.prototypes import majority, nearest

@@ -14,7 +14,9 @@ from torch import Tensor
 
 import chainrule
 from chainrule.audit.coefficients import coefficients
-from chainrule.core.abilities import Calibrates, Continues, Decides, HasPath, HasPosteriors, HasRegimes, HasSteps, Ranks, Smooths
+from chainrule.core.abilities.densities import HasPath, HasSteps, Smooths
+from chainrule.core.abilities.nets import HasRegimes
+from chainrule.core.abilities.tasks import Calibrates, Continues, Decides, HasPosteriors, Ranks
 from chainrule.core.errors import InputError
 from chainrule.core.events import Event
 from chainrule.core.files import write_atomically

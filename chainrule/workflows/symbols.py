@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from chainrule.core.abilities import HasVectors
+from chainrule.core.abilities.sequences import HasVectors
 from chainrule.core.text import visible
 from chainrule.job.trained import Trained
 from chainrule.observe.neighbours import flattened, nearest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
-from chainrule.core.abilities import Decides
+from chainrule.core.abilities.tasks import Decides
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.options import check
 from chainrule.evaluate.decision import Chosen, choose

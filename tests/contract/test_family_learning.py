@@ -10,7 +10,7 @@ from small_families import SMALL
 from torch import Tensor, nn
 
 import chainrule as cr
-from chainrule.core.abilities import HasHeads
+from chainrule.core.abilities.nets import HasHeads
 from chainrule.core.errors import InputError
 from chainrule.core.registry import Entry, nets
 from chainrule.job.build import build

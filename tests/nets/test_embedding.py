@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from chainrule.core.abilities import HasVectors, Recurrent
+from chainrule.core.abilities.sequences import HasVectors, Recurrent
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
 

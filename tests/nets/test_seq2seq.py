@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from chainrule.core.abilities import Attends, Writes
+from chainrule.core.abilities.sequences import Attends, Writes
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.evaluate.strings import beam_search, until_end

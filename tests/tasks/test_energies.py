@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import chainrule as cr
-from chainrule.core.abilities import Estimate
+from chainrule.core.abilities.densities import Estimate
 from chainrule.evaluate.measures import density
 from chainrule.tasks.energies import widened
 

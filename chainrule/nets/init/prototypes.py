@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from chainrule.core.abilities import HasGrid, HasPrototypes
+from chainrule.core.abilities.nets import HasGrid, HasPrototypes
 from chainrule.core.errors import InputError
 from chainrule.core.registry import inits
 from chainrule.nets.init.initial import Init

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Estimate
+from chainrule.core.abilities.densities import Estimate
 
 PIECES = ((0.0, 0.5, 500), (0.5, 0.9, 4000), (0.9, 1.0, 10_000))  # of the way: from, to, and how many temperatures in the paper
 NORMAL = 1.96  # standard errors of an interval of 95 %

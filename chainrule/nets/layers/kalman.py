@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import Smoothing
+from chainrule.core.abilities.densities import Smoothing
 
 
 class System(NamedTuple):

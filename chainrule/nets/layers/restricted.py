@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chainrule.core.abilities import Estimate
+from chainrule.core.abilities.densities import Estimate
 from chainrule.core.errors import InputError
 from chainrule.nets.layers.annealing import estimated, inverse_temperatures
 from chainrule.nets.layers.units import Binary, Gaussian, Multinomial, Units

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities import HasStates
+from chainrule.core.abilities.sequences import HasStates
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Objective, Solver
 from chainrule.core.errors import InputError
