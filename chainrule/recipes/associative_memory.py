@@ -38,12 +38,12 @@ def hopfield(setting: Setting) -> Outcome:
     for load in LOADS:
         count = round(load * units)
         for name, (form, rule) in MEMORIES.items():
-            found = []
+            offs = []
             for seed in range(seeds):
                 off, rise = _recalled(form, rule, units, count, seed)
-                found.append(off)
+                offs.append(off)
                 rises = max(rises, rise)
-            bits = torch.cat(found)
+            bits = torch.cat(offs)
             shares[name].append(float((bits <= NEAR).double().mean()))
             if load == LOAD:
                 wrong[name] = 100 * float(bits.mean())

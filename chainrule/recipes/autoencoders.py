@@ -104,11 +104,11 @@ def binarised(source: Source) -> Source:
     """Pictures whose pixels are one where they have at least half the greatest intensity, in the parts of the source."""
     x: Tensor = source.inputs
     ones = (x >= (float(x.max()) + 1) // 2).to(torch.uint8) * 255
-    made = chainrule.load((ones, source.targets), name=f"binarised {source.name}")
-    return replace(made, parts=source.parts, classes=source.classes)
+    loaded = chainrule.load((ones, source.targets), name=f"binarised {source.name}")
+    return replace(loaded, parts=source.parts, classes=source.classes)
 
 
 def _coded(source: Source, coder: Run) -> Source:
     """The codes of the source's rows with its targets, in its parts."""
-    made = chainrule.load((coder.encode(source), source.targets))
-    return replace(made, parts=source.parts, classes=source.classes)
+    loaded = chainrule.load((coder.encode(source), source.targets))
+    return replace(loaded, parts=source.parts, classes=source.classes)

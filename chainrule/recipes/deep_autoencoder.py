@@ -62,8 +62,8 @@ def _principal(run: Run, data: Source, count: int) -> float:
     test = ready(data.inputs[data.parts["test"]]).flatten(1).double()
     mean = train.mean(0)
     _, vectors = torch.linalg.eigh((train - mean).T @ (train - mean))
-    kept = vectors[:, -count:]
-    return float(((test - mean) - (test - mean) @ kept @ kept.T).square().sum(1).mean())
+    components = vectors[:, -count:]
+    return float(((test - mean) - (test - mean) @ components @ components.T).square().sum(1).mean())
 
 
 def _sheet(run: Run, data: Source) -> bytes:
@@ -71,6 +71,6 @@ def _sheet(run: Run, data: Source) -> bytes:
     shape = run.trained.encoder.inputs.picture_shape
     rows: Tensor = data.inputs[data.parts["test"][:SHOWN]]
     assert shape is not None
-    given = run.job.data.ready(rows).reshape(-1, *shape)
+    originals = run.job.data.ready(rows).reshape(-1, *shape)
     back = run.trained.predictions(rows).reshape(-1, *shape)
-    return to_png(image_grid(torch.cat([given, back.to(given)]), columns=SHOWN))
+    return to_png(image_grid(torch.cat([originals, back.to(originals)]), columns=SHOWN))

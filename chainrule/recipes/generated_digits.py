@@ -34,18 +34,18 @@ def generated_digits(setting: Setting) -> Outcome:
                            progress=False, out=setting.out / "pair")
     data, module = judge.job.data, pair.net
     assert isinstance(module, SamplesGiven)
-    held = data.valid
-    train, rows = data.ready(data.train.x), data.ready(held.x)
+    validation = data.valid
+    train, rows = data.ready(data.train.x), data.ready(validation.x)
     torch.manual_seed(0)
     asked = torch.arange(1000) % 10
     module.eval()
-    made = module.sample_given(asked)
+    samples = module.sample_given(asked)
     noise = train.mean(0) + train.std(0) * torch.randn(1000, *train.shape[1:])
-    right = judge.net.eval()(made).argmax(1) == asked
+    right = judge.net.eval()(samples).argmax(1) == asked
     known = int(right.sum())
     ends = wilson(known, len(asked))
     far = {name: frechet(features(judge.net, x), features(judge.net, rows)) for name, x in
-           (("samples", made), ("training rows", train), ("a Gaussian for each pixel", noise))}
+           (("samples", samples), ("training rows", train), ("a Gaussian for each pixel", noise))}
     picture = setting.out / "digits.png"
     picture.write_bytes(to_png(image_grid(module.sample_given(torch.arange(10).repeat_interleave(SHOWN)), columns=SHOWN)))
     return Outcome([
@@ -61,9 +61,9 @@ def generated_digits(setting: Setting) -> Outcome:
 def features(module: nn.Module, x: Tensor) -> Tensor:
     """What the last dense layer of a net reads of rows (n, ...): (n, units)."""
     last = [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1]
-    seen: list[Tensor] = []
-    handle = last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    features: list[Tensor] = []
+    handle = last.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
     module.eval()
     module(x)
     handle.remove()
-    return seen[0].flatten(1)
+    return features[0].flatten(1)

@@ -39,9 +39,9 @@ def partition_function(setting: Setting) -> Outcome:
     error = math.inf
     for temperatures in FEW:
         torch.manual_seed(0)
-        found = machine.estimate_log_partition(mean, temperatures=temperatures, chains=MANY)
-        error = abs(math.expm1(found.value - exact))
-        rows.append([f"{temperatures:,}", f"{found.value:.4f}", f"{found.low:.4f} to {found.high:.4f}", f"{error:.2g}"])
+        estimate = machine.estimate_log_partition(mean, temperatures=temperatures, chains=MANY)
+        error = abs(math.expm1(estimate.value - exact))
+        rows.append([f"{temperatures:,}", f"{estimate.value:.4f}", f"{estimate.low:.4f} to {estimate.high:.4f}", f"{error:.2g}"])
     figures = [Figure("relative error of AIS against enumeration", error, published=0.01, goal="at most", source=SOURCE),
                _likelihood(small, "log likelihood of test rows with 20 hidden units, nats")]
     if not setting.short:
@@ -49,8 +49,8 @@ def partition_function(setting: Setting) -> Outcome:
                                                 "optimizer": "sgd:rate=0.05,momentum=0.5", "schedule": "linear"})
         module, base = _machine(large), mean_rows(large.job.data.train, large.job.data.ready)
         torch.manual_seed(0)
-        found = module.estimate_log_partition(base, temperatures=TEMPERATURES, chains=CHAINS)
-        rows.append([f"{TEMPERATURES:,}, 500 hidden units", f"{found.value:.2f}", f"{found.low:.2f} to {found.high:.2f}", ""])
+        estimate = module.estimate_log_partition(base, temperatures=TEMPERATURES, chains=CHAINS)
+        rows.append([f"{TEMPERATURES:,}, 500 hidden units", f"{estimate.value:.2f}", f"{estimate.low:.2f} to {estimate.high:.2f}", ""])
         figures.append(_likelihood(large, "log likelihood of test rows with 500 hidden units, nats", published=-86.34, goal="at least",
                                    source=f"{SOURCE}, CD25(500)"))
     return Outcome(figures, rows, ["Pixels are drawn once, on with the probability that their brightness says."])

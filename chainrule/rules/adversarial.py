@@ -63,32 +63,32 @@ class Adversarial:
 
     def step(self, net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
         form = self.form(net)
-        told = (batch.y,) if isinstance(net.module, PlaysGame) and net.module.labels else ()
+        labels = (batch.y,) if isinstance(net.module, PlaysGame) and net.module.labels else ()
         for _ in range(self.steps or STEPS.get(form, 1)):
             with torch.no_grad():
-                fake = net.call("generate", net.call("draw_noise", len(batch.x)), *told)            # (n, features)
-            cost, parts, slope = value_and_grad_of("discriminator", self._telling, net, batch, fake, told)
+                fake = net.call("generate", net.call("draw_noise", len(batch.x)), *labels)            # (n, features)
+            cost, parts, slope = value_and_grad_of("discriminator", self._telling, net, batch, fake, labels)
             state["discriminator"] = self.discriminator.follow(net, state["discriminator"], slope)
-        fooled, _, slope = value_and_grad_of("generator", self._fooling, net, net.call("draw_noise", len(batch.x)), told)
+        fooled, _, slope = value_and_grad_of("generator", self._fooling, net, net.call("draw_noise", len(batch.x)), labels)
         state["generator"] = self.generator.follow(net, state["generator"], slope)
         return net, state, {"loss": -parts["game"].detach(), "discriminator": cost, "generator": fooled}
 
-    def _telling(self, net: Net, batch: Batch, fake: Tensor, told: tuple[Any, ...]) -> tuple[Tensor, Report]:
+    def _telling(self, net: Net, batch: Batch, fake: Tensor, labels: tuple[Any, ...]) -> tuple[Tensor, Report]:
         """What the discriminator descends; `game` is the same without the penalty."""
         form = self.form(net)
-        real, made = (net.call("judge", x, *told).squeeze(-1) for x in (batch.x, fake))             # (n,) each
+        real, generated = (net.call("judge", x, *labels).squeeze(-1) for x in (batch.x, fake))         # (n,) each
         if form == "least-squares":
-            game = 0.5 * (batch.mean((real - 1).square()) + made.square().mean())
+            game = 0.5 * (batch.mean((real - 1).square()) + generated.square().mean())
         elif form == "wgan-gp":
-            game = made.mean() - batch.mean(real)
+            game = generated.mean() - batch.mean(real)
         else:
-            game = batch.mean(F.softplus(-real)) + F.softplus(made).mean()
-        cost = game + self.penalty * slopes_off(net, batch.x, fake, told) if form == "wgan-gp" else game
+            game = batch.mean(F.softplus(-real)) + F.softplus(generated).mean()
+        cost = game + self.penalty * slopes_off(net, batch.x, fake, labels) if form == "wgan-gp" else game
         return cost, {"game": game}
 
-    def _fooling(self, net: Net, z: Tensor, told: tuple[Any, ...]) -> tuple[Tensor, Report]:
+    def _fooling(self, net: Net, z: Tensor, labels: tuple[Any, ...]) -> tuple[Tensor, Report]:
         """What the generator descends."""
-        form, scores = self.form(net), net.call("judge", net.call("generate", z, *told), *told)
+        form, scores = self.form(net), net.call("judge", net.call("generate", z, *labels), *labels)
         if form == "minimax":
             return -F.softplus(scores).mean(), {}
         if form == "least-squares":
@@ -96,14 +96,14 @@ class Adversarial:
         return (-scores if form == "wgan-gp" else F.softplus(-scores)).mean(), {}
 
 
-def slopes_off(net: Net, real: Tensor, fake: Tensor, told: tuple[Any, ...] = ()) -> Tensor:
+def slopes_off(net: Net, real: Tensor, fake: Tensor, labels: tuple[Any, ...] = ()) -> Tensor:
     """The mean of (|slope| - 1)^2 of the score at random points on the lines between rows (n, ...) and samples (n, features)."""
     rows = real.flatten(1)
     share = torch.rand_like(rows[:, :1])
     between = share * rows + (1 - share) * fake
 
     def score(x: Tensor) -> Tensor:
-        total: Tensor = net.call("judge", x, *told).sum()
+        total: Tensor = net.call("judge", x, *labels).sum()
         return total
 
     slope = torch.func.grad(score)(between)                                                         # (n, features)

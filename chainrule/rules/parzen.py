@@ -59,8 +59,8 @@ class Parzen:
 
         judged = min(stored, JUDGED)
         left_out = torch.arange(judged, device=x.device) * stored // judged        # among the stored
-        kept, asked = x[rows], x[rows][left_out]
-        squared = (asked.square().sum(1, keepdim=True) - 2 * asked @ kept.T + kept.square().sum(1)).clamp(min=0)    # (judged, stored)
+        centres, asked = x[rows], x[rows][left_out]
+        squared = (asked.square().sum(1, keepdim=True) - 2 * asked @ centres.T + centres.square().sum(1)).clamp(min=0)  # (judged, stored)
         itself = left_out[:, None] == torch.arange(stored, device=x.device)        # (judged, stored)
         truth, count = one_hot[left_out].argmax(1), weight[left_out]
 

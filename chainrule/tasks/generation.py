@@ -144,11 +144,11 @@ class Generation(SampleTask):
         with torch.no_grad():
             for begin in range(0, len(part), BLOCK_ROWS):
                 rows = part.rows_at(begin, begin + BLOCK_ROWS)
-                told = labels_of(runner, rows)
+                labels = labels_of(runner, rows)
                 both = runner.ready(rows.x[:].to(runner.device)), samples[begin : begin + BLOCK_ROWS].to(runner.device)
-                scores += [runner.net.call("judge", x, *told).squeeze(-1).cpu() for x in both]
-        real, made = torch.cat(scores[::2]), torch.cat(scores[1::2])
-        return torch.cat([real > middle, made <= middle]).double()
+                scores += [runner.net.call("judge", x, *labels).squeeze(-1).cpu() for x in both]
+        real, generated = torch.cat(scores[::2]), torch.cat(scores[1::2])
+        return torch.cat([real > middle, generated <= middle]).double()
 
 
 def labels_of(runner: Runner, part: Part) -> tuple[Tensor, ...]:
@@ -170,6 +170,6 @@ def drawn_like(runner: Runner, part: Part, seed: int | None) -> Tensor:
     with torch.random.fork_rng(devices, enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        told = labels_of(runner, part)
-        drawn = module.sample_given(told[0]) if told and isinstance(module, SamplesGiven) else module.sample(len(part))
+        labels = labels_of(runner, part)
+        drawn = module.sample_given(labels[0]) if labels and isinstance(module, SamplesGiven) else module.sample(len(part))
     return drawn.flatten(1).cpu()

@@ -32,13 +32,13 @@ def codes(trained: Trained, validation: Validation) -> Figure:
     _makes_codes(trained)
     if len(validation.inputs) < FEWEST:
         raise InputError(f"Codes are drawn of at least {FEWEST} rows; this run keeps {len(validation.inputs)}. Train with more rows.")
-    made = trained.codes(validation.inputs)
-    places, share = two_components(made)
-    width = made.shape[1]
+    codes = trained.codes(validation.inputs)
+    places, share = two_components(codes)
+    width = codes.shape[1]
     names = ("first number of the code", "second") if width <= 2 else ("first main component of the codes", "second")
     of = "" if width <= 2 else f", {share:.0%} of the variance of {width} numbers"
     classes = trained.encoder.target.classes or tuple(map(str, range(_classes(validation.labels))))
-    return scatter(places, validation.labels, classes, names, f"{len(made)} rows where their codes lie{of}")
+    return scatter(places, validation.labels, classes, names, f"{len(codes)} rows where their codes lie{of}")
 
 
 def neighbours(trained: Trained, validation: Validation) -> Figure:

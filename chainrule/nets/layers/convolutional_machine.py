@@ -49,9 +49,9 @@ class ConvolutionalMachine(nn.Module):
         channels, *sides = shape
         maps = [side - kernel + 1 for side in sides]
         if min(filters, kernel, pool) < 1 or any(side < pool or side % pool for side in maps):
-            left, given = (" x ".join(map(str, some)) for some in (maps, sides))
+            left, pictures = (" x ".join(map(str, some)) for some in (maps, sides))
             raise InputError(f"A convolutional machine divides its hidden maps into blocks of {pool} x {pool}; kernels of {kernel} leave "
-                             f"maps of {left} of pictures of {given}. Choose another kernel or pool.")
+                             f"maps of {left} of pictures of {pictures}. Choose another kernel or pool.")
         self.shape, self.pool, self.units = shape, pool, units
         self.pooled_shape = (filters, maps[0] // pool, maps[1] // pool)
         self.weight = nn.Parameter(torch.randn(filters, channels, kernel, kernel).mul_(0.01))
