@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from chainrule.core.abilities.densities import Sweeps
 from chainrule.core.batch import Batch
 from chainrule.core.descend import Descent
 from chainrule.core.errors import InputError
@@ -52,7 +53,7 @@ class BoltzmannLearning:
 
     def init(self, net: Net) -> Tree:
         refuse_frozen(net, "boltzmann-learning")
-        if set(net.params) != {"weight", "bias"} or not hasattr(net.module, "swept"):
+        if not isinstance(net.module, Sweeps) or set(net.params) != {"weight", "bias"}:
             raise InputError(f"boltzmann-learning trains a Boltzmann machine; got {type(net.module).__name__}. Use --net boltzmann, or "
                              "another --rule.")
         state = self.descent.init(net)

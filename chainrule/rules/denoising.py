@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from chainrule.core.abilities.densities import HasVisibleUnits
 from chainrule.core.batch import Batch
 from chainrule.core.descend import Descent
 from chainrule.core.errors import InputError
@@ -21,7 +22,7 @@ from chainrule.rules.one_layer import refuse_frozen
 def denoising_cost(net: Net, batch: Batch, noisy: Tensor) -> tuple[Tensor, Report]:
     """What rows (n, visible) cost after erased ones `noisy` went up and came down: cross-entropy, of Gaussian units squared error."""
     means = net.call("visible", net.call("hidden", noisy))
-    if getattr(net.module, "units", "binary") in ("gaussian", "relu"):
+    if isinstance(net.module, HasVisibleUnits) and net.module.unbounded:
         return batch.mean((means - batch.x).square().sum(1)), {}
     return batch.mean(F.binary_cross_entropy(means, batch.x, reduction="none").sum(1)), {}
 

@@ -40,12 +40,33 @@ class HasPseudoLikelihood(Protocol):
 
 
 @runtime_checkable
+class HasVisibleUnits(Protocol):
+    """A machine of visible units, which are numbers of any size where they are `unbounded`, and on with some probability elsewhere."""
+
+    @property
+    def unbounded(self) -> bool: ...
+
+
+@runtime_checkable
 class HasChain(Protocol):
     """A net that is drawn from by a Markov chain: `count` samples, each after so many steps of its own."""
 
     def gibbs(self, v: Tensor) -> Tensor: ...
 
     def sample(self, count: int, *, steps: int = ...) -> Tensor: ...
+
+
+@runtime_checkable
+class Sweeps(Protocol):
+    """A machine whose units act on one another: states (n, units) that begin at rows (n, visible); after each unit from the `first` on was
+    drawn given all others; and after those have settled in a mean field.
+    """
+
+    def begun(self, v: Tensor) -> Tensor: ...
+
+    def swept(self, s: Tensor, first: int) -> Tensor: ...
+
+    def settled(self, s: Tensor, first: int) -> Tensor: ...
 
 
 class Expected(NamedTuple):

@@ -145,6 +145,11 @@ class Restricted(nn.Module):
         return isinstance(self._visible, Binary)
 
     @property
+    def unbounded(self) -> bool:
+        """Whether the visible units are numbers of any size."""
+        return isinstance(self._visible, Gaussian)
+
+    @property
     def caveat(self) -> str:
         return ""
 
