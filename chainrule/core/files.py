@@ -62,7 +62,9 @@ def _opened(path: Path, flags: int, refusal: str) -> int:
     if stat.S_ISREG(kind):
         return descriptor
     os.close(descriptor)
-    raise OSError(errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL, "it is a folder" if stat.S_ISDIR(kind) else refusal, str(path))
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, refusal, str(path))
 
 
 def write_all(descriptor: int, content: bytes) -> None:

@@ -214,7 +214,7 @@ def test_one_file_serves_commands_that_divide_the_rows_themselves(asked, tmp_pat
     ("[train]\nepochs = 3", "c.toml: There is no option 'train'. "),
     ("epochs = ", "--config c.toml is not TOML: Invalid value (at end of document)."),
     ("epochs = 0", "--epochs must be at least 1; got 0. Leave it out to have one chosen."),
-    ('stages = "towers"', "--stages is layers, or left out; got 'towers'."),
+    ('stages = "towers"', "--stages is layers, none or a rule that learns from batches without targets, e.g. divergence; got 'towers'."),
 ])
 def test_a_file_with_a_mistake_is_one_sentence(text, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

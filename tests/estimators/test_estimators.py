@@ -24,7 +24,7 @@ from chainrule.core.errors import Diverged
 from chainrule.data.source import Part
 from chainrule.estimators.estimators import NetworkClassifier, NetworkGenerator, NetworkRegressor, NetworkTransformer
 from chainrule.estimators.fit import ROUNDS, Rounds
-from chainrule.nets.gan import GAN
+from chainrule.nets.rbm import RBM
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -375,7 +375,7 @@ def test_wrong_uses_are_said():
     with pytest.raises(ValueError, match="no method encode"):
         NetworkTransformer("gan", epochs=1).fit(X)
     with pytest.raises(ValueError, match="no method sample"):
-        NetworkGenerator(type("Mute", (GAN,), {"sample": None})((4,), 0), rule="adversarial", epochs=1).fit(X)
+        NetworkGenerator(type("Mute", (RBM,), {"sample": None})((4,), 0), rule="divergence", epochs=1).fit(X)
     with pytest.raises(Diverged, match="stopped being finite"):
         NetworkRegressor(optimizer="sgd:rate=1e30", epochs=20).fit(X, y)
 

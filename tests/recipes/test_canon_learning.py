@@ -105,7 +105,7 @@ def test_a_singular_design_is_refused_or_told_by_rank_and_column(tmp_path, capsy
     (("--epochs", "many"), "--epochs expects a whole number; got 'many'."),
     (("--seconds", "x"), "--seconds expects a number; got 'x'."),
     (("--target", "--out", "there"), "--target may lack its value"),
-    (("--stages", "foo"), "--stages is layers, or left out; got 'foo'."),
+    (("--stages", "foo"), "--stages is layers, none or a rule that learns from batches without targets, e.g. divergence; got 'foo'."),
     (("--epochs",), "'--epochs' requires an argument."),
     (("--net", "mlp:hidden=30,hidden=40"), "given hidden twice"),
 ])

@@ -29,6 +29,8 @@ class Full:
             return real
 
         def call(*given):
+            if name == "open" and not given[1] & (os.O_WRONLY | os.O_RDWR) and not os.path.isdir(given[0]):
+                return real(*given)             # a full disk can be read
             self.calls += 1
             if self.first <= self.calls <= self.last:
                 if name == "write":

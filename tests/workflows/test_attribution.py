@@ -16,7 +16,7 @@ def run(tmp_path_factory):
                     out=tmp_path_factory.mktemp("runs") / "digits")
 
 
-@pytest.mark.parametrize("kind", attribution.KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in attribution.KINDS if kind != "attention"])      # of which strings are asked
 def test_each_kind_is_drawn_and_the_net_stays(run, kind, tmp_path):
     before = {name: t.clone() for name, t in run.net.state_dict().items()}
     drawn = picture(run, kind, tmp_path / f"{kind}.png")

@@ -69,7 +69,8 @@ def test_a_run_opened_again_answers_rows_with_and_without_targets(run, folder):
         predict_to(opened.trained, folder / f"{name}.csv", folder / f"{name}-out.csv")
         assert pl.read_csv(folder / f"{name}-out.csv").columns == [*labels, "price", "area"]
     few, all_rows = pl.read_csv(folder / "new-out.csv"), pl.read_csv(folder / "m-out.csv")
-    assert few.equals(all_rows.head(7))
+    assert few.drop("price", "area").equals(all_rows.head(7).drop("price", "area"))
+    np.testing.assert_allclose(few["price", "area"].to_numpy(), all_rows.head(7)["price", "area"].to_numpy(), rtol=1e-5)
     result = opened.test_on(folder / "m.csv")
     frame = pl.read_csv(folder / "m.csv")
     assert result.measures["r2"].value == pytest.approx(r2_score(frame["price", "area"].to_numpy(), all_rows["price", "area"].to_numpy()),

@@ -15,6 +15,8 @@ ROWS = (
     Row("F2", "Deep belief network", (
         Check("deep-belief", "test error % of 784-500-500-2000 on MNIST", 1.25,
               "Hinton, Osindero & Teh (2006), https://doi.org/10.1162/neco.2006.18.7.1527"),
+        Check("deep-belief-quick", "the same in at most 20 minutes", 1.8, "asked of the library"),
+        Check("deep-belief-backprop", "the same, tuned by back-propagation", 1.2, SCIENCE),
     )),
     Row("F3", "Deep autoencoder from four RBMs", (
         Check("deep-autoencoder", "squared error of 30-component PCA over that of the autoencoder", 3, SCIENCE),
@@ -43,6 +45,8 @@ ROWS = (
     )),
     Row("F7", "Generative adversarial net", (
         Check("eight-gaussians", "modes covered of the ring of eight", 8, "Goodfellow et al. (2014), https://arxiv.org/abs/1406.2661"),
+        Check("generated-digits", "share of samples that a classifier takes for the class that was asked for", None,
+              "Mirza & Osindero (2014), https://arxiv.org/abs/1411.1784"),
     )),
     Row("F8", "Pretraining for a few labels", (
         Check("few-labels", "p against the same net from scratch, 100 labels of MNIST", 0.01,

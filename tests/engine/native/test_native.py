@@ -37,7 +37,7 @@ FLAGS = compiling.FLAGS
 STEPS, ROWS, FEATURES, CLASSES = 4, 12, 6, 3
 # Rules of large steps over everything, which eager does as fast; Rule I sorts the sums of its units.
 REFUSED = {"closedform": "aten.linalg_qr", "lloyd": "aten.topk", "competitive": "aten.topk", "kohonen-batch": "aten.topk",
-           "hebb": "aten.sort",
+           "hebb": "aten.sort", "ridge-readout": "aten.linalg_cholesky_ex",
            "expectation": "aten.topk", "irls": "aten._linalg_eigh", "madaline-i": "aten.sort"}
 FIRST = {entry.name: registry.nets.choose(entry.traits.nets[0]).entry.traits for entry in registry.rules.entries() if entry.traits.nets}
 SEQUENTIAL = [name for name, traits in FIRST.items() if traits.sequences or traits.kind == "forecaster"]
