@@ -86,6 +86,12 @@ class Folder:
         return read_record(self.path)
 
     @property
+    def begun(self) -> bool:
+        """Whether anything was trained: there is a checkpoint, or an event in the log."""
+        log = self.path / LOG
+        return Store(self.path, self.read_record()["run"]).position() is not None or (log.exists() and log.stat().st_size > 0)
+
+    @property
     def finished(self) -> bool:
         """Whether the run's training ended by itself. Raises CorruptFile."""
         position = Store(self.path, self.read_record()["run"]).position()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ from chainrule.job.build import LossLike, build
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import Own
+from chainrule.job.record import RECORD
 from chainrule.runs.folder import SWEEP, Folder
 from chainrule.runs.recorder import Recording, close, lay_down, tell
 from chainrule.sinks.sweep_progress import Tally
@@ -169,7 +171,7 @@ def sweep_over(source: Source, asked: Options, over: Over, own: Own, session: Se
         record = {"format": FORMAT, "sweep": uuid.uuid4().hex[:12], "created": now(), "over": list(over),
                   "members": [{"folder": name, "settings": setting} for name, (setting, _) in zip(names, several, strict=True)]}
         for name, job, (_, options) in zip(names, jobs, several, strict=True):
-            lay_down(Folder.create(folder / name, "", ""), job, options, own)
+            lay_down(_member(folder / name), job, options, own)
         Folder(folder).write_json(SWEEP, record)
         return _train(folder, [folder / name for name in names], jobs, (time.perf_counter() - began) / len(jobs), session)
 
@@ -288,6 +290,13 @@ def _names(settings: Sequence[dict[str, str]]) -> list[str]:
             unique, number = f"{name}-{number}", number + 1
         names.append(unique)
     return names
+
+
+def _member(path: Path) -> Folder:
+    """A new folder for one of a sweep. One that an attempt has left which was killed before its first step is made anew."""
+    if (path / RECORD).exists() and not Folder(path).begun:
+        shutil.rmtree(path)
+    return Folder.create(path, "", "")
 
 
 def _create(out: Path | None, data: str, net: str) -> Path:
