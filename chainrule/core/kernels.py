@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,21 +16,29 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 Kernel = Callable[..., Any]
 DEVICES = ("cpu", "cuda")
-_offered: dict[str, Kernel] = {}
-_splits: dict[str, Callable[[], bool]] = {}
 _written_out: ContextVar[bool] = ContextVar("written_out", default=False)
 _split: ContextVar[bool] = ContextVar("split", default=False)
 
 
+class Offer(NamedTuple):
+    """A kernel, which returns None where it does not serve what it is given, and whether it can split products on this machine, which may
+    take seconds to find out."""
+
+    kernel: Kernel
+    splits: Callable[[], bool] = lambda: False
+
+
+_offered: dict[str, Offer] = {}
+
+
 def offer(name: str, kernel: Kernel, splits: Callable[[], bool] = lambda: False) -> None:
-    """Let nets use a kernel, which returns None where it does not serve what it is given; `splits` says whether it can split products
-    on this machine, and may take seconds to find out."""
-    _offered[name], _splits[name] = kernel, splits
+    """Let nets use a kernel, see `Offer`."""
+    _offered[name] = Offer(kernel, splits)
 
 
 def offered(name: str) -> Kernel | None:
     """The kernel of that name; None where nobody offers one."""
-    return _offered.get(name)
+    return _offered[name].kernel if name in _offered else None
 
 
 @contextmanager
@@ -66,7 +74,7 @@ def asked_for(module: nn.Module) -> frozenset[str]:
 
 def can_split(names: Iterable[str]) -> bool:
     """Whether one of these kernels can split products on this machine."""
-    return any(_splits[name]() for name in names if name in _splits)
+    return any(_offered[name].splits() for name in names if name in _offered)
 
 
 def plain(*tensors: Tensor) -> bool:

@@ -28,7 +28,7 @@ TRAINING = {"expert-values": {"steps": 60}, "tanh-unit": {"optimizer": "adam:rat
             "inception-v3": {"optimizer": "adam:rate=0.01", "steps": 100},
             **{name: {"optimizer": "adam:rate=0.03", "steps": 120} for name in ("rnn", "lstm", "gru")},
             "pnn": {"rule": "parzen:width=1"},
-            "highway": {"optimizer": "adam:rate=0.01", "steps": 80},
+            "highway": {"optimizer": "adam:rate=0.005", "steps": 60},
             "conv-dbn": {"stages": "none", "optimizer": "adam:rate=0.03", "steps": 150},
             "neocognitron": {"rule": "backprop"}}  # its own fits the readout alone, to planes of strokes
 ALIKE = {"bn-inception": "googlenet", "inception-v3": "googlenet", "plain": "resnet", "vgg": "convnet", "fitnet": "maxout"}  # in layers
