@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -40,9 +40,14 @@ class OfOutputs(Protocol):
     def costs(self, outputs: Tensor, batch: Batch) -> Tensor: ...
 
 
+def has(module: object, method: Callable[..., Any]) -> bool:
+    """Whether a module has the `method` of a protocol: for every step, where asking the protocol itself takes a tenth of a small one."""
+    return callable(getattr(type(module), method.__name__, None))
+
+
 def has_heads(module: object) -> bool:
-    """Whether a module is `HasHeads`: asked at every step, where asking the protocol itself takes a tenth of a small one."""
-    return callable(getattr(type(module), HasHeads.with_heads.__name__, None))
+    """Whether a module is `HasHeads`."""
+    return has(module, HasHeads.with_heads)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,12 @@ from torch.nn import functional as F
 
 from chainrule.core.abilities.nets import OwnStage
 from chainrule.core.errors import InputError
+from chainrule.core.loss import one_hot_like
 from chainrule.core.registry import nets
-from chainrule.nets.layers.machine import Machine, bernoulli_cost, drawn
+from chainrule.nets.layers.machine import Machine, bernoulli_cost
+from chainrule.nets.layers.units import Binary
 
+BINARY = Binary()
 STEPS = 1000     # of the memory's chain before a sample goes down, as in the paper's figure 8
 
 
@@ -95,17 +98,17 @@ class DeepBelief(nn.Module):
     def recognise(self, x: Tensor, y: Tensor | None) -> list[Tensor]:
         states = [x.flatten(1)]
         for layer in self._machines():
-            states.append(drawn(layer.hidden(states[-1])))
+            states.append(BINARY.draw(layer.hidden(states[-1])))
         if self.top.labels:
             if y is None:
                 raise InputError("dbn has units for the classes, and there are none. Use dbn:labels=no.")
-            states[-1] = torch.cat([states[-1], one_hot(y, states[-1], self.top.labels)], 1)
+            states[-1] = torch.cat([states[-1], one_hot_like(y, self._none_on(x))], 1)
         return states
 
     def generate(self, memory: Tensor) -> list[Tensor]:
         states = [self._units(memory)]
         for layer, weight in self._downward():
-            states.insert(0, drawn(torch.sigmoid(F.linear(states[0], weight.T, layer.visible_bias))))
+            states.insert(0, BINARY.draw(torch.sigmoid(F.linear(states[0], weight.T, layer.visible_bias))))
         return [*states[:-1], memory]
 
     def generative_cost(self, states: list[Tensor]) -> Tensor:
@@ -148,15 +151,19 @@ class DeepBelief(nn.Module):
         below = self._units(self.top.visible(self.top.draw_hidden(self.top.hidden(v))))
         if not len(self.layers):
             return below.reshape(count, *self.shape)
-        rows = drawn(below)
+        rows = BINARY.draw(below)
         for layer, weight in self._downward():
             means = torch.sigmoid(F.linear(rows, weight.T, layer.visible_bias))
-            rows = drawn(means)
+            rows = BINARY.draw(means)
         return means.reshape(count, *self.shape)
 
     def _with(self, v: Tensor, labels: Tensor | None) -> Tensor:
         """Visible states of the memory with these classes on."""
-        return v if labels is None else torch.cat([self._units(v), one_hot(labels, v, self.top.labels)], 1)
+        return v if labels is None else torch.cat([self._units(v), one_hot_like(labels, self._none_on(v))], 1)
+
+    def _none_on(self, rows: Tensor) -> Tensor:
+        """Zeros for the classes of so many rows, (n, labels)."""
+        return rows.new_zeros(len(rows), self.top.labels)
 
     def _units(self, v: Tensor) -> Tensor:
         """The memory's visible states without the units for the classes: (n, units + labels) -> (n, units)."""
@@ -171,10 +178,3 @@ class DeepBelief(nn.Module):
 
     def extra_repr(self) -> str:
         return f"inputs={self.shape}"
-
-
-def one_hot(y: Tensor, like: Tensor, classes: int) -> Tensor:
-    """Class numbers (n,) as rows (n, classes) with one number on; rows as they are."""
-    if y.dim() == 2:
-        return y.to(like.dtype)
-    return torch.zeros(len(y), classes, dtype=like.dtype, device=like.device).scatter(1, y[:, None], 1.0)

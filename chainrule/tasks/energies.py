@@ -9,8 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities.densities import Estimate
-from chainrule.core.abilities.nets import HasPartition
+from chainrule.core.abilities.densities import Estimate, HasPartition
 from chainrule.core.net import Net
 from chainrule.data.source import Part
 from chainrule.evaluate.result import Measure, Result

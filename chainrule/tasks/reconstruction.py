@@ -11,7 +11,7 @@ from torch import Tensor
 
 from chainrule.core.abilities.nets import HasCosts, Variational
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import Criterion
+from chainrule.core.criterion import Criterion, has
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss
 from chainrule.core.net import Net
@@ -41,7 +41,7 @@ class Reconstruct:
 
     def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
         rows = batch.x.flatten(1)                                            # (n, d)
-        if callable(getattr(type(net.module), HasCosts.with_costs.__name__, None)):   # as `has_heads` asks, at every step
+        if has(net.module, HasCosts.with_costs):
             outputs, costs = net.call("with_costs", batch.x)
             return {"reconstruction": self.loss_of_rows.each(outputs, rows), **costs}
         if not isinstance(net.module, Variational):

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.core.errors import ChainruleError, CorruptFile, InputError, Interrupted
+from chainrule.core.errors import ChainruleError, CorruptFile, InputError
 from chainrule.core.events import Sink
 from chainrule.core.options import check, read
 from chainrule.core.registry import tasks
@@ -135,8 +135,9 @@ def _round(folder: Folder, place: Path, source: Source, weights: Tensor | None, 
             return run if run.folder.finished else resume_run(run, session)
         began, settled, own = time.perf_counter(), Options(**settings), Own(weights=weights)
         return train_job(build(source, settled, own), settled, own, replace(session, out=place), began)
-    except Interrupted as error:
-        raise Interrupted(str(error).replace(f"chainrule resume {place}", f"chainrule resume {folder.path}"), error.signal) from None
+    except ChainruleError as error:
+        error.args = (str(error).replace(f"chainrule resume {place}", f"chainrule resume {folder.path}"),)
+        raise
 
 
 def _check(boosting: Boosting, asked: Options) -> None:

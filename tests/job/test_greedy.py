@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from stops import After
 from torch import nn
 
 import chainrule as cr
@@ -16,7 +17,6 @@ from chainrule.core.net import Net
 from chainrule.core.rule import Learner
 from chainrule.core.stage import Budget
 from chainrule.core.tree import clone
-from chainrule.engine.stop import Stop
 from chainrule.engine.train import train_seat
 from chainrule.job.build import build
 from chainrule.job.greedy import HEAD, layers_of, share
@@ -108,19 +108,6 @@ def test_validation_of_a_stage_is_under_its_head():
     said = hidden @ state[HEAD]["weight"].T + state[HEAD]["bias"]
     assert measured["loss"] == pytest.approx(float(nn.functional.cross_entropy(said, part.y)), rel=1e-5)
     assert measured["accuracy"] == pytest.approx(float((said.argmax(1) == part.y).float().mean()))
-
-
-class After(Stop):
-    """Asks to stop once so many evaluations have been seen."""
-
-    def __init__(self, evaluations):
-        super().__init__()
-        self.left = evaluations
-
-    def __call__(self, event):
-        self.left -= isinstance(event, Evaluated)
-        if self.left == 0:
-            self.request("SIGINT")
 
 
 SAVED = {**LAYERED, "schedule": "cosine", "save_every": 0.0, "progress": False}

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from stops import After
 
 import chainrule as cr
 from chainrule.core.batch import Batch
@@ -9,7 +10,6 @@ from chainrule.core.errors import InputError, Interrupted
 from chainrule.core.events import Entered, Evaluated
 from chainrule.core.rule import Learner
 from chainrule.core.tree import clone
-from chainrule.engine.stop import Stop
 from chainrule.engine.train import train_seat
 from chainrule.job.build import build
 from chainrule.job.options import Options
@@ -117,19 +117,6 @@ def test_a_stage_is_measured_by_its_rule_on_validation_rows():
     x = job.data.ready(job.data.valid.x).flatten(1)
     assert measured["loss"] == pytest.approx(float((x - 0.5).square().sum(1).mean()), rel=0.1)           # of weights near zero
     assert "accuracy" in validate(Learner(job.net, job.rule.init(job.net)))
-
-
-class After(Stop):
-    """Asks to stop once so many evaluations have been seen."""
-
-    def __init__(self, evaluations):
-        super().__init__()
-        self.left = evaluations
-
-    def __call__(self, event):
-        self.left -= isinstance(event, Evaluated)
-        if self.left == 0:
-            self.request("SIGINT")
 
 
 @pytest.mark.parametrize("options", [BELIEF, DENSE, CODES], ids=["belief", "dense", "codes"])

@@ -4,16 +4,12 @@ import math
 
 import pytest
 import torch
+from energies import table
 from torch import Tensor
 
 import chainrule.nets.boltzmann
 from chainrule.core.errors import InputError
 from chainrule.nets.boltzmann import Boltzmann
-
-
-def table(size: int) -> Tensor:
-    """All states of `size` binary units: (2^size, size)."""
-    return torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * size).reshape(-1, size)
 
 
 def machine(visible: int, hidden: int, spread: float = 1.0) -> Boltzmann:

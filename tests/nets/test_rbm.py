@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from energies import table
 from torch import Tensor
 
 from chainrule.core.errors import InputError
@@ -12,11 +13,6 @@ from chainrule.core.net import Net
 from chainrule.core.registry import nets
 from chainrule.nets.layers.annealing import inverse_temperatures
 from chainrule.nets.rbm import RBM
-
-
-def table(size: int) -> Tensor:
-    """All states of `size` binary units: (2^size, size)."""
-    return torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * size).reshape(-1, size)
 
 
 def machine(visible: int, hidden: int, units: str = "binary") -> RBM:

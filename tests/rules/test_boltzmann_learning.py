@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+from energies import plain, table
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
-from chainrule.core.descend import Descent, Optimizer
+from chainrule.core.descend import Descent
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.tree import clone, norm
@@ -16,19 +17,6 @@ from chainrule.recipes.boltzmann_machine import encoder, learned
 from chainrule.rules.boltzmann_learning import BoltzmannLearning, difference
 
 DATA = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 0], [0, 0, 1, 1], [1, 0, 0, 1]], dtype=torch.float64)
-
-
-def plain(rate: float) -> Optimizer:
-    def update(params, direction, state, factor, loss):
-        for name, p in params.items():
-            p.sub_(rate * factor * direction[name])
-        return state
-
-    return Optimizer(lambda params: {}, update)
-
-
-def table(size: int) -> Tensor:
-    return torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * size)
 
 
 def machine(hidden: int = 3, spread: float = 0.7) -> Net:

@@ -2,28 +2,16 @@
 
 import pytest
 import torch
+from energies import plain, table
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
-from chainrule.core.descend import Descent, Optimizer
+from chainrule.core.descend import Descent
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.tree import clone, dot, norm
 from chainrule.nets.rbm import RBM
 from chainrule.rules.contrastive_divergence import Divergence, Phase, contrast
-
-
-def plain(rate: float) -> Optimizer:
-    def update(params, direction, state, factor, loss):
-        for name, p in params.items():
-            p.sub_(rate * factor * direction[name])
-        return state
-
-    return Optimizer(lambda params: {}, update)
-
-
-def table(size: int) -> Tensor:
-    return torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * size)
 
 
 def machine(units: str = "binary") -> Net:

@@ -2,24 +2,16 @@
 
 import pytest
 import torch
+from energies import plain
 from torch import nn
 
 from chainrule.core.batch import Batch
-from chainrule.core.descend import Descent, Optimizer
+from chainrule.core.descend import Descent
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.nets.gan import GAN
 from chainrule.nets.layers.adversaries import Spectral, singular_value
 from chainrule.rules.adversarial import Adversarial, slopes_off
-
-
-def plain(rate: float) -> Optimizer:
-    def update(params, direction, state, factor, loss):
-        for name, slope in direction.items():
-            params[name].sub_(rate * factor * slope)
-        return state
-
-    return Optimizer(lambda params: {}, update)
 
 
 def game(**options) -> Adversarial:

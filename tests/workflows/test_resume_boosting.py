@@ -5,29 +5,13 @@ import shutil
 
 import pytest
 import torch
+from stops import After
 
 import chainrule as cr
 from chainrule.cli.main import run_command
 from chainrule.core.errors import CorruptFile, InputError, Interrupted
-from chainrule.core.events import Evaluated
-from chainrule.engine.stop import Stop
 
 ASKED = {"net": "mlp:hidden=6", "epochs": 3, "batch": 4, "optimizer": "adam:rate=0.01", "plan": "eager", "progress": False}
-
-
-class After:
-    """Asks for a stop when so many epochs have been measured."""
-
-    def __init__(self, epochs):
-        self.stop, self.left = Stop(), epochs
-
-    def __call__(self, event):
-        self.left -= isinstance(event, Evaluated)
-        if self.left == 0:
-            self.stop.request("SIGINT")
-
-    def close(self):
-        pass
 
 
 def weights(folder, rounds=3):
@@ -44,7 +28,7 @@ def test_it_goes_on_from_any_round_to_the_same_nets(by, epochs, tmp_path):
     whole = cr.boost("wine", rounds=3, by=by, out=tmp_path / "whole", **ASKED)
     after = After(epochs)
     with pytest.raises(Interrupted, match=rf"chainrule resume {tmp_path / 'part'}$"):
-        cr.boost("wine", rounds=3, by=by, out=tmp_path / "part", sinks=[after], stop=after.stop, **ASKED)
+        cr.boost("wine", rounds=3, by=by, out=tmp_path / "part", sinks=[after], stop=after, **ASKED)
     again = cr.resume(tmp_path / "part", progress=False)
     assert len(again) == len(whole) == 3
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "part"))

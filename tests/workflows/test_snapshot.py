@@ -6,13 +6,13 @@ import shutil
 
 import pytest
 import torch
+from stops import After
 
 import chainrule as cr
 from chainrule.cli.main import run_command
 from chainrule.core.errors import CorruptFile, InputError, Interrupted
-from chainrule.core.events import Evaluated, Saved
+from chainrule.core.events import Saved
 from chainrule.engine import checkpoint
-from chainrule.engine.stop import Stop
 from chainrule.job.build import build
 from chainrule.job.options import Options
 
@@ -95,19 +95,6 @@ def test_their_committee_is_their_mean_by_hand(run, tmp_path, by):
         assert len(committee) == CYCLES
     assert made.record["net"] == f"{by} of {CYCLES} snapshots"
     assert made.summary()["members"] == [str(run.path / f"snapshot-{k}.safetensors") for k in range(1, CYCLES + 1)]
-
-
-class After(Stop):
-    """Asks to stop once so many epochs have been seen."""
-
-    def __init__(self, epochs):
-        super().__init__()
-        self.left = epochs
-
-    def __call__(self, event):
-        self.left -= isinstance(event, Evaluated)
-        if self.left == 0:
-            self.request("SIGINT")
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 5])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -27,6 +27,31 @@ class Estimate(NamedTuple):
     value: float
     low: float
     high: float
+
+
+@runtime_checkable
+class HasPartition(HasFreeEnergy, Protocol):
+    """An energy-based net whose likelihoods are known where its `partition` function is: exactly, by annealing from units that are
+    independent, or not at all.
+
+    `finite` says that visible units have finitely many states, from 0 to 1, so that numbers between are probabilities; `caveat` is what
+    else there is to say of its likelihoods, in a sentence.
+    """
+
+    @property
+    def partition(self) -> Literal["exact", "annealed", "none"]: ...
+
+    @property
+    def finite(self) -> bool: ...
+
+    @property
+    def caveat(self) -> str: ...
+
+    def log_partition(self) -> Tensor: ...
+
+    def base(self, mean: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def estimate_log_partition(self, mean: Tensor) -> Estimate: ...
 
 
 @runtime_checkable

@@ -2,36 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
-
-from chainrule.core.abilities.densities import Estimate, HasFreeEnergy
-
-
-@runtime_checkable
-class HasPartition(HasFreeEnergy, Protocol):
-    """An energy-based net whose likelihoods are known where its `partition` function is: exactly, by annealing from units that are
-    independent, or not at all.
-
-    `finite` says that visible units have finitely many states, from 0 to 1, so that numbers between are probabilities; `caveat` is what
-    else there is to say of its likelihoods, in a sentence.
-    """
-
-    @property
-    def partition(self) -> Literal["exact", "annealed", "none"]: ...
-
-    @property
-    def finite(self) -> bool: ...
-
-    @property
-    def caveat(self) -> str: ...
-
-    def log_partition(self) -> Tensor: ...
-
-    def base(self, mean: Tensor) -> tuple[Tensor, Tensor]: ...
-
-    def estimate_log_partition(self, mean: Tensor) -> Estimate: ...
 
 
 @runtime_checkable

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chainrule.core.errors import InputError
-from chainrule.nets.layers.machine import Kind, drawn, one_of
+from chainrule.nets.layers.machine import Kind
+from chainrule.nets.layers.units import Binary, Gaussian, Units, one_of
 
 LARGEST, SMALLEST = 5, 2        # sides of kernels that are chosen
 
@@ -53,6 +54,7 @@ class ConvolutionalMachine(nn.Module):
             raise InputError(f"A convolutional machine divides its hidden maps into blocks of {pool} x {pool}; kernels of {kernel} leave "
                              f"maps of {left} of pictures of {pictures}. Choose another kernel or pool.")
         self.shape, self.pool, self.units = shape, pool, units
+        self._visible: Units = Binary() if units == "binary" else Gaussian()
         self.pooled_shape = (filters, maps[0] // pool, maps[1] // pool)
         self.weight = nn.Parameter(torch.randn(filters, channels, kernel, kernel).mul_(0.01))
         self.visible_bias = nn.Parameter(torch.zeros(channels))
@@ -83,8 +85,7 @@ class ConvolutionalMachine(nn.Module):
 
     def visible(self, h: Tensor) -> Tensor:
         """The mean of each visible unit given the hidden ones: (n, filters, h', w') -> (n, c, h, w)."""
-        mean = F.conv_transpose2d(h, self.weight) + self.visible_bias[:, None, None]
-        return torch.sigmoid(mean) if self.units == "binary" else mean
+        return self._visible.mean(F.conv_transpose2d(h, self.weight) + self.visible_bias[:, None, None])
 
     def draw_hidden(self, p: Tensor) -> Tensor:
         """Hidden states drawn with probabilities `p`, at most one of a block on: (n, filters, h', w') -> the same."""
@@ -95,7 +96,7 @@ class ConvolutionalMachine(nn.Module):
 
     def draw_visible(self, mean: Tensor) -> Tensor:
         """Visible states drawn about their mean: (n, c, h, w) -> (n, c, h, w)."""
-        return drawn(mean, self.units)
+        return self._visible.draw(mean)
 
     def gibbs(self, v: Tensor) -> Tensor:
         """Visible states after one round of drawing the hidden units, then the visible ones: (n, c, h, w) -> (n, c, h, w)."""

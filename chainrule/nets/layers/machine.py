@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -45,17 +44,6 @@ class Machine(Restricted):
     def extra_repr(self) -> str:
         hidden, visible = self.weight.shape
         return f"visible={visible - self.labels}, hidden={hidden}" + (f", labels={self.labels}" if self.labels else "")
-
-
-def drawn(mean: Tensor, units: Kind = "binary") -> Tensor:
-    """States about their mean, from the global generator: zeros and ones, or numbers of unit variance."""
-    return (torch.rand_like(mean) < mean).to(mean.dtype) if units == "binary" else mean + torch.randn_like(mean)
-
-
-def one_of(shares: Tensor) -> Tensor:
-    """One-hot rows drawn by their shares: (n, k) -> (n, k)."""
-    waits = -torch.rand_like(shares).clamp(min=1e-20).log() / shares.clamp(min=1e-20)     # exponential: the first comes by its share
-    return (waits == waits.amin(-1, keepdim=True)).to(shares.dtype)
 
 
 def bernoulli_cost(states: Tensor, logits: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+TINY = 1e-20   # keeps clocks of shares and draws of zero finite, and so apart
 LEAST = 0.005  # of the share that a unit is on in a base: one that is never on would be impossible
 
 
@@ -103,7 +104,6 @@ class Multinomial:
         return self._each(total, lambda x: torch.sigmoid(x) if x.shape[-1] == 1 else x.softmax(-1))
 
     def draw(self, mean: Tensor) -> Tensor:
-        """By the first of exponential clocks that run as fast as the unit is probable."""
         return self._each(mean, _first)
 
     def alone(self, states: Tensor, bias: Tensor) -> Tensor:
@@ -180,9 +180,13 @@ def _coefficients(terms: int) -> list[float]:
 ALTERNATING = _coefficients(20)
 
 
+def one_of(shares: Tensor) -> Tensor:
+    """Rows drawn by their shares, with one number on: (..., k) -> (..., k). Of exponential clocks that run as fast as the shares are large
+    the first one."""
+    clock = -torch.rand_like(shares).clamp(min=TINY).log() / shares.clamp(min=TINY)
+    return (clock == clock.amin(-1, keepdim=True)).to(shares.dtype)
+
+
 def _first(mean: Tensor) -> Tensor:
     """One unit of each group (..., groups, size) on, with probabilities `mean`; a group of one is on with its own."""
-    if mean.shape[-1] == 1:
-        return (torch.rand_like(mean) < mean).to(mean.dtype)
-    clock = -torch.rand_like(mean).log() / mean
-    return (clock == clock.amin(-1, keepdim=True)).to(mean.dtype)
+    return Binary().draw(mean) if mean.shape[-1] == 1 else one_of(mean)

@@ -18,14 +18,8 @@ from chainrule.nets.rnn import ElmanLayer
 LAYERS = (LSTMLayer, GRULayer, ElmanLayer)
 SHAPES = [(3, 9, 5, 7), (1, 4, 2, 3), (7, 5, 3, 33), (13, 6, 20, 40), (2, 3, 4, 300)]     # rows, steps, inputs, units
 
+pytestmark = pytest.mark.usefixtures("threads")
 each_layer = pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.kernel)
-
-
-@pytest.fixture(autouse=True)
-def _threads():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module", autouse=True)

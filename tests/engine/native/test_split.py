@@ -42,14 +42,8 @@ LAYERS = (LSTMLayer, GRULayer, ElmanLayer)
 SHAPES = [(1, 4, 2, 3), (5, 7, 33, 33), (33, 3, 20, 40), (32, 5, 27, 64), (7, 6, 40, 300), (67, 2, 3, 16)]      # rows, steps, inputs, units
 BOUND = 3e-5        # of the norm of what is computed, or of numbers about one; single precision is off by 1e-7, bfloat16 by 3e-3
 
+pytestmark = pytest.mark.usefixtures("threads")
 each_layer = pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.kernel)
-
-
-@pytest.fixture(autouse=True)
-def _threads():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def aligned(reals):

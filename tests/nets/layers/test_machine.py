@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from chainrule.nets.layers.convolutional_machine import ConvolutionalMachine, fitting_kernels
-from chainrule.nets.layers.machine import Machine, one_of
+from chainrule.nets.layers.machine import Machine
+from chainrule.nets.layers.units import one_of
 
 
 def drawn(machine):
