@@ -10,6 +10,7 @@ from chainrule.core.net import Net
 from chainrule.core.registry import nets, optimizers, recipes, rules
 from chainrule.core.tree import Tree, dot, norm, value_and_grad
 from chainrule.job.rule_spec import make_rule
+from chainrule.nets.layers.restricted import bits
 from chainrule.recipes.outcome import Figure, Outcome, Setting
 from chainrule.rules.contrastive_divergence import Phase, contrast
 
@@ -18,14 +19,9 @@ DATA = ((1, 1, 0, 0), (0, 0, 1, 1), (1, 1, 1, 0), (0, 0, 1, 1), (1, 0, 0, 1))
 CHAINS = 4000
 
 
-def _states(units: int) -> Tensor:
-    """All states of so many units, (2^units, units)."""
-    return ((torch.arange(2**units)[:, None] >> torch.arange(units)) & 1).double()
-
-
 def _log_likelihood(net: Net, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     """Minus the mean log likelihood, by the sum over all 16 x 8 joint states written out."""
-    v, h = _states(4), _states(3)
+    v, h = bits(0, 16, 4).double(), bits(0, 8, 3).double()
     w, b, c = net.params["weight"], net.params["visible_bias"], net.params["hidden_bias"]
     joint = v @ w.T @ h.T + (v @ b)[:, None] + h @ c                                   # (16, 8)
     own = batch.x @ w.T @ h.T + (batch.x @ b)[:, None] + h @ c                         # (n, 8)
@@ -42,7 +38,7 @@ def contrastive_divergence(setting: Setting) -> Outcome:
             p.normal_()
     data = torch.tensor(DATA, dtype=torch.float64)
     _, _, exact = value_and_grad(_log_likelihood, net, Batch(data))
-    v = _states(4)
+    v = bits(0, 16, 4).double()
     with torch.no_grad():
         share = net.call("log_prob", v).exp()
         even = torch.full((len(data),), 1 / len(data), dtype=torch.float64)

@@ -7,6 +7,7 @@ from torch import nn
 
 import chainrule
 from chainrule.core.registry import recipes
+from chainrule.nets.layers.restricted import bits
 from chainrule.recipes.outcome import Figure, Outcome, Setting
 
 HIDDEN = 8
@@ -23,7 +24,7 @@ def dropout_mean(setting: Setting) -> Outcome:
         x = job.data.ready(job.data.valid.x).flatten(1).double()
         hidden = linear[0](x).relu()                                                    # (n, hidden)
         mean_net = linear[1](hidden).log_softmax(1)                                     # (n, classes)
-        masks = (torch.arange(2**HIDDEN)[:, None] >> torch.arange(HIDDEN)) & 1          # (2^hidden, hidden)
+        masks = bits(0, 2**HIDDEN, HIDDEN)          # (2^hidden, hidden)
         logs = torch.stack([linear[1](2 * mask * hidden).log_softmax(1) for mask in masks]).mean(0)
         geometric = logs.log_softmax(1)
         arithmetic = torch.stack([linear[1](2 * mask * hidden).softmax(1) for mask in masks]).mean(0).log()

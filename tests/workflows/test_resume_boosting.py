@@ -9,7 +9,8 @@ from stops import After
 
 import chainrule as cr
 from chainrule.cli.main import run_command
-from chainrule.core.errors import CorruptFile, InputError, Interrupted
+from chainrule.core.errors import ChainruleError, CorruptFile, InputError, Interrupted
+from chainrule.workflows import boosting
 
 ASKED = {"net": "mlp:hidden=6", "epochs": 3, "batch": 4, "optimizer": "adam:rate=0.01", "plan": "eager", "progress": False}
 
@@ -58,3 +59,13 @@ def test_a_damaged_record_is_named(change, tmp_path):
     (tmp_path / "b" / "boosting.json").write_text(json.dumps(change(record)))
     with pytest.raises((CorruptFile, InputError), match="boosting"):
         cr.resume(tmp_path / "b", progress=False)
+
+
+def test_whatever_ends_a_round_names_the_whole(tmp_path, monkeypatch):
+    """A round alone could not go on: it was given its weights in memory."""
+    def full(job, asked, own, session, began):
+        raise ChainruleError(f"The end could not be saved. Free some space and go on with: chainrule resume {session.out}")
+
+    monkeypatch.setattr(boosting, "train_job", full)
+    with pytest.raises(ChainruleError, match=rf"chainrule resume {tmp_path / 'b'}$"):
+        cr.boost("wine", rounds=2, out=tmp_path / "b", **ASKED)
