@@ -71,8 +71,11 @@ class Progressed(Event):
 
 @dataclass(frozen=True)
 class Looked(Event):
+    """What a look before the step after `step` saw: the record of an `observe.look.Look`; `number` counts the looks of a run."""
+
     step: int
     looks: dict[str, Any]
+    number: int = 0
 
 
 @dataclass(frozen=True)
