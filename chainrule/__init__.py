@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0.dev0"
-__all__ = ["Committee", "Run", "Sweep", "boost", "check", "committee", "compare", "events", "find_rate",
+__all__ = ["Committee", "Run", "Sweep", "boost", "check", "committee", "compare", "doctor", "events", "find_rate",
            "load", "repeat", "resume", "sweep", "train"]
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from chainrule.workflows.boosting import boost
     from chainrule.workflows.check import check
     from chainrule.workflows.compare import compare
+    from chainrule.workflows.doctor import doctor
     from chainrule.workflows.ensemble import Committee, committee
     from chainrule.workflows.find_rate import find_rate
     from chainrule.workflows.resume import resume
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 PLACES = {
     "Committee": "workflows.ensemble", "Run": "workflows.run", "Sweep": "workflows.sweep", "boost": "workflows.boosting",
-    "check": "workflows.check", "committee": "workflows.ensemble", "compare": "workflows.compare", "events": "workflows.train",
+    "check": "workflows.check", "committee": "workflows.ensemble", "compare": "workflows.compare", "doctor": "workflows.doctor",
+    "events": "workflows.train",
     "find_rate": "workflows.find_rate", "load": "data.load", "repeat": "workflows.train", "resume": "workflows.resume",
     "sweep": "workflows.sweep", "train": "workflows.train",
 }

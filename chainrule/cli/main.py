@@ -17,6 +17,7 @@ from chainrule.cli.canon import canon
 from chainrule.cli.check import check
 from chainrule.cli.crash import crashed
 from chainrule.cli.describe import describe
+from chainrule.cli.doctor import doctor
 from chainrule.cli.encode import encode
 from chainrule.cli.ensemble import boost, committee
 from chainrule.cli.evaluation import compare, test
@@ -39,7 +40,7 @@ COMMANDS = {
     "train": train, "sweep": sweep, "check": check, "find-rate": find_rate, "picture": picture, "boost": boost, "committee": committee,
     "resume": resume, "test": test, "predict": predict, "compare": compare, "bench": bench, "recipe": recipe, "canon": canon,
     "repeat": repeat, "list": list_names, "describe": describe, "report": report, "export": export,
-    "threshold": threshold, "solve": solve, "sample": sample, "encode": encode,
+    "threshold": threshold, "doctor": doctor, "solve": solve, "sample": sample, "encode": encode,
 }
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train every network of the neural-network canon on your own data: fast, visibly and honestly.")

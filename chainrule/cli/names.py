@@ -13,7 +13,7 @@ from chainrule.core.errors import InputError, suggest
 from chainrule.core.options import required
 
 KINDS = {"data": "datasets"} | {name: name for name in (                 # what a user types, and the registry's name
-    "nets", "rules", "tasks", "optimizers", "schedules", "inits", "losses", "constraints", "augments", "recipes")}
+    "nets", "rules", "tasks", "optimizers", "schedules", "inits", "losses", "constraints", "augments", "recipes", "diagnoses")}
 
 
 @dataclass(frozen=True)

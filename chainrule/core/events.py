@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -98,11 +98,32 @@ NOT_FINITE = "D21"   # the diagnosis of numbers that are no longer finite
 
 
 @dataclass(frozen=True)
+class Judged(Event):
+    """What the best net answers to the validation part, beside the constant answer, when training has ended.
+
+    `answers` has n; errors, measure, score and constant_score with low and high, the 95 % interval of their difference; for classes recall
+    and share of the answers of each.
+    """
+
+    step: int
+    answers: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Diagnosed(Event):
+    """A fault after `step`, or what might be better. `first` says that it is the first cause of all so far: the last event that says so has
+    it, and the others are its consequences. `remedy` is `options` of train, as typed, with words; `numbers` are those of the evidence.
+    """
+
     code: str
     layer: str
     evidence: str
     remedy: str
+    name: str = ""
+    step: int = 0
+    first: bool = False
+    numbers: dict[str, float] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
 
     @property
     def fatal(self) -> bool:
@@ -146,8 +167,13 @@ class Finished(Event):
 
 KINDS: dict[str, type[Event]] = {
     c.__name__.lower(): c
-    for c in (Started, Entered, Planned, Progressed, Looked, Evaluated, Sampled, Diagnosed, Warned, Saved, TestOpened, Finished)
+    for c in (Started, Entered, Planned, Progressed, Looked, Evaluated, Sampled, Judged, Diagnosed, Warned, Saved, TestOpened, Finished)
 }
+
+
+def first_cause(events: Iterable[Event]) -> Diagnosed | None:
+    """The first cause of all diagnoses of a run: the last event that says it is one; None where there is none."""
+    return next((e for e in reversed(list(events)) if isinstance(e, Diagnosed) and e.first), None)
 
 
 def from_json(line: str) -> Event:

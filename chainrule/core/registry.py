@@ -17,6 +17,7 @@ from chainrule.core.errors import InputError, suggest
 from chainrule.core.traits import (
     AugmentTraits,
     DatasetTraits,
+    DiagnosisTraits,
     InitTraits,
     MeasureTraits,
     NetTraits,
@@ -362,3 +363,4 @@ losses = Registry("loss", "chainrule.losses", NoTraits)
 datasets = Registry("data set", "chainrule.data", DatasetTraits)
 augments = Registry("augmentation", "chainrule.data", AugmentTraits)
 recipes = Registry("recipe", "chainrule.recipes", NoTraits)
+diagnoses = Registry("diagnosis", "chainrule.observe.doctor", DiagnosisTraits)

@@ -176,3 +176,25 @@ class DatasetTraits:
     maximum: int | None = None
     valid_rows: int | None = None
     sequential: bool = False
+
+
+@dataclass(frozen=True)
+class DiagnosisTraits:
+    """What is particular about a diagnosis: its `code`, the `cause` of the symptom in a sentence, the `remedy` in words with its options.
+
+    `reads` are names of the events after which it is asked. It comes in the causal order `after` those that it names; `variants` are
+    further places that its findings may take, with what each comes after. Where one of `unless` was made, it is not asked any more, nor,
+    where it is made `once`, after it was. A `note` is advice and never a cause; an `outcome` is known by what training has come to, and
+    ends none.
+    """
+
+    code: str = ""
+    cause: str = ""
+    remedy: str = ""
+    reads: tuple[str, ...] = ("Looked",)
+    after: tuple[str, ...] = ()
+    variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unless: tuple[str, ...] = ()
+    once: bool = True
+    note: bool = False
+    outcome: bool = False

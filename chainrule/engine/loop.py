@@ -170,8 +170,6 @@ class Loop:
             if over or reason:
                 self.group.take(i)
                 yield seat, seat.evaluate()
-                for event in seat.suspected():
-                    yield seat, event
                 reason = reason or seat.spent()
             if reason := reason or ("interrupted" if seat.stop.requested else ""):
                 seat.end(reason)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.core.abilities.tasks import Suspicion
 from chainrule.core.rule import Learner
+from chainrule.engine.consult import Consulted
 from chainrule.engine.plans.cache import Memory
 
 Validate = Callable[[Learner], dict[str, float]]
-Suspect = Callable[[Sequence[Mapping[str, float]]], Suspicion | None]
 Sample = Callable[[], Sequence[str]]
 
 
@@ -20,8 +19,7 @@ class Position:
     """Where a run is: all that is not a tensor and must survive. `batch` is the next one of `epoch` in `stage`.
 
     `plan` lists the plans it has run under, each `made`, its `stage` and the step `since` which it runs there; `stage_steps` how many
-    steps the stages before took, `shares` those of schedules by the clock: stage, step from which on, thousandths;
-    `suspected` are the codes of the faults, with their parts, that have been told.
+    steps the stages before took, `shares` those of schedules by the clock: stage, step from which on, thousandths.
     """
 
     stage: int = 0
@@ -40,7 +38,6 @@ class Position:
     plan: list[dict[str, Any]] = field(default_factory=list)
     stage_steps: list[int] = field(default_factory=list)
     shares: list[list[int]] = field(default_factory=list)
-    suspected: list[str] = field(default_factory=list)
     finished: str = ""
 
 
@@ -65,4 +62,4 @@ class Settings:
     ends: tuple[int, ...] = ()           # of a run that is repeated: after how many steps each stage ended
     samples: tuple[int, ...] = ()        # after which steps of the run samples of the net are recorded
     shares: tuple[tuple[int, ...], ...] = ()  # and the shares of its schedules, where they went by the clock
-    suspect: Suspect | None = None       # what seems wrong, by the measures of all validations so far
+    doctor: Consulted | None = None      # who is shown all events, and says what is wrong

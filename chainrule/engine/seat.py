@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -43,7 +44,9 @@ from chainrule.engine.stop import Stop
 from chainrule.engine.store import Restored, Store
 
 E = TypeVar("E", bound=Event)
+PLACES = frozenset(one.name for one in dataclasses.fields(Position))   # that a checkpoint of any version may have
 
+DIAGNOSED = "diagnosed"                  # why training ended, where its doctor asked for it
 SAVE_SHARE = 0.03                        # of wall time that saving may take
 REMEDIES = {
     "input": "drop or impute that value",
@@ -73,6 +76,7 @@ class Seat:
         self.best: dict[str, Tensor] = {}
         self.snapshots: dict[int, dict[str, Tensor]] = {}  # that are not on disk yet; without a store, all
         self.ending = ""
+        self.dismissed = False                             # whether its doctor asks that training end
         self.restored: Restored | None = None
         self.began = self.last_saved = self.last_progress = time.perf_counter()
         self.counted_from = self.began, 0                  # when, and at which step, steps began to be counted for their speed
@@ -87,7 +91,7 @@ class Seat:
         self.restored = self.store.restore(self.net, self.randomness) if self.store else None
         if self.restored:
             at = self.position.at
-            self.position = Position(**self.restored.position)
+            self.position = Position(**{name: value for name, value in self.restored.position.items() if name in PLACES})
             self.position.at = max(at, self.position.at)
             self.best = {k: t.to(self.net.device) for k, t in self.restored.best.items()}
             self.earlier = self.position.seconds
@@ -127,7 +131,7 @@ class Seat:
     def end(self, reason: str) -> None:
         """End the stage for this reason; with the last stage ends the run."""
         self.ending = reason
-        if reason in ("budget", "patience") and not self.goes_on:
+        if reason in ("budget", "patience", DIAGNOSED) and not self.goes_on:
             self.position.finished = reason
 
     def next_stage(self) -> None:
@@ -157,6 +161,8 @@ class Seat:
     def spent(self) -> str:
         """Why the stage is over, or nothing."""
         position, patience, seconds = self.position, self.settings.patience, self.stage.budget.seconds
+        if self.dismissed:
+            return DIAGNOSED
         if position.stage_step >= steps_of(self.stage, self.feed) or (seconds is not None and self.stage_seconds() >= seconds):
             return "budget"
         if self.settings.ends and position.stage_step >= self.settings.ends[position.stage]:
@@ -286,16 +292,6 @@ class Seat:
         position.history.append({"stage": position.stage, **entry})
         return self.event(Evaluated, **entry, stage=position.stage)
 
-    def suspected(self) -> Iterator[Diagnosed]:
-        """What seems wrong by the validations so far, once for each fault."""
-        if self.settings.suspect is None:
-            return
-        suspicion = self.settings.suspect([entry["valid"] for entry in self.position.history])
-        if suspicion is None or (known := f"{suspicion.code} {suspicion.layer}") in self.position.suspected:
-            return
-        self.position.suspected.append(known)
-        yield self.event(Diagnosed, code=suspicion.code, layer=suspicion.layer, evidence=suspicion.evidence, remedy=suspicion.remedy)
-
     def due(self, now: float) -> bool:
         """Whether it is time to save: for a snapshot at once, else never more often than saving costs 3 % of the time."""
         least = self.settings.save_every if self.settings.save_every is not None else max(1.0, self.saving / SAVE_SHARE)
@@ -336,7 +332,8 @@ class Seat:
         where = f"epoch {position.epoch + 1}, batch {position.batch + fault.step + 1}"
         where += f", rows {named} of the data" if fault.rows else ""
         return self.event(Diagnosed, code=NOT_FINITE, layer=fault.layer, evidence=f"{fault.evidence} ({where})",
-                          remedy=REMEDIES.get(fault.layer, LOWER_RATE))
+                          remedy=REMEDIES.get(fault.layer, LOWER_RATE), name="not finite", step=position.step + fault.step, first=True,
+                          numbers={"step": position.step + fault.step, "rows": len(fault.rows)})
 
     def event(self, kind: type[E], **fields: Any) -> E:
         """An event of this run, numbered and timed."""

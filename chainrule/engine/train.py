@@ -8,6 +8,7 @@ from chainrule.core.events import Event
 from chainrule.core.net import Net
 from chainrule.core.stage import Stages
 from chainrule.data.feed.shuffled import Feed
+from chainrule.engine.consult import consulted
 from chainrule.engine.group import Lone
 from chainrule.engine.loop import Loop
 from chainrule.engine.position import Settings, Validate
@@ -28,4 +29,4 @@ def train(stages: Stages, net: Net, feed_for: Callable[[int], Feed], validate: V
 
 def train_seat(seat: Seat) -> Iterator[Event]:
     """Train one seat; the events of its run, the last `Finished`. They can be closed, which ends the run where it is."""
-    return (event for _, event in Loop(Lone(seat)).run())
+    return (event for _, event in consulted(Loop(Lone(seat)).run()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from chainrule.core.stage import Budget, Stage, Stages
 from chainrule.data.feed.lanes import Lanes
 from chainrule.data.feed.shuffled import Feed, feed_of
 from chainrule.data.source import Data, Source, TargetKind
+from chainrule.engine.consult import Consulted
 from chainrule.engine.plans.cache import Memory, usual_folder
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.position import Settings, Validate
@@ -45,7 +46,8 @@ class Job:
     """Everything of one run that is not yet on disk. `trained` holds the net; `choices` lists what was chosen for the user.
 
     `augment` alters the inputs of training steps; the `rule` itself knows nothing of it, so that validation may use it; `mix` mixes these
-    with each other. `start` are the trained weights that the net began with, None where it was drawn anew.
+    with each other. `start` are the trained weights that the net began with, None where it was drawn anew. The `doctor` is shown all
+    events; `facts` are what it knows before the first, for the log.
     """
 
     source: Source
@@ -60,6 +62,8 @@ class Job:
     augment: Alter | None = None
     mix: Read | None = None
     start: Start | None = None
+    doctor: Consulted | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def net(self) -> Net:
@@ -101,7 +105,7 @@ class Job:
                             samples=self.task.drawn_at if isinstance(self.task, Draws) else (),
                             ends=tuple(again.stage_steps) if again else (),
                             shares=tuple(map(tuple, again.shares)) if again else (),
-                            suspect=self.task.suspicion if isinstance(self.task, JudgesSamples) else None)
+                            doctor=self.doctor)
         stages, validate = self.stages()
         return Seat(stages, self.net, lambda _: feed, validate, settings, store, stop, at, sample=self.sample)
 

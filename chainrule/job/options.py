@@ -72,6 +72,8 @@ class Options:
                                       advice=CHOSEN)
     stage_optimizer: str | None = option(None, "The optimizer of these stages; their rule's own where left out.",
                                          example="sgd:rate=0.05,momentum=0.9")
+    doctor: str = option("report", "What follows where something is wrong: report says so, stop ends training, mend trains again with the "
+                                   "remedy.", words=("report", "stop", "mend"))
     snapshots: int | None = option(None, "Begin the schedule anew so many times and keep the weights of each cycle.")
     augment: str | None = option(None, "Alter batches at random, e.g. shift:2+flip (chainrule list augments).", example="shift:2+flip")
     views: str | None = option(None, "Answer by the mean over views of each row: ten-crop, crop:4+flip, or a number of draws of --augment.",

@@ -8,39 +8,43 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.core.errors import InputError
-from chainrule.core.events import Diagnosed, Event, Finished, Planned, Sink, Started, Warned
+from chainrule.core.events import Diagnosed, Event, Finished, Judged, Planned, Sink, Started, Warned
 from chainrule.engine.store import Store
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
 from chainrule.runs.folder import LOG, SUMMARY, Folder, describe_data, record_of
 from chainrule.runs.validation import Validation
+from chainrule.sinks import runlog
 from chainrule.sinks.progress import Progress
 from chainrule.sinks.runlog import RunLog
 
-Verdicts = Callable[[Finished, Validation], list[str]]
+Judge = Callable[[Validation], dict[str, Any] | None]
 
 
 class Recording:
     """The events of a job written to its folder, which the caller has locked, and handed to whoever watches.
 
     `notes` are sentences to be said before training; `next_at` numbers its first event; `fault` is what a diagnosis found.
-    `verdicts` gives sentences about a training that has ended.
+    `judge` says what the best net answers to the validation part, when training has ended.
     """
 
     def __init__(self, path: Path, job: Job, sinks: Iterable[Sink] = (), notes: Iterable[str] = (),
-                 verdicts: Verdicts | None = None):
-        self.path, self.job, self.fault, self.verdicts = path, job, "", verdicts
+                 judge: Judge | None = None):
+        self.path, self.job, self.fault, self.judge = path, job, "", judge
         self.folder = Folder(path)
         self.record = self.folder.read_record()
         self.store = Store(path, self.record["run"])
         self.before = self.store.events_before()
         self.finished: Finished | None = None
+        self.diagnoses: list[Diagnosed] = []
         self._validation: Validation | None = None
         started_from = [] if job.start is None else [job.start.sentence()]
         self.notes = [] if self.before is not None else [*started_from, *job.data.encoder.inputs.notes, *notes]
         self.next_at = (self.before or 0) + 1 + len(self.notes)
         self.sinks: list[Sink] = [RunLog.resume(path / LOG, keep_before=self.before or 0), *sinks]
+        if self.before is not None and job.doctor is not None:
+            job.doctor.remember(runlog.read(path / LOG))
 
     def begin(self) -> None:
         tell(started(self.job, str(self.path), at=self.before or 0, resumed=self.before is not None), self.sinks)
@@ -48,20 +52,31 @@ class Recording:
             tell(Warned(at=number, seconds=0.0, message=note), self.sinks)
 
     def tell(self, event: Event) -> None:
-        """Record an event; before the last one what is said of the end."""
-        validation = self.validation_of(event) if isinstance(event, Finished) and self.verdicts is not None else None
-        if validation is not None and isinstance(event, Finished) and self.verdicts is not None:
-            messages = self.verdicts(event, validation)
-            for number, message in enumerate(messages):
-                tell(Warned(at=event.at + number, seconds=event.seconds, message=message), self.sinks)
-            event = replace(event, at=event.at + len(messages))
+        """Record an event; before the last one how the net was judged, and what the doctor says of that."""
+        if isinstance(event, Finished):
+            ending = self._ending(event)
+            for one in ending:
+                tell(one, self.sinks)
+            event = replace(event, at=event.at + len(ending))
         tell(event, self.sinks)
+        if isinstance(event, Diagnosed):
+            self.diagnoses.append(event)
         if isinstance(event, Planned):
             self.record["plan"] = event.made
             self.folder.write_record(self.record)
         if isinstance(event, Diagnosed) and event.fatal:
             self.fault = f"{event.layer}: {event.evidence}. {event.remedy[0].upper()}{event.remedy[1:]}."
         self.finished = event if isinstance(event, Finished) else self.finished
+
+    def _ending(self, event: Finished) -> list[Event]:
+        """What is known of the net once it is trained, numbered from the end on, which it comes before."""
+        validation = self.validation_of(event) if self.judge is not None else None
+        answers = None if validation is None or self.judge is None else self.judge(validation)
+        if answers is None:
+            return []
+        judged = Judged(at=event.at, seconds=event.seconds, step=event.steps, answers=answers)
+        sayings = self.job.doctor.consume(judged) if self.job.doctor is not None else []
+        return [judged, *(Diagnosed(at=event.at + number, seconds=event.seconds, **one.fields()) for number, one in enumerate(sayings, 1))]
 
     def close(self) -> None:
         close(self.sinks)
@@ -93,8 +108,11 @@ class Recording:
             self.folder.write_widths(self.job.trained, self.record["run"])
 
 
-def lay_down(folder: Folder, job: Job, asked: Options, own: Own = NOTHING, selection: dict[str, Any] | None = None) -> None:
-    """Write what is known of a run before its first step: `run.json`, with what its net was chosen among, and the encoder."""
+def lay_down(folder: Folder, job: Job, asked: Options, own: Own = NOTHING, selection: dict[str, Any] | None = None,
+             mends: dict[str, Any] | None = None) -> None:
+    """Write what is known of a run before its first step: `run.json`, with what its net was chosen among and which run it mends, and the
+    encoder.
+    """
     record = record_of(job.source, job.options, net=job.net_name, rule=job.rule_name, asked=asked, own=own)
     record["parameters"] = job.net.count()
     record["loss"] = None if job.loss is None else job.options.loss
@@ -102,6 +120,8 @@ def lay_down(folder: Folder, job: Job, asked: Options, own: Own = NOTHING, selec
         record["own_loss_as"] = asdict(job.loss.own)
     record["data"] |= describe_data(job)
     record["selection"] = selection
+    if mends is not None:
+        record["mends"] = mends
     record["start"] = None if job.start is None else dict(job.start.about)
     if job.start is not None:
         folder.write_start(job.start, record["run"])
@@ -112,7 +132,8 @@ def lay_down(folder: Folder, job: Job, asked: Options, own: Own = NOTHING, selec
 
 def started(job: Job, path: str, *, at: int, resumed: bool) -> Started:
     return Started(at=at, seconds=0.0, run=path, net=job.net_name, rule=job.rule_name, parameters=job.net.count(),
-                   data={"name": job.source.name, "n": len(job.source), **describe_data(job)},
+                   data={"name": job.source.name, "n": len(job.source), **describe_data(job), **({"facts": dict(job.facts)} if job.facts
+                                                                                                 else {})},
                    settings={**job.options.to_json(), "chosen": job.choices}, resumed=resumed)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from chainrule.core.abilities.nets import PlaysGame, Samples, SamplesGiven
-from chainrule.core.abilities.tasks import Suspicion
 from chainrule.core.criterion import Criterion
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss
@@ -25,9 +24,6 @@ from chainrule.tasks.task import BLOCK_ROWS, Ready, Runner, baseline_of, numbere
 
 MOST = 2000             # rows, and samples, that are held against each other
 HALVES = {"minimax": 0.0, "non-saturating": 0.0, "least-squares": 0.5}     # the score from which on a row is called real
-LASTING = 3             # validations in a row before a fault is told
-NEAR, FEW = 3.0, 0.5    # as near to centres of rows as so many times the rows themselves, at so few of the clusters: collapsed
-CERTAIN = 0.98          # accuracy of a discriminator from which on its generator learns nothing
 
 
 def never(source: Source) -> bool:
@@ -91,26 +87,6 @@ class Generation(SampleTask):
                 "precision": float(judging.faithful(rows, samples).double().mean()),
                 "clusters": float(judging.reached(centres, rows, samples).double().mean()), **accuracy,
                 "spread": judging.beside_centres(centres, rows, samples)}
-
-    def suspicion(self, history: Sequence[Mapping[str, float]]) -> Suspicion | None:
-        """What is wrong by the validations so far: a generator that makes some kinds of rows alone, or a discriminator that cannot lose."""
-        last = history[-LASTING:]
-        if len(last) < LASTING or any("clusters" not in valid for valid in last):
-            return None
-        if all(valid["clusters"] <= FEW and valid["spread"] <= NEAR for valid in last):
-            now = last[-1]
-            return Suspicion("D29", "generator",
-                             f"samples look like rows, and reach {100 * now['clusters']:.0f} % of the clusters of rows at {LASTING} "
-                             f"validations in a row (coverage {100 * now['coverage']:.0f} %): it has collapsed to some of its modes",
-                             "--net gan:form=wgan-gp,..., gan:spectral=yes, or a lower rate for the generator "
-                             "(--rule adversarial:generator=adam:rate=0.0001)")
-        if all(valid.get("discriminator_accuracy", 0) >= CERTAIN and valid["coverage"] < FEW for valid in last):
-            return Suspicion("D29", "discriminator",
-                             f"it tells {100 * last[-1]['discriminator_accuracy']:.0f} % of rows and samples apart at {LASTING} "
-                             "validations in a row, so that the generator has nothing to follow",
-                             "a lower rate for it (--rule adversarial:discriminator=adam:rate=0.00005), gan:spectral=yes, or "
-                             "gan:form=wgan-gp")
-        return None
 
     def constant(self, net: Net, part: Part, ready: Ready) -> Tensor:
         """The mean and the standard deviation (2, d) of the training rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from chainrule.job.options import Options
 from chainrule.job.record import read_encoder
 from chainrule.job.start import Start
 from chainrule.job.trained import Trained
+from chainrule.observe.doctor.doctor import ranked
 from chainrule.runs.folder import LOG, REPORT, SUMMARY, Folder, test_set
 from chainrule.runs.validation import MEASURES, Validation
 from chainrule.sinks import runlog
@@ -37,6 +38,8 @@ from chainrule.workflows.sample import samples_of
 from chainrule.workflows.snapshot import Snapshot
 from chainrule.workflows.source import own_of, source_again
 from chainrule.workflows.threshold import choose_threshold
+
+SUMMARISED = ("code", "name", "layer", "evidence", "remedy", "step", "first", "options")   # of a diagnosis
 
 
 class Run:
@@ -239,8 +242,7 @@ class Run:
             "plan": {"name": planned.name, "precision": planned.precision, "seconds_per_step": planned.seconds_per_step,
                      "rejected": planned.rejected, "reason": planned.reason} if planned else {},
             "seconds": stored.get("seconds", {}),
-            "diagnoses": [{"code": e.code, "layer": e.layer, "evidence": e.evidence, "remedy": e.remedy}
-                          for e in events if isinstance(e, Diagnosed)],
+            "diagnoses": [{key: one[key] for key in SUMMARISED} for one in ranked([asdict(e) for e in events if isinstance(e, Diagnosed)])],
             "test": result.to_dict() if result else None,
         }
 

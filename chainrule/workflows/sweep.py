@@ -38,6 +38,7 @@ from chainrule.runs.folder import SWEEP, Folder
 from chainrule.runs.recorder import Recording, close, lay_down, tell
 from chainrule.sinks.sweep_progress import Tally
 from chainrule.tasks.task import Task
+from chainrule.workflows.doctor import attended
 from chainrule.workflows.grid import REPLICATES, Over, combinations
 from chainrule.workflows.options import Dataset
 from chainrule.workflows.run import Run, run_of
@@ -248,6 +249,7 @@ def _train(path: Path, folders: Sequence[Path], jobs: Sequence[Job], reading: fl
         for each in listeners:
             locks.callback(each.close)  # type: ignore[attr-defined]
         locks.callback(close, session.sinks)
+        jobs = [attended(job) for job in jobs]
         recordings = [Recording(folder, job, notes=[*before(job), *seen_before(job)]) for folder, job in zip(folders, jobs, strict=True)]
         for recording in recordings:
             locks.callback(recording.close)

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from chainrule.audit.one_layer import before
 from chainrule.core.errors import ChainruleError, Diverged, InputError, Interrupted
-from chainrule.core.events import Event, Finished, Sink
+from chainrule.core.events import Event, Finished, Sink, first_cause
 from chainrule.core.options import check, read
 from chainrule.data.load import paired
 from chainrule.data.readers.download import to_stderr
+from chainrule.data.source import Source
 from chainrule.engine.lock import RunLock
+from chainrule.engine.seat import DIAGNOSED
 from chainrule.engine.stop import Stop
 from chainrule.engine.train import train_seat
 from chainrule.job.build import LossLike, build
@@ -28,6 +30,7 @@ from chainrule.job.options import Options
 from chainrule.job.own import Own
 from chainrule.runs.folder import Folder
 from chainrule.runs.recorder import Recording, close, lay_down, started, tell, watching
+from chainrule.workflows.doctor import ATTEMPTS, MEND, attended, described, ended_by, mended, mending
 from chainrule.workflows.open import open_run
 from chainrule.workflows.options import Dataset, Siblings
 from chainrule.workflows.run import Run, run_of
@@ -36,7 +39,7 @@ from chainrule.workflows.selection import ignored, selected, sentence
 from chainrule.workflows.session import Session, session_of
 from chainrule.workflows.source import as_source, options_of, own_of
 from chainrule.workflows.sweep import Sweep, sweep_over
-from chainrule.workflows.verdict import verdicts
+from chainrule.workflows.verdict import judged
 
 
 @overload
@@ -72,18 +75,19 @@ def train(data: Any = Dataset.data, y: Any = None, *, net: str | nn.Module | Non
     reading = time.perf_counter()
     resolved, selection = selected(source, asked, own, session.stop, to_stderr if session.progress else ignored)
     choosing = time.perf_counter() - reading
-    return train_job(build(source, resolved, own), asked, own, session, began, selection, choosing)
+    run = train_job(build(source, resolved, own), asked, own, session, began, selection, choosing)
+    return _mended(run, source, resolved, own, session) if asked.doctor == MEND else run
 
 
 def train_job(job: Job, asked: Options, own: Own, session: Session, began: float, selection: dict[str, Any] | None = None,
-              choosing: float = 0.0) -> Run:
+              choosing: float = 0.0, mends: dict[str, Any] | None = None) -> Run:
     """Train a job into a new run folder; reading began at `began`, by `time.perf_counter`. Raises what `train` does.
 
-    `selection` is what its net was chosen among, which took `choosing` seconds.
+    `selection` is what its net was chosen among, which took `choosing` seconds; `mends` names the run that it goes on from or begins anew.
     """
     folder = Folder.create(session.out, job.source.name, job.net_name.split(":")[0])
     with RunLock(folder.path):
-        lay_down(folder, job, asked, own, selection)
+        lay_down(folder, attended(job), asked, own, selection, mends)
         with _recorded(folder.path, job, time.perf_counter() - began - choosing, session, choosing) as recording:
             for event in job.events(recording.store, session.stop, at=recording.next_at, made=recording.record.get("plan")):
                 recording.tell(event)
@@ -94,7 +98,7 @@ def resume_run(run: Run, session: Session) -> Run:
     """Go on with one run, to the same weights, bit for bit, that it would have had. Raises what training raises."""
     began = time.perf_counter()
     with RunLock(run.path):
-        job = run.fresh_job()
+        job = attended(run.fresh_job())
         with _recorded(run.path, job, time.perf_counter() - began, session) as recording:
             for event in job.events(recording.store, session.stop, at=recording.next_at, made=recording.record.get("plan")):
                 recording.tell(event)
@@ -118,7 +122,7 @@ def repeat(path: str | Path | Run, *, progress: bool = True) -> tuple[bool, floa
 def _again(run: Run, progress: bool) -> tuple[bool, float]:
     """Whether a run repeated has the same weights, and the largest difference."""
     ended = next((e for e in reversed(run.events) if isinstance(e, Finished)), None)
-    if ended is None or ended.reason not in ("budget", "patience"):
+    if ended is None or ended.reason not in ("budget", "patience", DIAGNOSED):
         raise InputError(f"{run.path} has not finished. Finish it with chainrule resume {run.path}, then repeat it.")
     again = run.fresh_job()
     again.options = replace(again.options, seconds=None)
@@ -148,9 +152,26 @@ def events(data: Any = Dataset.data, y: Any = None, *, net: str | nn.Module | No
     """
     asked, own, session = options_of(net, loss, options), own_of(net, loss, weights), session_of(data_dir=data_dir, stop=stop)
     source = as_source(paired(data, y), asked, session.data_dir)
-    job = build(source, selected(source, asked, own, session.stop)[0], own)
+    job = attended(build(source, selected(source, asked, own, session.stop)[0], own))
     yield started(job, "", at=0, resumed=False)
     yield from job.events(stop=session.stop, at=1)
+
+
+def _mended(run: Run, source: Source, options: Options, own: Own, session: Session) -> Run:
+    """The run, or the one that followed where its doctor ended it: trained with the remedy, from its best weights or anew."""
+    for number in range(1, ATTEMPTS + 1):
+        cause = ended_by(run.events)
+        if cause is None:
+            return run
+        began = time.perf_counter()
+        options = mended(options, cause, run.path, bool(run.history))
+        out = None if session.out is None else session.out.with_name(f"{session.out.name}-mended-{number}")
+        mends = {"run": str(run.path), "code": cause.code, "cause": described(cause), "options": cause.options}
+        run = train_job(build(source, options, own), options, own, replace(session, out=out), began, mends=mends)
+    if (cause := ended_by(run.events)) is not None:
+        raise ChainruleError(f"{ATTEMPTS} remedies have not helped; the last fault: {described(cause)}. The weights so far are in "
+                             f"{run.path}.")
+    return run
 
 
 @contextmanager
@@ -159,8 +180,9 @@ def _recorded(path: Path, job: Job, reading: float, session: Session, choosing: 
 
     At the end raises what a run that did not end by itself says of itself.
     """
-    notes = [*sentence(Folder(path).read_record().get("selection")), *before(job), *seen_before(job)]
-    recording = Recording(path, job, watching(session.progress, session.sinks), notes=notes, verdicts=partial(verdicts, job))
+    record = Folder(path).read_record()
+    notes = [*mending(record.get("mends")), *sentence(record.get("selection")), *before(job), *seen_before(job)]
+    recording = Recording(path, job, watching(session.progress, session.sinks), notes=notes, judge=partial(judged, job))
     try:
         recording.begin()
         yield recording
@@ -170,6 +192,10 @@ def _recorded(path: Path, job: Job, reading: float, session: Session, choosing: 
         recording.close()
     finished = recording.finish(reading, choosing)
     recording.keep_validation()
+    if finished.reason in (DIAGNOSED, "diverged") and job.options.doctor == MEND:
+        return
+    if finished.reason == DIAGNOSED and (cause := first_cause(recording.diagnoses)) is not None:
+        raise ChainruleError(f"Ended by --doctor stop: {described(cause)}. The weights of the best epoch so far are in {path}.")
     if finished.reason == "diverged":
         raise Diverged(f"The loss stopped being finite; the last good weights are in {path}. {recording.fault}")
     if not finished.saved:

@@ -1,8 +1,12 @@
-"""What is said of a run when it has ended: that it was still getting better, or that it knows no more than a constant answer does."""
+"""What the best net answers to the validation part when training has ended, beside a constant answer: for the doctor, as plain numbers."""
 
 from __future__ import annotations
 
-from chainrule.core.events import Finished
+from typing import Any
+
+import torch
+
+from chainrule.core.abilities.tasks import Decides
 from chainrule.core.text import shown
 from chainrule.evaluate.significance import Comparison, compare
 from chainrule.job.job import Job
@@ -10,37 +14,40 @@ from chainrule.runs.validation import Validation
 from chainrule.tasks.classification import Classification
 from chainrule.tasks.regression import Regression
 
-
-def verdicts(job: Job, finished: Finished, validation: Validation) -> list[str]:
-    """Sentences, usually none: where the last epoch was the best, and where the constant answer is not clearly worse."""
-    return [*_improving(job, finished), *_constant(job, validation)]
+MOST_CLASSES = 1000
 
 
-def _improving(job: Job, finished: Finished) -> list[str]:
-    """Where the budget ended training at its best epoch; under a schedule, which brings the rate down toward the end, that says nothing."""
-    options = job.options
-    ended_at_best = finished.reason == "budget" and finished.epochs >= 2 and finished.best_epoch >= finished.epochs
-    if not ended_at_best or not job.monitor or options.schedule or not len(job.data.valid):
-        return []
-    name = "steps" if options.steps is not None else "seconds" if options.seconds is not None else "epochs"
-    return [f"Still improving: the last of {finished.epochs:,} epochs was the best on the validation part. Give it more --{name}."]
-
-
-def _constant(job: Job, validation: Validation) -> list[str]:
+def judged(job: Job, validation: Validation) -> dict[str, Any] | None:
+    """The answers of the event `Judged`; None where no constant answer is compared with, or no rows validate."""
     task, constant = job.task, job.trained.constant
-    if not isinstance(task, Classification | Regression) or constant is None or validation.truth is None:
-        return []
+    if not isinstance(task, Classification | Regression) or constant is None or validation.truth is None or not len(validation.answers):
+        return None
     part = job.data.valid.rows_at(0, len(validation.answers))
     name = task.baseline(constant, part, job.trained.ready, seed=0).name
     row = constant.double() / constant.sum() if isinstance(task, Classification) else constant
     answers = (validation.answers, row.expand(len(part), -1))
     cases = [case for answer in answers if (case := job.trained.outcomes(part, "valid", answer)) is not None]
     comparison = compare(("the net", name), cases)
-    difference = comparison.pairs[0].difference
-    if difference.high < 0:
-        return []
-    return [f"No better than the constant answer, {name}: {_scores(comparison)} on {comparison.n:,} validation cases (95 % interval of "
-            f"the difference {_ends(comparison)}). Look at the inputs with chainrule check, or give more rows."]
+    ends = comparison.pairs[0].difference
+    beside = {"n": comparison.n, "constant": name, "measure": comparison.measure, "score": comparison.scores[0],
+              "constant_score": comparison.scores[1], "low": ends.low, "high": ends.high,
+              "sentence": f"{_scores(comparison)} on {comparison.n:,} validation cases (95 % interval of the difference "
+              f"{_ends(comparison)})"}
+    return {**beside, **_by_class(job, validation)}
+
+
+def _by_class(job: Job, validation: Validation) -> dict[str, Any]:
+    """How many validation rows each class has, which share of them is recognised, and which share of all is taken for it."""
+    task, truth = job.task, validation.truth
+    if not isinstance(task, Classification) or truth is None or truth.dim() != 1 or len(task.classes) > MOST_CLASSES:
+        return {}
+    classes, truth = task.classes, truth.long()
+    decided = (task.decided(validation.answers) if isinstance(task, Decides) else validation.answers.argmax(1)).long()
+    counts, answered = (torch.bincount(t, minlength=len(classes)).double() for t in (truth, decided))
+    right = torch.bincount(truth[truth == decided], minlength=len(classes)).double()
+    return {"counts": {name: int(k) for name, k in zip(classes, counts, strict=False)},
+            "recall": {name: float(r / k) for name, r, k in zip(classes, right, counts, strict=False) if k},
+            "answered": {name: float(k / len(decided)) for name, k in zip(classes, answered, strict=False)}}
 
 
 def _scores(comparison: Comparison) -> str:

@@ -14,7 +14,7 @@ TEXT = st.text(max_size=20)
 NUMBERS = st.integers(-10**9, 10**9)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 VALUES = {int: NUMBERS, float: FLOATS, str: TEXT, bool: st.booleans(), int | None: NUMBERS | st.none(), float | None: FLOATS | st.none(),
-          dict[str, float]: st.dictionaries(TEXT, FLOATS, max_size=3),
+          dict[str, float]: st.dictionaries(TEXT, FLOATS, max_size=3), dict[str, str]: st.dictionaries(TEXT, TEXT, max_size=3),
           dict[str, typing.Any]: st.dictionaries(TEXT, NUMBERS | TEXT, max_size=3),
           list[dict[str, typing.Any]]: st.lists(st.dictionaries(TEXT, NUMBERS | TEXT, max_size=2), max_size=2),
           list[dict[str, str]]: st.lists(st.dictionaries(TEXT, TEXT, max_size=2), max_size=2),

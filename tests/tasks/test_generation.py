@@ -8,11 +8,13 @@ import torch
 
 import chainrule as cr
 from chainrule.core.errors import InputError
-from chainrule.core.events import Diagnosed
+from chainrule.core.events import Diagnosed, Evaluated
 from chainrule.data.encode.encoder import Encoder
 from chainrule.evaluate.generation import beside_centres, centres_of, covered, faithful, frechet, radii, reached
 from chainrule.job.build import build
 from chainrule.job.options import Options
+from chainrule.observe.doctor.doctor import Doctor
+from chainrule.observe.doctor.facts import Facts
 from chainrule.tasks.generation import Generation
 
 SMALL = {"net": "gan:hidden=16", "plan": "eager", "progress": False, "batch": 64}
@@ -64,10 +66,14 @@ HEALTHY = {"coverage": 0.9, "precision": 0.8, "clusters": 1.0, "spread": 1.1, "d
     ({"clusters": 0.3, "coverage": 0.2}, "generator"), ({"discriminator_accuracy": 0.99, "coverage": 0.1}, "discriminator"),
     ({}, None), ({"clusters": 0.3, "spread": 8.0}, None), ({"discriminator_accuracy": 0.99}, None)])
 def test_a_fault_is_told_where_it_lasts(odd, layer):
-    said = task().suspicion([HEALTHY | odd] * 3)
-    assert (said.layer if said else None) == layer
-    assert task().suspicion([HEALTHY | odd] * 2) is None
-    assert task().suspicion([HEALTHY | odd, HEALTHY, HEALTHY | odd]) is None
+    def layers(history):
+        doctor = Doctor(Facts(net="gan"))
+        events = [Evaluated(i, 0.0, i, i, {"loss": 1.0}, valid, best=False) for i, valid in enumerate(history, 1)]
+        return [one.finding.layer for event in events for one in doctor.consume(event)]
+
+    assert layers([HEALTHY | odd] * 3) == ([layer] if layer else [])
+    assert layers([HEALTHY | odd] * 2) == []
+    assert layers([HEALTHY | odd, HEALTHY, HEALTHY | odd]) == []
 
 
 def test_a_generator_that_has_collapsed_is_told_once_while_it_runs(tmp_path, monkeypatch):

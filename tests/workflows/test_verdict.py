@@ -6,14 +6,14 @@ import pytest
 import torch
 
 import chainrule as cr
-from chainrule.core.events import Finished, Warned
+from chainrule.core.events import Diagnosed, Finished
 
 
 def said(x, y, tmp_path, **options):
     run = cr.train(cr.load((x, y)), **{"plan": "eager", "seed": 0, "out": tmp_path / "run", "progress": False, **options})
     assert isinstance(run.events[-1], Finished)
     assert [e.at for e in run.events] == list(range(len(run.events)))
-    return [e.message for e in run.events if isinstance(e, Warned)], run
+    return [e.evidence for e in run.events if isinstance(e, Diagnosed)], run
 
 
 def line(n=200):
@@ -23,7 +23,7 @@ def line(n=200):
 
 def test_a_run_that_ends_at_its_best_epoch_was_still_improving(tmp_path):
     messages, run = said(*line(), tmp_path, net="linear", optimizer="sgd:rate=0.001", epochs=4)
-    assert [m for m in messages if m.startswith("Still improving: the last of 4 epochs was the best")]
+    assert [m for m in messages if m.startswith("still improving: the last of 4 epochs was the best")]
     assert run.summary()["best"]["epoch"] == 4
 
 
@@ -31,14 +31,14 @@ def test_a_run_that_ends_at_its_best_epoch_was_still_improving(tmp_path):
                                      {"epochs": 4, "optimizer": "sgd:rate=0.001", "schedule": "cosine"}])
 def test_one_whose_best_epoch_came_before_or_whose_rate_came_down_does_not_say_so(tmp_path, options):
     messages, _ = said(*line(), tmp_path, net="linear", **options)
-    assert not any("Still improving" in m for m in messages)
+    assert not any("still improving" in m for m in messages)
 
 
 def test_noise_is_predicted_no_better_than_by_the_mean(tmp_path):
     x = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
     y = torch.randn(200, 1, generator=torch.Generator().manual_seed(1))
     messages, _ = said(x, y, tmp_path, net="mlp:hidden=8", epochs=5)
-    assert any(m.startswith("No better than the constant answer, always the mean: a mean squared error of") for m in messages)
+    assert any(m.startswith("no better than the constant answer, always the mean: a mean squared error of") for m in messages)
 
 
 @pytest.mark.parametrize("labels", [1, None])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -32,22 +32,11 @@ class Draws(Protocol):
     def draw(self, runner: Any, request: Request, loss: Any, constant: Tensor | None) -> Drawn: ...
 
 
-class Suspicion(NamedTuple):
-    """What seems wrong with a training: the code of the diagnosis, the part of the net, what shows it, and what to do."""
-
-    code: str
-    layer: str
-    evidence: str
-    remedy: str
-
-
 @runtime_checkable
 class JudgesSamples(Protocol):
-    """A task whose nets are judged by what they make: quick measures of samples beside a part, and what is wrong by all so far."""
+    """A task whose nets are judged by what they make: quick measures of samples beside a part."""
 
     def quick_of_samples(self, runner: Any, part: Any) -> dict[str, float]: ...
-
-    def suspicion(self, history: Sequence[Mapping[str, float]]) -> Suspicion | None: ...
 
 
 @runtime_checkable

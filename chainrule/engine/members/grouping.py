@@ -16,6 +16,7 @@ from chainrule.core.events import Event, Planned
 from chainrule.core.rule import Learner, Rule
 from chainrule.core.tree import clone
 from chainrule.data.feed.shuffled import Feed
+from chainrule.engine.consult import consulted
 from chainrule.engine.group import Group, Lone
 from chainrule.engine.loop import Loop
 from chainrule.engine.members.groups import Apart, Member, Stack
@@ -129,7 +130,7 @@ def _together(members: Sequence[Member], kin: Kin, some: list[int], how: Groupin
         kind = Apart if how.apart else Stack
         group = kind([members[i] for i in some], kin.lifted, how.name, how.rejected, threads=kin.threads, under=choice)
     number = {members[i].seat: i for i in some}
-    for seat, event in Loop(group).run():
+    for seat, event in consulted(Loop(group).run()):
         yield number[seat], event
 
 

@@ -19,6 +19,7 @@ ROWS = (
     )),
     Row("G5", "What the gradient does", (
         Check("faulty-programs", "share of planted faults that the doctor names", 0.9, "asked of the library"),
+        Check("first-cause", "% of nine faults planted in nets of digits that are named as first cause", 90, "asked of the library"),
     )),
     Row("G6", "A run is a folder", (
         Check("resume-exact", "weights that differ after an interruption, of all", 0, "asked of the library"),

@@ -1,0 +1,28 @@
+"""D15: the gradient shrinks step by step on its way back through a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chainrule.core.registry import diagnoses
+from chainrule.observe.doctor.case import Case, middle
+from chainrule.observe.doctor.exploding_through_time import through_time
+from chainrule.observe.doctor.finding import Finding
+from chainrule.observe.doctor.remedy import remedy
+
+
+@diagnoses("vanishing-through-time", source="Hochreiter (1991), diploma thesis, TU Munich; Bengio, Simard & Frasconi (1994), "
+           "https://doi.org/10.1109/72.279181", code="D15", after=("init-scale",),
+           cause="The weights from step to step shorten the gradient each time it goes back by one: what came early is not learned from.",
+           remedy="Gates: `--net lstm` or `--net gru`; `--init orthogonal`; shorter windows, `--rule bptt:window=32`.")
+def vanishing_through_time(case: Case, *, ratio: float = 1e-6, looks: int = 5, steps: int = 16) -> Iterator[Finding]:
+    """In sequences of `steps` or more, the gradient at the first quarter is below `ratio` of that at the last: median of `looks`."""
+    ratios = through_time(case, steps)[:10]
+    if len(ratios) < looks or not middle(ratios) < ratio:
+        return
+    now, family = middle(ratios), case.facts.net.partition(":")[0]
+    cure = remedy(net=case.facts.net.replace("rnn", "lstm", 1)) if family == "rnn" else remedy(init="orthogonal")
+    if not cure.options:
+        cure = remedy(net="lstm")
+    yield Finding("through time", f"the gradient at the first quarter of a sequence is {now:.1e} of that at its last quarter (median of "
+                  f"{len(ratios)} looks)", cure, {"ratio": now})
