@@ -33,6 +33,9 @@ def test(of: OfRun, other: OtherData, printing: Printing) -> None:
     run = open_run(of.run)
     result = run.test() if other.on is None else run.test_on(other.on)
     say(str(result))
+    drawn = sorted(path.name for path in of.run.glob("*.png")) if other.on is None else []
+    if drawn:
+        say(f"Pictures in {of.run}: {', '.join(drawn)}")
     if printing.as_json:
         print_json({"run": str(of.run), **result.to_dict()})
 

@@ -19,8 +19,8 @@ class Subject:
 
     what: str = required("A run folder; or paths, a race of optimizers that takes no run.", positional=True, metavar="RUN")
     kind: str | None = option(None, "boundary, weights, filters, activations, saliency, occlusion, attention, surface, "
-                              "histograms, fantasies; of codes: codes, neighbours, interpolation or manifold.", positional=True)
-    out: Path | None = option(None, "The PNG file to write.")
+                              "histograms, flow, fantasies; of codes: codes, neighbours, interpolation or manifold.", positional=True)
+    out: Path | None = option(None, "The file to write: PNG, or SVG where its name ends so.")
     overwrite: bool = same(Writing, "overwrite")
 
 
@@ -40,7 +40,7 @@ def picture(subject: Subject, drawing: Drawing, printing: Printing) -> None:
         raise InputError(f"expected a kind of picture after {subject.what}: {', '.join(KINDS)}; or paths alone.")
     else:
         drawn = picture(Run(subject.what), subject.kind, subject.out, plane=drawing.plane, row=drawing.row, layer=drawing.layer,
-                        overwrite=subject.overwrite)
+                        when=drawing.when, reading=drawing.reading, against=drawing.against, overwrite=subject.overwrite)
     for row in drawn.figures:
         say("  ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()))
     say(str(drawn.path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from chainrule.cli.options import OfRun, Printing, Writing, command
 from chainrule.cli.output import print_json, say
@@ -16,12 +17,20 @@ class Format:
     to: str = required("onnx, pt2 or safetensors.")
 
 
-@command()
-def report(of: OfRun, writing: Writing, printing: Printing) -> None:
-    """Write one self-contained HTML file. Example: chainrule report runs/digits-mlp-1"""
-    from chainrule.workflows.open import open_run
+@dataclass(frozen=True)
+class Reported:
+    """What a page is about."""
 
-    path = open_run(of.run).report(writing.out, writing.overwrite)
+    of: list[Path] = required("The folder of a run, a committee, a sweep, a check or rates; or several runs, to be compared.",
+                              positional=True, metavar="RUN...")
+
+
+@command()
+def report(reported: Reported, writing: Writing, printing: Printing) -> None:
+    """Write one self-contained HTML file. Example: chainrule report runs/digits-mlp-1"""
+    from chainrule.workflows.report_of import report as written
+
+    path = written(*reported.of, out=writing.out, overwrite=writing.overwrite)
     say(str(path))
     if printing.as_json:
         print_json({"out": str(path)})

@@ -37,14 +37,27 @@ class Bin:
     interval: Interval
 
 
-def reliability(probabilities: Tensor, y: Tensor, *, bins: int = BINS, level: float = 0.95) -> list[Bin]:
-    """The bins that hold any case, from probabilities (n, classes) and classes (n,)."""
+def reliability(probabilities: Tensor, y: Tensor, *, bins: int = BINS, level: float = 0.95, fewest: int = 1) -> list[Bin]:
+    """The bins that hold any case, from probabilities (n, classes) and classes (n,).
+
+    Neighbours are joined until each holds at least `fewest` cases, from the surest down; what is left below joins the bin above it.
+    """
     confidence, right, which = _binned(probabilities, y, bins)
+    groups: list[list[int]] = []
+    count = fewest
+    for i in reversed(which.unique().tolist()):
+        if count >= fewest:
+            groups, count = [*groups, []], 0
+        groups[-1].append(i)
+        count += int((which == i).sum())
+    if count < fewest and len(groups) > 1:
+        groups[-2] += groups.pop()
     filled = []
-    for i in which.unique().tolist():
-        inside = which == i
+    for group in reversed(groups):
+        inside = torch.isin(which, torch.tensor(group))
         n, k = int(inside.sum()), int(right[inside].sum())
-        filled.append(Bin(i / bins, (i + 1) / bins, n, float(confidence[inside].mean()), k / n, wilson(k, n, level)))
+        ends = min(group) / bins, (max(group) + 1) / bins
+        filled.append(Bin(*ends, n, float(confidence[inside].mean()), k / n, wilson(k, n, level)))
     return filled
 
 

@@ -12,6 +12,8 @@ from chainrule.core.registry import pictures
 from chainrule.evaluate import calibration, curves
 from chainrule.plots.evaluation import confusion_matrix, precision_recall, reliability, roc
 
+FEWEST = 10   # cases of a bin, if there are so many
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -30,7 +32,7 @@ def confusion(probabilities: Tensor, truth: Tensor, names: Sequence[str], decide
 @pictures("calibration", source="Murphy & Winkler (1977), https://doi.org/10.2307/2346866", task="classification", when=("test",))
 def calibrated(probabilities: Tensor, truth: Tensor, names: Sequence[str]) -> Figure:
     """How often answers of each certainty are right."""
-    return reliability(calibration.reliability(probabilities, truth))
+    return reliability(calibration.reliability(probabilities, truth, fewest=FEWEST))
 
 
 @pictures("roc", source="Green & Swets (1966); Fawcett (2006), https://doi.org/10.1016/j.patrec.2005.10.010", task="classification",

@@ -45,8 +45,11 @@ def rates(at: Sequence[float], losses: Sequence[float], smoothed: Sequence[float
 
 
 def surface(across: Tensor, up: Tensor, heights: Tensor, paths: Mapping[str, Tensor], *, labels: tuple[str, str], height: str = "loss",
-            minimum: tuple[float, float] | None = None, title: str = "") -> Figure:
-    """Contours of `heights` (up, across) on a scale even in the logarithm, with each path (steps, 2) from its dot to its cross."""
+            minimum: tuple[float, float] | None = None, title: str = "", end: str = "end") -> Figure:
+    """Contours of `heights` (up, across) on a scale even in the logarithm, with each path (steps, 2) from its dot to its cross.
+
+    `end` says in words where the cross of a lone path is.
+    """
     if heights.shape != (len(up), len(across)):
         raise InputError(f"A surface needs heights ({len(up)}, {len(across)}); got {tuple(heights.shape)}.")
     figure = _figure(7.0, 5.4)
@@ -62,7 +65,7 @@ def surface(across: Tensor, up: Tensor, heights: Tensor, paths: Mapping[str, Ten
             axes.plot(p[:, 0].tolist(), p[:, 1].tolist(), linewidth=1.8, label=name, marker="o" if len(p) <= 60 else "", markersize=3,
                       zorder=4, **style)
         axes.plot([float(p[-1, 0])], [float(p[-1, 1])], marker="X", markersize=9, color=style["color"], markeredgecolor="white",
-                  markeredgewidth=0.8, linestyle="", zorder=6, label=name if alone else "end" if len(paths) == 1 else None)
+                  markeredgewidth=0.8, linestyle="", zorder=6, label=name if alone else end if len(paths) == 1 else None)
     if any(len(path) > 1 for path in paths.values()):
         first = next(iter(paths.values()))[0].double()
         axes.plot([float(first[0])], [float(first[1])], marker="o", markersize=8, color="white", markeredgecolor=INK, linestyle="",

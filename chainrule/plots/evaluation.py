@@ -140,6 +140,8 @@ def predicted_against_true(predictions: Tensor, y: Tensor, targets: Sequence[str
 
 def residuals(predictions: Tensor, y: Tensor, targets: Sequence[str] = ()) -> Figure:
     """What is left (true less predicted) against the prediction, and how it is distributed, for the first four targets."""
+    from matplotlib.ticker import MaxNLocator
+
     p, t, names = _columns(predictions, y, targets)
     figure = _figure(7.4, 3.2 * len(names))
     for i, name in enumerate(names):
@@ -153,6 +155,7 @@ def residuals(predictions: Tensor, y: Tensor, targets: Sequence[str] = ()) -> Fi
         right.axvline(0, color=INK, linewidth=1, linestyle="--")
         right.set_xlabel(f"true - predicted {name}".rstrip(), color=INK)
         right.set_ylabel("cases", color=INK)
+        right.yaxis.set_major_locator(MaxNLocator(integer=True))
         _plain(left)
         _plain(right)
     return figure

@@ -61,8 +61,9 @@ class Figure:
             words += f" ({self.low:.5g} to {self.high:.5g})"
         if self.published is not None:
             goal = "" if self.goal == "none" else f"{self.goal} "
+            within = f" (within {self.within:g})" if self.goal == "about" else ""
             verdict = {None: "", True: ", reached", False: ", MISSED"}[self.reached]
-            words += f"; published {goal}{self.published:.5g}{verdict}"
+            words += f"; published {goal}{self.published:.5g}{within}{verdict}"
         return words + (f"\n    {self.source}" if self.source else "")
 
     def to_json(self) -> dict[str, Any]:

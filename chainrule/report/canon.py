@@ -7,7 +7,8 @@ from pathlib import Path
 
 from chainrule.core.errors import InputError
 from chainrule.core.files import write_atomically
-from chainrule.report.page import Facts, Picture, Table, write
+from chainrule.report.facts import Facts, Picture, Table
+from chainrule.report.page import write
 
 BEGIN, END = "<!-- canon -->", "<!-- end of canon -->"
 

@@ -9,9 +9,8 @@ from chainrule.evaluate.intervals import Interval, wilson
 from chainrule.evaluate.significance import Pair, probability
 from chainrule.evaluate.standing import Standing
 from chainrule.plots.ensemble import growth
-from chainrule.plots.figure import to_png
-from chainrule.report.page import Table
-from chainrule.report.pictures import Picture
+from chainrule.plots.figure import to_file
+from chainrule.report.facts import Picture, Table
 
 
 def growth_picture(scores: dict[str, list[float]], own: str, standing: Standing, additive: bool) -> Picture:
@@ -21,7 +20,7 @@ def growth_picture(scores: dict[str, list[float]], own: str, standing: Standing,
     ends = [wilson(round(s / 100 * n), n) for s in scores[own]] if counted else []
     figure = growth(scores, own, alone=alone, intervals=[Interval(100 * e.low, 100 * e.high, e.level) for e in ends],
                     measure="errors, % of cases" if counted else standing.measure)
-    return f"Errors on {n:,} validation cases as members join", to_png(figure)
+    return f"Errors on {n:,} validation cases as members join", to_file(figure)
 
 
 def against(standing: Standing, part: str) -> Table:
@@ -55,3 +54,8 @@ def membership(members: Sequence[tuple[str, str, int, str]], weights: Sequence[f
     rows = [[name, family, f"{parameters:,}", *([] if weights is None else [f"{weights[i]:.3f}"]), place]
             for i, (name, family, parameters, place) in enumerate(members)]
     return Table("Members", ["net", "family", "parameters", *heads, "where"], rows, "")
+
+
+def best_verdict(standing: Standing) -> str:
+    """What the test says of the committee beside the best of its members."""
+    return standing.pairs[min(range(len(standing.names)), key=lambda i: standing.scores[i])].verdict

@@ -1,112 +1,32 @@
-"""The report: one self-contained HTML file about a run, which loads nothing and runs nothing."""
+"""The report: one self-contained HTML file, which loads nothing and can be read without a script."""
 
 from __future__ import annotations
 
 import base64
-import math
+import hashlib
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from chainrule.core.errors import InputError
-from chainrule.core.events import Diagnosed, Entered, Evaluated, Event, Finished, Planned, Sampled, Started, Warned
 from chainrule.core.files import write_atomically
-from chainrule.core.measure import headline as headline_of
-from chainrule.core.measure import is_share, main_measure
-from chainrule.core.text import duration, sentence, shown, visible
-from chainrule.report.charts import Chart, charts, finite
+from chainrule.core.text import duration, sentence
+from chainrule.plots.figure import HEADER
+from chainrule.report.charts import Axes, Chart, charts, over_runs
+from chainrule.report.confusion import confusion
+from chainrule.report.facts import Facts, Picture
+from chainrule.report.flow import drawings, palette_address
+from chainrule.report.verdict import headline
+from chainrule.report.words import flat, shape, start, value, words
 
-Picture = tuple[str, bytes]  # a caption and the bytes of a PNG
 PNG = b"\x89PNG\r\n\x1a\n"
+SVG = HEADER.encode()
 SMALL = 112          # pictures narrower than this are shown enlarged, a cell of a grid each
-MOST_CLASSES = 25    # of a confusion matrix that fits a page
-CONFUSIONS = 8       # named in words
 MOST_CLASS_ROWS = 50
-SPELLED = {"ece": "expected calibration error", "roc_auc": "area under the ROC curve", "f1": "F1", "macro_f1": "macro F1", "r2": "R²",
-           "brier": "Brier score", "rmse": "root mean squared error", "mae": "mean absolute error"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text under a title; the first column names the row, and `note` is said below. Cells of `prose` keep their lines."""
-
-    title: str
-    heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    note: str = ""
-    prose: bool = False
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the report tells, as plain data. Only `title` is needed; sections without facts are left out.
-
-    `history` holds rows {epoch, step, train{}, valid{}, best}; `layers` rows {name, kind, input, output, parameters, multiply_adds,
-    times}, each so many times;
-    `plans`, in the order they ran, {name, since, precision, seconds_per_step, rejected[{plan, reason}], reason}; `timings`
-    seconds; `test` and `valid` what `evaluate.Result.to_dict` gives. `mistakes`, `weights` and `pictures` are PNGs: one large
-    picture or many small ones.
-    """
-
-    title: str
-    run: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict)
-    splits: Mapping[str, int] = field(default_factory=dict)
-    layers: Sequence[Mapping[str, Any]] = ()
-    plans: Sequence[Mapping[str, Any]] = ()
-    timings: Mapping[str, float] = field(default_factory=dict)
-    history: Sequence[Mapping[str, Any]] = ()
-    diagnoses: Sequence[Mapping[str, str]] = ()
-    warnings: Sequence[str] = ()
-    valid: Mapping[str, Any] | None = None
-    test: Mapping[str, Any] | None = None
-    tables: Sequence[Table] = ()
-    mistakes: Sequence[Picture] = ()
-    weights: Sequence[Picture] = ()
-    pictures: Sequence[Picture] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of_log(cls, events: Sequence[Event]) -> Facts:
-        """What the run log alone tells; `dataclasses.replace` adds the rest."""
-        started = next((e for e in events if isinstance(e, Started)), None)
-        finished = next((e for e in reversed(events) if isinstance(e, Finished)), None)
-        plans = [{"name": e.name, "since": e.since, "precision": e.precision, "seconds_per_step": e.seconds_per_step,
-                  "rejected": e.rejected, "reason": e.reason} for e in events if isinstance(e, Planned)]
-        described = dict(started.data) if started else {}
-        last = max((e.stage for e in events if isinstance(e, Evaluated)), default=0)
-        return cls(
-            title=f"{started.net} on {described.get('name', 'data')}" if started else "A run",
-            run=started.run if started else "",
-            settings={"rule": started.rule, **started.settings} if started else {},
-            splits=described.pop("splits", {}), data=described, plans=plans, timings=finished.timing if finished else {},
-            history=[{"epoch": e.epoch, "step": e.step, "train": e.train, "valid": e.valid, "best": e.best}
-                     for e in events if isinstance(e, Evaluated) and e.stage == last],
-            diagnoses=[{"layer": e.layer, "evidence": e.evidence, "remedy": e.remedy} for e in events if isinstance(e, Diagnosed)],
-            warnings=list(dict.fromkeys(e.message for e in events if isinstance(e, Warned))),
-            tables=[*before_the_whole(events), *written(events)],
-        )
-
-
-def before_the_whole(events: Sequence[Event]) -> list[Table]:
-    """What was learned in the stages before the last, if there were such: the last losses of each."""
-    names = {e.stage: e.name for e in events if isinstance(e, Entered)}
-    ends = {e.stage: e for e in events if isinstance(e, Evaluated)}
-    rows = [[names.get(stage, str(stage + 1)), str(e.epoch), f"{e.train['loss']:.4g}",
-             f"{e.valid['loss']:.4g}" if "loss" in e.valid else ""]
-            for stage, e in sorted(ends.items())[:-1]]
-    heads = ["stage", "epochs", "train loss", "valid loss"]
-    return [Table("Learned before the whole", heads, rows, "The loss of a stage is that of its rule.")] if rows else []
-
-
-def written(events: Sequence[Event]) -> list[Table]:
-    """What the net wrote on the way, blanks as signs, if it was recorded."""
-    rows = [[f"{e.step:,}", visible(text)] for e in events if isinstance(e, Sampled) for text in e.texts]
-    return [Table("Written on the way", ["after step", "sample"], rows, "␣ is a blank, ⏎ the end of a line.", prose=True)] if rows else []
+PARTS = "parts"      # the folder of templates, style and script
 
 
 def write(out: Path, facts: Facts) -> Path:
@@ -121,71 +41,35 @@ def write(out: Path, facts: Facts) -> Path:
 
 def render(facts: Facts) -> str:
     """The page as text. Whatever comes from data or files is escaped."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    source = resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"value": value, "words": words, "duration": duration, "sentence": sentence, "shape": _shape, "start": start}
-    return environment.from_string(source).render(
-        facts=facts, headline=headline(facts), charts=charts(facts.history), describe=describe,
-        found=detail(facts.test or facts.valid), settings=flat(facts.settings), data=flat(facts.data),
-        mistakes=_pictures(facts.mistakes), weights=_pictures(facts.weights), pictures=_pictures(facts.pictures),
-        command=f"chainrule repeat {shlex.quote(facts.run)}" if facts.run else "", totals=_totals(facts.layers))
-
-
-def value(name: str, number: Any) -> str:
-    """A measure as people read it: shares in per cent, the rest with four digits."""
-    known = finite(number)
-    if known is None:
-        return "not finite" if number is not None else "–"
-    share = is_share(name) or name == "error"
-    return shown(known, share) + (" %" if share else "")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+                              loader=FunctionLoader(part))
+    environment.filters |= {"value": value, "words": words, "duration": duration, "sentence": sentence, "shape": shape, "start": start}
+    script = part("report.js")
+    return environment.get_template("report.html.j2").render(
+        facts=facts, style=part("report.css"), script=script, allowed=fingerprint(script), headline=headline(facts),
+        charts=_noted(charts(facts.history, facts.losses, facts.splits.get("valid")), facts.settings.get("loss")),
+        over=over_runs(list(facts.histories.values())),
+        describe=describe, outcome=detail(facts.test or facts.valid), settings=flat(facts.settings), data=flat(facts.data),
+        flows=drawings(facts.flows), scale=palette_address(), mistakes=[(pictured(w.png), w.lines) for w in facts.mistakes],
+        weights=_pictures(facts.weights), pictures=_pictures(facts.pictures), samples=_pictures(facts.samples),
+        sections=_sections(facts), command=f"chainrule repeat {shlex.quote(facts.run)}" if facts.run and facts.history else "",
+        totals=_totals(facts.layers), widest=max((row["parameters"] * row["times"] for row in facts.layers), default=0) or 1)
 
 
-def words(name: str) -> str:
-    """The name of a measure or setting in plain words."""
-    return SPELLED.get(name, name.replace("_", " "))
+def part(name: str) -> str:
+    """A template, the style or the script, as text."""
+    return resources.files(__package__).joinpath(PARTS, name).read_text(encoding="utf-8")
 
 
-def start(text: str) -> str:
-    """The text with its first letter capital and the others as they are."""
-    return text[:1].upper() + text[1:]
-
-
-def headline(facts: Facts) -> dict[str, Any] | None:
-    """The one number to remember, with its interval: of the test part where it was opened, else of the validation part."""
-    result, part = (facts.test, "test") if facts.test else (facts.valid, "validation")
-    if result:
-        measures = result["measures"]
-        name = "accuracy" if result.get("accuracy") is not None else headline_of(measures)
-        if name is None:
-            return None
-        number, low, high = result.get("accuracy"), None, None
-        if name == "accuracy" and result.get("interval"):
-            low, high = result["interval"]["low"], result["interval"]["high"]
-        elif name in measures:
-            number, low, high = measures[name]["value"], measures[name]["low"], measures[name]["high"]
-        return {"part": part, "name": name, "number": value(name, number), "low": low, "high": high, "n": result["n"],
-                "errors": result.get("errors"), "level": result.get("level", 0.95), "opened": result.get("opened", 0),
-                "constant": _constant(result.get("baseline"), name)}
-    best = next((row for row in reversed(facts.history) if row["best"]), None)
-    name = main_measure(best["valid"]) if best else None
-    if best is None or name is None:
-        return None
-    return {"part": "validation", "name": name, "number": value(name, best["valid"][name]), "low": None, "high": None,
-            "n": facts.splits.get("valid"), "errors": None, "level": None, "opened": 0, "constant": None}
-
-
-def _constant(baseline: Mapping[str, Any] | None, measure: str) -> dict[str, Any] | None:
-    """What the constant answer scores by the headline's measure: its name, the number, and the ends of its interval."""
-    if not baseline or measure not in baseline:
-        return None
-    found = baseline[measure]
-    return {"name": baseline["name"], "number": value(measure, found["value"]), "low": found["low"], "high": found["high"]}
+def fingerprint(script: str) -> str:
+    """How a page's policy names the one script that may run: `sha256-...` of exactly its text."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def detail(result: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A result arranged for tables: overall measures, a row per class or target, the confusion matrix tinted by share."""
+    """A result arranged for tables: overall measures, a row per class or target, the confusion matrix."""
     if not result:
         return None
     baseline = result.get("baseline") or {}
@@ -193,71 +77,53 @@ def detail(result: Mapping[str, Any] | None) -> dict[str, Any] | None:
     each = [name.removesuffix("]").partition("[") for name in result["measures"] if name.endswith("]")]
     heads, rows = list(dict.fromkeys(h for h, _, _ in each)), list(dict.fromkeys(r for _, _, r in each))
     table = [(row, [(head, result["measures"].get(f"{head}[{row}]")) for head in heads]) for row in rows]
-    confusion, classes = result.get("confusion"), list(result.get("classes", ()))
+    classes = list(result.get("classes", ()))
     return {"n": result["n"], "level": result.get("level", 0.95), "overall": overall,
             "constant": baseline.get("name"), "heads": heads, "rows": table[:MOST_CLASS_ROWS],
             "more_rows": max(0, len(table) - MOST_CLASS_ROWS), "notes": result.get("notes", ()), "classes": classes,
-            "matrix": _tinted(confusion) if confusion and len(classes) <= MOST_CLASSES else None,
-            "confusions": _confusions(confusion, classes) if confusion else [], "opened": result.get("opened", 0)}
+            "confusion": confusion(result.get("confusion"), classes), "opened": result.get("opened", 0)}
 
 
-def describe(chart: Chart) -> str:
+def describe(chart: Chart, axes: Axes) -> str:
     """What a chart shows, for those who do not see it."""
-    scale = ", on a logarithmic scale" if chart.logarithmic else ""
-    parts = " and ".join({"train": "training", "valid": "validation"}[line.part] for line in chart.lines)
+    scale = ", on a logarithmic scale" if axes.logarithmic else ""
+    parts = " and ".join({"train": "training", "valid": "validation"}[line.part] for line in axes.lines)
     return f"{words(chart.measure)} by {chart.across}{scale}: {parts}"
 
 
-def flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
-    """Nested settings as rows (`a.b`, text); what is unset is left out."""
-    rows = []
-    for name, item in settings.items():
-        if isinstance(item, Mapping):
-            rows += flat(item, f"{above}{name}.")
-        elif isinstance(item, list | tuple):
-            rows.append((above + name, ", ".join(map(_text, item)) or "none"))
-        elif item is not None:
-            rows.append((above + name, _text(item)))
-    return rows
+def _noted(several: Sequence[Chart], loss: Any) -> list[Chart]:
+    """The charts, the one of the loss with what it is: it is no measure of the table of results, though its name may sound like one."""
+    if not isinstance(loss, str):
+        return list(several)
+    half = ", half the squared distance" if loss.partition(":")[0] == "squared" else ""
+    note = f"What training lowers: {loss}{half}, as the net reads targets; the measures below are in the units of the data."
+    return [replace(chart, note=note) if chart.measure == "loss" else chart for chart in several]
 
 
-def _text(item: Any) -> str:
-    if isinstance(item, bool):
-        return "yes" if item else "no"
-    return f"{item:,}" if isinstance(item, int) else f"{item:g}" if isinstance(item, float) else str(item)
+def pictured(png: bytes | None) -> str | None:
+    """The address of a small picture; None for none."""
+    return None if png is None else "data:image/png;base64," + base64.b64encode(png).decode()
 
 
-def _shape(shape: Sequence[int] | None) -> str:
-    return "–" if shape is None else " × ".join(map(str, shape)) or "1"
+def _sections(facts: Facts) -> list[tuple[str, list[Any]]]:
+    """Panels by the section they stand in, in order."""
+    names = dict.fromkeys(panel.section for panel in facts.panels)
+    return [(name, [panel for panel in facts.panels if panel.section == name]) for name in names]
 
 
 def _totals(layers: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {name: sum(row["times"] * row[name] for row in layers) for name in ("parameters", "multiply_adds")}
 
 
-def _tinted(confusion: Sequence[Sequence[int]]) -> list[list[dict[str, Any]]]:
-    """Cells with their count, share of the row, and strength of tint: the root of the share, so that rare mistakes show."""
-    rows = []
-    for i, counts in enumerate(confusion):
-        total = sum(counts) or 1
-        rows.append([{"count": n, "share": n / total, "tint": round(math.sqrt(n / total), 3), "right": i == j}
-                     for j, n in enumerate(counts)])
-    return rows
-
-
-def _confusions(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """The most frequent mistakes."""
-    wrong: list[dict[str, Any]] = [{"true": classes[i], "said": classes[j], "count": n, "of": sum(row)}
-             for i, row in enumerate(confusion) for j, n in enumerate(row) if i != j and n]
-    return sorted(wrong, key=lambda mistake: -mistake["count"])[:CONFUSIONS]
-
-
 def _pictures(pictures: Sequence[Picture]) -> list[dict[str, Any]]:
-    """Captions with data addresses; `small` ones are enlarged without smoothing."""
-    drawn = []
-    for caption, png in pictures:
-        if not png.startswith(PNG) or len(png) < 24:
+    """Captions with data addresses; `small` ones are enlarged without smoothing, `drawn` ones follow light and dark by themselves."""
+    ready = []
+    for caption, content in pictures:
+        drawn = content.startswith(SVG)
+        if not drawn and (not content.startswith(PNG) or len(content) < 24):
             raise InputError(f"The picture '{caption}' is not a PNG. Give the bytes of one, e.g. evaluate.plots.to_png(figure).")
-        width = int.from_bytes(png[16:20])
-        drawn.append({"caption": caption, "address": "data:image/png;base64," + base64.b64encode(png).decode(), "small": width < SMALL})
-    return drawn
+        width = SMALL if drawn else int.from_bytes(content[16:20])
+        kind = "svg+xml" if drawn else "png"
+        ready.append({"caption": caption, "address": f"data:image/{kind};base64," + base64.b64encode(content).decode(),
+                      "small": width < SMALL and not drawn, "drawn": drawn, "sheet": b"Software" not in content[:200]})
+    return ready

@@ -1,4 +1,4 @@
-"""The pictures of a report and of a test, from plain values: worst mistakes, first-layer weights, regimes of experts, curves."""
+"""The pictures of a report and of a test, from plain values: worst mistakes, first-layer weights, samples, regimes of experts."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.observe.layers import first_weights
-from chainrule.plots.evaluation import (
-    image_grid,
-    weight_pictures,
-)
-from chainrule.plots.figure import to_png
+from chainrule.plots.figure import to_file
 from chainrule.plots.gate import regimes
+from chainrule.report.bitmap import of_pixels, of_several, of_weights
+from chainrule.report.facts import Picture, Wrong
 
 MOST_WEIGHTS, MOST_POINTS = 50, 2000
-Picture = tuple[str, bytes]
+MOST_MISTAKES = 24
 
 
-def worst_mistakes(images: Tensor, probabilities: Tensor, truth: Tensor, classes: Sequence[str]) -> Picture:
-    """Pictures (k, channels, height, width) that were answered wrong, with what was answered (k, classes) and what they are (k,)."""
-    titles = [f"{classes[int(t)]} taken for {classes[int(p.argmax())]}, {float(p.max()):.0%}"
-              for p, t in zip(probabilities, truth, strict=True)]
-    return f"The {len(images)} validation pictures it was surest of and wrong about", to_png(image_grid(images, titles, columns=6))
+def worst_mistakes(images: Tensor, probabilities: Tensor, truth: Tensor, classes: Sequence[str]) -> list[Wrong]:
+    """Pictures (k, channels, height, width) that were answered wrong, each with what it is (k,) and its two best guesses (k, classes)."""
+    several = []
+    for image, p, t in list(zip(images, probabilities, truth, strict=True))[:MOST_MISTAKES]:
+        several.append(Wrong(of_pixels(image), guesses(p, int(t), classes)))
+    return several
+
+
+def guesses(probabilities: Tensor, truth: int, classes: Sequence[str]) -> list[str]:
+    """What a case is, and the two likeliest answers to it with their probabilities."""
+    best = probabilities.argsort(descending=True)[:2].tolist()
+    return [f"is {classes[truth]}", "taken for " + ", then ".join(f"{classes[c]} {float(probabilities[c]):.0%}" for c in best)]
 
 
 def first_layer(module: nn.Module, shape: tuple[int, int, int]) -> list[Picture]:
@@ -32,12 +37,18 @@ def first_layer(module: nn.Module, shape: tuple[int, int, int]) -> list[Picture]
     if first is None:
         return []
     weights, size = first                                                    # (k, channels, height, width)
-    figure = weight_pictures(weights[:MOST_WEIGHTS].flatten(1), size)
     shown = f"the first {MOST_WEIGHTS} of {len(weights)}" if len(weights) > MOST_WEIGHTS else f"all {len(weights)}"
-    return [(f"Weights of the first layer, {shown}", to_png(figure))]
+    sheet, limit = of_weights(weights[:MOST_WEIGHTS].detach().cpu().double().reshape(-1, *size))
+    colours = "colours about grey" if size[0] == 3 else "blue is negative, white zero, red positive"
+    return [(f"Weights of the first layer, {shown}; {colours}, the strongest at {limit:.2g}", sheet)]
+
+
+def sample_pictures(images: Tensor, caption: str) -> Picture:
+    """Pictures (n, channels, height, width) of uint8 that a net made, side by side."""
+    return caption, of_several(images)
 
 
 def expert_regimes(gate: Callable[[Tensor], Tensor], points: Tensor, names: Sequence[str]) -> Picture:
     """Which expert is asked where over one or two inputs; `gate` and `points` (n, d) are in the units of the data."""
     shown = points[torch.linspace(0, len(points) - 1, min(len(points), MOST_POINTS)).long()]
-    return "Which expert is asked where", to_png(regimes(gate, shown, tuple(names) or ("first input", "second input")))
+    return "Which expert is asked where", to_file(regimes(gate, shown, tuple(names) or ("first input", "second input")))

@@ -13,8 +13,8 @@ from chainrule.core.errors import InputError
 from chainrule.job.trained import Trained
 from chainrule.observe.neighbours import near, two_components
 from chainrule.plots.codes import scatter, sheet
-from chainrule.plots.figure import to_png
-from chainrule.report.page import Picture
+from chainrule.plots.figure import to_file
+from chainrule.report.facts import Picture
 from chainrule.runs.validation import Validation
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def pictures_of(trained: Trained, validation: Validation) -> list[Picture]:
     several = []
     for kind, draw in KINDS.items():
         try:
-            several.append((CAPTIONS[kind], to_png(draw(trained, validation))))
+            several.append((CAPTIONS[kind], to_file(draw(trained, validation))))
         except InputError:   # it has none of this kind
             continue
     return several

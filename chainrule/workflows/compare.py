@@ -6,6 +6,7 @@ Pedregosa et al. (2011), https://jmlr.org/papers/v12/pedregosa11a.html; the mode
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,14 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.files import writable
+from chainrule.core.flow import Flow
 from chainrule.core.registry import tasks
 from chainrule.evaluate import significance
 from chainrule.evaluate.significance import Cases, Comparison, unique
 from chainrule.report.comparison import write_comparison
-from chainrule.runs.folder import test_set
+from chainrule.report.flow import readings_of
+from chainrule.runs.folder import LOG, test_set
+from chainrule.sinks import runlog
 from chainrule.workflows.open import Answering, open_run
 
 if TYPE_CHECKING:
@@ -55,8 +59,15 @@ def compare(*several: Answering | str | Path, out: str | Path | None = None, ove
     cases = [beside[one] if isinstance(one, str) else one.cases() for one in named]
     comparison = significance.compare(unique(names), cases)
     if page is not None:
-        write_comparison(comparison, page)
+        write_comparison(comparison, page, _flows(names, named))
     return comparison
+
+
+def _flows(names: Sequence[str], named: Sequence[Answering | str]) -> list[tuple[str, Mapping[str, Flow]]]:
+    """What looks read of the layers of each run, those that were looked at."""
+    logs = [(name, one.path / LOG) for name, one in zip(unique(names), named, strict=True) if not isinstance(one, str)]
+    several = [(name, readings_of(runlog.read(log))) for name, log in logs if log.exists()]
+    return [(name, readings) for name, readings in several if readings]
 
 
 def fitted_cases(run: Answering, names: list[str]) -> dict[str, Cases]:

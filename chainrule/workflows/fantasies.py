@@ -8,8 +8,8 @@ from chainrule.core.abilities.densities import HasChain
 from chainrule.core.sampling import Request
 from chainrule.job.trained import Trained
 from chainrule.plots.evaluation import image_grid
-from chainrule.plots.figure import to_png
-from chainrule.report.pictures import Picture
+from chainrule.plots.figure import to_file
+from chainrule.report.facts import Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,4 +31,4 @@ def fantasies(trained: Trained) -> Figure:
 
 def fantasies_of(trained: Trained) -> list[Picture]:
     """For a report: samples, where there are such pictures."""
-    return [("What the net draws by itself: the ends of Markov chains", to_png(fantasies(trained)))] if draws_pictures(trained) else []
+    return [("What the net draws by itself: the ends of Markov chains", to_file(fantasies(trained)))] if draws_pictures(trained) else []

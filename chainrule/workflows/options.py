@@ -93,6 +93,10 @@ class Drawing:
     row: int | None = option(None, "For activations, saliency, occlusion and attention: a row of the data, from 0; the first that "
                              "validate if left out.", least=0)
     layer: str | None = option(None, "For filters and activations: a layer's name, as describe prints it; the first if left out.")
+    when: str = option("end", "For histograms: end (the trained net) or start (before its first step).", words=("end", "start"))
+    reading: str = option("gradient", "For flow: gradient, update (over weights), activation-sd or dead (share of units).",
+                          words=("gradient", "update", "activation-sd", "dead"))
+    against: Path | None = option(None, "For flow: another run folder, drawn beside it on the same scale.")
     optimizers: str = option("sgd,momentum,adam", "For paths: which race, e.g. sgd,momentum,adam:rate=0.3.")
     on: str = option("rosenbrock", "For paths: bowl or rosenbrock.")
 

@@ -6,7 +6,8 @@ Observing works on copies: neither the run's folder nor its net is touched.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.errors import InputError, suggest
-from chainrule.core.events import Finished
+from chainrule.core.events import Event, Finished, Looked
 from chainrule.core.files import writable, write_atomically
+from chainrule.core.flow import Flow, flow_of
 from chainrule.core.net import Net
 from chainrule.core.registry import losses
 from chainrule.core.rule import Learner
@@ -29,11 +31,14 @@ from chainrule.observe.layers import first_weights
 from chainrule.observe.signals import Signal, signals
 from chainrule.plots.descent import surface as surface_picture
 from chainrule.plots.evaluation import MOST_PICTURES, weight_pictures
-from chainrule.plots.figure import to_png
+from chainrule.plots.figure import drawn as file_of
+from chainrule.plots.flow import flow as flow_picture
 from chainrule.plots.signals import Spread
 from chainrule.plots.signals import boundary as boundary_picture
 from chainrule.plots.signals import histograms as histogram_picture
+from chainrule.runs.folder import LOG, Folder
 from chainrule.runs.validation import Validation
+from chainrule.sinks import runlog
 from chainrule.workflows import attribution, code_pictures
 from chainrule.workflows.fantasies import draws_pictures, fantasies
 from chainrule.workflows.options import Drawing
@@ -111,7 +116,7 @@ def surface(run: Run, *, plane: str = Drawing.plane) -> Figure:
         walked = descent(run.fresh_job(), _steps(run))
         chosen = surfaces.of_parameters(walked) if numbers == 2 else surfaces.of_path(walked)
         across, up = surfaces.around(chosen.path, SURFACE)
-        labels, paths = _axes(job, chosen), {f"{job.options.optimizer}, {_steps(run)} steps": chosen.path}
+        labels, paths = _axes(job, chosen), {f"{job.options.optimizer}, {_walked(run)}": chosen.path}
     part, few = job.data.train, slice(0, SURFACE_ROWS)
     x, y = job.data.ready(part.x[few].to(job.device)), part.y[few].to(job.device)
     net, _ = copied(Learner(job.net, {}))
@@ -119,7 +124,8 @@ def surface(run: Run, *, plane: str = Drawing.plane) -> Figure:
     loss = job.loss
     heights = surfaces.heights(net, chosen, across, up, lambda at: loss.each(at(x), y).mean())
     title = f"{run.name}: training loss on {len(x)} rows"
-    return surface_picture(across, up, heights, paths, labels=labels, height=f"{loss.name} loss", title=title)
+    return surface_picture(across, up, heights, paths, labels=labels, height=f"{loss.name} loss", title=title,
+                           end="end" if _steps(run) == _all_steps(run) else f"step {_steps(run):,}")
 
 
 def _axes(job: Job, plane: surfaces.Plane) -> tuple[str, str]:
@@ -129,9 +135,21 @@ def _axes(job: Job, plane: surfaces.Plane) -> tuple[str, str]:
     return (f"first principal direction of the path ({plane.shares[0]:.0%} of its variance)", f"second ({plane.shares[1]:.0%})")
 
 
-def _steps(run: Run) -> int:
+def _all_steps(run: Run) -> int:
+    """How many steps the run took; as many as are replayed where it has not ended."""
     ended = next((e for e in reversed(run.events) if isinstance(e, Finished)), None)
-    return min(ended.steps if ended else MOST_STEPS, MOST_STEPS)
+    return ended.steps if ended else MOST_STEPS
+
+
+def _steps(run: Run) -> int:
+    """How many of them are replayed."""
+    return min(_all_steps(run), MOST_STEPS)
+
+
+def _walked(run: Run) -> str:
+    """How much of the way is drawn, in words."""
+    done, whole = _steps(run), _all_steps(run)
+    return f"{done:,} steps" if done == whole else f"the first {done:,} of {whole:,} steps"
 
 
 def descent(job: Job, steps: int) -> list[dict[str, Tensor]]:
@@ -178,14 +196,46 @@ def _each(loss: Any) -> Callable[[Tensor, Tensor | None], Tensor]:
     return each
 
 
-def signals_of(run: Run) -> tuple[list[dict[str, Any]], Figure]:
-    """The histograms of a run's net before its first step, on rows of its training part."""
-    job = run.fresh_job()
+def signals_of(run: Run, when: str = Drawing.when) -> tuple[list[dict[str, Any]], Figure]:
+    """The histograms of a run's net on rows of its training part: with the weights it keeps (`end`), or before its first step (`start`).
+
+    Raises InputError for another time.
+    """
+    if when not in ("start", "end"):
+        raise InputError(f"There is no time called '{when}'. {suggest(when, ('start', 'end'))}")
+    job = run.fresh_job() if when == "start" else run.job
     part, few = job.data.train, slice(0, SIGNAL_ROWS)
     x = job.data.ready(part.x[few].to(job.device))
     y = None if part.y is None else part.y[few].to(job.device)
     with Aside(job.options.seed, job.device):
-        return histograms(job.net, x, y, job.loss if y is not None else None)
+        rows, figure = histograms(job.net, x, y, job.loss if y is not None else None)
+    time = "before the first step" if when == "start" else "the trained net"
+    figure.suptitle(f"{run.name}: {time}, {len(x)} training rows", fontsize=10)
+    return rows, figure
+
+
+def flow(run: Run, drawing: Drawing) -> tuple[list[dict[str, Any]], Figure]:
+    """A reading of every layer through training, beside that of the run in the folder `against` where one is named, on one scale.
+
+    Raises InputError where a run was not looked at.
+    """
+    named = [(run.name, looked_at(run.path, run.events, drawing.reading))]
+    if drawing.against is not None:
+        other = Folder.find(drawing.against).path
+        named.append((other.name, looked_at(other, runlog.read(other / LOG), drawing.reading)))
+    figures = [{"run": name, "layer": layer, "step": one.steps[-1],
+                drawing.reading: value if value is None or math.isfinite(value) else str(value)}
+               for name, one in named for layer, value in zip(one.layers, one.at(), strict=True)]
+    return figures, flow_picture(named)
+
+
+def looked_at(path: Path, events: Sequence[Event], reading: str) -> Flow:
+    """What the looks of a run read of its layers. Raises InputError where there were none."""
+    flow = flow_of(events, reading)
+    if flow is None:
+        what = "was not looked at while it trained" if not any(isinstance(e, Looked) for e in events) else f"has no {reading} of any layer"
+        raise InputError(f"{path} {what}, so nothing of its layers can be drawn. Train it again without --look off, or draw histograms.")
+    return flow
 
 
 class _evaluating:
@@ -217,7 +267,8 @@ def fantasies_of(run: Run) -> Figure:
 KINDS: dict[str, Callable[[Run, Drawing], Any]] = {
     "boundary": lambda run, _: boundary(run), "weights": lambda run, _: weights(run), **attribution.KINDS,
     **{kind: _of_codes(draw) for kind, draw in code_pictures.KINDS.items()},
-    "surface": lambda run, drawing: surface(run, plane=drawing.plane), "histograms": lambda run, _: signals_of(run),
+    "surface": lambda run, drawing: surface(run, plane=drawing.plane), "histograms": lambda run, drawing: signals_of(run, drawing.when),
+    "flow": flow,
     "fantasies": lambda run, _: fantasies_of(run),
 }
 
@@ -231,15 +282,18 @@ class Drawn:
 
 
 def picture(run: Run, kind: str, out: str | Path | None = None, *, plane: str = Drawing.plane, row: int | None = Drawing.row,
-            layer: str | None = Drawing.layer, overwrite: bool = False) -> Drawn:
-    """Draw one of KINDS into a PNG file, by default in the run's folder. Raises InputError.
+            layer: str | None = Drawing.layer, when: str = Drawing.when, reading: str = Drawing.reading, against: str | Path | None = None,
+            overwrite: bool = False) -> Drawn:
+    """Draw one of KINDS into a file, SVG where it is called so and else PNG, by default in the run's folder. Raises InputError.
 
-    `plane` is that of a surface, `row` the row of the data and `layer` the layer that is looked at.
+    `plane` is that of a surface, `row` the row of the data and `layer` the layer that is looked at, `when` the time of histograms;
+    a flow draws a `reading` of every layer, beside that of the run in the folder `against`.
     """
     if kind not in KINDS:
         raise InputError(f"There is no picture called '{kind}'. {suggest(kind, [*KINDS, 'paths'])}")
     path = writable(Path(out), overwrite) if out else run.path / f"{kind}.png"
-    drawn = KINDS[kind](run, Drawing(plane=plane, row=row, layer=layer))
+    drawn = KINDS[kind](run, Drawing(plane=plane, row=row, layer=layer, when=when, reading=reading,
+                                      against=None if against is None else Path(against)))
     figures, figure = drawn if isinstance(drawn, tuple) else ([], drawn)
     return Drawn(write(figure, path), figures)
 
@@ -247,7 +301,7 @@ def picture(run: Run, kind: str, out: str | Path | None = None, *, plane: str = 
 def write(figure: Figure, path: Path) -> Path:
     """Raises InputError where the file cannot be written."""
     try:
-        write_atomically(path, to_png(figure))
+        write_atomically(path, file_of(figure, path))
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}. Use another --out.") from None
     return path

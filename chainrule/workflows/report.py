@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-import chainrule
 from chainrule.audit.coefficients import coefficients
 from chainrule.core.abilities.densities import HasPath, HasSteps, Smooths
 from chainrule.core.abilities.nets import HasRegimes
@@ -22,7 +20,7 @@ from chainrule.core.events import Event
 from chainrule.core.files import write_atomically
 from chainrule.core.registry import pictures
 from chainrule.core.text import shown
-from chainrule.data.source import Part
+from chainrule.data.source import Data, Part
 from chainrule.evaluate.mistakes import WORST
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.standing import Standing
@@ -30,16 +28,22 @@ from chainrule.job.record import read_threshold
 from chainrule.job.trained import Trained
 from chainrule.observe.layer_table import collapsed
 from chainrule.observe.layers import layers
-from chainrule.plots.figure import to_png
-from chainrule.report.ensemble import against, growth_picture, membership
-from chainrule.report.page import Facts, Table, write
-from chainrule.report.pictures import Picture, expert_regimes, first_layer, worst_mistakes
+from chainrule.plots.figure import to_file, to_png
+from chainrule.report.ensemble import against, best_verdict, growth_picture, membership
+from chainrule.report.facts import Facts, Picture, Table
+from chainrule.report.page import write
+from chainrule.report.pictures import expert_regimes, first_layer
 from chainrule.runs.validation import Validation
 from chainrule.runs.validation import shown as shown_rows
 from chainrule.workflows import code_pictures, symbols
+from chainrule.workflows.about import about, again, files_in, next_step, versions
 from chainrule.workflows.attention import attended
+from chainrule.workflows.columns import columns_of
 from chainrule.workflows.fantasies import fantasies_of
+from chainrule.workflows.panels import panels_of
 from chainrule.workflows.prototypes import drawable
+from chainrule.workflows.report_samples import pictures_drawn, samples_written
+from chainrule.workflows.worst import mistakes_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,10 +52,11 @@ SEQUENCES = 4  # whose hidden states are drawn
 
 
 def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[Event], timings: dict[str, float],
-                     validation: Validation, tested: Result | None) -> Path:
-    """One self-contained HTML file about a run, from its folder alone."""
+                     validation: Validation, tested: Result | None, record: dict[str, Any], data: Data | None = None) -> Path:
+    """One self-contained HTML file about a run, from its folder alone; columns of a table stand in it where the `data` are at hand."""
     facts = Facts.of_log(events)
     inputs, module = trained.encoder.inputs, trained.net.module
+    worst, mistaken = mistakes_of(trained, validation)
     return write(out, dataclasses.replace(
         facts,
         run=str(path),
@@ -60,12 +65,16 @@ def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[E
         valid=None if validation.result is None else validation.result.to_dict(),
         test=tested.to_dict() if tested else None,
         warnings=list(dict.fromkeys([*facts.warnings, *inputs.notes])),  # a run log has the notes as well
-        mistakes=mistakes(trained, validation),
+        mistakes=worst, mistaken=mistaken,
+        panels=panels_of(path, trained, validation, tested is not None),
+        columns=[] if data is None else columns_of(trained, data), compared="validation",
         weights=first_layer(module, inputs.picture_shape) if inputs.picture_shape else [],
-        tables=[*operating_point(path), *weights_of(trained), *facts.tables, *symbols.tables(trained)],
-        pictures=[*regimes_of(trained, validation), *drawn(trained, validation), *states_of(trained, validation),
-                  *symbols.pictures_of(trained), *code_pictures.pictures_of(trained, validation), *fantasies_of(trained)],
-        versions=versions(),
+        tables=[*operating_point(path), *weights_of(trained), *facts.tables, *samples_written(trained, events), *symbols.tables(trained)],
+        samples=[*pictures_drawn(trained), *fantasies_of(trained)],
+        pictures=[*mistakes(trained, validation), *regimes_of(trained, validation), *drawn(trained, validation),
+                  *states_of(trained, validation), *symbols.pictures_of(trained), *code_pictures.pictures_of(trained, validation)],
+        versions=versions(), about=about(record), again=again(record), next=next_step(path, record, facts.diagnoses, tested),
+        files=files_in(path),
     ))
 
 
@@ -78,12 +87,15 @@ def write_ensemble_report(out: Path, path: Path, record: dict[str, Any], trained
     scores, own = growth
     tables = [against(one, part) for one, part in ((tested_standing, "test"), (standing, "validation")) if one is not None]
     tables.append(membership(members, record["weights"] or record.get("steps"), bool(record["weights"])))
+    worst, mistaken = mistakes_of(trained, validation)
     return write(out, Facts(
         title=f"{record['net']} on {record['data']['name']}", run=str(path), data=data, splits=record["data"]["splits"],
         settings={k: v for k, v in settings.items() if v is not None}, valid=validation.measured.to_dict(),
-        test=tested.to_dict() if tested else None, tables=tables, mistakes=mistakes(trained, validation),
-        pictures=[growth_picture(scores, own, standing, record["how"] == "gradient")],
-        versions=versions()))
+        test=tested.to_dict() if tested else None, tables=tables, mistakes=worst, mistaken=mistaken,
+        verdicts=[best_verdict(tested_standing or standing)],
+        panels=panels_of(path, trained, validation, tested is not None),
+        pictures=[*mistakes(trained, validation), growth_picture(scores, own, standing, record["how"] == "gradient")],
+        versions=versions(), about=about(record), next=next_step(path, record, (), tested), files=files_in(path)))
 
 
 def write_plots(trained: Trained, answer: Tensor, truth: Tensor, folder: Path, part: Part | None = None) -> list[Path]:
@@ -130,7 +142,7 @@ def drawn(trained: Trained, validation: Validation) -> list[Picture]:
     if validation.truth is None or not n:
         return []
     further = {**beside(trained, validation.inputs[:n]), **drawable(trained)}
-    return [(f"On the validation part: {name}", to_png(figure))
+    return [(f"On the validation part: {name}", to_file(figure))
             for name, figure in figures(trained, "report", validation.answers[:n], validation.truth[:n], further)]
 
 
@@ -149,15 +161,13 @@ def figures(trained: Trained, when: str, answer: Tensor, truth: Tensor, further:
 
 
 def mistakes(trained: Trained, validation: Validation) -> list[Picture]:
-    """The validation pictures that the net answers worst: of classes those it was surest of and wrong about."""
+    """The validation pictures that the net answers worst, of tasks that say which these are and have pictures of their own for them."""
     worst = validation.mistakes
-    if worst is None:
+    if worst is None or trained.task.classes:
         return []
-    if trained.task.classes:
-        return [worst_mistakes(worst.images, worst.answers, worst.truth, trained.task.classes)]
     further = {"images": worst.images, "classes": trained.encoder.target.classes}
     several = figures(trained, "report", worst.answers, worst.truth, further)
-    return [(f"The validation pictures that it answers worst, the worst first: {name}", to_png(figure)) for name, figure in several]
+    return [(f"The validation pictures that it answers worst, the worst first: {name}", to_file(figure)) for name, figure in several]
 
 
 @torch.no_grad()
@@ -195,7 +205,7 @@ def states_of(trained: Trained, validation: Validation) -> list[Picture]:
     if not further:
         return []
     truth = torch.empty(0) if validation.truth is None else validation.truth
-    return [(f"The first sequences: {name.replace('-', ' ')}", to_png(figure))
+    return [(f"The first sequences: {name.replace('-', ' ')}", to_file(figure))
             for name, figure in figures(trained, "report", validation.answers, truth, further)]
 
 
@@ -235,6 +245,3 @@ def regimes_of(trained: Trained, validation: Validation) -> list[Picture]:
 
     return [expert_regimes(asked, points, trained.encoder.inputs.feature_names)]
 
-
-def versions() -> dict[str, str]:
-    return {"chainrule": chainrule.__version__, "torch": torch.__version__, "python": platform.python_version()}

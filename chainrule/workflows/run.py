@@ -13,7 +13,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.events import Diagnosed, Entered, Evaluated, Event, Finished, Planned
 from chainrule.core.files import writable
 from chainrule.core.sampling import Drawn, Request
-from chainrule.data.source import Part, Source
+from chainrule.data.source import Data, Part, Source
 from chainrule.engine.store import Store
 from chainrule.evaluate.decision import Chosen
 from chainrule.evaluate.result import Result
@@ -256,7 +256,16 @@ class Run:
     def report(self, out: str | Path | None = None, overwrite: bool = False) -> Path:
         """One self-contained HTML file about the run. Raises InputError where `out` is there and is not to be overwritten."""
         return write_run_report(writable(Path(out), overwrite) if out else self.path / REPORT, self.path, self.trained, self.events,
-                                self.summary()["seconds"], self.validation, self.tested)
+                                self.summary()["seconds"], self.validation, self.tested, self.record, self._at_hand())
+
+    def _at_hand(self) -> Data | None:
+        """Its data, where a report has something to say of its columns and it is still there."""
+        if self.trained.encoder.inputs.features is None:
+            return None
+        try:
+            return self.job.data
+        except InputError:
+            return None
 
     def _opened(self, reason: str) -> int:
         return log_opening(self, reason)

@@ -8,9 +8,9 @@ from chainrule.core.abilities.sequences import HasVectors
 from chainrule.core.text import visible
 from chainrule.job.trained import Trained
 from chainrule.observe.neighbours import flattened, nearest
-from chainrule.plots.figure import to_png
+from chainrule.plots.figure import to_file
 from chainrule.plots.text import symbol_map
-from chainrule.report.page import Picture, Table
+from chainrule.report.facts import Picture, Table
 
 SHOWN, NEIGHBOURS, MAPPED = 40, 5, 120
 FEWEST = 4   # symbols of which neighbours say anything
@@ -47,7 +47,7 @@ def pictures_of(trained: Trained) -> list[Picture]:
     if len(shown) < FEWEST:
         return []
     places = flattened(module.vectors().detach().cpu()[shown])
-    return [("Symbols by the vectors that the net reads them by", to_png(symbol_map(places, [_shown(known.symbols[i]) for i in shown])))]
+    return [("Symbols by the vectors that the net reads them by", to_file(symbol_map(places, [_shown(known.symbols[i]) for i in shown])))]
 
 
 def _shown(symbol: str) -> str:

@@ -7,13 +7,18 @@ from html.parser import HTMLParser
 
 import pytest
 import torch
+from looked import log
 from PIL import Image
 
 from chainrule.core.errors import InputError
-from chainrule.core.events import Diagnosed, Evaluated, Finished, Planned, Saved, Started, Warned
+from chainrule.core.events import Diagnosed, Evaluated, Finished, Looked, Planned, Saved, Started, Warned
 from chainrule.evaluate import measures
 from chainrule.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, charts, nice
-from chainrule.report.page import Facts, Table, headline, render, write
+from chainrule.report.facts import Column, Facts, Table, Wrong
+from chainrule.report.flow import opened, readings_of
+from chainrule.report.page import fingerprint, part, render, write
+from chainrule.report.panels import of_classes, of_numbers
+from chainrule.report.verdict import headline
 
 PAYLOADS = ["<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "'onmouseover='alert(1)",
             "</style><script>alert(1)</script>",
@@ -37,6 +42,15 @@ def result(name="cat"):
     return dataclasses.replace(found, opened=2).to_dict()
 
 
+def named(text):
+    """The events of a run whose layers bear a name."""
+    events = log(layers=3)
+    for event in events:
+        if isinstance(event, Looked):
+            event.looks["layers"][0] = text
+    return events
+
+
 def facts(text="plain"):
     history = [{"epoch": e, "step": 10 * e, "train": {"loss": 1 / e}, "valid": {"loss": 1.1 / e, "accuracy": 1 - 0.5 / e, text: 0.1 * e},
                 "best": e == 3} for e in range(1, 6)]
@@ -49,7 +63,13 @@ def facts(text="plain"):
         timings={"training": 61.0, text: 2.0}, history=history, warnings=[text],
         diagnoses=[{"layer": text, "evidence": text, "remedy": text}], valid=result(text), test=result(text), versions={text: text},
         tables=[Table(text, [text, text], [[text, text]], text)],
-        mistakes=[(text, png())], weights=[(text, png(300))], pictures=[(text, png(300))])
+        mistakes=[Wrong(png(), [text, text])], mistaken=text, weights=[(text, png(300))], pictures=[(text, png(300))],
+        samples=[(text, png(300))], verdicts=[text], next=(text, text), again=text, about={text: text}, files=[text],
+        losses=[(s, 2.0 - s / 50) for s in range(0, 50, 2)], flows=[(text, readings_of(named(text)))], histograms=opened(named(text)),
+        columns=[Column(text, text, text, [text], [0.5], [0.25], (0.1, 0.05, 0.2))], compared=text,
+        panels=[*of_classes(torch.eye(3)[[0, 1, 2, 0] * 5] * 0.7 + 0.1, torch.tensor([0, 1, 2, 1] * 5), [text, "b", "c"]),
+                *of_numbers(torch.linspace(0, 1, 30)[:, None].square(), torch.linspace(0, 1, 30)[:, None], [text])],
+        histories={text: history, "b": history})
 
 
 class Page(HTMLParser):
@@ -76,14 +96,18 @@ def test_names_from_data_stay_text(payload):
     assert "1337" not in "".join(spiked.text)
 
 
-def test_nothing_is_loaded_and_nothing_runs():
+def test_nothing_is_loaded_and_one_script_runs():
     page = render(facts())
-    seen = Page(page)
+    shown = Page(page)
     assert page.startswith("<!doctype html>")
-    assert {"script", "link", "iframe", "object", "embed", "base", "form", "a"} & set(seen.tags) == set()
-    assert not [a for a in seen.attributes if a[1].startswith("on")]
-    assert {value[:22] for _, name, value in seen.attributes if name in ("src", "href", "srcset", "action")} == {"data:image/png;base64,"}
-    assert ("meta", "content", "default-src 'none'; img-src data:; style-src 'unsafe-inline'") in seen.attributes
+    assert {"link", "iframe", "object", "embed", "base", "form", "a"} & set(shown.tags) == set()
+    assert not [a for a in shown.attributes if a[1].startswith("on")]
+    assert {value[:22] for _, name, value in shown.attributes if name in ("src", "href", "srcset", "action")} == {"data:image/png;base64,"}
+    policy = next(value for tag, name, value in shown.attributes if tag == "meta" and "default-src" in value)
+    script, = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert policy == f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{fingerprint(script)}'"
+    assert script == part("report.js")
+    assert not re.search(r"fetch|XMLHttp|import|eval|innerHTML|document\.write|localStorage|https?:", script)
     style = re.search(r"<style>(.*?)</style>", page, re.DOTALL).group(1)
     assert "url(" not in style
     assert "@import" not in style
@@ -150,15 +174,15 @@ def test_a_regression_leads_with_its_error_in_the_units_of_the_target():
 def test_a_run_that_told_nothing_still_has_a_page():
     page = render(Facts(title="empty"))
     assert "<h1>empty</h1>" in page
-    assert "<section>" not in page
+    assert "<section" not in page
 
 
 def test_pictures_are_inside_the_file(tmp_path):
     picture = png(40)
-    path = write(tmp_path / "report.html", Facts(title="x", mistakes=[("true 3, said 5", picture)], weights=[("all", png(400))]))
+    path = write(tmp_path / "report.html", Facts(title="x", mistakes=[Wrong(picture, ["true 3, said 5"])], weights=[("all", png(400))]))
     page = path.read_text()
     assert base64.b64decode(re.search(r"base64,([^\"]+)", page).group(1)) == picture
-    assert page.count('class="small"') == 1  # only the first is enlarged
+    assert page.count('class="small"') == 1                               # the mistake alone is enlarged
     assert 'alt="true 3, said 5"' in page
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(InputError, match="'a' is not a PNG"):
@@ -179,7 +203,7 @@ def test_the_log_alone_fills_most_of_the_page():
     assert (told.title, told.run, told.splits, told.data) == ("lenet on mnist", "runs/a", {"train": 9}, {"name": "mnist", "n": 9})
     assert (told.plans[0]["name"], told.timings, told.warnings) == ("eager", {"training": 1.5}, ["w"])
     page = render(told)
-    for text in ("backprop", "<strong>fc</strong>: nan. Remedy: lower.", "20 ms a step", "slower", "training 1.5 s"):
+    for text in ("backprop", "<strong>fc</strong>: nan. Remedy: lower.", "D21", "20 ms a step", "slower", "training 1.5 s"):
         assert text in page
     assert "epochs" not in page
     assert Facts.of_log([]).title == "A run"
