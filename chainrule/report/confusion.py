@@ -12,6 +12,7 @@ from chainrule.report.bitmap import level, mapped
 MOST_CLASSES = 25    # of a table of cells
 CONFUSIONS, PAIRS = 8, 20   # named in words beside a table, and beside a map
 STRONGEST = 0.55     # of a tint, so that the text on it is read in light and in dark
+UPRIGHT = 3          # letters of names that are not turned
 LONGEST = 24         # letters of a class beside the table; its whole name stands in its title
 
 
@@ -21,7 +22,8 @@ def confusion(matrix: Sequence[Sequence[int]] | None, classes: Sequence[str]) ->
         return None
     few = len(classes) <= MOST_CLASSES
     pairs = _pairs(matrix, classes)
-    return {"names": [(shortened(name), name) for name in classes], "cells": _tinted(matrix) if few else None,
+    turned = any(len(name) > UPRIGHT for name in classes)
+    return {"names": [(shortened(name), name) for name in classes], "turned": turned, "cells": _tinted(matrix) if few else None,
             "map": None if few else _map(matrix), "pairs": pairs[: CONFUSIONS if few else PAIRS], "more": max(0, len(pairs) - PAIRS)}
 
 

@@ -54,8 +54,12 @@ def importances(trained: Trained, part: Part) -> dict[str, tuple[float, float, f
         return {}
     few = part.rows_at(0, n)
     x, y = few.x, few.y.to(trained.device)
-    usual = loss.each(trained.outputs(x).to(trained.device), y).double().flatten(1).sum(1) if loss is not None else None
-    assert usual is not None
+    each = loss.each
+
+    def costs(at: Tensor) -> Tensor:
+        return each(trained.outputs(at).to(trained.device), y).double().reshape(n, -1).sum(1)
+
+    usual = costs(x)
     generator = torch.Generator().manual_seed(trained.seed)
     lost, at = {}, 0
     for fitted in features.columns:
@@ -65,7 +69,7 @@ def importances(trained: Trained, part: Part) -> dict[str, tuple[float, float, f
         for _ in range(SHUFFLES):
             shuffled = x.clone()
             shuffled[:, own] = x[torch.randperm(n, generator=generator)][:, own]
-            rises += loss.each(trained.outputs(shuffled).to(trained.device), y).double().flatten(1).sum(1) - usual
+            rises += costs(shuffled) - usual
         rises = (rises / SHUFFLES).cpu()
         if bool(rises.isfinite().all()):
             ends = of_mean(rises)
