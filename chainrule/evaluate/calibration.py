@@ -51,7 +51,8 @@ def reliability(probabilities: Tensor, y: Tensor, *, bins: int = BINS, level: fl
         groups[-1].append(i)
         count += int((which == i).sum())
     if count < fewest and len(groups) > 1:
-        groups[-2] += groups.pop()
+        last = groups.pop()
+        groups[-1] += last
     filled = []
     for group in reversed(groups):
         inside = torch.isin(which, torch.tensor(group))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST_RUNS = 4
 EMPTY, ZERO, NOT_FINITE = "#d9d9d6", "#000000", "#d62728"
+BELOW = 0.5         # inches for a sentence of two or three lines
 NAMED = 30          # layers whose names all stand beside the picture
 
 
@@ -41,7 +42,9 @@ def flow(named: Sequence[tuple[str, Flow]]) -> Figure:
     flows = [one for _, one in named]
     reading, scale = flows[0].reading, scale_of(flows)
     deepest = max(len(one.layers) for one in flows)
-    figure = _figure(1.6 + 5.6 * len(named), min(2.4 + 0.24 * deepest, 12.0))
+    height = min(2.4 + 0.24 * deepest, 12.0)
+    figure = _figure(1.6 + 5.6 * len(named), height)
+    figure.get_layout_engine().set(rect=(0, BELOW / height, 1, 1 - BELOW / height))  # type: ignore[union-attr, call-arg]
     cells = figure.subplots(1, 2 * len(named), width_ratios=[3.4, 1.4] * len(named), squeeze=False)[0]
     colours = colormaps["cividis"].with_extremes(bad=EMPTY, under=ZERO, over=NOT_FINITE)
     norm = Normalize(*scale)
@@ -49,9 +52,10 @@ def flow(named: Sequence[tuple[str, Flow]]) -> Figure:
         _heat(cells[2 * i], one, scale, colours, norm)
         cells[2 * i].set_title(_short(name, 44), fontsize=10, color=INK)
         _profile(cells[2 * i + 1], one, scale)
-        below = "\n".join(textwrap.wrap(sentence(one), 84))
-        cells[2 * i].annotate(below, (0, 0), (0, -42), xycoords="axes fraction", textcoords="offset points", va="top", fontsize=8.5,
-                              color=INK)
+        below = "\n".join(textwrap.wrap(sentence(one), 76))
+        text = cells[2 * i].annotate(below, (0, 0), (0, -38), xycoords="axes fraction", textcoords="offset points", va="top", fontsize=8.5,
+                                     color=INK)
+        text.set_in_layout(False)                                            # it has room of its own below
     bar = figure.colorbar(ScalarMappable(norm, colormaps["cividis"]), ax=list(cells), fraction=0.03, pad=0.01)
     bar.set_label(reading.words, color=INK, fontsize=9)
     bar.set_ticks(_decades(scale) if reading.logarithmic else [0, 0.25, 0.5, 0.75, 1])
@@ -111,7 +115,7 @@ def _profile(axes: Axes, one: Flow, scale: tuple[float, float]) -> None:
             axes.annotate("zero" if level < scale[0] else "not finite", (scale[0], row + 0.5), fontsize=7, color=NOT_FINITE, va="center")
     axes.set(xlim=scale, ylim=(0, len(one.layers)))
     axes.set_yticks([])
-    ticks = _decades(scale, 3) if one.reading.logarithmic else [0.0, 0.5, 1.0]
+    ticks = _decades(scale, 6) if one.reading.logarithmic else [0.0, 0.5, 1.0]
     axes.set_xticks(ticks, [_power(t) for t in ticks] if one.reading.logarithmic else ["0 %", "50 %", "100 %"])
     axes.set_title(f"at step {one.steps[-1]:,}", fontsize=9, color=INK)
     _plain(axes)

@@ -125,5 +125,5 @@ def _pictures(pictures: Sequence[Picture]) -> list[dict[str, Any]]:
         width = SMALL if drawn else int.from_bytes(content[16:20])
         kind = "svg+xml" if drawn else "png"
         ready.append({"caption": caption, "address": f"data:image/{kind};base64," + base64.b64encode(content).decode(),
-                      "small": width < SMALL and not drawn, "drawn": drawn, "sheet": b"Software" not in content[:200]})
+                      "small": width < SMALL and not drawn and len(pictures) > 1, "drawn": drawn, "sheet": b"Software" not in content[:200]})
     return ready

@@ -167,6 +167,9 @@ def test_bins_of_a_calibration_hold_enough_cases():
     assert all(a.high <= b.low + 1e-9 for a, b in itertools.pairwise(bins))
     assert sum(b.count * b.accuracy for b in bins) == pytest.approx(float((p.argmax(1) == y).sum()))
     assert len(reliability(p[:4], y[:4], fewest=FEWEST)) == 1
+    sure = torch.tensor([[0.95, 0.05]] * 12 + [[0.6, 0.4]] * 3)              # what is left below joins the bin above it
+    assert [b.count for b in reliability(sure, torch.zeros(15).long(), fewest=FEWEST)] == [15]
+    assert [b.count for b in reliability(sure, torch.zeros(15).long(), fewest=3)] == [3, 12]
     panel = calibration(bins, 300)
     assert f"{len(bins)} bins" in panel.note or f"{len(bins)} bin " in panel.note
     assert all(0 <= float(v) <= PANEL - PANEL_BOTTOM for v in re.findall(r"V([\d.]+)", panel.ticks))
