@@ -112,6 +112,7 @@ def mended(asked: Options, cause: Diagnosed, run: Path, good: bool) -> Options:
     if not cause.options:
         raise ChainruleError(f"Ended by --doctor mend, which has no option for it: {described(cause)}. The weights so far are in {run}.")
     changed = {name.replace("-", "_"): value for name, value in cause.options.items()}
-    typed: dict[str, Any] = {name: int(value) if name in ("batch", "epochs", "steps", "patience") else value for name, value in changed.items()}
+    typed: dict[str, Any] = {name: int(value) if name in ("batch", "epochs", "steps", "patience") else value for name,
+                             value in changed.items()}
     on = good and not Remedy(cause.options).anew and asked.from_ is None
     return replace(asked, **{**typed, **({"from_": str(run)} if on else {})})

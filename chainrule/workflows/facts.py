@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +17,9 @@ from chainrule.job.job import Job
 from chainrule.observe.doctor.facts import Facts
 from chainrule.rules.one_layer import only_layer, seen
 
-ROWS, COLUMNS = 2000, 2048               # of the training part, looked at
+ROWS, COLUMNS = 1000, 256                # of the training part, looked at
+WIDEST = 2048                            # layer whose curvature is reckoned
+FEW = 64                                 # columns by which rows are known at first
 HASHED_BYTES = 2**28                     # of a part whose rows are compared with the other's
 ACTIVATIONS = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softmax": "softmax", "Hardtanh": "hard-tanh",
                "ScaledTanh": "scaled-tanh",
@@ -65,15 +68,23 @@ def _of_rows(job: Job) -> dict[str, Any]:
     known: dict[str, Any] = {"spread": encoder.kind not in SPARSE and not _worded(encoder)}
     inputs: dict[str, float] = {"bits": 0.0}
     if x.is_floating_point() and x.numel():
-        x = x.double()
+        x = x.float()
         finite = x.flatten(1).isfinite().all(1)
         inputs |= {"mean": float(x[finite].mean()), "sd": float(x[finite].std(correction=0)), "low": float(x[finite].min()),
                    "high": float(x[finite].max())} if bool(finite.any()) else {}
         inputs["not_finite"] = float(_not_finite(train.x))
     if encoder.vocabulary is None and isinstance(valid.x, Tensor) and len(valid) and train.x.nbytes <= HASHED_BYTES:
         inputs["bits"] = bits(some)
-        known["duplicates"] = int(torch.isin(row_hashes(valid.x), row_hashes(train.x)).sum()) if inputs["bits"] else 0
+        known["duplicates"] = shared(valid.x, train.x) if inputs["bits"] else 0
     return {**known, "inputs": inputs, "curvature": _curvature(job, some)}
+
+
+def shared(some: Tensor, others: Tensor) -> int:
+    """How many of some rows (m, ...) are among others (n, ...); by a few columns first, by all where these are equal."""
+    few = _evenly(math.prod(some.shape[1:]), FEW)
+    mine, theirs = (row_hashes(x.flatten(1)[:, few]) for x in (some, others))
+    a, b = torch.isin(mine, theirs), torch.isin(theirs, mine)
+    return int(torch.isin(row_hashes(some[a]), row_hashes(others[b])).sum()) if bool(a.any()) else 0
 
 
 def _not_finite(x: Tensor) -> int:
@@ -89,11 +100,15 @@ def _worded(encoder: Any) -> bool:
 def bits(x: Tensor) -> float:
     """How many bits tell rows (n, ...) apart: the sum over columns of the logarithm of how many values there are.
 
+    Of many columns some are looked at, which stand for all.
+
     >>> bits(torch.tensor([[0, 1], [1, 1], [0, 1]]))
     1.0
     """
-    ordered = x.flatten(1)[:, :COLUMNS].sort(0).values
-    return float(((ordered[1:] != ordered[:-1]).sum(0) + 1).double().log2().sum())
+    columns = math.prod(x.shape[1:])
+    chosen = _evenly(columns, COLUMNS)
+    ordered = x[: ROWS // 2].flatten(1)[:, chosen].sort(0).values
+    return columns / max(len(chosen), 1) * float(((ordered[1:] != ordered[:-1]).sum(0) + 1).double().log2().sum())
 
 
 def _curvature(job: Job, some: Tensor) -> float | None:
@@ -108,7 +123,7 @@ def _curvature(job: Job, some: Tensor) -> float | None:
         weight, bias = only_layer(job.net, "")
     except InputError:
         return None
-    if _values(rules, job.rule_name).get("normalised") or job.net.params[weight].shape[1] > COLUMNS:
+    if _values(rules, job.rule_name).get("normalised") or job.net.params[weight].shape[1] > WIDEST:
         return None
     with torch.no_grad():
         x = seen(job.net, job.data.ready(some.to(job.device))).double()                      # (n, d)

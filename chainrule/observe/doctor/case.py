@@ -12,6 +12,7 @@ from chainrule.core.events import Diagnosed, Entered, Evaluated, Event, Finished
 from chainrule.observe.doctor.facts import Facts
 from chainrule.observe.look import Look
 
+UNREAD = ("histograms", "units")
 MOST, DENSE = 256, 64      # looks, and losses, that are held; of more every second goes, but for the first and the last
 
 
@@ -21,6 +22,7 @@ class At:
 
     step: int
     look: Look
+    moved: float = math.nan                                # the median over layers of the step, over the weights
 
     @property
     def layers(self) -> list[str]:
@@ -43,6 +45,7 @@ class Case:
 
     facts: Facts
     looks: list[At] = field(default_factory=list)
+    looked: list[tuple[int, float]] = field(default_factory=list)      # (step, loss) of the looks, and in `losses` of the batches
     losses: list[tuple[int, float]] = field(default_factory=list)
     evaluations: list[Evaluated] = field(default_factory=list)
     judged: Judged | None = None
@@ -59,15 +62,19 @@ class Case:
     def note(self, event: Event) -> None:
         """Take in what an event shows."""
         match event:
-            case Entered(stage=stage, stages=stages, since=since):
+            case Entered(stage=stage, stages=stages, since=since):                         # layers and loss are others from here on
                 self.began = since
-                self.looks, self.losses, self.evaluations, self.step = [], [], [], 0       # layers and loss are others from here on
+                self.looks, self.looked, self.losses, self.evaluations, self.step = [], [], [], [], 0
                 self.facts = self.whole if stage + 1 == stages else replace(self.whole, task="", loss="", classes=0, shares=(),
                                                                             constant_loss=None)
             case Looked(step=step, looks=looks):
-                self.looks.append(At(step - self.began, Look.from_record({name: value for name, value in looks.items()
-                                                                          if name != "histograms"})))
+                look = Look.from_record({name: value for name, value in looks.items() if name not in UNREAD})
+                at = At(step - self.began, look)
+                self.looks.append(at)                                             # its layers are asked for in what follows
+                self.looks[-1] = replace(at, moved=middle(self.steps_to_weights(at)))
                 self.looks = _thinned(self.looks)
+                if look.loss is not None:
+                    self.looked = _thinned([*self.looked, (at.step, look.loss)])
                 self.step = max(self.step, step - self.began)
             case Progressed(step=step, loss=loss, epoch=epoch):
                 self.losses.append((step - self.began, float(loss)))
@@ -126,8 +133,7 @@ class Case:
     @property
     def curve(self) -> list[tuple[int, float]]:
         """(step, loss): of the same rows at each look, where there were looks enough, else of the batches."""
-        looked = [(at.step, loss) for at in self.looks if (loss := at.number("loss")) is not None]
-        return looked if len(looked) >= 5 else self.losses
+        return self.looked if len(self.looked) >= 5 else self.losses
 
     @property
     def first_loss(self) -> float | None:

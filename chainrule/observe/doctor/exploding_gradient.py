@@ -11,6 +11,8 @@ from chainrule.observe.doctor.finding import Finding
 from chainrule.observe.doctor.init_scale import judged
 from chainrule.observe.doctor.rate_too_high import clip
 
+RECENT = 50        # looks by which what is usual is known
+
 
 @diagnoses("exploding-gradient", source="Pascanu, Mikolov & Bengio (2012), https://arxiv.org/abs/1211.5063", code="D16",
            after=("saturated",), unless=("init-scale", "input-scale", "rate-above-curvature"),
@@ -24,7 +26,7 @@ def exploding_gradient(case: Case, *, norm: float = 300.0, jump: float = 50.0) -
     """
     if not judged(case.facts) or len(case.looks) < 2:
         return
-    at, before = case.looks[-1], [n for one in case.looks[:-1] if (n := one.number("norm")) is not None]
+    at, before = case.looks[-1], [n for one in case.looks[-RECENT:-1] if (n := one.number("norm")) is not None]
     length, usual = at.number("norm"), middle(before)
     if length is None or at.step == 0 or not before:
         return

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from chainrule.core.registry import diagnoses
-from chainrule.observe.doctor.case import Case, middle
+from chainrule.observe.doctor.case import At, Case, middle
 from chainrule.observe.doctor.finding import Finding
 from chainrule.observe.doctor.rate_too_high import clip
 
@@ -18,18 +18,18 @@ from chainrule.observe.doctor.rate_too_high import clip
            remedy="A limit to its length, `--rule backprop:clip=1` or `--rule bptt:clip=1`, `--init orthogonal`, or `--net lstm`.")
 def exploding_through_time(case: Case, *, ratio: float = 1e3, looks: int = 3, steps: int = 8) -> Iterator[Finding]:
     """In sequences of `steps` or more, the gradient at the first quarter is above `ratio` times that at the last: median of `looks`."""
-    ratios = through_time(case, steps)
-    if len(ratios) < looks or not middle(ratios[-10:]) > ratio:
+    ratios = through_time(case.looks[-10:], steps)
+    if len(ratios) < looks or not middle(ratios) > ratio:
         return
-    now = middle(ratios[-10:])
+    now = middle(ratios)
     yield Finding("through time", f"the gradient at the first quarter of a sequence is {now:.3g} times that at its last quarter (median of "
-                  f"{len(ratios[-10:])} looks)", clip(case), {"ratio": now})
+                  f"{len(ratios)} looks)", clip(case), {"ratio": now})
 
 
-def through_time(case: Case, steps: int) -> list[float]:
+def through_time(looks: Sequence[At], steps: int) -> list[float]:
     """At each look, the mean norm of the gradient in the first quarter of a sequence over that in the last."""
     ratios = []
-    for at in case.looks:
+    for at in looks:
         norms = list(at.look.through_time)                                  # by steps back from the end
         quarter = len(norms) // 4
         if len(norms) >= steps and fmean(norms[:quarter]) > 0:

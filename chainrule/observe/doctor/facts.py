@@ -87,7 +87,8 @@ class Facts:
     def from_json(cls, record: Mapping[str, Any] | None) -> Facts:
         """Of any version: what it does not know is left out, and what is missing is as by default."""
         known = {one.name for one in dataclasses.fields(cls)}
-        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in (record or {}).items() if name in known}
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in (record or {}).items()
+                                  if name in known}
         return cls(**values)
 
 

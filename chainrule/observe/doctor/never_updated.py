@@ -22,7 +22,7 @@ def never_updated(case: Case, *, looks: int = 10) -> Iterator[Finding]:
     if len(case.looks) < looks or any(at.look.direction for at in case.looks[-1:]):
         return
     for i in case.trained:
-        moves, slopes = case.series("update", i), case.series("weight_gradient", i)
+        moves, slopes = case.series("update", i, looks), case.series("weight_gradient", i, looks)
         if len(moves) >= looks and not any(moves) and not any(slopes):
             name = case.layers[i]
             yield Finding(name, f"the gradient of {name} is exactly zero and its weights have not moved at {len(moves)} looks",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from chainrule.core.registry import diagnoses
-from chainrule.observe.doctor.case import Case, middle, quantile
+from chainrule.observe.doctor.case import Case, quantile
 from chainrule.observe.doctor.finding import Finding
 from chainrule.observe.doctor.remedy import Remedy, altered, at_rate, remedy, rounded
 
@@ -26,8 +26,8 @@ def rate_too_high(case: Case, *, first: float = 1.0, lasting: float = 0.2, early
     """
     if case.facts.rate is None:
         return
-    start = max((middle(steps) for at in case.looks if at.step <= early and (steps := case.steps_to_weights(at))), default=0.0)
-    later = [middle(steps) for at in case.looks if at.step >= max(fewest, case.step / 10) and (steps := case.steps_to_weights(at))]
+    start = max((at.moved for at in case.looks[: early + 1] if at.step <= early and at.moved == at.moved), default=0.0)
+    later = [at.moved for at in case.looks if at.step >= max(fewest, case.step / 10) and at.moved == at.moved]
     usual = quantile(later, 0.75) if len(later) >= 5 else 0.0
     step = start if start > first else usual
     if not (start > first or usual > lasting):

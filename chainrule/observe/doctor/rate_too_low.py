@@ -26,7 +26,7 @@ def rate_too_low(case: Case, *, step: float = 2e-5, fewest: int = 200, falling: 
     facts = case.facts
     if facts.rate is None or case.step < fewest:
         return
-    steps = [middle(some) for at in case.looks if (some := case.steps_to_weights(at))]
+    steps = [at.moved for at in case.looks if at.moved == at.moved]
     usual = middle(steps)
     if len(steps) < 5 or not 0 < usual < step:
         return

@@ -30,7 +30,7 @@ def vanishing_gradient(case: Case, *, ratio: float = 1e-3, smallest: float = 1e-
     if case.facts.zero and set(case.facts.weights) == set(case.facts.zero):
         return
     trained, looks = case.trained, case.looks[:window]
-    if len(trained) < layers or len(looks) < fewest or any(at.look.direction for at in looks):
+    if len(case.looks) > window or len(trained) < layers or len(looks) < fewest or any(at.look.direction for at in looks):
         return
     low, high = trained[0], trained[-1]
     pairs = [(a, b) for at in looks if (a := case.relative_gradient(at, low)) is not None and (b := case.relative_gradient(at, high))]
