@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from chainrule.cli.options import Ending, NewFolder, Printing, command
+from chainrule.cli.options import Ending, Listing, NewFolder, Printing, command
 from chainrule.cli.output import show_ensemble
 from chainrule.cli.signals import Signals
 from chainrule.core.options import required
@@ -21,19 +21,20 @@ class Members:
 
 
 @command()
-def committee(members: Members, joining: Joining, folder: NewFolder, ending: Ending, printing: Printing) -> None:
+def committee(members: Members, joining: Joining, folder: NewFolder, ending: Ending, listing: Listing, printing: Printing) -> None:
     """Let several trained nets answer together, and say whether that is better. Example: chainrule committee runs/digits-mlp-sweep-1"""
     from chainrule.workflows.ensemble import committee
 
-    show_ensemble(committee(*members.several, by=joining.by, out=folder.out), ending.test, printing.as_json)
+    show_ensemble(committee(*members.several, by=joining.by, out=folder.out), ending.test, printing.as_json, listing.full)
 
 
 @command(without=("bootstrap",))
-def boost(boosting: Boosting, options: Options, dataset: Dataset, folder: NewFolder, ending: Ending, printing: Printing) -> None:
+def boost(boosting: Boosting, options: Options, dataset: Dataset, folder: NewFolder, ending: Ending, listing: Listing,
+          printing: Printing) -> None:
     """Train nets one after the other, each on what the others do badly. Example: chainrule boost digits --rounds 10 --net mlp:hidden=8"""
     from chainrule.workflows.boosting import boost
 
     with Signals() as signals:
         boosted = boost(dataset.data, rounds=boosting.rounds, by=boosting.by, shrinkage=boosting.shrinkage, **options.to_json(),
                         data_dir=dataset.data_dir, out=folder.out, stop=signals.stop)
-    show_ensemble(boosted, ending.test, printing.as_json)
+    show_ensemble(boosted, ending.test, printing.as_json, listing.full)

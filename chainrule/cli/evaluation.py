@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from chainrule.cli.options import OfRun, Printing, Writing, command
-from chainrule.cli.output import print_json, say
+from chainrule.cli.options import Listing, OfRun, Printing, Writing, command
+from chainrule.cli.output import pictures_of, print_json, say, say_files, say_result
 from chainrule.core.options import option, required
 
 
@@ -26,16 +26,15 @@ class Rivals:
 
 
 @command()
-def test(of: OfRun, other: OtherData, printing: Printing) -> None:
+def test(of: OfRun, other: OtherData, listing: Listing, printing: Printing) -> None:
     """Open the test part, count the opening, measure with intervals. Example: chainrule test runs/digits-mlp-1"""
     from chainrule.workflows.open import open_run
 
     run = open_run(of.run)
     result = run.test() if other.on is None else run.test_on(other.on)
-    say(str(result))
-    drawn = sorted(path.name for path in of.run.glob("*.png")) if other.on is None else []
-    if drawn:
-        say(f"Pictures in {of.run}: {', '.join(drawn)}")
+    say_result(result, listing.full)
+    if other.on is None:
+        say_files("Written", pictures_of(run.path))
     if printing.as_json:
         print_json({"run": str(of.run), **result.to_dict()})
 

@@ -22,7 +22,9 @@ from chainrule.cli.encode import encode
 from chainrule.cli.ensemble import boost, committee
 from chainrule.cli.evaluation import compare, test
 from chainrule.cli.find_rate import find_rate
+from chainrule.cli.help import TitledCommands, TitledOptions
 from chainrule.cli.names import list_names
+from chainrule.cli.output import to_stderr
 from chainrule.cli.picture import picture
 from chainrule.cli.predict import predict
 from chainrule.cli.recipe import recipe
@@ -42,10 +44,10 @@ COMMANDS = {
     "repeat": repeat, "list": list_names, "describe": describe, "report": report, "export": export,
     "threshold": threshold, "doctor": doctor, "solve": solve, "sample": sample, "encode": encode,
 }
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+app = typer.Typer(cls=TitledCommands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train every network of the neural-network canon on your own data: fast, visibly and honestly.")
 for name, one in COMMANDS.items():
-    app.command(name)(one)
+    app.command(name, cls=TitledOptions)(one)
 
 
 def _print_version(asked: bool) -> None:
@@ -81,10 +83,10 @@ def run_command(arguments: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
             return 0
-        print(f"{_mistake(error, arguments)} See {context.command_path if context else 'chainrule'} --help.", file=sys.stderr)
+        to_stderr(f"{_mistake(error, arguments)} See {context.command_path if context else 'chainrule'} --help.")
         return 2
     except ChainruleError as error:
-        print(str(error), file=sys.stderr)
+        to_stderr(str(error))
         return SIGNALS.get(getattr(error, "signal", ""), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         print("Interrupted.", file=sys.stderr)

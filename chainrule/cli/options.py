@@ -37,6 +37,13 @@ class Ending:
 
 
 @dataclass(frozen=True)
+class Listing:
+    """How much of a test is listed."""
+
+    full: bool = option(False, "Of a test list every class, not the ten with the lowest recall.")
+
+
+@dataclass(frozen=True)
 class OfRun:
     """The run that a command is about."""
 

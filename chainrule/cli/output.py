@@ -4,56 +4,100 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+from chainrule.core.errors import InputError
+from chainrule.core.terminal import columns, fitting
 
 
 def say(text: str) -> None:
-    print(text)
+    """A line, or several; in a terminal they are broken between words."""
+    print(fitting(text, sys.stdout))
 
 
 def to_stderr(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+    print(fitting(words, sys.stderr), file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
     print(json.dumps(value, default=str))
 
 
-def show_sweep(sweep: Any, test: bool, as_json: bool) -> None:
+def width() -> int | None:
+    """How many columns there are, None where lines may be as long as they are."""
+    return columns(sys.stdout) if sys.stdout.isatty() else None
+
+
+def say_result(result: Any, full: bool) -> None:
+    """A test's measures: what there is no room for is left out, in a terminal; all classes with `full`."""
+    say(result.text(full, width()))
+
+
+def say_files(what: str, paths: Iterable[Path | str]) -> None:
+    """Names every file that was written."""
+    listed = [str(path) for path in paths]
+    if listed:
+        say(f"{what}: {', '.join(listed)}")
+
+
+def show_sweep(sweep: Any, test: bool, as_json: bool, full: bool = False) -> None:
     """The table; with `test`, the test part is opened for the best run alone."""
     say(str(sweep))
     if test:
-        say(f"{sweep.best.path}, best on validation, on the test part:\n{sweep.best.test()}")
+        say(f"{sweep.best.path}, best on validation, on the test part:")
+        say_result(sweep.best.test(), full)
+        say_files("Written", pictures_of(sweep.best.path))
     if as_json:
         print_json({**sweep.summary(), **({"test": sweep.best.tested.to_dict()} if test else {})})
 
 
-def show_run(run: Any, test: bool, as_json: bool) -> None:
+def show_run(run: Any, test: bool, as_json: bool, full: bool = False) -> None:
     from chainrule.audit.coefficients import coefficients
     from chainrule.audit.one_layer import after  # loads scipy
 
-    summary = run.summary()
     if test:
-        say(str(run.test()))
+        say(f"{run.path}, on the test part:")
+        say_result(run.test(), full)
     else:
-        best = ", ".join(f"{k} {v:.4g}" for k, v in summary["best"].items() if k != "epoch")
-        beside = run.valid.beside if best else ""
-        told = f"{best} on {summary['valid'].get('n', 0)} validation samples" if best else "the last weights; no rows validate"
-        say(f"{run.path}: {told}{'; ' if beside else ''}{beside}")
+        say("\n".join(standing(run)))
     notes, learned = after(run.job), coefficients(run.trained)
-    for sentence in notes:
+    for sentence in dict.fromkeys(notes):
         say(sentence)
     if learned is not None:
         say(str(learned))
     say(f"Report: {run.report()}")
+    say_files("Written", [*pictures_of(run.path), *sorted(Path(run.path).glob("events.out.tfevents.*"))])
     if as_json:
         print_json({**run.summary(), "notes": notes, **({} if learned is None else {"weights": learned.to_json()})})
 
 
-def show_ensemble(ensemble: Any, test: bool, as_json: bool) -> None:
-    print(f"{ensemble.path}: {ensemble.record['net']}, on validation\n{ensemble.standing()}")
+def standing(run: Any) -> list[str]:
+    """The result on the validation part, once, with simpler answers below it."""
+    best = run.summary()["best"]
+    try:
+        result = run.valid
+    except InputError:
+        return [f"{run.path}: the last weights; no rows validate"]
+    if not result.headline:
+        words = ", ".join(f"{name} {value:.4g}" for name, value in best.items() if name != "epoch")
+        return [f"{run.path}: {words or 'the last weights'} on {result.n:,} validation samples"]
+    return [f"{run.path}: {result.headline} on {result.n:,} validation samples", *(f"  {line}" for line in result.besides)]
+
+
+def pictures_of(folder: Path | str) -> list[Path]:
+    """The pictures of a test in a run's folder."""
+    return sorted(Path(folder).glob("*.png"))
+
+
+def show_ensemble(ensemble: Any, test: bool, as_json: bool, full: bool = False) -> None:
+    say(f"{ensemble.path}: {ensemble.record['net']}, on validation\n{ensemble.standing()}")
     if test:
-        print(f"On the test part:\n{ensemble.test()}\n{ensemble.tested_standing}")
+        say("On the test part:")
+        say_result(ensemble.test(), full)
+        say(str(ensemble.tested_standing))
+        say_files("Written", pictures_of(ensemble.path))
     if as_json:
-        print(json.dumps(ensemble.summary(), default=str))
+        print_json(ensemble.summary())
     sys.stdout.flush()

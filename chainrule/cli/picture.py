@@ -17,18 +17,19 @@ from chainrule.workflows.options import Drawing
 class Subject:
     """What is drawn, and into which file."""
 
-    what: str = required("A run folder; or paths, a race of optimizers that takes no run.", positional=True, metavar="RUN")
+    what: str = required("A run folder; or paths, a race of optimizers that takes no run; or for graph a formula.", positional=True,
+                         metavar="RUN")
     kind: str | None = option(None, "boundary, weights, filters, activations, saliency, occlusion, attention, surface, "
-                              "histograms, flow, fantasies; of codes: codes, neighbours, interpolation or manifold.", positional=True)
+                              "histograms, flow, fantasies, graph; of codes: codes, neighbours, interpolation or manifold.", positional=True)
     out: Path | None = option(None, "The file to write: PNG, or SVG where its name ends so.")
     overwrite: bool = same(Writing, "overwrite")
 
 
 @command()
 def picture(subject: Subject, drawing: Drawing, printing: Printing) -> None:
-    """Draw a run, or optimizers racing downhill. Example: chainrule picture runs/digits-mlp-1 histograms"""
+    """Draw a run, optimizers racing downhill, or the chain rule. Example: chainrule picture runs/digits-mlp-1 histograms"""
     from chainrule.workflows.optimizer_race import race, split_specs
-    from chainrule.workflows.picture import KINDS, Drawn, picture, write
+    from chainrule.workflows.picture import KINDS, Drawn, formula_picture, is_formula, picture, write
     from chainrule.workflows.run import Run
 
     if subject.what == "paths" and subject.kind is None:
@@ -38,11 +39,13 @@ def picture(subject: Subject, drawing: Drawing, printing: Printing) -> None:
         drawn = Drawn(write(figure, path), figures)
     elif subject.kind is None:
         raise InputError(f"expected a kind of picture after {subject.what}: {', '.join(KINDS)}; or paths alone.")
+    elif subject.kind == "graph" and is_formula(subject.what):
+        drawn = formula_picture(subject.what, drawing.at, subject.out, overwrite=subject.overwrite)
     else:
         drawn = picture(Run(subject.what), subject.kind, subject.out, plane=drawing.plane, row=drawing.row, layer=drawing.layer,
                         when=drawing.when, reading=drawing.reading, against=drawing.against, overwrite=subject.overwrite)
-    for row in drawn.figures:
-        say("  ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()))
+    for line in drawn.lines:
+        say(line)
     say(str(drawn.path))
     if printing.as_json:
         print_json({"out": str(drawn.path), "figures": drawn.figures})

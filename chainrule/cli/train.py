@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from chainrule.cli.options import Ending, OfRun, Printing, command
+from chainrule.cli.options import Ending, Listing, OfRun, Printing, command
 from chainrule.cli.output import print_json, say, show_ensemble, show_run, show_sweep
 from chainrule.cli.signals import Signals
 from chainrule.core.options import option, required
 from chainrule.job.options import Options
+from chainrule.sinks.spinner import turning
 from chainrule.workflows.options import Dataset, Siblings
 
 
@@ -21,6 +22,14 @@ class RunFolder:
 
 
 @dataclass(frozen=True)
+class Logging:
+    """Who else writes a training down."""
+
+    log: str | None = option(None, "tensorboard: write an event file that TensorBoard reads into the run folder, beside the log.",
+                             words=("tensorboard",))
+
+
+@dataclass(frozen=True)
 class Unfinished:
     """What is to be gone on with."""
 
@@ -28,28 +37,30 @@ class Unfinished:
 
 
 @command()
-def train(options: Options, siblings: Siblings, dataset: Dataset, folder: RunFolder, ending: Ending, printing: Printing) -> None:
+def train(options: Options, siblings: Siblings, dataset: Dataset, folder: RunFolder, logging: Logging, ending: Ending, listing: Listing,
+          printing: Printing) -> None:
     """Read, split, train, validate and save a run. Example: chainrule train iris.csv --target species --test"""
-    from chainrule.workflows.sweep import Sweep
-    from chainrule.workflows.train import train
+    with turning("Starting"):
+        from chainrule.workflows.sweep import Sweep
+        from chainrule.workflows.train import train
 
     with Signals() as signals:
         trained = train(dataset.data, members=siblings.members, **options.to_json(), data_dir=dataset.data_dir, out=folder.out,
-                        stop=signals.stop)
-    (show_sweep if isinstance(trained, Sweep) else show_run)(trained, ending.test, printing.as_json)
+                        log=logging.log, stop=signals.stop)
+    (show_sweep if isinstance(trained, Sweep) else show_run)(trained, ending.test, printing.as_json, listing.full)
 
 
 @command()
-def resume(unfinished: Unfinished, ending: Ending, printing: Printing) -> None:
+def resume(unfinished: Unfinished, logging: Logging, ending: Ending, listing: Listing, printing: Printing) -> None:
     """Go on with an interrupted run, bit for bit. Example: chainrule resume runs/mnist-lenet-1"""
     from chainrule.workflows.ensemble import Committee
     from chainrule.workflows.resume import resume
     from chainrule.workflows.sweep import Sweep
 
     with Signals() as signals:
-        done = resume(unfinished.run, stop=signals.stop)
+        done = resume(unfinished.run, log=logging.log, stop=signals.stop)
     show = show_sweep if isinstance(done, Sweep) else show_ensemble if isinstance(done, Committee) else show_run
-    show(done, ending.test, printing.as_json)
+    show(done, ending.test, printing.as_json, listing.full)
 
 
 @command()

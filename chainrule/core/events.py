@@ -163,6 +163,7 @@ class Finished(Event):
     saved: bool = True
     stage_steps: list[int] = field(default_factory=list)        # how many steps each stage took
     shares: list[list[int]] = field(default_factory=list)       # of schedules by the clock: stage, step from which on, thousandths
+    simpler: dict[str, Any] = field(default_factory=dict)       # what simpler answers score on the validation part, by name
 
 
 KINDS: dict[str, type[Event]] = {

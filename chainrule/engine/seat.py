@@ -256,8 +256,10 @@ class Seat:
         """Where it is, how fast it goes, how long it will take."""
         position, total, (began, first) = self.position, steps_of(self.stage, self.feed), self.counted_from
         known, speed, self.last_progress = total != float("inf"), (position.step - first) / max(now - began, 1e-9), now
+        left = [(total - position.stage_step) / speed] if known else []
+        left += [] if self.stage.budget.seconds is None else [max(self.stage.budget.seconds - self.stage_seconds(), 0.0)]
         return self.event(Progressed, epoch=position.epoch, step=position.step, steps=int(total) if known else None, loss=loss,
-                          steps_per_second=speed, remaining=(total - position.stage_step) / speed if known else None)
+                          steps_per_second=speed, remaining=min(left, default=None))
 
     def sampled(self) -> Iterator[Event]:
         """What the net makes now, where that is to be recorded after this step; nothing of the training notices."""

@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from chainrule.core.measure import headline, is_share
 from chainrule.core.text import shown, table
+from chainrule.evaluate.beside import Beside
 from chainrule.evaluate.intervals import Interval
 
-SHOWN_CLASSES = 20
+SHOWN_CLASSES = 10     # unless all are asked for
+SHOWN_STEPS = 20
+CUT = "…"
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class Result:
     `errors`, `accuracy`, its `interval` and `confusion` (rows true, columns predicted) are None except for classification.
     Measures of one class or one target are named `recall[Cat]`. `opened` is how often this test set has been looked at,
     0 for a part that is not a test set. `notes` says which measures are undefined here, and why. `baseline` stands beside the measures
-    where there is a constant answer to compare with. `by` says what `targets` are, whose measures stand in a table of their own.
+    where there is a constant answer to compare with, `linear` where a linear model was fitted to the same rows, and `against` says of
+    these by how much the net is better, case by case. `by` says what `targets` are, whose measures stand in a table of their own.
     """
 
     task: str
@@ -65,6 +70,8 @@ class Result:
     targets: tuple[str, ...] = field(default=())
     by: str = "target"
     baseline: Baseline | None = None
+    linear: Baseline | None = None
+    against: tuple[Beside, ...] = ()
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -79,7 +86,8 @@ class Result:
         return counts
 
     def to_dict(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self), "counts": self.counts, "baseline": self.baseline.to_dict() if self.baseline else None}
+        simpler = {name: one.to_dict() if one else None for name, one in (("baseline", self.baseline), ("linear", self.linear))}
+        return {**dataclasses.asdict(self), "counts": self.counts, **simpler}
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), allow_nan=False)
@@ -92,27 +100,47 @@ class Result:
         record = {k: tuple(v) if k in ("classes", "notes", "targets") else v for k, v in record.items() if k in known}
         record["interval"] = None if record["interval"] is None else Interval(**record["interval"])
         record["measures"] = {name: Measure(**m) for name, m in record["measures"].items()}
-        record["baseline"] = Baseline.from_dict(record["baseline"]) if record.get("baseline") else None
+        for name in ("baseline", "linear"):
+            record[name] = Baseline.from_dict(record[name]) if record.get(name) else None
+        record["against"] = tuple(Beside(**one) for one in record.get("against", ()))
         return cls(**record)
 
     @staticmethod
-    def baseline_in(record: dict[str, Any] | None) -> dict[str, Any] | None:
-        """The constant answer of a stored result, without its intervals: its name, and each measure as a number."""
-        found = None if record is None else record.get("baseline")
-        return None if found is None else {name: m if name == "name" else m["value"] for name, m in found.items()}
+    def baseline_in(record: dict[str, Any] | None, which: str = "baseline") -> dict[str, Any] | None:
+        """The constant answer of a stored result, or its `linear` model, without intervals: its name, and each measure as a number."""
+        simpler = None if record is None else record.get(which)
+        return None if simpler is None else {name: m if name == "name" else m["value"] for name, m in simpler.items()}
 
     def __str__(self) -> str:
-        tables = _headline(self) + _overall(self) + _by_class(self) + _by_target(self)
-        return "\n".join([*tables, *(f"  {n}" for n in self.notes), *([self.beside] if self.beside else [])])
+        return self.text()
+
+    def text(self, full: bool = False, width: int | None = None) -> str:
+        """All of it: of classes the worst ten, or all where `full`; without what a `width` has no room for."""
+        tables = [*_headline(self), *_overall(self, width), *_by_class(self, full, width), *_by_target(self)]
+        return "\n".join([*tables, *(f"  {n}" for n in self.notes), *self.besides])
+
+    @property
+    def headline(self) -> str:
+        """The measure to remember with its interval; nothing where there is none."""
+        name = headline(self.measures)
+        return "" if name is None else _in_words(name, self.measures[name])
+
+    @property
+    def besides(self) -> list[str]:
+        """A line for each simpler answer, the constant one last: its headline, and by how much the net is better."""
+        verdicts, name = {one.name: f"; {one}" for one in self.against}, headline(self.measures)
+        return [f"{one.name}: {_in_words(name, one.measures[name])}{verdicts.get(one.name, '')}" for one in (self.linear, self.baseline)
+                if one is not None and name is not None and name in one.measures]
 
     @property
     def beside(self) -> str:
-        """The headline of the constant answer in words, with its interval; nothing where there is none."""
-        name = headline(self.measures)
-        if self.baseline is None or name is None or name not in self.baseline.measures:
-            return ""
-        number, low, high = _number(name, self.baseline.measures[name])
-        return f"{self.baseline.name}: {name.replace('_', ' ')} {number}" + (f" ({low} {high})" if low else "")
+        """The line of the constant answer; nothing where there is none."""
+        return self.besides[-1] if self.baseline is not None and self.besides else ""
+
+
+def _in_words(name: str, m: Measure) -> str:
+    number, low, high = _number(name, m)
+    return f"{name.replace('_', ' ')} {number}" + (f" ({low} {high})" if low else "")
 
 
 def _headline(r: Result) -> list[str]:
@@ -123,13 +151,23 @@ def _headline(r: Result) -> list[str]:
     return [f"{r.n:,} cases{kind} ({100 * r.level:g} % intervals{opened}){beside}"]
 
 
-def _overall(r: Result) -> list[str]:
-    rows = []
+def _overall(r: Result, width: int | None) -> list[str]:
+    """A row for each measure: its number, interval and method, and the constant answer's; the method first goes where there is no room."""
+    rows, narrow = [], []
     for name, m in r.measures.items():
         if not name.endswith("]"):
-            beside = [] if r.baseline is None else _number(name, r.baseline.measures.get(name))
-            rows.append([name.replace("_", " "), *_number(name, m), m.method, *beside])
-    return table(rows, left=(0, 4)) if rows else []
+            other = [] if r.baseline is None else _number(name, r.baseline.measures.get(name))
+            narrow.append([name.replace("_", " "), *_number(name, m), *other])
+            rows.append([*narrow[-1][:4], m.method, *other])
+    if not rows:
+        return []
+    several = (table(rows, left=(0, 4)), table(narrow), table([row[:4] for row in narrow]))
+    return _first_that_fits(several, width)
+
+
+def _first_that_fits(several: Sequence[list[str]], width: int | None) -> list[str]:
+    """The first of several tables that is no wider than `width`, else the last."""
+    return next((lines for lines in several if width is None or max(map(len, lines)) <= width), several[-1])
 
 
 def _number(name: str, m: Measure | None) -> list[str]:
@@ -142,28 +180,33 @@ def _ends(m: Measure, share: bool) -> list[str]:
     return ["", ""] if m.low is None or m.high is None else [shown(m.low, share), f"to {shown(m.high, share)}"]
 
 
-def _by_class(r: Result) -> list[str]:
+def _by_class(r: Result, full: bool, width: int | None) -> list[str]:
+    """A row for each class, the lowest recall first; intervals, then columns, go where there is no room, and long names are cut."""
     if r.confusion is None:
         return []
-    heads = ["precision", "recall", "f1"]
-    rows = []
+    heads, rows = ["precision", "recall", "f1"], []
     for name, row in zip(r.classes, r.confusion, strict=True):
-        cells = []
-        for head in heads:
-            m = r.measures.get(f"{head}[{name}]")
-            ends = "" if m is None or m.low is None or m.high is None else f" ({shown(m.low, True)} to {shown(m.high, True)})"
-            cells.append("-" if m is None else shown(m.value, True) + ends)
-        rows.append([name, f"{sum(row):,}", f"{row[r.classes.index(name)]:,}", *cells])
+        several = [r.measures.get(f"{head}[{name}]") for head in heads]
+        right = row[len(rows)]
+        rows.append((2.0 if several[1] is None else several[1].value, name, f"{sum(row):,}", f"{right:,}", several))
+    rows.sort(key=lambda row: row[0])
+    shown_rows = rows if full else rows[:SHOWN_CLASSES]
     title = ["class", "cases", "right", "precision %", "recall %", "F1 %"]
-    if len(rows) <= SHOWN_CLASSES:
-        return ["", *table([title, *rows])]
+    tables = []
+    for ends, columns in ((True, 6), (False, 6), (False, 4)):
+        cells = [[name, cases, right, *(_cell(m, ends) for m in several)] for _, name, cases, right, several in shown_rows]
+        tables.append(table([row[:columns] for row in [title, *cells]]))
+    if width is not None and max(map(len, tables[-1])) > width:
+        room = max(8, width - max(map(len, tables[-1])) + max(len(row[1]) for row in shown_rows))
+        cells = [[name if len(name) <= room else name[: room - 1] + CUT, cases, right] for _, name, cases, right, _ in shown_rows]
+        tables.append(table([title[:3], *cells]))
+    lines = ["", *_first_that_fits(tables, width)]
+    more = len(rows) - len(shown_rows)
+    return [*lines, f"  and {more} classes with a higher recall; --full shows them"] if more else lines
 
-    def recall(row: list[str]) -> float:
-        m = r.measures.get(f"recall[{row[0]}]")
-        return 2.0 if m is None else m.value
 
-    worst = sorted(rows, key=recall)[:SHOWN_CLASSES]
-    return ["", f"  the {SHOWN_CLASSES} classes of {len(rows)} with the lowest recall", *table([title, *worst])]
+def _cell(m: Measure | None, ends: bool) -> str:
+    return "-" if m is None else _bracketed(m, True) if ends else shown(m.value, True)
 
 
 def _by_target(r: Result) -> list[str]:
@@ -171,7 +214,7 @@ def _by_target(r: Result) -> list[str]:
         return []
     heads = [name for name in r.measures if any(f"{name}[{target}]" in r.measures for target in r.targets)]
     rows = []
-    every = max(1, math.ceil(len(r.targets) / SHOWN_CLASSES)) if r.by != Result.by else 1
+    every = max(1, math.ceil(len(r.targets) / SHOWN_STEPS)) if r.by != Result.by else 1
     for target in r.targets[::every]:
         cells = [(head, r.measures.get(f"{head}[{target}]")) for head in heads]
         rows.append([target, *("-" if m is None else _bracketed(m, is_share(head)) for head, m in cells)])

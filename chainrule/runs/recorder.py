@@ -10,6 +10,7 @@ from typing import Any
 from chainrule.core.errors import InputError
 from chainrule.core.events import Diagnosed, Event, Finished, Judged, Planned, Sink, Started, Warned
 from chainrule.engine.store import Store
+from chainrule.evaluate.result import Result
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
@@ -57,7 +58,8 @@ class Recording:
             ending = self._ending(event)
             for one in ending:
                 tell(one, self.sinks)
-            event = replace(event, at=event.at + len(ending))
+            simpler = {} if self._validation is None else _simpler(self._validation)
+            event = replace(event, at=event.at + len(ending), simpler=simpler)
         tell(event, self.sinks)
         if isinstance(event, Diagnosed):
             self.diagnoses.append(event)
@@ -135,6 +137,14 @@ def started(job: Job, path: str, *, at: int, resumed: bool) -> Started:
                    data={"name": job.source.name, "n": len(job.source), **describe_data(job), **({"facts": dict(job.facts)} if job.facts
                                                                                                  else {})},
                    settings={**job.options.to_json(), "chosen": job.choices}, resumed=resumed)
+
+
+def _simpler(validation: Validation) -> dict[str, Any]:
+    """What simpler answers score on the validation part, and by how much the net is better."""
+    if validation.result is None:
+        return {}
+    record = validation.result.to_dict()
+    return {"baseline": Result.baseline_in(record), "linear": Result.baseline_in(record, "linear"), "against": record["against"]}
 
 
 def watching(progress: bool, more: Iterable[Sink]) -> list[Sink]:

@@ -15,6 +15,8 @@ from chainrule.data.source import Data, Part
 from chainrule.engine import checkpoint
 from chainrule.evaluate.mistakes import WORST, worst_rows
 from chainrule.evaluate.result import Result
+from chainrule.job.beside import with_simpler
+from chainrule.job.linear import linear_of
 from chainrule.job.trained import Trained
 from chainrule.runs.folder import Folder
 
@@ -71,6 +73,7 @@ class Validation:
         judged = bool(trained.task.classes) or isinstance(trained.task, Ranks)
         pictures = trained.encoder.inputs.picture_shape is not None and judged and part.y is not None
         answers = trained.predictions(part if pictures else part.rows_at(0, _fitting(trained, part)))
+        result = with_simpler(trained, linear_of(trained, data), part, answers, result, "valid")
         truth = trained.truth(part)
         mistakes = _mistakes(trained, part, answers, truth) if pictures else None
         few = min(_fitting(trained, part), len(answers))

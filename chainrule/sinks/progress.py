@@ -1,10 +1,9 @@
-"""Progress on the standard error stream: one calm line in a terminal, a few plain lines elsewhere."""
+"""Progress on the standard error stream: a bar, the losses and the gradient in a terminal, a few plain lines elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,14 +12,14 @@ from typing import Any, TextIO
 
 from chainrule.core.events import Diagnosed, Entered, Evaluated, Event, Finished, Planned, Progressed, Sampled, Started, Warned
 from chainrule.core.measure import main_measure
-from chainrule.core.terminal import drawing, printable
-from chainrule.core.text import duration, sentence, visible
+from chainrule.core.terminal import columns, drawing, fitting, in_colour, is_terminal, painted, printable
+from chainrule.core.text import duration
+from chainrule.sinks.lines import Losses, bar_line, packed
+from chainrule.sinks.spinner import Spinner, can_write
+from chainrule.sinks.words import beginning, diagnosed, finished, measure, planned, short, started
 
-REFRESH_SECONDS = 0.1  # between two redraws of the line
-SHOWN_SYMBOLS = 80     # of a sample
+REFRESH_SECONDS = 0.1  # between two redraws of the lines
 PLAIN_SECONDS = 5.0    # between two plain lines
-ENDINGS = {"budget": "Done", "patience": "Done early, since it no longer got better,", "interrupted": "Interrupted",
-           "diverged": "Stopped, since the loss was no longer finite,"}
 
 
 class Progress:
@@ -28,25 +27,34 @@ class Progress:
 
     def __init__(self, quiet: bool = False, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic):
         self.quiet, self.stream, self.clock = quiet, drawing(stream or sys.stderr), clock
-        self.line = not quiet and _terminal(self.stream)
+        self.line = not quiet and is_terminal(self.stream)
+        self.colour = in_colour(self.stream)
+        self.spinner = Spinner(self.stream, clock)
         self._live: Any = None
-        self._run = ""
         self._epochs: int | None = None
-        self._stage, self._since = "", 0
+        self._stage, self._since, self._began = "", 0, 0.0
+        self._timed = False
         self._best: Mapping[str, Any] = {}
         self._at: Progressed | None = None
         self._last: Evaluated | None = None
         self._unsaid: Evaluated | None = None
+        self._losses = Losses()
+        self._flow = ""
+        self._consequences = 0
         self._said: set[str] = set()
         self._drawn, self._written = float("-inf"), float("-inf")
 
     def __call__(self, event: Event) -> None:
         with self._while_open():
+            self.spinner.stop()
             self._show(event)
+            if self.line and self._live is None and self._at is None and isinstance(event, Started | Entered | Warned):
+                self.spinner.start("Planning and compiling")
 
     def close(self) -> None:
         """Say what is still unsaid and give the terminal back."""
         with self._while_open():
+            self.spinner.stop()
             self._flush()
             self._stop()
 
@@ -65,12 +73,13 @@ class Progress:
             if isinstance(error, ValueError) and not self.stream.closed:
                 raise
             self.quiet, self.stream, self.line, self._live = True, io.StringIO(), False, None
+            self.spinner = Spinner(self.stream)
 
     def _show(self, event: Event) -> None:
         if isinstance(event, Warned):
-            self._once(f"Note: {event.message}")
+            self._once(event.message, "Note: ", "cyan")
         elif isinstance(event, Diagnosed):
-            self._once(f"{event.layer}: {sentence(event.evidence)} Remedy: {sentence(event.remedy)}")
+            self._diagnose(event)
         elif isinstance(event, Sampled):
             self._say("\n".join(f"Step {event.step} writes: {beginning(text)}" for text in event.texts))
         elif isinstance(event, Progressed | Evaluated) and self.line:
@@ -80,51 +89,72 @@ class Progress:
             self._advance(event)
             self._report(event)
         elif isinstance(event, Started):
-            self._run, self._epochs = event.run, _whole(event.settings.get("epochs"))
-            self._say(started(event))
+            self._epochs, self._timed = _whole(event.settings.get("epochs")), event.settings.get("seconds") is not None
+            self._say("\n".join(started(event)))
         elif isinstance(event, Entered):
             self._enter(event)
         elif isinstance(event, Planned):
+            self._began = event.seconds
             self._say(planned(event))
         elif isinstance(event, Finished):
             self._flush()
             self._stop()
-            self._say(finished(event, self._run))
+            self._end(event)
 
     def _enter(self, event: Entered) -> None:
         """Say how the stage before ended, in one line, and go on with this one."""
         self._unsaid = self._last if self.line else self._unsaid
         self._flush()
-        self._last, self._at, self._best, self._epochs = None, None, {}, event.epochs
+        self._stop()
+        self._last, self._at, self._best, self._epochs, self.spinner = None, None, {}, event.epochs, Spinner(self.stream, self.clock)
         self._stage = f"stage {event.stage + 1}/{event.stages}, {event.name}: "
-        self._since = event.since
+        self._since, self._began, self._losses = event.since, event.seconds, Losses()
 
     def _advance(self, event: Progressed | Evaluated) -> None:
         if isinstance(event, Progressed):
             self._at = event
+            self._losses.add(event.loss)
         else:
             self._last = event
             if event.best:
                 self._best = event.valid
 
+    def _diagnose(self, event: Diagnosed) -> None:
+        """A first cause at once; what follows from it is counted."""
+        if getattr(event, "first", True):
+            self._once(diagnosed(event), "Diagnosis: ", "yellow")
+        else:
+            self._consequences += 1
+
+    def _end(self, event: Finished) -> None:
+        if self._consequences:
+            self._say(f"Diagnosis: {self._consequences} further finding{'' if self._consequences == 1 else 's'}, which may follow from the "
+                      "first; chainrule doctor tells them.")
+        if self.line and (line := self._sparks(self.stream.encoding)):
+            self._say(f"Loss {line} {measure('loss', self._losses.points[0])} to {measure('loss', self._losses.points[-1])}")
+        self._say(finished(event))
+
     def _say(self, message: str) -> None:
         if not self.quiet:
             self._print(message)
 
-    def _once(self, message: str) -> None:
+    def _once(self, message: str, label: str, colour: str) -> None:
         if message not in self._said:
             self._said.add(message)
-            self._print(message)
+            self._print(message, label, colour)
 
-    def _print(self, message: str) -> None:
-        message = printable(message)
+    def _print(self, message: str, label: str = "", colour: str = "") -> None:
+        """Lines above those that are redrawn, clean, and broken between words in a terminal; the label in a colour where there are some."""
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        text = fitting(printable(label + message), self.stream).encode(encoding, "replace").decode(encoding)
+        if label and self.colour:
+            text = painted(label.rstrip(), colour) + text[len(label.rstrip()):]
         if self._live is not None:
             from rich.text import Text
 
-            self._live.console.print(Text(message), soft_wrap=True)
+            self._live.console.print(Text.from_ansi(text), soft_wrap=True)
             return
-        encoding = getattr(self.stream, "encoding", None) or "utf-8"
-        self.stream.write(message.encode(encoding, "replace").decode(encoding) + "\n")
+        self.stream.write(text + "\n")
         self.stream.flush()
 
     def _report(self, event: Event) -> None:
@@ -137,10 +167,10 @@ class Progress:
     def _flush(self) -> None:
         if self._unsaid is not None:
             event, self._unsaid, self._written = self._unsaid, None, self.clock()
-            self._say(", ".join([self._where(event.epoch), *self._measures(event), *self._speed()]))
+            self._say(", ".join([self._where(event.epoch), *self._measures(event), *self._speed(), *self._left()[:1]]))
 
     def _draw(self, urgent: bool) -> None:
-        """Redraw the line, at most ten times a second."""
+        """Redraw the lines, at most ten times a second."""
         now = self.clock()
         if not urgent and now - self._drawn < REFRESH_SECONDS:
             return
@@ -148,26 +178,40 @@ class Progress:
             from rich.console import Console
             from rich.live import Live
 
-            self._live = Live(console=Console(file=self.stream), auto_refresh=False, transient=True)
+            self._live = Live(console=Console(file=self.stream, width=columns(self.stream)), auto_refresh=False, transient=True)
             self._live.start()
         from rich.text import Text
 
         self._drawn = now
-        console = self._live.console
-        self._live.update(Text(printable(self._calm(console.width - 1, console.encoding)), no_wrap=True, overflow="ellipsis"), refresh=True)
+        width = columns(self.stream)
+        self._live.console.width = width
+        lines = self.frame(width - 1, self._live.console.encoding)
+        self._live.update(Text(printable("\n".join(lines)), no_wrap=True, overflow="ellipsis"), refresh=True)
 
-    def _calm(self, width: int, encoding: str) -> str:
+    def frame(self, width: int, encoding: str) -> list[str]:
+        """The lines that are redrawn: where it is, the bar and the time left; the measures; the gradient. None is wider than `width`."""
         epoch = self._at.epoch + 1 if self._at else self._last.epoch if self._last else 1
-        parts = [*self._measures(self._last), *self._speed()]
-        head, share = self._where(epoch), None
-        if self._at is not None and self._at.steps:
-            share = min((self._at.step - self._since) / self._at.steps, 1.0)
-        room = min(24, width - len("  ".join([head, *parts])) - 2)
-        if share is not None and room >= 6:
-            full, empty = ("━", "─") if _can_write("━─", encoding) else ("#", "-")
-            done = round(room * share)
-            head += "  " + full * done + empty * (room - done)
-        return "  ".join([head, *parts])
+        place, signs = self._where(epoch), "━─" if can_write("━─", encoding) else "#-"
+        first = bar_line(width, [place, place.removeprefix(self._stage), place.rpartition(" ")[2]], self._share(), self._left(), signs)
+        loss, *valid = self._measures(self._last) or [""]
+        measures = [loss, self._sparks(encoding), *valid, *self._speed()]
+        return [*packed(width, [first]), *packed(width, measures), *packed(width, [self._flow])]
+
+    def _sparks(self, encoding: str | None) -> str:
+        line = self._losses.line()
+        return line if can_write(line, encoding) else ""
+
+    def _share(self) -> float | None:
+        """How much of the stage is behind: by its steps, or by the clock where that ends it."""
+        if self._at is None:
+            return None
+        at, shares = self._at, list[float]()
+        if at.steps:
+            shares.append((at.step - self._since) / at.steps)
+        if at.remaining is not None and (self._timed or not at.steps):
+            passed = at.seconds - self._began
+            shares.append(passed / max(passed + at.remaining, 1e-9))
+        return min(max(shares), 1.0) if shares else None
 
     def _where(self, epoch: int) -> str:
         return self._stage + (f"epoch {min(epoch, self._epochs)}/{self._epochs}" if self._epochs else f"epoch {epoch}")
@@ -185,10 +229,14 @@ class Progress:
         return parts
 
     def _speed(self) -> list[str]:
-        if self._at is None:
+        return [] if self._at is None else [f"{short(self._at.steps_per_second)} steps/s"]
+
+    def _left(self) -> list[str]:
+        """How long it will take, in words and shorter."""
+        if self._at is None or self._at.remaining is None:
             return []
-        left = [] if self._at.remaining is None else [f"{duration(self._at.remaining)} left"]
-        return [f"{_short(self._at.steps_per_second)} steps/s", *left]
+        words = duration(self._at.remaining)
+        return [f"{words} left", words]
 
     def _stop(self) -> None:
         if self._live is not None:
@@ -196,65 +244,5 @@ class Progress:
             live.stop()
 
 
-def beginning(text: str) -> str:
-    """As much of a sample as a line holds, blanks and line ends as signs."""
-    signs = visible(text).replace("\n", "")
-    return signs if len(signs) <= SHOWN_SYMBOLS else signs[:SHOWN_SYMBOLS] + "…"
-
-
-def started(event: Started) -> str:
-    """Which net, how large, learns what from how many rows."""
-    data = event.data
-    splits = data.get("splits")
-    rows = ", ".join(f"{int(n):,} {part}" for part, n in splits.items()) if isinstance(splits, Mapping) else ""
-    rows = rows or (f"{int(data['n']):,} rows" if "n" in data else "")
-    verb = "Resuming" if event.resumed else "Training"
-    parameters = f"{event.parameters:,} parameter{'' if event.parameters == 1 else 's'}"
-    chosen = event.settings.get("chosen")
-    choices = f" Chosen, since not asked for otherwise: {', '.join(map(str, chosen))}." if chosen and not event.resumed else ""
-    return f"{verb} {event.net} ({parameters}) by {event.rule} on {data.get('name', 'the data')}{f' ({rows})' if rows else ''}.{choices}"
-
-
-def planned(event: Planned) -> str:
-    """Which execution plan, how fast, and why."""
-    compiling = f", {duration(event.compiling)} to compile" if event.compiling >= 0.1 else ""
-    speed = f", {event.seconds_per_step * 1e3:.3g} ms a step" if event.seconds_per_step > 0 else ""
-    reason = sentence(event.reason)
-    return f"Plan: {event.name} in {event.precision}{speed}{compiling}. {reason[:1].upper()}{reason[1:]}".rstrip()
-
-
-def finished(event: Finished, run: str) -> str:
-    """Why it ended, what came out, how long it took and where it is."""
-    best = ", ".join(f"{name} {measure(name, value)}" for name, value in event.best.items())
-    seconds = event.timing.get("total", sum(event.timing.values()) or event.seconds)
-    epochs = f"{event.epochs} epoch{'' if event.epochs == 1 else 's'} in {duration(seconds)}"
-    outcome = f" Best: epoch {event.best_epoch}, valid {best}." if best else " The last weights are kept." if event.best_epoch else ""
-    return f"{ENDINGS.get(event.reason, event.reason)} after {epochs}.{outcome}{f' Run: {run}' if run else ''}"
-
-
-def measure(name: str, value: Any) -> str:
-    """A measure as people read it: accuracies and error rates in per cent, the rest with four digits."""
-    number = float(value)
-    if name in ("accuracy", "balanced accuracy", "balanced_accuracy", "error", "error rate") and number == number:
-        return f"{number * 100:.2f} %"
-    return f"{number:.4g}"
-
-
-def _terminal(stream: TextIO) -> bool:
-    return not stream.closed and stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def _can_write(text: str, encoding: str) -> bool:
-    try:
-        text.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
-
-
 def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

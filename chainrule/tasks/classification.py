@@ -77,9 +77,13 @@ class Classification(SampleTask):
 
     def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
         """Always the most frequent class, whatever threshold the net has, as probable as it is frequent."""
-        answer = (constant.double() / constant.sum()).expand(len(part), -1)
-        return baseline_of(f"always {self.classes[int(constant.argmax())]}",
-                           measures.classification(answer, self.truth(part, ready), self.classes, seed=seed))
+        answer, truth = self.constantly(constant, part, ready), self.truth(part, ready)
+        result = measures.classification(answer, truth, self.classes, seed=seed)
+        return baseline_of(f"always {self.classes[int(constant.argmax())]}", result)
+
+    def constantly(self, constant: Tensor, part: Part, ready: Ready) -> Tensor:
+        """Each class as probable as it is frequent."""
+        return (constant.double() / constant.sum()).expand(len(part), -1)
 
     def names(self, count: int) -> tuple[str, ...]:
         return numbered_names(self.target.classes, count)

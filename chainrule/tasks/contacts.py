@@ -96,12 +96,15 @@ class Contacts(SampleTask):
 
     def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
         """As often as training pairs so far apart along the chain touch."""
-        truth = self.truth(part, ready)
-        t = truth.shape[1]
+        return baseline_of("how far apart they are",
+                           self.measure(self.constantly(constant, part, ready), self.truth(part, ready), seed=seed))
+
+    def constantly(self, constant: Tensor, part: Part, ready: Ready) -> Tensor:
+        t = self.truth(part, ready).shape[1]
         touch, number = (torch.nn.functional.pad(counts, (0, max(t - len(counts), 0))) for counts in constant)
         chances = torch.where(number > 0, touch / number.clamp(min=1), 0.0)
         apart = (torch.arange(t)[:, None] - torch.arange(t)).abs()
-        return baseline_of("how far apart they are", self.measure(chances[apart].expand(len(truth), -1, -1), truth, seed=seed))
+        return chances[apart].expand(len(part), -1, -1)
 
     def columns(self, answer: Tensor, mask: Tensor | None = None) -> Mapping[str, Any]:
         """The likeliest pairs of each chain, twice as many as it has residues, from the likeliest down: i < j, counted from 1."""

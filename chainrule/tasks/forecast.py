@@ -127,6 +127,9 @@ class Forecast(SampleTask):
         result = forecast(self.naive(part.x[:]), self.truth(part, ready), self.form.errors, widths=constant, task=self.name)
         return Baseline("the naive forecast, the last value", result.measures)
 
+    def constantly(self, constant: Tensor, part: Part, ready: Ready) -> Tensor:
+        return self.naive(part.x[:])
+
     def history(self, x: Tensor) -> Tensor:
         """The targets (n, lags, targets) before each origin, in their units, of stored rows (n, ...)."""
         k = len(self.form.targets)

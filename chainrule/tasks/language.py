@@ -98,8 +98,12 @@ class Language(StepTask):
 
     def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
         """The unigram: every symbol as often as in the training text, and once more."""
-        truth, shares = self.truth(part, ready), (constant + 1).double()
-        return baseline_of("the unigram", self.measure((shares / shares.sum()).expand(*truth.shape, -1), truth, seed=seed))
+        truth = self.truth(part, ready)
+        return baseline_of("the unigram", self.measure(self.constantly(constant, part, ready), truth, seed=seed))
+
+    def constantly(self, constant: Tensor, part: Part, ready: Ready) -> Tensor:
+        shares = (constant + 1).double()
+        return (shares / shares.sum()).expand(*self.truth(part, ready).shape, -1)
 
     def draw(self, runner: Runner, request: Request, loss: Loss | None, constant: Tensor | None) -> Drawn:
         """Texts that go on from what is given, which is read first; without it from a line's end, else from a symbol of the text."""

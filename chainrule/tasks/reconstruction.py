@@ -163,7 +163,10 @@ class Reconstruction(SampleTask):
         return total / len(part)
 
     def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
-        return baseline_of("always the mean row", _mean_of(_over_blocks(part, ready, constant.expand(len(part), -1))))
+        return baseline_of("always the mean row", _mean_of(_over_blocks(part, ready, self.constantly(constant, part, ready))))
+
+    def constantly(self, constant: Tensor, part: Part, ready: Ready) -> Tensor:
+        return constant.expand(len(part), -1)
 
     def names(self, count: int) -> tuple[str, ...]:
         return numbered_names(self.inputs.feature_names, count)

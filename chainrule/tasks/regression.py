@@ -52,4 +52,7 @@ class Regression(SampleTask):
         return self.truth(part, ready).double().reshape(len(part), -1).mean(0)
 
     def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
-        return baseline_of("always the mean", self.measure(constant.expand(len(part), -1), self.truth(part, ready), seed=seed))
+        return baseline_of("always the mean", self.measure(self.constantly(constant, part, ready), self.truth(part, ready), seed=seed))
+
+    def constantly(self, constant: Tensor, part: Part, ready: Ready) -> Tensor:
+        return constant.expand(len(part), -1)

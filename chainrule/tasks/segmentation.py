@@ -102,6 +102,10 @@ class Segmentation(SampleTask):
                            self._result(torch.cat([counted(torch.full_like(some, most), some, self.outputs)
                                                    for some in truth.split(BLOCK_ROWS)])))
 
+    def constantly(self, constant: Tensor, part: Part, ready: Ready) -> Tensor:
+        shares = constant.float() / constant.sum()
+        return shares.expand(*self.truth(part, ready).shape, -1)
+
     def names(self, count: int) -> tuple[str, ...]:
         return numbered_names(self.target.classes, count)
 

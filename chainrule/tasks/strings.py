@@ -60,7 +60,10 @@ class StringTask(SampleTask):
     def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
         """Always the most frequent string."""
         truth = self.truth(part, ready)
-        return baseline_of(f"always {self.spelt(constant)[0]}", self.measure(constant.expand(len(truth), -1), truth, seed=seed))
+        return baseline_of(f"always {self.spelt(constant)[0]}", self.measure(self.constantly(constant, part, ready), truth, seed=seed))
+
+    def constantly(self, constant: Tensor, part: Part, ready: Ready) -> Tensor:
+        return constant.expand(len(part), -1)
 
     def names(self, count: int) -> tuple[str, ...]:
         return numbered_names((), count)

@@ -74,6 +74,8 @@ class Tagging(StepTask):
 
     def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
         """The label that most steps have."""
-        truth = self.truth(part, ready)
-        answer = constant.expand(*truth.shape, -1)
+        answer, truth = self.constantly(constant, part, ready), self.truth(part, ready)
         return baseline_of(f"always {self.target.classes[int(constant.argmax())]}", self.measure(answer, truth, seed=seed))
+
+    def constantly(self, constant: Tensor, part: Part, ready: Ready) -> Tensor:
+        return constant.expand(*self.truth(part, ready).shape, -1)

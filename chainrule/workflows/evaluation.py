@@ -22,7 +22,9 @@ from chainrule.data.row_hashes import row_hashes
 from chainrule.data.source import Part
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
+from chainrule.job.beside import with_simpler
 from chainrule.job.job import Job
+from chainrule.job.linear import linear_of
 from chainrule.job.options import Options
 from chainrule.job.record import read_threshold
 from chainrule.job.trained import Trained, as_asked
@@ -54,6 +56,7 @@ def open_test(run: Tested, reason: str) -> Result:
         raise InputError(f"{run.path} held out no test part. Train with --split train=.7,valid=.15,test=.15.")
     result = dataclasses.replace(trained.measure(part), opened=job.data.door.opened)
     predictions, truth, name = trained.predictions(part), trained.truth(part), test_set(job.data, job.source)
+    result = with_simpler(trained, linear_of(trained, job.data), part, predictions, result, name)
     tensors: dict[str, Tensor] = {"rows": part.rows, "predictions": predictions}
     about: dict[str, Any] = {"kind": "test", "run": run.record["run"], "test_set": name}
     tensors |= {"truth": truth} if len(truth) else {}

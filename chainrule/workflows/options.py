@@ -90,7 +90,7 @@ class Drawing:
     """What else a picture of a run depends on, and a race of optimizers."""
 
     plane: str = option("path", "For surface: path or random directions.")
-    row: int | None = option(None, "For activations, saliency, occlusion and attention: a row of the data, from 0; the first that "
+    row: int | None = option(None, "For activations, saliency, occlusion, attention and graph: a row of the data, from 0; the first that "
                              "validate if left out.", least=0)
     layer: str | None = option(None, "For filters and activations: a layer's name, as describe prints it; the first if left out.")
     when: str = option("end", "For histograms: end (the trained net) or start (before its first step).", words=("end", "start"))
@@ -99,6 +99,7 @@ class Drawing:
     against: Path | None = option(None, "For flow: another run folder, drawn beside it on the same scale.")
     optimizers: str = option("sgd,momentum,adam", "For paths: which race, e.g. sgd,momentum,adam:rate=0.3.")
     on: str = option("rosenbrock", "For paths: bowl or rosenbrock.")
+    at: str | None = option(None, "For graph of a formula: the values of its variables, e.g. a=2,b=1.", example="a=2,b=1")
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ from chainrule.plots.signals import histograms as histogram_picture
 from chainrule.runs.folder import LOG, Folder
 from chainrule.runs.validation import Validation
 from chainrule.sinks import runlog
-from chainrule.workflows import attribution, code_pictures
+from chainrule.workflows import attribution, code_pictures, graph
 from chainrule.workflows.fantasies import draws_pictures, fantasies
 from chainrule.workflows.options import Drawing
 
@@ -269,7 +269,7 @@ KINDS: dict[str, Callable[[Run, Drawing], Any]] = {
     **{kind: _of_codes(draw) for kind, draw in code_pictures.KINDS.items()},
     "surface": lambda run, drawing: surface(run, plane=drawing.plane), "histograms": lambda run, drawing: signals_of(run, drawing.when),
     "flow": flow,
-    "fantasies": lambda run, _: fantasies_of(run),
+    "fantasies": lambda run, _: fantasies_of(run), "graph": graph.of_run,
 }
 
 
@@ -279,6 +279,14 @@ class Drawn:
 
     path: Path
     figures: list[dict[str, Any]]
+
+    @property
+    def lines(self) -> list[str]:
+        """The figures for people."""
+        if any("node" in row for row in self.figures):
+            return graph.lines(self.figures)
+        return ["  ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
+                for row in self.figures]
 
 
 def picture(run: Run, kind: str, out: str | Path | None = None, *, plane: str = Drawing.plane, row: int | None = Drawing.row,
@@ -295,6 +303,18 @@ def picture(run: Run, kind: str, out: str | Path | None = None, *, plane: str = 
     drawn = KINDS[kind](run, Drawing(plane=plane, row=row, layer=layer, when=when, reading=reading,
                                       against=None if against is None else Path(against)))
     figures, figure = drawn if isinstance(drawn, tuple) else ([], drawn)
+    return Drawn(write(figure, path), figures)
+
+
+def is_formula(what: str) -> bool:
+    """Whether what is to be drawn is written as a formula, and no run has that name."""
+    return not Path(what).exists() and any(sign in what for sign in "=+*^();")
+
+
+def formula_picture(text: str, at: str | None, out: str | Path | None = None, *, overwrite: bool = False) -> Drawn:
+    """Draw the computational graph of a formula where its variables have the values of `at`, `a=2,b=1`. Raises InputError."""
+    path = writable(Path(out or "graph.png"), overwrite)
+    figures, figure = graph.of_formula(text, at)
     return Drawn(write(figure, path), figures)
 
 

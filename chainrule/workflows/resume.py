@@ -16,18 +16,19 @@ from chainrule.workflows.sweep import go_on
 from chainrule.workflows.train import resume_run
 
 
-def resume(path: str | Path | Run, *, progress: bool = True, sinks: Iterable[Sink] = (), stop: Stop | None = None) -> Any:
+def resume(path: str | Path | Run, *, progress: bool = True, sinks: Iterable[Sink] = (), stop: Stop | None = None,
+           log: str | None = None) -> Any:
     """Go on with an interrupted run, to the same weights, bit for bit, that it would have had; or with all unfinished runs of a sweep, or
     with a boosting.
 
-    Returns the `Run`, the `Sweep`, or the `Committee`.
+    Returns the `Run`, the `Sweep`, or the `Committee`. `log` is `tensorboard` where an event file is to be written too.
 
     >>> import chainrule as cr
     >>> run = cr.train("iris", net="linear", epochs=2, plan="eager", progress=False)
     >>> len(cr.resume(run.path, progress=False).history)
     2
     """
-    session = session_of(progress=progress, sinks=sinks, stop=stop)
+    session = session_of(progress=progress, sinks=sinks, stop=stop, log=log)
     if isinstance(path, Run):
         return resume_run(path, session)
     if (Path(path) / SWEEP).exists():

@@ -231,14 +231,16 @@ class Run:
         ended = next((e for e in reversed(events) if isinstance(e, Finished)), None)
         stored = self.folder.read_json(SUMMARY) or {}
         result = self.tested
-        beside = Result.baseline_in(self.folder.read_json(MEASURES))
+        measured = self.folder.read_json(MEASURES)
+        beside = {"baseline": Result.baseline_in(measured), "linear": Result.baseline_in(measured, "linear"),
+                  "against": (measured or {}).get("against", [])}
         return {
             "run": str(self.path), "task": self.record["data"]["task"],
             "net": self.record["net"], "parameters": self.record["parameters"], "rule": self.record["rule"],
             "data": {k: self.record["data"][k] for k in ("name", "n", "splits", "inputs", "classes")},
             "epochs": ended.epochs if ended else 0, "steps": ended.steps if ended else 0,
             "best": {"epoch": ended.best_epoch, **ended.best} if ended else {},
-            "valid": {"n": self.record["data"]["splits"]["valid"], **ended.best, "baseline": beside} if ended else {},
+            "valid": {"n": self.record["data"]["splits"]["valid"], **ended.best, **beside} if ended else {},
             "plan": {"name": planned.name, "precision": planned.precision, "seconds_per_step": planned.seconds_per_step,
                      "rejected": planned.rejected, "reason": planned.reason} if planned else {},
             "seconds": stored.get("seconds", {}),

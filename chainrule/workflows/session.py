@@ -10,6 +10,9 @@ from typing import Any
 from chainrule.core.errors import InputError
 from chainrule.core.events import Sink
 from chainrule.engine.stop import Stop
+from chainrule.sinks.tensorboard import TensorBoard
+
+LOG = "tensorboard"      # which other log there is
 
 
 @dataclass(frozen=True)
@@ -21,10 +24,15 @@ class Session:
     progress: bool = True
     sinks: tuple[Sink, ...] = ()
     stop: Stop | None = None
+    log: str | None = None
+
+    def logging(self, folder: Path) -> list[Sink]:
+        """Who writes a run in `folder` down beside its log."""
+        return [TensorBoard(folder)] if self.log else []
 
 
 def session_of(*, out: Any = None, data_dir: Any = None, progress: bool = True, sinks: Iterable[Sink] = (),
-               stop: Stop | None = None) -> Session:
+               stop: Stop | None = None, log: str | None = None) -> Session:
     """The keyword arguments as a session. Raises InputError for one of another type."""
     if isinstance(sinks, str) or not isinstance(sinks, Iterable):
         raise InputError(f"sinks is a list of functions of one event; got {type(sinks).__name__}.")
@@ -34,7 +42,9 @@ def session_of(*, out: Any = None, data_dir: Any = None, progress: bool = True, 
             raise InputError(f"sinks is a list of functions of one event; got {type(sink).__name__} among them.")
     if not (stop is None or isinstance(stop, Stop)):
         raise InputError(f"stop is a chainrule.engine.stop.Stop; got {type(stop).__name__}.")
-    return Session(path_of("out", out), path_of("data_dir", data_dir), bool(progress), listed, stop)
+    if log not in (None, LOG):
+        raise InputError(f"--log is {LOG}, or left out; got '{log}'.")
+    return Session(path_of("out", out), path_of("data_dir", data_dir), bool(progress), listed, stop, log)
 
 
 def path_of(name: str, value: Any) -> Path | None:

@@ -250,7 +250,8 @@ def _train(path: Path, folders: Sequence[Path], jobs: Sequence[Job], reading: fl
             locks.callback(each.close)  # type: ignore[attr-defined]
         locks.callback(close, session.sinks)
         jobs = [attended(job) for job in jobs]
-        recordings = [Recording(folder, job, notes=[*before(job), *seen_before(job)]) for folder, job in zip(folders, jobs, strict=True)]
+        recordings = [Recording(folder, job, session.logging(folder), notes=[*before(job), *seen_before(job)])
+                      for folder, job in zip(folders, jobs, strict=True)]
         for recording in recordings:
             locks.callback(recording.close)
         members = []

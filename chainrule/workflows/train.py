@@ -30,6 +30,7 @@ from chainrule.job.options import Options
 from chainrule.job.own import Own
 from chainrule.runs.folder import Folder
 from chainrule.runs.recorder import Recording, close, lay_down, started, tell, watching
+from chainrule.sinks.spinner import turning
 from chainrule.workflows.doctor import ATTEMPTS, MEND, attended, described, ended_by, mended, mending
 from chainrule.workflows.open import open_run
 from chainrule.workflows.options import Dataset, Siblings
@@ -51,12 +52,14 @@ def train(data: Any = ..., y: Any = ..., *, members: int, **rest: Any) -> Sweep:
 def train(data: Any = Dataset.data, y: Any = None, *, net: str | nn.Module | None = None, loss: LossLike = None,
           weights: Tensor | None = None,
           out: str | Path | None = None, progress: bool = True, sinks: Iterable[Sink] = (), stop: Stop | None = None,
-          data_dir: str | Path | None = None, members: int | None = Siblings.members, **options: Any) -> Run | Sweep:
+          data_dir: str | Path | None = None, members: int | None = Siblings.members, log: str | None = None,
+          **options: Any) -> Run | Sweep:
     """Train on `data`, save a run folder, return the run with its best weights.
 
     `data` is whatever `load` takes; `y`, where given, are the targets of inputs in memory: `train(X, y)`. `net` is a name or any
     `torch.nn.Module`, `loss` a name or any function of (outputs, targets). `options` are those of
-    `chainrule train` (see `Options`). With `members`, so many nets of consecutive seeds are trained, a sweep. Raises InputError for
+    `chainrule train` (see `Options`). With `members`, so many nets of consecutive seeds are trained, a sweep. `log` is
+    `tensorboard` where an event file is to be written too. Raises InputError for
     what does not fit, Diverged when the loss stops being finite (the best weights are kept), Interrupted when `stop` was requested.
 
     >>> import chainrule as cr
@@ -66,16 +69,19 @@ def train(data: Any = Dataset.data, y: Any = None, *, net: str | nn.Module | Non
     """
     began = time.perf_counter()
     asked, own = options_of(net, loss, options), own_of(net, loss, weights)
-    session = session_of(out=out, data_dir=data_dir, progress=progress, sinks=sinks, stop=stop)
+    session = session_of(out=out, data_dir=data_dir, progress=progress, sinks=sinks, stop=stop, log=log)
     siblings = read(Siblings, {"members": members})
     check(siblings)
-    source = as_source(paired(data, y), asked, session.data_dir)
+    with turning("Reading", session.progress):
+        source = as_source(paired(data, y), asked, session.data_dir)
     if siblings.members is not None:
         return sweep_over(source, asked, {"seed": range(asked.seed, asked.seed + siblings.members)}, own, session)
     reading = time.perf_counter()
-    resolved, selection = selected(source, asked, own, session.stop, to_stderr if session.progress else ignored)
-    choosing = time.perf_counter() - reading
-    run = train_job(build(source, resolved, own), asked, own, session, began, selection, choosing)
+    with turning("Preparing", session.progress):
+        resolved, selection = selected(source, asked, own, session.stop, to_stderr if session.progress else ignored)
+        choosing = time.perf_counter() - reading
+        job = build(source, resolved, own)
+    run = train_job(job, asked, own, session, began, selection, choosing)
     return _mended(run, source, resolved, own, session) if asked.doctor == MEND else run
 
 
@@ -182,7 +188,8 @@ def _recorded(path: Path, job: Job, reading: float, session: Session, choosing: 
     """
     record = Folder(path).read_record()
     notes = [*mending(record.get("mends")), *sentence(record.get("selection")), *before(job), *seen_before(job)]
-    recording = Recording(path, job, watching(session.progress, session.sinks), notes=notes, judge=partial(judged, job))
+    sinks = [*watching(session.progress, session.sinks), *session.logging(path)]
+    recording = Recording(path, job, sinks, notes=notes, judge=partial(judged, job))
     try:
         recording.begin()
         yield recording

@@ -110,3 +110,10 @@ class Ranks(Protocol):
     """A task that says how good each answer is, higher is better (n,), so that the worst can be shown."""
 
     def grades(self, answer: Tensor, truth: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class AnswersConstantly(Protocol):
+    """A task whose constant answer is one in the form of its answers: to each row of a part, of what `constant` holds."""
+
+    def constantly(self, constant: Tensor, part: Any, ready: Any) -> Tensor: ...

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -19,9 +19,55 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "exp": torch.exp, "log": torch.log, "sqrt": torch.sqrt, "sin": torch.sin, "cos": torch.cos, "tan": torch.tan, "tanh": torch.tanh,
     "abs": torch.abs}
 CONSTANTS = {"pi": math.pi, "e": math.e}
-TOKEN = re.compile(r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<mark>\*\*|[-+*/^()]))")
+TOKEN = re.compile(r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<mark>\*\*|[-+*/^()=;]))")
+OPERATIONS: dict[str, Callable[..., Tensor]] = {
+    "+": torch.add, "-": torch.sub, "*": torch.mul, "/": torch.div, "^": torch.pow, "minus": torch.neg, **FUNCTIONS}
+STRENGTH = {"+": 1, "-": 1, "*": 2, "/": 2, "minus": 3, "^": 4}     # how tightly a sign binds; brackets stand around what binds less
+WHOLE = 5                                                          # of what needs none
 Values = dict[str, Tensor]
-Term = Callable[[Values], Tensor]
+
+
+@dataclass(frozen=True)
+class Term:
+    """A variable by its name, a number with its `value`, or an operation on `parts`: a sign or a function."""
+
+    word: str
+    parts: tuple[Term, ...] = ()
+    value: float | None = None
+
+    def __call__(self, values: Values) -> Tensor:
+        """Its value () where variables have these."""
+        if self.parts:
+            return OPERATIONS[self.word](*(part(values) for part in self.parts))
+        return values[self.word] if self.value is None else torch.tensor(self.value, dtype=torch.float64)
+
+    @property
+    def strength(self) -> int:
+        return STRENGTH.get(self.word, WHOLE) if self.parts else WHOLE
+
+    def text(self, names: Mapping[Term, str]) -> str:
+        """As it is written, with names in place of the terms that have one.
+
+        >>> read("(a+b)(b+1)").term.text({})
+        '(a + b) * (b + 1)'
+        """
+        if not self.parts:
+            return self.word
+        if self.word in FUNCTIONS:
+            return f"{self.word}({names.get(self.parts[0]) or self.parts[0].text(names)})"
+        if self.word == "minus":
+            return "-" + self._part(0, names)
+        between = "^" if self.word == "^" else f" {self.word} "
+        return self._part(0, names) + between + self._part(1, names)
+
+    def _part(self, i: int, names: Mapping[Term, str]) -> str:
+        """A part in brackets where it binds less than this, or as little and stands on the other side."""
+        part = self.parts[i]
+        if part in names:
+            return names[part]
+        other = (i == 1) != (self.word == "^")
+        bare = part.strength > self.strength or (part.strength == self.strength and not other)
+        return part.text(names) if bare else f"({part.text(names)})"
 
 
 @dataclass(frozen=True)
@@ -31,6 +77,7 @@ class Formula:
     text: str
     names: tuple[str, ...]
     term: Term = field(repr=False)
+    named: tuple[tuple[str, Term], ...] = ()        # terms that the text gives a name to, in the order it does
 
     def __call__(self, x: Tensor) -> Tensor:
         """Its value () at numbers (d,) in the order of `names`; at a lone one () where it has one variable."""
@@ -54,11 +101,28 @@ def read(text: str) -> Formula:
     return Formula(text, tuple(reader.names), term)
 
 
+def read_named(text: str) -> Formula:
+    """The last of several formulas, those before it under names that it may use: `c = a + b; e = c * (b + 1)`.
+
+    Raises InputError where the text cannot be read, or a name stands for two things.
+
+    >>> formula = read_named("e = (a+b)(b+1)")
+    >>> formula.names, [name for name, _ in formula.named]
+    (('a', 'b'), ['e'])
+    """
+    reader = _Reader(text)
+    term = reader.definitions()
+    if not reader.names:
+        raise InputError(f"'{text}' has no variable. Write a formula such as 'e = (a + b) * (b + 1)'.")
+    return Formula(text, tuple(reader.names), term, tuple(reader.named.items()))
+
+
 class _Reader:
     """Reads the tokens of a text from left to right."""
 
     def __init__(self, text: str):
         self.text, self.names, self.tokens, self.at = text, list[str](), list[tuple[str, str, int]](), 0
+        self.named = dict[str, Term]()
         place = 0
         while text[place:].strip():
             match = TOKEN.match(text, place)
@@ -84,31 +148,47 @@ class _Reader:
         if self.at < len(self.tokens):
             raise self.refusal(f"'{self.tokens[self.at][1]}'", self.tokens[self.at][2])
 
+    def definitions(self) -> Term:
+        """The last of them."""
+        while True:
+            name, place = "", 0
+            if [kind for kind, *_ in self.tokens[self.at : self.at + 2]] == ["name", "mark"] and self.tokens[self.at + 1][1] == "=":
+                _, name, place = self.tokens[self.at]
+                self.at += 2
+            if name in self.names or name in self.named or name in FUNCTIONS:
+                raise InputError(f"'{self.text}' gives the name '{name}' to a second thing, at character {place + 1}. Use another name.")
+            term = self.sum()
+            if name:
+                self.named[name] = term
+            if not self.next(";"):
+                self.end()
+                return term
+
     def sum(self) -> Term:
         term = self.product()
         while mark := self.next("+", "-"):
-            term = _joined(mark, term, self.product())
+            term = Term(mark, (term, self.product()))
         return term
 
     def product(self) -> Term:
         term = self.signed()
         while True:
             if mark := self.next("*", "/"):
-                term = _joined(mark, term, self.signed())
+                term = Term(mark, (term, self.signed()))
             elif self.at < len(self.tokens) and (self.tokens[self.at][0] in ("name", "number") or self.tokens[self.at][1] == "("):
-                term = _joined("*", term, self.power())
+                term = Term("*", (term, self.power()))
             else:
                 return term
 
     def signed(self) -> Term:
         if mark := self.next("+", "-"):
             term = self.signed()
-            return term if mark == "+" else lambda values: -term(values)
+            return term if mark == "+" else Term("minus", (term,))
         return self.power()
 
     def power(self) -> Term:
         term = self.atom()
-        return _joined("^", term, self.signed()) if self.next("^", "**") else term
+        return Term("^", (term, self.signed())) if self.next("^", "**") else term
 
     def atom(self) -> Term:
         if self.at == len(self.tokens):
@@ -116,7 +196,7 @@ class _Reader:
         kind, word, place = self.tokens[self.at]
         self.at += 1
         if kind == "number":
-            return _constant(float(word))
+            return Term(word, value=float(word))
         if word == "(":
             return self.closed()
         if kind == "mark":
@@ -124,15 +204,16 @@ class _Reader:
         if word in FUNCTIONS:
             if not self.next("("):
                 raise self.refusal(f"{word} without brackets", place)
-            function, inner = FUNCTIONS[word], self.closed()
-            return lambda values: function(inner(values))
+            return Term(word, (self.closed(),))
+        if word in self.named:
+            return self.named[word]
         if word in CONSTANTS:
-            return _constant(CONSTANTS[word])
+            return Term(word, value=CONSTANTS[word])
         if self.at < len(self.tokens) and self.tokens[self.at][1] == "(" and len(word) > 1:
             raise InputError(f"'{self.text}' uses a function '{word}', which is none of {', '.join(FUNCTIONS)}. {suggest(word, FUNCTIONS)}")
         if word not in self.names:
             self.names.append(word)
-        return lambda values: values[word]
+        return Term(word)
 
     def closed(self) -> Term:
         """What stands up to the closing bracket."""
@@ -142,20 +223,3 @@ class _Reader:
             raise self.refusal("its end", len(self.text))
         return term
 
-
-def _constant(number: float) -> Term:
-    value = torch.tensor(number, dtype=torch.float64)
-    return lambda values: value
-
-
-def _joined(mark: str, left: Term, right: Term) -> Term:
-    match mark:
-        case "+":
-            return lambda values: left(values) + right(values)
-        case "-":
-            return lambda values: left(values) - right(values)
-        case "*":
-            return lambda values: left(values) * right(values)
-        case "/":
-            return lambda values: left(values) / right(values)
-    return lambda values: left(values) ** right(values)

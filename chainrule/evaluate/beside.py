@@ -1,0 +1,46 @@
+"""A net beside a simpler answer on the same cases: how much better it is, with the interval and the probability of a paired test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chainrule.core.text import shown
+from chainrule.evaluate.significance import Cases, compare, probability
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The net less `name` on `n` cases: the difference of `measure`, negative where the net is better, its ends, and p of `test`.
+
+    Where errors are counted the difference is one of their shares.
+    """
+
+    name: str
+    measure: str
+    n: int
+    difference: float
+    low: float
+    high: float
+    level: float
+    p: float
+    test: str
+
+    @property
+    def better(self) -> bool | None:
+        """Whether the net is; None where the interval leaves that open."""
+        return True if self.high < 0 else False if self.low > 0 else None
+
+    def __str__(self) -> str:
+        unit, sign = (100, " points of error") if self.measure == "errors" else (1, f" in {self.measure}")
+        size, ends = shown(unit * abs(self.difference)), sorted((unit * abs(self.low), unit * abs(self.high)))
+        if self.better is None:
+            return f"no difference is shown ({shown(unit * self.low)} to {shown(unit * self.high)}{sign}, p = {probability(self.p)})"
+        word = "better" if self.better else "worse"
+        return f"the net is {word} by {size} ({shown(ends[0])} to {shown(ends[1])}){sign}, p = {probability(self.p)}"
+
+
+def beside(name: str, ours: Cases, theirs: Cases) -> Beside:
+    """The net's cases beside those of the answer called `name`. Raises InputError where they are not the same."""
+    comparison = compare(("the net", name), (ours, theirs))
+    pair, d = comparison.pairs[0], comparison.pairs[0].difference
+    return Beside(name, comparison.measure, comparison.n, d.value, d.low, d.high, d.level, pair.p, comparison.test)

@@ -1,0 +1,68 @@
+"""The computational graph drawn: each node with its value and derivative, each edge with its factor, inputs on the left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from chainrule.plots.evaluation import COLOURS, INK, _figure, _short
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_LABELS = 24        # edges that are labelled; more would lie over one another
+WIDE, HIGH = 2.1, 0.95  # inches a column and a row
+BOX = {"boxstyle": "round,pad=0.45", "facecolor": "#eef2f7", "edgecolor": COLOURS[0], "linewidth": 0.8}
+
+
+def graph(names: Sequence[str], values: Sequence[float], derivatives: Sequence[float], columns: Sequence[int],
+          edges: Sequence[tuple[int, int, float]], *, title: str, result: str) -> Figure:
+    """Nodes in columns, each with its value and below it the derivative of the `result` by it; edges (tail, head, factor).
+
+    Edges are as dark as their factor is large, red where it is negative; labelled where there are few.
+    """
+    places = _places(columns, edges)
+    rows = max(columns.count(column) for column in set(columns))
+    figure = _figure(WIDE * (max(columns) + 1) + 0.6, max(2.4, HIGH * rows + 1.0))
+    axes = figure.subplots()
+    axes.axis("off")
+    greatest = max((abs(factor) for *_, factor in edges), default=1.0) or 1.0
+    for tail, head, factor in edges:
+        (x, y), (u, v) = places[tail], places[head]
+        far = columns[head] - columns[tail] > 1
+        axes.annotate("", (u, v), (x, y), zorder=1, arrowprops={
+            "arrowstyle": "-|>", "color": COLOURS[1] if factor < 0 else COLOURS[0], "alpha": 0.25 + 0.75 * abs(factor) / greatest,
+            "shrinkA": 26, "shrinkB": 30, "linewidth": 1.2, "connectionstyle": f"arc3,rad={0.18 if far else 0.0}"})
+        if len(edges) <= MOST_LABELS:
+            at, bend = 0.42, 0.09 * (u - x) if far else 0.0
+            axes.text(x + at * (u - x), y + at * (v - y) - bend, _number(factor), fontsize=8, color=INK, ha="center", va="center", zorder=2,
+                      bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"})
+    for name, value, slope, place in zip(names, values, derivatives, places, strict=True):
+        words = f"{_short(name, 20)}\n{_number(value)}\nd {_number(slope)}"
+        axes.text(*place, words, fontsize=8, color=INK, ha="center", va="center", zorder=3, linespacing=1.3, bbox=BOX)
+    axes.set_xlim(-0.5, max(columns) + 0.5)
+    heights = [y for _, y in places]
+    axes.set_ylim(min(heights) - 0.6, max(heights) + 0.6)
+    axes.set_title(_short(title, 90), fontsize=9, color=INK)
+    below = f"in each node its value, and d: the derivative of {_short(result, 20)} by it; on each edge its factor"
+    figure.supxlabel(below, fontsize=8, color=INK)
+    return figure
+
+
+def _places(columns: Sequence[int], edges: Sequence[tuple[int, int, float]]) -> list[tuple[float, float]]:
+    """Where each node is drawn: its column, and spread evenly in it, near the middle of the nodes that lead to it."""
+    places: list[tuple[float, float]] = [(0.0, 0.0)] * len(columns)
+    for column in sorted(set(columns)):
+        own = [i for i, other in enumerate(columns) if other == column]
+        before = {i: [places[tail][1] for tail, head, _ in edges if head == i] for i in own}
+        own.sort(key=lambda i: (-sum(before[i]) / len(before[i]) if before[i] else 0.0, i))
+        middle = (len(own) - 1) / 2
+        alone = before[own[0]] if len(own) == 1 else []
+        shift = sum(alone) / len(alone) if alone else 0.0
+        for rank, i in enumerate(own):
+            places[i] = (float(column), middle - rank + shift)
+    return places
+
+
+def _number(value: float) -> str:
+    return f"{value + 0.0:.4g}"
