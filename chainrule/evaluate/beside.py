@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from chainrule.core.text import shown
 from chainrule.evaluate.significance import Cases, compare, probability
 
+ALPHA = 0.05     # below it a difference is taken for shown
+
 
 @dataclass(frozen=True)
 class Beside:
@@ -27,14 +29,16 @@ class Beside:
 
     @property
     def better(self) -> bool | None:
-        """Whether the net is; None where the interval leaves that open."""
-        return True if self.high < 0 else False if self.low > 0 else None
+        """Whether the net is; None where the test leaves that open, which decides where the interval, being approximate, says otherwise."""
+        return self.difference < 0 if self.p < ALPHA else None
 
     def __str__(self) -> str:
         unit, sign = (100, " points of error") if self.measure == "errors" else (1, f" in {self.measure}")
         size, ends = shown(unit * abs(self.difference)), sorted((unit * abs(self.low), unit * abs(self.high)))
         if self.better is None:
-            return f"no difference is shown ({shown(unit * self.low)} to {shown(unit * self.high)}{sign}, p = {probability(self.p)})"
+            apart = "" if self.low <= 0 <= self.high else "; the interval is approximate, the exact test decides"
+            between = f"{shown(unit * self.low)} to {shown(unit * self.high)}"
+            return f"no difference is shown ({between}{sign}, p = {probability(self.p)}{apart})"
         word = "better" if self.better else "worse"
         return f"the net is {word} by {size} ({shown(ends[0])} to {shown(ends[1])}){sign}, p = {probability(self.p)}"
 

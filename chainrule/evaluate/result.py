@@ -153,7 +153,8 @@ def _headline(r: Result) -> list[str]:
 
 def _overall(r: Result, width: int | None) -> list[str]:
     """A row for each measure: its number, interval and method, and the constant answer's; the method first goes where there is no room."""
-    rows, narrow = [], []
+    rows: list[list[str]] = []
+    narrow: list[list[str]] = []
     for name, m in r.measures.items():
         if not name.endswith("]"):
             other = [] if r.baseline is None else _number(name, r.baseline.measures.get(name))
@@ -184,7 +185,8 @@ def _by_class(r: Result, full: bool, width: int | None) -> list[str]:
     """A row for each class, the lowest recall first; intervals, then columns, go where there is no room, and long names are cut."""
     if r.confusion is None:
         return []
-    heads, rows = ["precision", "recall", "f1"], []
+    heads = ["precision", "recall", "f1"]
+    rows: list[tuple[float, str, str, str, list[Measure | None]]] = []
     for name, row in zip(r.classes, r.confusion, strict=True):
         several = [r.measures.get(f"{head}[{name}]") for head in heads]
         right = row[len(rows)]

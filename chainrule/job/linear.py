@@ -102,11 +102,11 @@ def logistic(x: Tensor, y: Tensor, classes: int) -> Linear | None:
     def loss() -> Tensor:
         solver.zero_grad()
         value = (torch.nn.functional.cross_entropy(z @ weight + bias, y, reduction="sum") + weight.square().sum() / 2) / len(x)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
     with torch.enable_grad():
-        solver.step(loss)  # type: ignore[arg-type]
+        solver.step(loss)
     return _unscaled(weight.detach(), bias.detach(), centre, scale)
 
 

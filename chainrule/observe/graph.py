@@ -126,7 +126,7 @@ def of_net(module: nn.Module, x: Tensor, each: Callable[[Tensor], Tensor], names
     twin = duplicate(module).double().eval()
     for part in twin.modules():
         if hasattr(part, "inplace"):
-            part.inplace = False
+            part.inplace = False  # type: ignore[assignment]
     x = x.double() if x.is_floating_point() else x
     layers = _layers(twin, x)
     _check_size([x.numel(), *(outward.numel() for _, _, _, outward in layers), 1], type(module).__name__)

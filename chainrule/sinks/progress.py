@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TextIO
 
-from chainrule.core.events import Diagnosed, Entered, Evaluated, Event, Finished, Planned, Progressed, Sampled, Started, Warned
+from chainrule.core.events import Diagnosed, Entered, Evaluated, Event, Finished, Looked, Planned, Progressed, Sampled, Started, Warned
+from chainrule.core.flow import flow_of
+from chainrule.core.flow import line as flow_line
 from chainrule.core.measure import main_measure
 from chainrule.core.terminal import columns, drawing, fitting, in_colour, is_terminal, painted, printable
 from chainrule.core.text import duration
@@ -80,6 +82,8 @@ class Progress:
             self._once(event.message, "Note: ", "cyan")
         elif isinstance(event, Diagnosed):
             self._diagnose(event)
+        elif isinstance(event, Looked):
+            self._look(event)
         elif isinstance(event, Sampled):
             self._say("\n".join(f"Step {event.step} writes: {beginning(text)}" for text in event.texts))
         elif isinstance(event, Progressed | Evaluated) and self.line:
@@ -118,6 +122,12 @@ class Progress:
             self._last = event
             if event.best:
                 self._best = event.valid
+
+    def _look(self, event: Looked) -> None:
+        """Remember what the gradient is, for the line below the measures."""
+        flow = flow_of([event])
+        line = "" if flow is None else flow_line(flow)
+        self._flow = line if can_write(line, getattr(self.stream, "encoding", None)) else ""
 
     def _diagnose(self, event: Diagnosed) -> None:
         """A first cause at once; what follows from it is counted."""

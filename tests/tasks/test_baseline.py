@@ -247,7 +247,8 @@ def test_commands_tell_it_beside_their_numbers(capsys):
     assert run_command(["test", told["run"], "--json"]) == 0
     *lines, last = capsys.readouterr().out.strip().splitlines()
     baseline = json.loads(last)["baseline"]
-    assert lines[-1].startswith(f"{baseline['name']}: accuracy {100 * baseline['accuracy']['value']:.2f} % (")
+    assert lines[-1].startswith("Written: ")
+    assert lines[-2].startswith(f"{baseline['name']}: accuracy {100 * baseline['accuracy']['value']:.2f} % (")
     assert set(baseline["accuracy"]) == {"value", "low", "high", "method"}
 
 
