@@ -42,7 +42,7 @@ class Progress:
         self._unsaid: Evaluated | None = None
         self._losses = Losses()
         self._flow = ""
-        self._consequences = 0
+        self._further: list[str] = []
         self._said: set[str] = set()
         self._drawn, self._written = float("-inf"), float("-inf")
 
@@ -130,16 +130,16 @@ class Progress:
         self._flow = line if can_write(line, getattr(self.stream, "encoding", None)) else ""
 
     def _diagnose(self, event: Diagnosed) -> None:
-        """A first cause at once; what follows from it is counted."""
-        if getattr(event, "first", True):
+        """A first cause at once; of what else there is the names at the end."""
+        if event.first or event.fatal or not event.name:
             self._once(diagnosed(event), "Diagnosis: ", "yellow")
         else:
-            self._consequences += 1
+            self._further.append(event.name)
 
     def _end(self, event: Finished) -> None:
-        if self._consequences:
-            self._say(f"Diagnosis: {self._consequences} further finding{'' if self._consequences == 1 else 's'}, which may follow from the "
-                      "first; chainrule doctor tells them.")
+        if self._further:
+            names = ", ".join(dict.fromkeys(self._further))
+            self._once(f"{names}; chainrule doctor tells what shows it and what to do.", "Also: ", "yellow")
         if self.line and (line := self._sparks(self.stream.encoding)):
             self._say(f"Loss {line} {measure('loss', self._losses.points[0])} to {measure('loss', self._losses.points[-1])}")
         self._say(finished(event))

@@ -36,9 +36,8 @@ def planned(event: Planned) -> str:
 
 def diagnosed(event: Diagnosed) -> str:
     """What is wrong where, what shows it, and what to do."""
-    name, step = getattr(event, "name", ""), getattr(event, "step", None)
-    what = f"{name[:1].upper()}{name[1:]} in " if name else ""
-    where = f" at step {step:,}" if name and step else ""
+    what = f"{event.name} in " if event.name else ""
+    where = f" at step {event.step:,}" if event.name and event.step else ""
     return f"{what}{event.layer}{where}: {sentence(event.evidence)} Remedy: {sentence(event.remedy)}"
 
 
