@@ -1,4 +1,4 @@
-"""The benchmark of faulty programs: its programs train as they say, its statistics count what they say, its rivals fire where they should."""
+"""The benchmark of faulty programs: programs train as they say, what is counted is counted rightly, rivals fire where they should."""
 
 import json
 import math
@@ -97,7 +97,7 @@ def test_planted_code_does_what_it_says():
     assert float(user_code.minus_cross_entropy(torch.zeros(3, 10), y)) == pytest.approx(-math.log(10))
     assert math.isinf(float(user_code.shares_by_hand(torch.tensor([[1.0, -1.0]]), torch.tensor([1]))))
     lstm = user_code.forgetful(-6.0)
-    assert float(lstm.layer.bias_ih_l0[32:64].mean() + lstm.layer.bias_hh_l0[32:64].mean()) == -6
+    assert (lstm.layer.bias_ih_l0 + lstm.layer.bias_hh_l0)[32:64].tolist() == [-6.0] * 32
     grown = user_code.rectified(2.0, 8).layer.weight_hh_l0
     torch.testing.assert_close(grown @ grown.T, 4 * torch.eye(32))
 
@@ -133,8 +133,8 @@ def test_what_does_not_train_is_an_outcome():
 
 
 @pytest.mark.parametrize(("measure", "values", "wanted"), [
-    ("accuracy", {"accuracy": 0.8}, 0.8), ("r2", {"r2": -3.0}, 0.0), ("squared_error", {"squared_error": 4.69 / 4}, 0.75),
-    ("accuracy", {"accuracy": math.nan}, 0.0), ("pseudo_likelihood", {"pseudo_likelihood": -21.9 / 2}, 0.5)])
+    ("accuracy", {"accuracy": 0.8}, 0.8), ("r2", {"r2": -3.0}, 0.0), ("squared_error", {"squared_error": 4.7 / 4}, 0.75),
+    ("accuracy", {"accuracy": math.nan}, 0.0), ("pseudo_likelihood", {"pseudo_likelihood": -24.5 / 2}, 0.5)])
 def test_scores(measure, values, wanted):
     assert score(measure, History(evaluations=((10, 1.0, {}), (20, 0.5, values)), ended="budget")) == pytest.approx(wanted)
     assert score(measure, History(evaluations=((10, 1.0, values),), ended="diverged")) == 0
@@ -196,7 +196,8 @@ def test_the_last_that_says_so_is_the_first_cause():
 
 
 def test_remedies_are_tried_and_held_against_the_twin():
-    faulty = (outcome("rate-5", 0.1, alarm("D19", optimizer="sgd:rate=0.1")), outcome("rate-5", 0.1, alarm("D19", optimizer="sgd:rate=9"), seed=1),
+    faulty = (outcome("rate-5", 0.1, alarm("D19", optimizer="sgd:rate=0.1")),
+              outcome("rate-5", 0.1, alarm("D19", optimizer="sgd:rate=9"), seed=1),
               outcome("rate-5", 0.1, alarm("D19"), seed=2))
     again = [remedied(o.task, first_cause(o.history.alarms)) for o in faulty]
     assert again[0] == Task("rate-5", 0, (("optimizer", "sgd:rate=0.1"),))
@@ -218,7 +219,7 @@ STEPS = (0, 1, 2, 3, 4, 8, 16, 32, 64, 100, 200, 300)
 def history(optimizer="sgd:rate=0.01", net="mlp", accuracies=(0.6, 0.7, 0.8, 0.85), **changed):
     """Twelve looks at a loss that falls by a tenth each time, with some rows changed."""
     looks = tuple((step, {**FINE, "loss": 2.3 * 0.9**at, "evaluated_loss": 2.3 * 0.9**at, **changed}) for at, step in enumerate(STEPS))
-    checks = tuple((100 * (at + 1), 2.0 - 0.4 * at, {"accuracy": a, "loss": 2.1 - 0.4 * at}) for at, a in enumerate(accuracies))
+    checks = tuple((100 * (at + 1), 2.0 - 0.4 * at, {"accuracy": a, "loss": 1.05 * (2.0 - 0.4 * at)}) for at, a in enumerate(accuracies))
     return History(net, {"optimizer": optimizer}, 10, looks, checks, (), (), 400, 1.0, "budget")
 
 
@@ -227,7 +228,7 @@ def test_rivals_are_silent_where_all_their_thresholds_are_kept(rules):
     assert rules(history(accuracies=(0.6, 0.7, 0.8, 0.85))) == []
 
 
-@pytest.mark.parametrize(("rules", "name", "given"), [
+@pytest.mark.parametrize(("rules", "name", "changed"), [
     (rivals.autotrainer, "vanishing", {"weight_gradient": [1e-6, 1e-4, 1e-2], "accuracies": (0.1, 0.2, 0.3, 0.4)}),
     (rivals.autotrainer, "exploding", {"weight_gradient": [71.0, 1.0, 1.0]}),
     (rivals.autotrainer, "dying ReLU", {"zero": [0.71, 0.5, None], "accuracies": (0.1, 0.2, 0.3, 0.4)}),
@@ -245,8 +246,8 @@ def test_rivals_are_silent_where_all_their_thresholds_are_kept(rules):
     (rivals.deepchecker, "update ratio high", {"update": [0.11, 0.01, 0.01]}),
     (rivals.deepchecker, "update ratio low", {"update": [9e-5, 0.01, 0.01]}), (rivals.deepchecker, "slow", {"loss": 2.3}),
     (rivals.deepchecker, "train and evaluation differ", {"evaluated_loss": 9.0})])
-def test_each_rule_fires_beyond_its_threshold(rules, name, given):
-    alarms = rules(history(**given))
+def test_each_rule_fires_beyond_its_threshold(rules, name, changed):
+    alarms = rules(history(**changed))
     assert name in [one.name for one in alarms]
     assert [one.first for one in alarms] == [True] + [False] * (len(alarms) - 1)
 

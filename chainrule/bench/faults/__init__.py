@@ -15,8 +15,8 @@ def main(half: Annotated[str, typer.Option(help="tune, report, or both; the halv
          only: Annotated[str, typer.Option(help="Programs, joined by commas, with their twins; the whole half where left out.")] = "",
          remedies: Annotated[bool, typer.Option(help="Train once more with each printed remedy.")] = True,
          processes: Annotated[int, typer.Option(help="Programs that run at a time, each on one thread.")] = 1,
-         out: Annotated[Path | None, typer.Option(help="Where outcomes are kept, so that an interrupted benchmark goes on; thrown away where "
-                                                       "left out.")] = None,
+         out: Annotated[Path | None, typer.Option(help="Where outcomes are kept, so that an interrupted benchmark goes on; "
+                                                       "thrown away where left out.")] = None,
          short: Annotated[bool, typer.Option("--short", help="Some clear programs of one seed, in about a minute.")] = False,
          record: Annotated[bool, typer.Option("--record", help="Keep the figures in docs/results.md of a checkout.")] = False) -> None:
     """More than a hundred faulty programs and as many healthy ones, judged by the doctor and by four published rule sets."""

@@ -25,7 +25,7 @@ Made = Callable[..., Source]
 SOURCES: dict[str, Made] = {}
 
 
-def made(function: Made) -> Made:
+def maker(function: Made) -> Made:
     """Enter a maker under its name, with hyphens."""
     SOURCES[function.__name__.replace("_", "-")] = function
     return function
@@ -73,7 +73,7 @@ def _digits() -> tuple[Tensor, Tensor]:
     return whole.inputs[order], whole.targets[order]
 
 
-@made
+@maker
 def digits(rows: int = 1197, labels: str = "true", noise: float = 0.0) -> Source:
     """`labels` may be permuted; a share `noise` of the training labels is drawn anew."""
     x, y = _digits()
@@ -85,21 +85,21 @@ def digits(rows: int = 1197, labels: str = "true", noise: float = 0.0) -> Source
     return divided("digits", x, y, rows)
 
 
-@made
+@maker
 def digit_rows(rows: int = 1197, labels: str = "true") -> Source:
     """Digits as sequences of eight rows of eight pixels from 0 to 1."""
     x, y = _digits()
     return divided("digit-rows", x[:, 0].float() / 16, permuted(y) if labels == "permuted" else y, rows)
 
 
-@made
+@maker
 def digit_pixels(rows: int = 600) -> Source:
     """Digits as sequences of 64 pixels, one a step."""
     x, y = _digits()
     return divided("digit-pixels", (x[:, 0].float() / 16).flatten(1)[:, :, None], y, rows, 200)
 
 
-@made
+@maker
 def mnist(rows: int = 2000, labels: str = "true") -> Source:
     """Pictures of MNIST reduced to 14 x 14 by the mean of each four pixels."""
     whole = load("mnist")
@@ -109,7 +109,7 @@ def mnist(rows: int = 2000, labels: str = "true") -> Source:
     return divided("mnist", x, permuted(y) if labels == "permuted" else y, rows)
 
 
-@made
+@maker
 def patterns(rows: int = 800, labels: str = "true") -> Source:
     """Pictures (3, 12, 12) of six blurred patterns, each shifted at random by up to two pixels, under noise."""
     generator = torch.Generator().manual_seed(3)
@@ -122,7 +122,7 @@ def patterns(rows: int = 800, labels: str = "true") -> Source:
     return divided("patterns", x, permuted(y) if labels == "permuted" else y, rows)
 
 
-@made
+@maker
 def circles(rows: int = 500) -> Source:
     """Points (n, 2) on a disc and on the ring about it."""
     generator = torch.Generator().manual_seed(4)
@@ -133,7 +133,7 @@ def circles(rows: int = 500) -> Source:
     return divided("circles", torch.stack([radius * angle.cos(), radius * angle.sin()], 1), y, rows)
 
 
-@made
+@maker
 def quadrants(rows: int = 500) -> Source:
     """Points (n, 2) whose class is whether both numbers have the same sign."""
     generator = torch.Generator().manual_seed(5)
@@ -141,7 +141,7 @@ def quadrants(rows: int = 500) -> Source:
     return divided("quadrants", x, (x[:, 0] * x[:, 1] > 0).long(), rows)
 
 
-@made
+@maker
 def waves(rows: int = 500) -> Source:
     """Three numbers (n, 3) and a smooth function of them, with little noise."""
     generator = torch.Generator().manual_seed(6)
@@ -150,8 +150,8 @@ def waves(rows: int = 500) -> Source:
     return divided("waves", x, 30 + 12 * y, rows)
 
 
-@made
-def rare(share: float = 0.02, noise: float = 2.0, rows: int = 1500) -> Source:
+@maker
+def rare(share: float = 0.05, noise: float = 2.0, rows: int = 1500) -> Source:
     """Two clouds in ten dimensions, of which the second has this share of the rows; `noise` is their spread, 3 units apart."""
     generator = torch.Generator().manual_seed(7)
     count = 1500 + 2 * HELD_OUT
@@ -160,7 +160,7 @@ def rare(share: float = 0.02, noise: float = 2.0, rows: int = 1500) -> Source:
     return divided("rare", y[:, None] * centre + noise * torch.randn(count, 10, generator=generator), y, rows)
 
 
-@made
+@maker
 def copied(share: float = 0.5, rows: int = 400) -> Source:
     """Points with classes that are half chance; a `share` of the validation rows are training rows."""
     generator = torch.Generator().manual_seed(8)
@@ -172,7 +172,7 @@ def copied(share: float = 0.5, rows: int = 400) -> Source:
     return divided("copied", x, y, rows)
 
 
-@made
+@maker
 def recall(length: int = 40, rows: int = 800) -> Source:
     """Sequences (n, length, 5) whose first step says which of four classes it is; all later steps are noise in the fifth number."""
     generator = torch.Generator().manual_seed(9)
@@ -184,7 +184,7 @@ def recall(length: int = 40, rows: int = 800) -> Source:
     return divided("recall", x, y, rows)
 
 
-@made
+@maker
 def clouds(rows: int = 1200, centres: int = 4) -> Source:
     """Points (n, 2) about centres on a circle, for generators."""
     generator = torch.Generator().manual_seed(10)

@@ -17,7 +17,7 @@ from chainrule.bench.faults.programs import Family, Program, Registered
 HEALTHY = Registered()
 SGD, ADAM = "sgd:rate=0.1", "adam:rate=0.003"
 DEEP = "mlp:hidden=" + "x".join(["64"] * 8)
-RBM = "sgd:rate=0.1,momentum=0.5"
+RBM = "sgd:rate=0.1,momentum=0.9"
 GAME = "adam:rate=0.001,beta1=0.5"
 
 
@@ -56,7 +56,7 @@ WAVES_OWN = mlp("mlp-waves-own-loss", "waves", .7, net="mlp:hidden=64x64", loss=
 DIABETES = mlp("mlp-diabetes", "diabetes", .3, net="mlp:hidden=16", optimizer="sgd:rate=0.03", measure="r2")
 CIRCLES = mlp("mlp-circles", "circles", .9, net="mlp:hidden=32x32", optimizer="adam:rate=0.01")
 QUADRANTS = mlp("mlp-quadrants", "quadrants", .85, net="mlp:hidden=32x32", optimizer="adam:rate=0.01")
-RARE = mlp("mlp-rare", "rare:noise=0.8", .8, net="mlp:hidden=32", optimizer=ADAM, measure="balanced_accuracy")
+RARE = mlp("mlp-rare", "rare:noise=0.6", .8, net="mlp:hidden=32", optimizer=ADAM, measure="balanced_accuracy")
 APART = mlp("mlp-rows-apart", "copied:share=0", .85, net="mlp:hidden=128", optimizer="adam:rate=0.01", steps=600, measure="honesty")
 SMOOTHED = mlp("mlp-smoothed", "digits", .85, net="mlp:hidden=64x64", loss=own.smoothed, optimizer=SGD)
 mlp("softmax", "digits", .8, net="softmax", optimizer=SGD)
@@ -80,7 +80,8 @@ LSTM_ROWS = rnn("lstm-rows", "digit-rows", .75, net="lstm:hidden=32", optimizer=
 LSTM_SGD = rnn("lstm-rows-sgd", "digit-rows", .6, net="lstm:hidden=32", optimizer="sgd:rate=0.3,momentum=0.9")
 GRU_ROWS = rnn("gru-rows", "digit-rows", .75, net="gru:hidden=32", optimizer="adam:rate=0.01")
 RNN_RECALL = rnn("rnn-recall", "recall", .8, net="rnn:hidden=32", optimizer="adam:rate=0.001")
-RNN_LONG = rnn("rnn-recall-long", "recall:length=80,rows=500", .7, net="rnn:hidden=32", optimizer="adam:rate=0.001", steps=300)
+RNN_SGD = rnn("rnn-recall-sgd", "recall", .7, net="rnn:hidden=32", optimizer=SGD)
+RNN_LONG = rnn("rnn-recall-long", "recall:length=50,rows=600", .7, net="rnn:hidden=32", optimizer="adam:rate=0.001", steps=500)
 LSTM_RECALL = rnn("lstm-recall", "recall:length=30", .8, net="lstm:hidden=32", optimizer="adam:rate=0.01")
 OWN_RECALL = rnn("lstm-own-recall", "recall:length=30", .8, net=partial(own.forgetful, 2.0), optimizer="adam:rate=0.01")
 RELU_ROWS = rnn("rnn-own-relu-rows", "digit-rows", .7, net=partial(own.rectified, 1.0, 8), optimizer="adam:rate=0.001")
@@ -88,7 +89,8 @@ rnn("gru-recall", "recall:length=30", .8, net="gru:hidden=32", optimizer="adam:r
 
 CODER = coder("autoencoder", reaches=.5, net="autoencoder:hidden=64,code=16", optimizer="adam:rate=0.01")
 CODER_DEEP = coder("autoencoder-deep", reaches=.3, net="autoencoder:hidden=64x32,code=16,activation=relu", init="he", optimizer=ADAM)
-CODER_SGD = coder("autoencoder-sgd", reaches=.3, net="autoencoder:hidden=64,code=16,activation=tanh", optimizer="sgd:rate=0.01,momentum=0.9")
+CODER_SGD = coder("autoencoder-sgd", reaches=.3, net="autoencoder:hidden=64,code=16,activation=tanh",
+                  optimizer="sgd:rate=0.01,momentum=0.9")
 VAE = coder("vae", reaches=.3, net="vae:hidden=64,code=8", optimizer=ADAM)
 coder("autoencoder-tied", reaches=.4, net="autoencoder:hidden=64,code=16,tied=yes", optimizer="adam:rate=0.01")
 
@@ -96,9 +98,9 @@ GAN = gan("gan", "clouds", .5, net="gan:noise=8,hidden=48x48", optimizer=GAME, s
 GAN_SQUARES = gan("gan-least-squares", "clouds", .4, net="gan:noise=8,hidden=48x48,form=least-squares", optimizer=GAME, steps=1000)
 gan("gan-two-clouds", "clouds:centres=2", .4, net="gan:noise=8,hidden=48x48", optimizer=GAME, steps=800)
 
-MACHINE = rbm("rbm", reaches=.2, net="rbm:hidden=64", optimizer=RBM)
-PERSISTENT = rbm("rbm-persistent", reaches=.2, net="rbm:hidden=64", rule="divergence:persistent=yes", optimizer="sgd:rate=0.05")
-rbm("rbm-three-steps", reaches=.2, net="rbm:hidden=64", rule="divergence:steps=3", optimizer=RBM)
+MACHINE = rbm("rbm", reaches=.1, net="rbm:hidden=64", steps=800, optimizer=RBM)
+PERSISTENT = rbm("rbm-persistent", reaches=.1, net="rbm:hidden=64", steps=800, rule="divergence:persistent=yes", optimizer="sgd:rate=0.1")
+rbm("rbm-three-steps", reaches=.1, net="rbm:hidden=64", steps=800, rule="divergence:steps=3", optimizer=RBM)
 
 # Hard negatives
 hard = partial(add, hard=True)
@@ -127,8 +129,8 @@ mlp("sparse-relu-deep", "digits", .75, net=lambda: own.biased(own.dense((64, 200
 mlp("converged", "digits:rows=300", .75, net=PLAIN, optimizer=SGD, steps=1200)
 mlp("converged-iris", "iris", .8, net="mlp:hidden=16", optimizer="adam:rate=0.01", batch=16, steps=1000)
 mlp("converged-adam", "digits", .85, net="mlp:hidden=128", optimizer="adam:rate=0.01", steps=1000)
-mlp("rare-but-learnable", "rare:share=0.02,noise=0.5", .85, net="mlp:hidden=32", optimizer="adam:rate=0.002", measure="balanced_accuracy")
-mlp("rare-weighted", "rare:noise=0.9", .7, net="mlp:hidden=32", optimizer=ADAM, class_weights="balanced", measure="balanced_accuracy")
+mlp("rare-but-learnable", "rare:share=0.03,noise=0.4", .8, net="mlp:hidden=32", optimizer="adam:rate=0.002", measure="balanced_accuracy")
+mlp("rare-weighted", "rare:noise=0.8", .7, net="mlp:hidden=32", optimizer=ADAM, class_weights="balanced", measure="balanced_accuracy")
 mlp("batch-8", "digits", .85, net=PLAIN, optimizer="sgd:rate=0.05", batch=8, steps=600)
 mlp("batch-4", "digits", .8, net=PLAIN, optimizer="sgd:rate=0.03", batch=4, steps=800)
 mlp("batch-512", "digits", .8, net=PLAIN, optimizer="sgd:rate=0.5", batch=512, steps=200)
@@ -174,6 +176,6 @@ coder("autoencoder-sparse", reaches=.3, net="autoencoder:hidden=64,code=32,spars
 coder("vae-small-beta", reaches=.4, net="vae:hidden=64,code=8,beta=0.2", optimizer=ADAM)
 
 gan("gan-slow", "clouds", .2, net="gan:noise=8,hidden=48x48", optimizer="adam:rate=0.0005,beta1=0.5", steps=1000)
-rbm("rbm-momentum", reaches=.2, net="rbm:hidden=64", optimizer="sgd:rate=0.05,momentum=0.9")
-rbm("rbm-slow", reaches=.1, net="rbm:hidden=64", optimizer="sgd:rate=0.02")
-rbm("rbm-sparse", reaches=.1, net="rbm:hidden=64", rule="divergence:sparsity=0.1", optimizer=RBM)
+rbm("rbm-momentum", reaches=.1, net="rbm:hidden=64", steps=800, optimizer="sgd:rate=0.05,momentum=0.9")
+rbm("rbm-slow", reaches=.1, net="rbm:hidden=64", steps=800, optimizer="sgd:rate=0.02,momentum=0.9")
+rbm("rbm-sparse", reaches=.1, net="rbm:hidden=64", steps=800, rule="divergence:sparsity=0.2,sparsity_cost=0.1", optimizer=RBM)

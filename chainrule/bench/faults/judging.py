@@ -57,7 +57,7 @@ class Verified:
 
 def verified(outcomes: Mapping[Task, Outcome], tasks: Iterable[Task]) -> Verified:
     """Of these tasks, by the outcomes of them and of their twins."""
-    faulty, healthy, harmless, unhealthy = [], [], [], []
+    faulty, healthy, harmless, unhealthy = list[Outcome](), list[Outcome](), list[Outcome](), list[Outcome]()
     for task in tasks:
         program, outcome = PROGRAMS[task.program], outcomes[task]
         if program.healthy:
@@ -95,17 +95,17 @@ def judged(runs: Verified, alarms: Alarms) -> Judged:
     """`recall` is the share of faulty runs whose planted cause is among the alarms, `right_first` of those in which it is the first one;
     `precision` the share of first alarms, of all runs, that name a planted cause; `false_alarms` the share of healthy runs with one.
     """
-    found, first, steps = 0, 0, []
+    named_runs, first, steps = 0, 0, []
     for outcome in runs.faulty:
-        cause, said = PROGRAMS[outcome.task.program].cause, alarms(outcome.history)
-        named = [alarm.step for alarm in said if means(alarm, cause)]
-        found += bool(named)
-        first += means(first_cause(said), cause)
+        cause, every = PROGRAMS[outcome.task.program].cause, alarms(outcome.history)
+        named = [alarm.step for alarm in every if means(alarm, cause)]
+        named_runs += bool(named)
+        first += means(first_cause(every), cause)
         steps += [min(named)] if named else []
     alarmed = sum(first_cause(alarms(outcome.history)) is not None for outcome in runs.faulty)
     false = sum(first_cause(alarms(outcome.history)) is not None for outcome in runs.healthy)
     n = len(runs.faulty)
-    return Judged(Share(found, n), Share(first, alarmed + false), Share(first, n), Share(false, len(runs.healthy)), tuple(steps))
+    return Judged(Share(named_runs, n), Share(first, alarmed + false), Share(first, n), Share(false, len(runs.healthy)), tuple(steps))
 
 
 def remedied(task: Task, alarm: Alarm | None) -> Task | None:

@@ -16,8 +16,8 @@ from chainrule.bench.harness import aligned, verdict
 from chainrule.core.errors import InputError
 
 FOUND, PRECISE, RIGHT, WORKING = 0.95, 0.95, 0.9, 0.8      # what is asked for
-SHORT = ("vanishing-sigmoid-small", "symmetric-zeros", "rate-500", "scale-normal-1", "dead-first-layer", "creeping-sgd", "sign-cross-entropy",
-         "mlp-sigmoid", "rate-half", "frozen-backbone", "cosine", "dropout-half")
+SHORT = ("vanishing-sigmoid-small", "symmetric-zeros", "rate-500", "scale-normal-1", "dead-first-layer", "creeping-sgd",
+         "sign-cross-entropy", "mlp-sigmoid", "rate-half", "frozen-backbone", "cosine", "dropout-half")
 
 
 def chosen(half: str, only: str = "", short: bool = False) -> list[Program]:
@@ -54,8 +54,8 @@ def lines_of(runs: Verified, known: Mapping[Task, Outcome], remedies: bool) -> l
             *([name, str(one.recall), str(one.precision), str(one.right_first), str(one.false_alarms), one.waited()]
               for name, one in results.items())]
     doctor = results["chainrule doctor"]
-    lines = [f"{len(runs.faulty)} faulty runs did harm (below {100 * RESTORED:.0f} % of the twin's score), {len(runs.healthy)} healthy runs "
-             "were healthy", *unverified(runs), "", *aligned(rows), "", *targets(doctor)]
+    lines = [f"{len(runs.faulty)} faulty runs did harm (below {100 * RESTORED:.0f} % of the twin's score), {len(runs.healthy)} healthy "
+             "runs were healthy", *unverified(runs), "", *aligned(rows), "", *targets(doctor)]
     if remedies:
         share, words = restored(known, runs)
         lines.append(f"remedies that restore {100 * RESTORED:.0f} % of the twin: {share}, further {words} are words without options; "
@@ -97,8 +97,8 @@ def missed(runs: Verified, known: Mapping[Task, Outcome]) -> list[str]:
         cause = first_cause(alarms)
         right = cause is None if program.healthy else cause is not None and bool(set(cause.codes) & set(program.cause))
         if not right:
-            lines.append(f"{outcome.task.program} {outcome.task.seed} ({', '.join(program.cause) or 'healthy'}, {compared(outcome, known)}): "
-                         f"{said(alarms)}")
+            planted = ", ".join(program.cause) or "healthy"
+            lines.append(f"{outcome.task.program} {outcome.task.seed} ({planted}, {compared(outcome, known)}): {in_short(alarms)}")
     return lines
 
 
@@ -108,6 +108,6 @@ def compared(outcome: Outcome, known: Mapping[Task, Outcome]) -> str:
     return f"{outcome.score:.2f}" + (f" of {twin.score:.2f}" if twin is not None else "")
 
 
-def said(alarms: Sequence[Alarm]) -> str:
+def in_short(alarms: Sequence[Alarm]) -> str:
     """The codes with their steps, the first cause marked."""
     return ", ".join(f"{a.codes[0]}{'*' if a.first else ''} at {a.step}" for a in alarms) or "nothing"

@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from chainrule.bench.faults.history import Alarm, History
@@ -63,10 +64,10 @@ def not_finite(history: History) -> Iterator[int]:
 def autotrainer(history: History) -> list[Alarm]:
     """Defaults: theta .6, beta 1e-3, 1e-4 and 70, gamma .7, zeta .03, eta .2, delta .01."""
     alarms = [Alarm(step, EXPLODING, "exploding") for step in not_finite(history)]
-    seen = accuracies(history)
+    checks = accuracies(history)
     for step, look in history.looks:
         slope = row(look, "weight_gradient")
-        right = [accuracy for at, accuracy in seen if at <= step]
+        right = [accuracy for at, accuracy in checks if at <= step]
         learns = bool(right) and right[-1] > 0.6
         if len(slope) >= 2 and slope[-1] > 0 and slope[0] / slope[-1] < 1e-3 and slope[0] < 1e-4 and not learns:
             alarms.append(Alarm(step, VANISHING, "vanishing"))
@@ -74,11 +75,12 @@ def autotrainer(history: History) -> list[Alarm]:
             alarms.append(Alarm(step, EXPLODING, "exploding"))
         if any(share >= 0.7 for share in row(look, "zero")) and not learns:
             alarms.append(Alarm(step, ("D17",), "dying ReLU"))
-    changes = [(step, abs(b - a)) for (_, a), (step, b) in zip(seen, seen[1:], strict=False)]
+    changes = [(step, abs(b - a)) for (_, a), (step, b) in pairwise(checks)]
     swings = [i for i, (_, change) in enumerate(changes) if change >= 0.03]
-    late = [i for i in swings if i >= 3 and sum(j <= i for j in swings) / (i + 1) >= 0.2 and seen[i + 1][1] < seen[i][1]]
+    late = [i for i in swings if i >= 3 and sum(j <= i for j in swings) / (i + 1) >= 0.2 and checks[i + 1][1] < checks[i][1]]
     alarms += [Alarm(changes[i][0], ("D19",), "oscillating") for i in late[:1]]
-    slow = [seen[i][0] for i in range(3, len(seen)) if max(a for _, a in seen[i - 3: i + 1]) - seen[i - 3][1] < 0.01 and seen[i][1] <= 0.6]
+    best = [max(accuracy for _, accuracy in checks[i - 3: i + 1]) for i in range(3, len(checks))]
+    slow = [step for top, (_, before), (step, now) in zip(best, checks, checks[3:], strict=False) if top - before < 0.01 and now <= 0.6]
     return first([*alarms, *(Alarm(step, ("D20", "D26"), "slow convergence") for step in slow[:1])])
 
 
@@ -95,7 +97,7 @@ def umlaut(history: History) -> list[Alarm]:
         alarms.append(Alarm(0, ("D11",), "no activation"))
     alarms += [Alarm(step, ("D05",), "high accuracy") for step, accuracy in accuracies(history) if accuracy > 0.95][:1]
     costs = [(step, loss, valid["loss"]) for step, loss, valid in history.evaluations if "loss" in valid]
-    alarms += [Alarm(b[0], ("D24",), "overfitting") for a, b in zip(costs, costs[1:], strict=False) if b[2] > a[2] and b[1] < a[1]][:1]
+    alarms += [Alarm(b[0], ("D24",), "overfitting") for a, b in pairwise(costs) if b[2] > a[2] and b[1] < a[1]][:1]
     return first(alarms)
 
 
@@ -129,7 +131,7 @@ def sagemaker(history: History) -> list[Alarm]:
 
 
 def deepchecker(history: History) -> list[Alarm]:
-    """Loss at the start off by 100 %; dead and saturated halves; sd of activations in .5 to 2; slopes below 1e-6; update ratios in 1e-4 to .1."""
+    """Loss at the start off by 100 %; half of the units dead or saturated; sd of activations .5 to 2; slopes 1e-6; updates 1e-4 to .1."""
     alarms = [Alarm(step, EXPLODING, "exploding") for step in not_finite(history)]
     losses = [(step, number(look.get("loss"))) for step, look in history.looks if "loss" in look]
     if losses and history.classes > 1 and losses[0][1] > 2 * math.log(history.classes):
@@ -163,7 +165,7 @@ def _grows(slopes: Sequence[Sequence[float]], factor: float) -> bool:
     """Whether the slope of some layer grew by a factor at each of the last five looks."""
     last = [slope for slope in slopes[-5:] if slope]
     return len(last) == 5 and len({len(one) for one in last}) == 1 and any(
-        all(b > factor * a > 0 for a, b in zip(layer, layer[1:], strict=False)) for layer in zip(*last, strict=True))
+        all(b > factor * a > 0 for a, b in pairwise(layer)) for layer in zip(*last, strict=True))
 
 
 def _of_losses(losses: Sequence[tuple[int, float]]) -> Iterator[Alarm]:

@@ -138,9 +138,9 @@ def outcomes(tasks: Iterable[Task], folder: Path, processes: int = 1, say: bool 
         text = json.dumps(_finite(outcome.record(PROGRAMS[outcome.task.program])))
         write_atomically(folder / outcome.task.file, text.encode())
         if say:
-            said = outcome.error or ", ".join(alarm.codes[0] + ("" if alarm.first else "'") for alarm in outcome.history.alarms)
+            words = outcome.error or ", ".join(alarm.codes[0] + ("" if alarm.first else "'") for alarm in outcome.history.alarms)
             print(f"{number}/{len(left)} {outcome.task.program} {outcome.task.seed}{' remedied' if outcome.task.remedy else ''}: "
-                  f"{outcome.score:.3f} {said[:150]} ({time.perf_counter() - began:.0f} s)", file=sys.stderr, flush=True)
+                  f"{outcome.score:.3f} {words[:150]} ({time.perf_counter() - began:.0f} s)", file=sys.stderr, flush=True)
     return known
 
 

@@ -161,7 +161,7 @@ def forgetful(bias: float, inputs: int = 5, classes: int = 4, hidden: int = 32) 
 def rectified(gain: float, inputs: int = 1, classes: int = CLASSES, hidden: int = 32) -> Memory:
     """A recurrent layer of ReLU units whose recurrent weights are an orthogonal matrix times a gain."""
     layer = nn.RNN(inputs, hidden, nonlinearity="relu", batch_first=True)
-    nn.init.orthogonal_(layer.weight_hh_l0, gain)
+    nn.init.orthogonal_(layer.get_parameter("weight_hh_l0"), gain)
     return Memory(layer, classes)
 
 
