@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from chainrule.bench.faults import healthy as twin
@@ -130,11 +131,11 @@ plant(twin.NARROW, "cut-step", "D09", net="mlp:hidden=16x6,activation=step")
 plant(twin.CONV_OWN, "cut-conv", "D09", net=own.cut_maps)
 plant(twin.NORMED, "stale-statistics", "D23", net=partial(own.normed, 0.0001))
 plant(twin.CONV_NORMED, "stale-statistics-conv", "D23", net=partial(own.normed_maps, 0.0001))
-plant(twin.OWN, "nan-square-root", "D21", net=lambda: own.with_function(lambda x: x.relu().sqrt()))
+plant(twin.OWN, "nan-square-root", "D21", net=lambda: own.with_function(torch.sqrt))
 plant(twin.OWN, "nan-logarithm", "D21", net=lambda: own.with_function(lambda x: x.relu().log()))
-plant(twin.OWN, "nan-division", "D21", net=lambda: own.with_function(lambda x: x.relu() / x.relu().amax(1, keepdim=True)))
+plant(twin.OWN, "nan-division", "D21", net=lambda: own.with_function(lambda x: x.relu() / x.relu().std(0)))
 plant(twin.SMOOTHED, "nan-shares", "D21", loss=own.shares_by_hand)
-plant(twin.CONV_OWN, "nan-exponentials", "D21", net=lambda: own.convolutional(own.exponential))
+plant(twin.OWN_DEEP, "nan-exponentials", "D21", net=lambda: own.dense((64, 64, 64, 64, 10), own.exponential))
 plant(twin.CIRCLES, "linear-circles", "D11", net="mlp:hidden=32x32,activation=identity")
 plant(twin.QUADRANTS, "linear-quadrants", "D11", net="mlp:hidden=32x32,activation=identity")
 plant(twin.OWN, "inputs-times-255", "D02", "D13", net=lambda: own.multiplied(own.dense(), 255.0))
@@ -149,9 +150,9 @@ plant(twin.CODER_SGD, "decay-autoencoder", "D22", optimizer="sgd:rate=0.01,momen
 plant(twin.MLP, "dropout", "D22", net="mlp:hidden=64x64,dropout=0.95")
 plant(twin.MNIST, "dropout-mnist", "D22", net="mlp:hidden=100x100,dropout=0.95")
 plant(twin.CONV_ADAM, "dropout-conv", "D22", net="convnet:pattern=8-pool-16,dense=32,dropout=0.97")
-plant(twin.MLP_ADAM, "overfit", "D24", data="digits:rows=60,noise=0.2", net="mlp:hidden=256x256", steps=600)
-plant(twin.MNIST, "overfit-mnist", "D24", data="mnist:rows=80", net="mlp:hidden=256x256", optimizer=twin.ADAM, steps=600)
-plant(twin.WAVES, "overfit-regression", "D24", data="waves:rows=40", net="mlp:hidden=128x128", steps=800)
+plant(twin.MLP_ADAM, "overfit", "D24", data="digits:rows=60,noise=0.2", net="mlp:hidden=256x256", steps=400)
+plant(twin.MNIST, "overfit-mnist", "D24", data="mnist:rows=80", net="mlp:hidden=256x256", optimizer=twin.ADAM, steps=400)
+plant(twin.WAVES, "overfit-regression", "D24", data="waves:rows=40", net="mlp:hidden=128x128", steps=500)
 plant(twin.PATTERNS, "overfit-conv", "D24", data="patterns:rows=50", steps=500)
 plant(twin.LSTM_ROWS, "overfit-lstm", "D24", data="digit-rows:rows=60", net="lstm:hidden=64", steps=500)
 plant(twin.MLP_ADAM, "labels-permuted", "D25", data="digits:labels=permuted", net="mlp:hidden=256x256", steps=800)

@@ -63,9 +63,8 @@ class History:
                 case Progressed():
                     losses.append((event.step, event.loss))
                 case Diagnosed():
-                    at, options = getattr(event, "step", 0) or step, dict(getattr(event, "options", {}))
-                    alarms.append(Alarm(at, (event.code,), getattr(event, "name", ""), event.layer, getattr(event, "first", True),
-                                        event.remedy, options))
+                    alarms.append(Alarm(event.step or step, (event.code,), event.name, event.layer, event.first, event.remedy,
+                                        dict(event.options)))
                 case Finished():
                     ended, steps = event.reason, event.steps
                 case Entered():
