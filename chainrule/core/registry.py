@@ -19,6 +19,7 @@ from chainrule.core.traits import (
     DatasetTraits,
     DiagnosisTraits,
     InitTraits,
+    LookTraits,
     MeasureTraits,
     NetTraits,
     NoTraits,
@@ -364,3 +365,4 @@ datasets = Registry("data set", "chainrule.data", DatasetTraits)
 augments = Registry("augmentation", "chainrule.data", AugmentTraits)
 recipes = Registry("recipe", "chainrule.recipes", NoTraits)
 diagnoses = Registry("diagnosis", "chainrule.observe.doctor", DiagnosisTraits)
+looks = Registry("look", "chainrule.observe.looks", LookTraits)

@@ -168,6 +168,13 @@ class AugmentTraits:
 
 
 @dataclass(frozen=True)
+class LookTraits:
+    """`every`: it is taken at one of so many looks of a run, not at the first where these are several."""
+
+    every: int = 1
+
+
+@dataclass(frozen=True)
 class DatasetTraits:
     """`maximum` is the largest value a pixel can have; `valid_rows` how many of the official training rows usually validate; rows that
     are `sequential` are sequences of steps (t, d), for nets with memory.

@@ -1,7 +1,8 @@
 """The loop. One net and many seats side by side go the same way: a chunk, then whatever follows it, each in one place.
 
 - changing the rate: `_set_pace`, before every chunk, from each seat's share of its stage
-- looking, and putting back what is no longer finite: `_count`, after every chunk, while nothing moves
+- looking at what the next step would be: `_look`, before what is advanced, for each seat that is due, on a copy
+- putting back what is no longer finite: `_count`, after every chunk, while nothing moves
 - advancing, and reducing over processes: `_advance`, the one call in which tensors are moved
 - validating and stopping: `_look_up`, at the end of an epoch, of a budget, of patience, or on a signal
 - saving: `_save`, when it is due and when a seat ends
@@ -93,25 +94,32 @@ class Loop:
         """
         lead = group.live[0][1]
         for chunk in group.feed.chunks(lead.position.epoch, lead.position.batch, group.choice.plan.chunk):
-            batches = self._within(group, chunk)
-            self._set_pace(group)
-            if group.wrong(batches):
-                yield from self._warned()
-                return
-            group.remember()
-            try:
-                with group.seats[0].randomness:            # for several, nothing is drawn: seats whose steps draw go alone
-                    learner, reports = group.choice.advance(group.learner, group.parts(batches))
-            except Exception as error:
-                if not out_of_memory(error):
-                    raise
-                group.split(batches, error)
-                yield from self._warned()
-                return
-            yield from self._count(group, group.settle(learner, reports), batches)
-            live = group.live
-            if self.stop.requested or len(batches) < len(chunk) or not live or any(seat.spent() for _, seat in live):
-                return
+            rest = chunk
+            while True:
+                yield from self._look(group)
+                allowed = self._within(group, rest)
+                batches = self._until_look(group, allowed)
+                self._set_pace(group)
+                if group.wrong(batches):
+                    yield from self._warned()
+                    return
+                group.remember()
+                try:
+                    with group.seats[0].randomness:        # for several, nothing is drawn: seats whose steps draw go alone
+                        learner, reports = group.choice.advance(group.learner, group.parts(batches))
+                except Exception as error:
+                    if not out_of_memory(error):
+                        raise
+                    group.split(batches, error)
+                    yield from self._warned()
+                    return
+                yield from self._count(group, group.settle(learner, reports), batches)
+                live, cut = group.live, len(batches) < len(allowed)
+                if self.stop.requested or (not cut and len(allowed) < len(rest)) or not live or any(seat.spent() for _, seat in live):
+                    return
+                if len(batches) == len(rest):
+                    break
+                rest = rest.rows(len(batches), len(rest))
             if group.change_due():
                 with self.stop.ending_at_once():
                     self.group = group.change()
@@ -136,6 +144,25 @@ class Loop:
         """As much of a chunk as every seat's budget of steps, and its cycle, allow."""
         left = [ahead for _, seat in group.live if (ahead := seat.ahead()) is not None]
         return chunk.rows(0, min(left)) if left and min(left) < len(chunk) else chunk
+
+    def _look(self, group: Group) -> Events:
+        """Let whoever watches see what the next step would be, of each seat for which that is due; on copies, so that nothing moves."""
+        due = [(i, seat) for i, seat in group.live if seat.looking.due(seat.position)]
+        if due:
+            self._set_pace(group)
+        for i, seat in due:
+            group.take(i)
+            for event in seat.looks(group.choice.seconds_per_step, len(group.live)):
+                yield seat, event
+
+    def _until_look(self, group: Group, batches: Any) -> Any:
+        """As much of what may be advanced as comes before the next look, in whole groups of fused steps, which stay as they were."""
+        left = [ahead for _, seat in group.live if (ahead := seat.looking.ahead(seat.position)) is not None]
+        if not left:
+            return batches
+        at, fused = group.live[0][1].position.batch, group.choice.plan.fused
+        end = -(-(at + min(left)) // fused) * fused - at
+        return batches.rows(0, end) if end < len(batches) else batches
 
     def _set_pace(self, group: Group) -> None:
         group.set_pace([ENDED if seat.ending else seat.pace() for seat in group.seats])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chainrule.core.looking import Observer
 from chainrule.core.rule import Learner
 from chainrule.engine.consult import Consulted
 from chainrule.engine.plans.cache import Memory
@@ -19,7 +20,8 @@ class Position:
     """Where a run is: all that is not a tensor and must survive. `batch` is the next one of `epoch` in `stage`.
 
     `plan` lists the plans it has run under, each `made`, its `stage` and the step `since` which it runs there; `stage_steps` how many
-    steps the stages before took, `shares` those of schedules by the clock: stage, step from which on, thousandths.
+    steps the stages before took, `shares` those of schedules by the clock: stage, step from which on, thousandths; `looks` is how often
+    the run has been looked at, which took `looking` seconds, and `look_next` the step of the stage before which it is again.
     """
 
     stage: int = 0
@@ -38,6 +40,9 @@ class Position:
     plan: list[dict[str, Any]] = field(default_factory=list)
     stage_steps: list[int] = field(default_factory=list)
     shares: list[list[int]] = field(default_factory=list)
+    looks: int = 0
+    look_next: int = 0
+    looking: float = 0.0
     finished: str = ""
 
 
@@ -63,3 +68,5 @@ class Settings:
     samples: tuple[int, ...] = ()        # after which steps of the run samples of the net are recorded
     shares: tuple[tuple[int, ...], ...] = ()  # and the shares of its schedules, where they went by the clock
     doctor: Consulted | None = None      # who is shown all events, and says what is wrong
+    look: int | None = None              # how many steps lie between two looks; 0 for never, None where the time decides
+    observer: Observer | None = None     # who looks; None for nobody

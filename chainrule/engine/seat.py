@@ -20,6 +20,7 @@ from chainrule.core.events import (
     Evaluated,
     Event,
     Finished,
+    Looked,
     Planned,
     Progressed,
     Sampled,
@@ -32,6 +33,7 @@ from chainrule.core.rule import Learner
 from chainrule.core.stage import Stage, Stages
 from chainrule.core.tree import clone
 from chainrule.data.feed.shuffled import Feed
+from chainrule.engine.looking import ROWS, Looking
 from chainrule.engine.nonfinite import locate
 from chainrule.engine.pace import Pace, as_recorded, by_clock, by_steps, cycle_ends
 from chainrule.engine.plans.plan import arrange
@@ -66,6 +68,8 @@ class Seat:
     feed: Feed
     view: Net                # of the net, what this stage trains
     learner: Learner
+    looking: Looking
+    looked_at: Batch | None  # the rows that looks replay a step with, once one has
 
     def __init__(self, stages: Stages, net: Net, feed_for: Callable[[int], Feed], validate: Validate, settings: Settings,
                  store: Store | None = None, stop: Stop | None = None, at: int = 0, sample: Sample | None = None):
@@ -112,6 +116,8 @@ class Seat:
             self.learner = Learner(self.view, clone(self.stage.rule.init(self.view)))
         if restored and self.store:
             self.learner = self.store.state_into(self.learner, restored.tensors)
+        lasts = self.settings.look is not None or steps_of(self.stage, self.feed) > 1          # one step has no course to be watched
+        self.looking, self.looked_at = Looking(self.settings.observer if lasts else None, self.settings.look), None
         self.net.train()
 
     def _feed_of_stage(self) -> Feed:
@@ -138,7 +144,8 @@ class Seat:
         """Leave the stage that has ended for the one that follows."""
         old, now = self.position, self.seconds()
         self.position = Position(stage=old.stage + 1, step=old.step, at=old.at, seconds=now, stage_began=now, history=old.history,
-                                 plan=old.plan, stage_steps=[*old.stage_steps, old.stage_step], shares=old.shares)
+                                 plan=old.plan, stage_steps=[*old.stage_steps, old.stage_step], shares=old.shares, looks=old.looks,
+                                 looking=old.looking)
         self.best, self.ending = {}, ""
 
     def finish(self) -> Finished:
@@ -269,6 +276,26 @@ class Seat:
             texts = list(self.sample())
         self.net.train()
         yield self.event(Sampled, step=self.position.step, texts=texts)
+
+    def looks(self, step_seconds: float, beside: int) -> Iterator[Event]:
+        """What a step from here would be, seen on a copy; nothing of the training notices. Where looking fails it is told once.
+
+        `step_seconds` is what a step is expected to take, `beside` how many seats share the time.
+        """
+        began, position, observer = time.perf_counter(), self.position, self.settings.observer
+        assert observer is not None
+        number, trained = position.looks, self.seconds() - self.compiling - position.looking
+        try:
+            with Aside(self.settings.seed, self.net.device):
+                self.looked_at = self.feed.some(ROWS) if self.looked_at is None else self.looked_at
+                record = observer.look(self.learner, self.stage.rule, self.looked_at, number)
+        except Exception as error:   # a look that fails must not end what it looks at
+            self.looking.failed = f"{type(error).__name__}: {error}"
+            yield self.event(Warned, message=f"Looking at the training has ended ({self.looking.failed}); the training goes on.")
+            return
+        a_step = trained / position.step if position.step else step_seconds
+        self.looking.took(position, time.perf_counter() - began, trained, a_step, steps_of(self.stage, self.feed), beside)
+        yield self.event(Looked, step=position.step, looks=record, number=number)
 
     def keep_snapshot(self, cycle: int) -> None:
         """Keep the weights as a snapshot; no checkpoint is written before it is on disk, so that a resumed run has it too."""

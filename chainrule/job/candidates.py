@@ -14,7 +14,7 @@ MOST_INPUTS = 300
 FOLDS = 5
 CIRCUMSTANCES = ("target", "group", "weight", "seed", "split_seed", "classes", "class_weights", "columns", "text", "missing", "decimal",
                  "separator", "encoding", "dates", "header", "skip_bad", "drop_unlabelled", "plan", "precision", "device", "threads",
-                 "save_every", "doctor", "task")
+                 "save_every", "doctor", "look", "task")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from chainrule.core.batch import Batch, map_tensors
 from chainrule.core.criterion import Criterion, Solve, separated
 from chainrule.core.descend import Alter, Read, prepared
 from chainrule.core.events import Event, Finished
+from chainrule.core.looking import Observer, steps_between
 from chainrule.core.loss import Loss, identity
 from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, optimizers, rules, tasks
@@ -47,7 +48,7 @@ class Job:
 
     `augment` alters the inputs of training steps; the `rule` itself knows nothing of it, so that validation may use it; `mix` mixes these
     with each other. `start` are the trained weights that the net began with, None where it was drawn anew. The `doctor` is shown all
-    events; `facts` are what it knows before the first, for the log.
+    events; `facts` are what it knows before the first, for the log. The `observer` looks at its steps, None for nobody.
     """
 
     source: Source
@@ -64,6 +65,7 @@ class Job:
     start: Start | None = None
     doctor: Consulted | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    observer: Observer | None = None
 
     @property
     def net(self) -> Net:
@@ -105,7 +107,7 @@ class Job:
                             samples=self.task.drawn_at if isinstance(self.task, Draws) else (),
                             ends=tuple(again.stage_steps) if again else (),
                             shares=tuple(map(tuple, again.shares)) if again else (),
-                            doctor=self.doctor)
+                            doctor=self.doctor, look=steps_between(options.look), observer=self.observer)
         stages, validate = self.stages()
         return Seat(stages, self.net, lambda _: feed, validate, settings, store, stop, at, sample=self.sample)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chainrule.core.errors import InputError
+from chainrule.core.looking import steps_between
 from chainrule.core.options import check, option, read, same
 from chainrule.data.fold import parse_fold
 from chainrule.data.reading import Reading
@@ -85,11 +86,14 @@ class Options:
     device: str = option("auto", "auto, cpu, cuda or mps.")
     threads: int | None = option(None, "Processor threads; measured where left out.", least=1, advice=CHOSEN)
     save_every: float | None = option(None, "Seconds between checkpoints.", least=0)
+    look: str | None = option(None, "How often steps are looked at: every=N, or off; where left out as often as costs 2 % of the time.",
+                              example="every=100")
 
     def checked(self) -> Options:
         """Itself, once every number is in its range. Raises InputError naming the option."""
         check(self)
         self._check_snapshots()
+        steps_between(self.look)
         if self.freeze is not None and self.from_ is None:
             raise InputError(f"--freeze {self.freeze} fixes layers of a trained net, and none is started from. Name one with --from, or "
                              "leave --freeze out.")

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import json
+import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from chainrule.core.errors import ChainruleError, InputError
-from chainrule.core.events import Event, Finished, Saved, TestOpened, from_json
+from chainrule.core.events import Event, Finished, Looked, Saved, TestOpened, from_json
 from chainrule.core.files import open_plain, read_plain, write_all, write_atomically
+from chainrule.core.looking import BEGINNING
+
+MOST_LOOKS = 256                 # that a log holds, beside those of the first steps; then every second one goes
+SELDOM = "units", 8              # what is large, and how many looks there are to each that has it
+LOOKED = b'{"event": "looked"'      # how the line of one begins
 
 
 class RunLog:
     """Appends each event it is called with to the log at `path`; a kill loses at most the line being written.
 
     Whatever the disk holds after the last newline is a torn record: the next record starts on a line of its own, so that
-    nothing complete is ever glued to it. Raises ChainruleError naming the file where it cannot be written.
+    nothing complete is ever glued to it. Of looks it keeps at most 256, beside those of the first steps: then every second one goes, in one
+    move that puts another file in the place of the log, and from then on only each second one is written. Raises ChainruleError naming
+    the file where it cannot be written.
     """
 
     def __init__(self, path: Path):
@@ -24,6 +37,7 @@ class RunLog:
             self._file = open_plain(self.path, os.O_RDWR | os.O_APPEND)
             size = os.fstat(self._file).st_size
             self._torn = size > 0 and self._byte(size - 1) != b"\n"
+            self._stride, self._looks = 0, 0     # which looks are written, once one is, and how many there are
         except OSError as error:
             raise InputError(f"The run log {self.path} cannot be opened: {error.strerror}. "
                              "Choose a folder you can write to with --out.") from None
@@ -47,6 +61,11 @@ class RunLog:
         return cls(path)
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, Looked):
+            if not self._wants(event):
+                return
+            if event.step not in BEGINNING and event.number // self._stride % SELDOM[1]:
+                event = dataclasses.replace(event, looks={name: value for name, value in event.looks.items() if name != SELDOM[0]})
         line = (b"\n" if self._torn else b"") + event.to_json().encode() + b"\n"
         self._torn = True
         try:
@@ -54,9 +73,43 @@ class RunLog:
             self._torn = False
             if isinstance(event, Saved | Finished):
                 os.fsync(self._file)
+            if self._looks >= MOST_LOOKS and isinstance(event, Looked):
+                self._thin()
         except OSError as error:
             raise ChainruleError(f"The run log {self.path} cannot be written: {error.strerror}. "
                                  f"Make room, then continue with chainrule resume {self.path.parent}.") from None
+
+    def _wants(self, event: Looked) -> bool:
+        """Whether a look is written: those of the first steps, and of the others as many as are kept; it is then counted."""
+        if not self._stride:
+            numbers = [look["number"] for look in _looks(read_plain(self.path)) if look["step"] not in BEGINNING]
+            common = math.gcd(*numbers) if len(numbers) > 1 else 1
+            self._stride, self._looks = common & -common or 1, len(numbers)
+        if event.step in BEGINNING:
+            return True
+        wanted = event.number % self._stride == 0
+        self._looks += wanted
+        return wanted
+
+    def _thin(self) -> None:
+        """Leave every second look out. Where the disk has no room for that, what is there stays."""
+        self._stride *= 2
+        lines, kept = [], 0
+        for line in read_plain(self.path).splitlines(keepends=True):
+            look = next(_looks(line), None)
+            if look is not None and look["step"] not in BEGINNING:
+                if look["number"] % self._stride:
+                    continue
+                kept += 1
+                if look["number"] // self._stride % SELDOM[1] and look["looks"].pop(SELDOM[0], None) is not None:
+                    line = json.dumps(look).encode() + b"\n"
+            lines.append(line)
+        with contextlib.suppress(OSError):
+            write_atomically(self.path, b"".join(lines))
+            file = open_plain(self.path, os.O_RDWR | os.O_APPEND)
+            os.close(self._file)
+            self._file = file
+        self._looks = kept
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
@@ -86,3 +139,10 @@ def _event(line: bytes) -> Event | None:
     except (ValueError, TypeError, AttributeError, RecursionError):  # not JSON, fields missing, not an object, nested without end
         return None
     return event if isinstance(event.at, int) else None
+
+
+def _looks(content: bytes) -> Iterator[dict[str, Any]]:
+    """The whole records of looks in the text of a log."""
+    for line in content.split(b"\n"):
+        if line.startswith(LOOKED) and isinstance(event := _event(line), Looked):
+            yield {"event": "looked", **dataclasses.asdict(event)}

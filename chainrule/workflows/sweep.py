@@ -40,6 +40,7 @@ from chainrule.sinks.sweep_progress import Tally
 from chainrule.tasks.task import Task
 from chainrule.workflows.doctor import attended
 from chainrule.workflows.grid import REPLICATES, Over, combinations
+from chainrule.workflows.observed import observed
 from chainrule.workflows.options import Dataset
 from chainrule.workflows.run import Run, run_of
 from chainrule.workflows.seen_before import seen_before
@@ -257,7 +258,7 @@ def _train(path: Path, folders: Sequence[Path], jobs: Sequence[Job], reading: fl
         members = []
         for recording, job in zip(recordings, jobs, strict=True):
             common, numbers = job.kind()
-            members.append(Member(job.seat(recording.store, stop, recording.next_at), job.remaking(), numbers, common))
+            members.append(Member(observed(job).seat(recording.store, stop, recording.next_at), job.remaking(), numbers, common))
         begun: set[int] = set()
         for i, event in train_members(members):
             if i not in begun:

@@ -32,6 +32,7 @@ from chainrule.runs.folder import Folder
 from chainrule.runs.recorder import Recording, close, lay_down, started, tell, watching
 from chainrule.sinks.spinner import turning
 from chainrule.workflows.doctor import ATTEMPTS, MEND, attended, described, ended_by, mended, mending
+from chainrule.workflows.observed import observed
 from chainrule.workflows.open import open_run
 from chainrule.workflows.options import Dataset, Siblings
 from chainrule.workflows.run import Run, run_of
@@ -95,7 +96,7 @@ def train_job(job: Job, asked: Options, own: Own, session: Session, began: float
     with RunLock(folder.path):
         lay_down(folder, attended(job), asked, own, selection, mends)
         with _recorded(folder.path, job, time.perf_counter() - began - choosing, session, choosing) as recording:
-            for event in job.events(recording.store, session.stop, at=recording.next_at, made=recording.record.get("plan")):
+            for event in observed(job).events(recording.store, session.stop, at=recording.next_at, made=recording.record.get("plan")):
                 recording.tell(event)
         return run_of(folder.path, job)
 
@@ -106,7 +107,7 @@ def resume_run(run: Run, session: Session) -> Run:
     with RunLock(run.path):
         job = attended(run.fresh_job())
         with _recorded(run.path, job, time.perf_counter() - began, session) as recording:
-            for event in job.events(recording.store, session.stop, at=recording.next_at, made=recording.record.get("plan")):
+            for event in observed(job).events(recording.store, session.stop, at=recording.next_at, made=recording.record.get("plan")):
                 recording.tell(event)
         return run_of(run.path, job)
 
@@ -130,7 +131,7 @@ def _again(run: Run, progress: bool) -> tuple[bool, float]:
     ended = next((e for e in reversed(run.events) if isinstance(e, Finished)), None)
     if ended is None or ended.reason not in ("budget", "patience", DIAGNOSED):
         raise InputError(f"{run.path} has not finished. Finish it with chainrule resume {run.path}, then repeat it.")
-    again = run.fresh_job()
+    again = observed(run.fresh_job())
     again.options = replace(again.options, seconds=None)
     sinks: list[Sink] = watching(progress, ())
     tell(started(again, "", at=0, resumed=False), sinks)
@@ -160,7 +161,7 @@ def events(data: Any = Dataset.data, y: Any = None, *, net: str | nn.Module | No
     source = as_source(paired(data, y), asked, session.data_dir)
     job = attended(build(source, selected(source, asked, own, session.stop)[0], own))
     yield started(job, "", at=0, resumed=False)
-    yield from job.events(stop=session.stop, at=1)
+    yield from observed(job).events(stop=session.stop, at=1)
 
 
 def _mended(run: Run, source: Source, options: Options, own: Own, session: Session) -> Run:

@@ -30,7 +30,7 @@ MAY = {package: allowed for floor in FLOORS for package, allowed in floor.items(
 ROOT_FILES = ("__init__.py", "__main__.py", "py.typed")
 SUBPACKAGES = {"nets.layers", "nets.init", "optim.solvers", "data.readers", "data.writers", "data.encode", "data.storage", "data.feed",
                "data.synthetic", "engine.plans", "engine.members", "engine.infer", "engine.native", "recipes.canon", "bench.sides",
-               "bench.faults", "core.abilities", "observe.doctor"}
+               "bench.faults", "core.abilities", "observe.doctor", "observe.looks"}
 SHARED_BY_NETS = ("nets.layers", "nets.init")  # the only files of nets that families import
 SLOW = {"matplotlib", "polars", "pyarrow", "pandas", "scipy", "sklearn", "jinja2", "rich", "starlette", "uvicorn", "PIL", "onnx",
         "onnxruntime", "onnxscript", "fastexcel", "tokenizers", "torch", "keras", "jax", "lightning", "skorch",

@@ -39,6 +39,10 @@ class Lanes(Feed):
         """The windows in the order an epoch reads them, (lanes * length,): the k-th of every lane, then the next of every lane."""
         return torch.arange(self.batch * self.full).reshape(self.batch, self.full).T.reshape(-1)
 
+    def some(self, count: int) -> Batch:
+        """The first batch, in which all lanes begin: no other number of rows goes with the state that they carry."""
+        return next(self.chunks(0, 0, 1))[0]
+
     def chunks(self, epoch: int, start: int = 0, size: int = 1) -> Iterator[Batch]:
         at = start
         for chunk in super().chunks(epoch, start, size):

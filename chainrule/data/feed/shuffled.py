@@ -91,6 +91,17 @@ class Feed:
         """The feed like this one for a part whose inputs are as they are read."""
         return Feed(part, identity, batch=self.batch, seed=self.seed, device=self.device, everything=self.everything, one_hot=self.one_hot)
 
+    def some(self, count: int) -> Batch:
+        """A batch of so many rows, always the same ones, drawn from the whole part; of all rows where each step reads everything."""
+        if self.everything:
+            return next(self.chunks(0, 0, 1))[0]
+        rows = torch.randperm(len(self.part), generator=_generator(self.seed, -1))[:count].sort().values
+        return self._few(rows)[0]
+
+    def _few(self, rows: Tensor) -> Batch:
+        """Rows of the part as a chunk of one batch."""
+        return self._gather(rows.to(self.device), 1)
+
     def longest_chunk(self) -> int:
         """How many batches may be gathered at once within the memory set aside for a chunk.
 
@@ -212,6 +223,9 @@ class StreamedFeed(Feed):
                 at += k
         finally:
             coming.close()
+
+    def _few(self, rows: Tensor) -> Batch:
+        return self._batch(rows, self.x[rows], 1)
 
     def _batch(self, positions: Tensor, x: Tensor, k: int) -> Batch:
         at = positions.to(self.device)
