@@ -188,7 +188,7 @@ def test_a_net_that_blows_up_stops_with_the_layer_named_and_keeps_good_weights()
     assert any(name in str(caught.value) for name in ("hidden1", "output", "gradient", "loss"))
     run = cr.Run("bad")
     assert all(bool(p.isfinite().all()) for p in run.net.parameters())
-    assert run.summary()["diagnoses"][0]["code"] == "D21"
+    assert "D21" in {one["code"] for one in run.summary()["diagnoses"]}   # looks may see earlier that the rate is too high
 
 
 def test_corrupt_and_foreign_files_are_refused_by_name():
