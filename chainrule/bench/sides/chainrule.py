@@ -87,17 +87,17 @@ class Ours:
         """
         self.job = self._fresh()
         self.remarks = ""
-        stop, began = Stop(), time.perf_counter()
+        stop, began, later = Stop(), time.perf_counter(), False
         marks = [began]
         for event in self.job.events(stop=stop):
             now = time.perf_counter()
             if isinstance(event, Planned):
-                self.plan = _described(event)
+                self.plan, later = _described(event), bool(event.made[-1]["later"])
                 self.remarks = " then ".join(filter(None, [self.remarks, self.plan]))
                 marks = marks if self.work.whole else [now]
             elif isinstance(event, Evaluated):
                 marks.append(now)
-                arrived = self.settled in ("", self.plan.split(",")[0])
+                arrived = self.plan.split(",")[0] == self.settled if self.settled else not later
                 if not self.work.whole and len(marks) > units and now - began >= least and arrived:
                     stop.request("the end of the measurement")
         return marks

@@ -21,7 +21,7 @@ from chainrule.core.rule import Learner
 from chainrule.core.tree import leaves
 from chainrule.engine.native.compiling import compiler_words, writer_words
 
-FORMAT = 3
+FORMAT = 4
 # Cold, on two cores (docs/results.md), of a step of so many operations: what is expected until one was made here.
 USUAL_OPERATIONS = 100
 COMPILE_SECONDS = {"native": 4.0, "compiled": 15.0, "fused": 30.0, "graph": 3.0}

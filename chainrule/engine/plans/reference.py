@@ -22,8 +22,9 @@ from chainrule.engine.randomness import Aside
 if TYPE_CHECKING:
     from chainrule.engine.plans.plan import Plan
 
-ROUNDINGS, DRAWS = 3.0, 3       # a step may be off by so many times what rounding the weights once does to eager, the most of some draws
+ROUNDINGS, DRAWS = 5.0, 3       # a step may be off by so many times what rounding the weights once does to eager, the most of some draws
 NEGLIGIBLE = 1e-6               # of the whole update: by so much any tensor may be off, however little it moves
+MOST_OF_ONE = 0.01              # of what a tensor moves in a step, where that is more than eager's own draws are off by
 LAST_PLACES = 4                 # and by so many units in the last place of its own numbers
 MOST_BYTES = 2**29              # of learners that are kept for the next plan; larger ones are computed anew
 
@@ -69,10 +70,7 @@ class Reference:
             piece = self.chunk.rows(i * size, (i + 1) * size)
             there = after(plainly, copied(now), piece, self.seed)
             rounded = [distances(there, after(plainly, _rounded(now, self.seed + draw), piece, self.seed)) for draw in range(DRAWS)]
-            most, slack = _most(rounded), _slack(now, there)
-            moved = {name: self.rule.tolerance * m for name, m in _moved(now, there).items()}
-            allowed = {name: max(ROUNDINGS * most[name], slack[name], moved[name]) for name in slack}
-            one = Taken(now, piece, there, allowed, max(ROUNDINGS * max(map(size_of, rounded)), size_of(slack)))
+            one = Taken(now, piece, there, *self._allowed(_moved(now, there), _slack(now, there), rounded))
             if keep:
                 taken.append(one)
             yield one
@@ -80,6 +78,17 @@ class Reference:
 
     def pieces(self, size: int) -> int:
         return len(self.chunk) // size
+
+    def _allowed(self, moved: dict[str, float], slack: dict[str, float], rounded: list[dict[str, float]]) -> tuple[dict[str, float], float]:
+        """How far each tensor may be off a step in which it moves so far, and all together, if eager's own draws are off by `rounded`.
+
+        Which layers a crossed kink shows in is chance: what one tensor is off by, relative to what it moves, any may be, up to a limit.
+        """
+        most, tolerance = _most(rounded), self.rule.tolerance
+        worst = max((most[name] / m for name, m in moved.items() if m > slack[name]), default=0.0)
+        share = max(tolerance, min(ROUNDINGS * worst, MOST_OF_ONE))
+        allowed = {name: max(ROUNDINGS * most[name], slack[name], share * m) for name, m in moved.items()}
+        return allowed, max(ROUNDINGS * max(map(size_of, rounded)), size_of(slack))
 
 
 def after(advance: Advance, begin: Learner, few: Batch, seed: int) -> Learner:

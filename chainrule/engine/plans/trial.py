@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -135,19 +135,24 @@ def _refusing() -> Iterator[None]:
         raise kind(f"failed: {type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}") from error
 
 
-def compare(reference: Reference, trial: Learner, plan: Plan, advance: Advance, asked: bool) -> None:
-    """Raises PlanRejected unless `trial`, where `plan` has taken a copy of the learner, is where eager steps take it."""
+def compare(reference: Reference, trial: Learner, plan: Plan, advance: Advance, asked: bool, tally: Tally | None = None) -> bool:
+    """Raises PlanRejected unless `trial`, where `plan` has taken a copy of the learner, is where eager steps take it.
+
+    False where `tally`, which goes on with the steps of earlier comparisons, cannot tell yet.
+    """
     rule = reference.rule
     loose = plan.bf16 and asked
     tolerance = max(rule.tolerance, BF16_TOLERANCE) if loose else rule.tolerance
     found = apart(reference, trial)
-    if found.total <= tolerance and (loose or found.worst <= tolerance):
-        return
-    if plan.bf16 or not found.total <= MOST_APART or not only_rounds(reference, plan, advance):
+    tally = tally or Tally()
+    if not tally.steps and found.total <= tolerance and (loose or found.worst <= tolerance):
+        return True
+    if plan.bf16 or not found.total <= MOST_APART or not tally.rounds(reference, plan, advance):
         which = f"{found.total:.1e} of the update"
         if found.total <= tolerance:
             which = f"{found.worst:.1e} of what {found.where} moves" if found.worst < math.inf else f"moving {found.where}"
         raise PlanRejected(f"disagrees with eager by {which}; allowed {tolerance:.0e}")
+    return tally.decided
 
 
 def _step_seconds(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: int, repeats: int) -> tuple[float, Advance]:
@@ -163,30 +168,42 @@ def _step_seconds(rule: Rule, learner: Learner, chunk: Batch, plan: Plan, seed: 
     return seconds, advance
 
 
-def only_rounds(reference: Reference, plan: Plan, advance: Advance) -> bool:
-    """Whether in most steps of `plan`, each from where eager stands, all tensors together are as close to eager's as eager's own from
-    weights rounded once more, and every tensor is too, or within the rule's tolerance of what it moves.
+@dataclass
+class Tally:
+    """The steps in which a plan, each from where eager stands, was as close to eager as eager itself is from weights rounded once more.
 
     Roundings grow from step to step, in deep nets with normalised layers within a few; and one that moves a unit across its kink, or the
-    greatest of a pool to its neighbour, shows in that step by far more than its size. A wrong program is wrong in most steps.
+    greatest of a pool to its neighbour, shows in that step by far more than its size. A wrong program is wrong in most steps. So most must
+    be close, by all tensors together and by every tensor (`Reference`). `least` steps decide.
     """
-    close, pieces = Counter[str](), reference.pieces(plan.fused)
-    needed = pieces // 2 + 1
-    for i, step in enumerate(reference.taken(plan.fused)):
-        ours = copied(step.begin)
-        arrange(ours, plan.channels_last)
-        ours = after(advance, ours, step.piece, reference.seed)
-        # The rule's state too: each step begins from eager's, so that a wrong one would show nowhere else.
-        if not all(gaps(*trees).total <= MOST_ROUNDING for trees in _thrice(step.begin, step.end, ours)):
-            return False
-        offs = distances(step.end, ours)
-        if any(off > step.allowed[name] == 0 for name, off in offs.items()):
-            return False
-        close.update(name for name, off in offs.items() if off <= step.allowed[name])
-        close[ALL] += size_of(offs) <= step.together
-        if any(close[name] + pieces - 1 - i < needed for name in (ALL, *offs)):
-            return False
-    return True
+
+    least: int = 1
+    steps: int = 0
+    close: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def decided(self) -> bool:
+        return self.steps >= self.least
+
+    def rounds(self, reference: Reference, plan: Plan, advance: Advance) -> bool:
+        """Whether no more than roundings show, in the steps of the reference and in those before; True where that is not decided yet."""
+        last = max(self.steps + reference.pieces(plan.fused), self.least)
+        for step in reference.taken(plan.fused):
+            ours = copied(step.begin)
+            arrange(ours, plan.channels_last)
+            ours = after(advance, ours, step.piece, reference.seed)
+            # The rule's state too: each step begins from eager's, so that a wrong one would show nowhere else.
+            if not all(gaps(*trees).total <= MOST_ROUNDING for trees in _thrice(step.begin, step.end, ours)):
+                return False
+            offs = distances(step.end, ours)
+            if any(off > step.allowed[name] == 0 for name, off in offs.items()):
+                return False
+            self.steps += 1
+            self.close.update(name for name, off in offs.items() if off <= step.allowed[name])
+            self.close[ALL] += size_of(offs) <= step.together
+            if any(2 * (self.close[name] + last - self.steps) <= last for name in (ALL, *offs)):
+                return False
+        return True
 
 
 def _thrice(*learners: Learner) -> list[tuple[Tree, ...]]:

@@ -17,7 +17,7 @@ from chainrule.core.tree import clone
 from chainrule.engine.plans.fidelity import attributes, own_steps
 from chainrule.engine.plans.plan import Plan
 from chainrule.engine.plans.reference import Reference
-from chainrule.engine.plans.trial import compare
+from chainrule.engine.plans.trial import Tally, compare
 
 if TYPE_CHECKING:
     from chainrule.engine.plans.planner import Choice
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FIRST_SECONDS = 1.0     # after a program has begun it is looked at again
 CHECK_SHARE = 0.02      # of the time that looking may take from then on
 CHECKED_STEPS = 10
+DECIDING_STEPS = 5      # where chunks are shorter, those that follow are looked at too before a program is found wrong
 
 
 @dataclass
@@ -60,6 +61,7 @@ class Recheck:
     def __init__(self, rule: Rule, seed: int):
         self.rule, self.seed = rule, seed
         self.choice: Choice | None = None
+        self.tally = Tally(DECIDING_STEPS)
 
     def fault(self, learner: Learner, batches: Batch, choice: Choice, mark: Callable[[], Mark]) -> Fault | None:
         """Looks, where it is time to, before a chunk. Attributes and hooks are compared before every one: they cost microseconds."""
@@ -68,23 +70,25 @@ class Recheck:
         now = time.perf_counter()
         if choice is not self.choice:
             self.choice, self.attributes, self.mark = choice, attributes(learner.net), mark()
-            self.next = now + FIRST_SECONDS
+            self.tally, self.next = Tally(DECIDING_STEPS), now + FIRST_SECONDS
             return None
         if attributes(learner.net) != self.attributes:
             return Fault("an attribute or a hook of the net has changed, which a program would not see", None)
         if now < self.next:
             return None
         try:
-            self._compare(learner, batches.rows(0, CHECKED_STEPS), choice)
+            if not self._right(learner, batches.rows(0, CHECKED_STEPS), choice):
+                return None
         except PlanRejected as error:
             return Fault(str(error), self.mark)
-        self.mark = mark()
+        self.tally, self.mark = Tally(DECIDING_STEPS), mark()
         ended = time.perf_counter()
         self.next = ended + (ended - now) / CHECK_SHARE
         return None
 
-    def _compare(self, learner: Learner, few: Batch, choice: Choice) -> None:
-        """Raises PlanRejected where the program goes elsewhere than eager steps, by the standard by which it was admitted."""
+    def _right(self, learner: Learner, few: Batch, choice: Choice) -> bool:
+        """False where further steps are to tell. Raises PlanRejected where the program goes elsewhere than eager steps, by the standard by
+        which it was admitted."""
         ours = own_steps(choice.advance, learner, few, self.seed)
         reference = Reference(self.rule, learner, few, Plan(threads=choice.plan.threads), self.seed)
-        compare(reference, ours, choice.plan, choice.advance, asked=choice.reason == "asked for")
+        return compare(reference, ours, choice.plan, choice.advance, choice.reason == "asked for", self.tally)

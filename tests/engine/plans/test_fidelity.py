@@ -21,10 +21,11 @@ from chainrule.core.net import Net
 from chainrule.core.tree import clone
 from chainrule.engine.native import compiling
 from chainrule.engine.plans import trial, verification
-from chainrule.engine.plans.eager import eager
+from chainrule.engine.plans.eager import copied, eager
 from chainrule.engine.plans.fidelity import Untraceable, check_traceable
 from chainrule.engine.plans.plan import Plan
 from chainrule.engine.plans.planner import Choice
+from chainrule.engine.plans.reference import Reference
 from chainrule.engine.plans.trial import Gaps, gaps
 from chainrule.job.own_loss import custom
 from chainrule.losses.classic import cross_entropy
@@ -317,3 +318,39 @@ def test_the_same_standard_holds_for_low_precision(monkeypatch):
     with pytest.raises(PlanRejected, match=r"by 5\..*allowed 2e-02"):
         trial.measure(rule, learner(dense(), rule), chunk(3), Plan(bf16=True), 0, agree_with=Plan())
     assert trial.measure(rule, learner(dense(), rule), chunk(3), Plan(bf16=True), 0, agree_with=Plan(), asked=True).plan.bf16
+
+
+def going_too_far(rule, by):
+    """Eager steps that go further by that share of each."""
+    def advance(one, batches):
+        before = clone(one.net.params)
+        after, reports = eager(rule.step)(one, batches)
+        with torch.no_grad():
+            for name, t in after.net.params.items():
+                t.add_(by * (t - before[name]))
+        return after, reports
+
+    return advance
+
+
+@pytest.mark.parametrize(("wrong", "outcomes"), [((0, 3), [False, False, False, False, True]), ((0, 1, 3), [False, False, False, None])])
+def test_most_of_five_steps_decide_where_chunks_are_of_one(wrong, outcomes):
+    """One step in which a rounding crosses a kink says nothing: ResNet-20 was sent back to eager by one tensor of 130 in one step."""
+    rule = descend()
+    one, tally, verdicts = learner(dense(), rule), trial.Tally(verification.DECIDING_STEPS), []
+    for i in range(len(outcomes)):
+        advance = going_too_far(rule, 0.005 if i in wrong else 0.0)
+        against = Reference(rule, one, chunk(1), Plan(threads=1), 0)
+        try:
+            verdicts.append(trial.compare(against, advance(copied(one), chunk(1))[0], Plan(native=True, threads=1), advance, False, tally))
+        except PlanRejected:
+            verdicts.append(None)
+    assert verdicts == outcomes
+
+
+def test_one_step_that_is_off_by_more_than_a_rounding_is_enough():
+    rule = descend()
+    one, advance = learner(dense(), rule), going_too_far(rule, 0.05)
+    with pytest.raises(PlanRejected, match="disagrees with eager"):
+        trial.compare(Reference(rule, one, chunk(1), Plan(threads=1), 0), advance(copied(one), chunk(1))[0], Plan(native=True, threads=1),
+                      advance, False, trial.Tally(verification.DECIDING_STEPS))
