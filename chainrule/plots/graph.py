@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from chainrule.plots.evaluation import COLOURS, INK, _figure, _short
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_LABELS = 24        # edges that are labelled; more would lie over one another
+BEND, PLACE = 0.18, 0.42    # of arrows that pass a column, and how far along them their label stands
 WIDE, HIGH = 2.1, 0.95  # inches a column and a row
 BOX = {"boxstyle": "round,pad=0.45", "facecolor": "#eef2f7", "edgecolor": COLOURS[0], "linewidth": 0.8}
 
@@ -19,34 +21,46 @@ def graph(names: Sequence[str], values: Sequence[float], derivatives: Sequence[f
           edges: Sequence[tuple[int, int, float]], *, title: str, result: str) -> Figure:
     """Nodes in columns, each with its value and below it the derivative of the `result` by it; edges (tail, head, factor).
 
-    Edges are as dark as their factor is large, red where it is negative; labelled where there are few.
+    Edges are as dark as their factor is large, orange where it is negative; labelled where there are few.
     """
     places = _places(columns, edges)
     rows = max(columns.count(column) for column in set(columns))
     figure = _figure(WIDE * (max(columns) + 1) + 0.6, max(2.4, HIGH * rows + 1.0))
     axes = figure.subplots()
     axes.axis("off")
-    greatest = max((abs(factor) for *_, factor in edges), default=1.0) or 1.0
-    for tail, head, factor in edges:
-        (x, y), (u, v) = places[tail], places[head]
-        far = columns[head] - columns[tail] > 1
-        axes.annotate("", (u, v), (x, y), zorder=1, arrowprops={
-            "arrowstyle": "-|>", "color": COLOURS[1] if factor < 0 else COLOURS[0], "alpha": 0.25 + 0.75 * abs(factor) / greatest,
-            "shrinkA": 26, "shrinkB": 30, "linewidth": 1.2, "connectionstyle": f"arc3,rad={0.18 if far else 0.0}"})
-        if len(edges) <= MOST_LABELS:
-            at, bend = 0.42, 0.09 * (u - x) if far else 0.0
-            axes.text(x + at * (u - x), y + at * (v - y) - bend, _number(factor), fontsize=8, color=INK, ha="center", va="center", zorder=2,
-                      bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"})
-    for name, value, slope, place in zip(names, values, derivatives, places, strict=True):
-        words = f"{_short(name, 20)}\n{_number(value)}\nd {_number(slope)}"
-        axes.text(*place, words, fontsize=8, color=INK, ha="center", va="center", zorder=3, linespacing=1.3, bbox=BOX)
     axes.set_xlim(-0.5, max(columns) + 0.5)
     heights = [y for _, y in places]
     axes.set_ylim(min(heights) - 0.6, max(heights) + 0.6)
+    boxes = []
+    for name, value, slope, place in zip(names, values, derivatives, places, strict=True):
+        words = f"{_short(name, 20)}\n{_number(value)}\nd {_number(slope)}"
+        boxes.append(axes.text(*place, words, fontsize=8, color=INK, ha="center", va="center", zorder=3, linespacing=1.3, bbox=BOX))
+    figure.draw_without_rendering()                       # so that arrows know where boxes end
+    greatest = max((abs(factor) for *_, factor in edges), default=1.0) or 1.0
+    for tail, head, factor in edges:
+        bend = BEND if columns[head] - columns[tail] > 1 else 0.0
+        axes.annotate("", places[head], places[tail], zorder=1, arrowprops={
+            "arrowstyle": "-|>", "color": COLOURS[1] if factor < 0 else COLOURS[0], "alpha": 0.25 + 0.75 * abs(factor) / greatest,
+            "patchA": boxes[tail].get_bbox_patch(), "patchB": boxes[head].get_bbox_patch(), "shrinkA": 1, "shrinkB": 2, "linewidth": 1.2,
+            "connectionstyle": f"arc3,rad={bend}"})
+        if len(edges) <= MOST_LABELS:
+            axes.text(*_along(axes, places[tail], places[head], bend), _number(factor), fontsize=8, color=INK, ha="center", va="center",
+                      zorder=2, bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"})
     axes.set_title(_short(title, 90), fontsize=9, color=INK)
-    below = f"in each node its value, and d: the derivative of {_short(result, 20)} by it; on each edge its factor"
+    how = "on each edge its factor" if len(edges) <= MOST_LABELS else "edges as dark as their factors are large, orange where negative"
+    below = f"in each node its value, and d: the derivative of {_short(result, 20)} by it; {how}"
     figure.supxlabel(below, fontsize=8, color=INK)
     return figure
+
+
+def _along(axes: Axes, start: tuple[float, float], end: tuple[float, float], bend: float) -> tuple[float, float]:
+    """A point of an arrow that bends so much, nearer its start, where its label stands."""
+    (x, y), (u, v) = axes.transData.transform([start, end])
+    middle = ((x + u) / 2 + bend * (v - y), (y + v) / 2 - bend * (u - x))
+    shares = ((1 - PLACE) ** 2, 2 * PLACE * (1 - PLACE), PLACE**2)
+    at = [sum(share * one for share, one in zip(shares, several, strict=True)) for several in zip((x, y), middle, (u, v), strict=True)]
+    across, up = axes.transData.inverted().transform(at)
+    return float(across), float(up)
 
 
 def _places(columns: Sequence[int], edges: Sequence[tuple[int, int, float]]) -> list[tuple[float, float]]:

@@ -41,7 +41,7 @@ def net_errors(spec: str) -> tuple[int, float]:
     loss = losses.choose("cross-entropy").make()
     graph = of_net(module, x.detach(), lambda outputs: loss.each(outputs, y), (), (), "loss")
     value = loss.each(module(x), y).sum()
-    weights = {name: p for name, p in module.named_parameters() if p.dim() == 2}
+    weights = {name if "." in name else f"net.{name}": p for name, p in module.named_parameters() if p.dim() == 2}   # of a lone layer: net
     slopes = torch.autograd.grad(value, [x, *weights.values()])
     errors = [abs(graph.nodes[-1].value - float(value.detach()))]
     for i, slope in enumerate(slopes[0].flatten().tolist()):

@@ -313,9 +313,8 @@ def is_formula(what: str) -> bool:
 
 def formula_picture(text: str, at: str | None, out: str | Path | None = None, *, overwrite: bool = False) -> Drawn:
     """Draw the computational graph of a formula where its variables have the values of `at`, `a=2,b=1`. Raises InputError."""
-    path = writable(Path(out or "graph.png"), overwrite)
     figures, figure = graph.of_formula(text, at)
-    return Drawn(write(figure, path), figures)
+    return Drawn(write(figure, writable(Path(out or "graph.png"), overwrite)), figures)
 
 
 def write(figure: Figure, path: Path) -> Path:
