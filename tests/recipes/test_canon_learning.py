@@ -83,7 +83,7 @@ def test_a_perceptron_of_a_table_ends_with_the_verdict(name, logic, separable, t
                           "--plan", "eager", "--out", "run")
     assert code == 0
     assert ("not linearly separable" in out + err) is not separable
-    assert ("accuracy 1 " in out) is separable
+    assert ("accuracy 100.00 % " in out) is separable
 
 
 def test_a_singular_design_is_refused_or_told_by_rank_and_column(tmp_path, capsys, monkeypatch):
