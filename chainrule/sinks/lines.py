@@ -11,6 +11,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 MOST_POINTS = 512       # of losses that are remembered; beyond it neighbours become their mean
 SPARKS = 24             # columns of a line of blocks
 DECADES = 10.0          # from this ratio of the largest to the smallest loss on they are drawn by their logarithm
+FLAT = 0.1              # a share of the greatest, less than which does not go from the lowest block to the highest
 
 
 def bar_line(width: int, where: Sequence[str], share: float | None, left: Sequence[str], signs: str = "━─") -> str:
@@ -66,8 +67,8 @@ class Losses:
 def sparks(points: Sequence[float], most: int = SPARKS) -> str:
     """Numbers as blocks of eight heights in at most so many columns, each the mean of those that share it; what is not finite is a cross.
 
-    >>> sparks([8, 4, 2, 1]), sparks([1.0]), sparks([1, 10, 100])
-    ('█▄▂▁', '', '▁▅█')
+    >>> sparks([8, 4, 2, 1]), sparks([1.0]), sparks([1, 10, 100]), sparks([2.30, 2.31, 2.30])
+    ('█▄▂▁', '', '▁▅█', '███')
     """
     if len(points) < 2:
         return ""
@@ -80,6 +81,7 @@ def sparks(points: Sequence[float], most: int = SPARKS) -> str:
     least, most_of = min(finite), max(finite)
     logarithmic = least > 0 and most_of / least >= DECADES
     heights = [math.log(value) if logarithmic else value for value in finite]
-    low, high = min(heights), max(heights)
-    drawn = iter(BLOCKS[round((height - low) / (high - low) * (len(BLOCKS) - 1)) if high > low else 0] for height in heights)
+    high = max(heights)
+    span = max(high - min(heights), FLAT if logarithmic else FLAT * abs(high))
+    drawn = iter(BLOCKS[round((1 - (high - height) / span) * (len(BLOCKS) - 1)) if span > 0 else 0] for height in heights)
     return "".join(next(drawn) if math.isfinite(value) else "×" for value in means)

@@ -34,7 +34,7 @@ class Progress:
         self.spinner = Spinner(self.stream, clock)
         self._live: Any = None
         self._epochs: int | None = None
-        self._stage, self._since, self._began = "", 0, 0.0
+        self._run, self._stage, self._since, self._began = "RUN", "", 0, 0.0
         self._timed = False
         self._best: Mapping[str, Any] = {}
         self._at: Progressed | None = None
@@ -93,6 +93,7 @@ class Progress:
             self._advance(event)
             self._report(event)
         elif isinstance(event, Started):
+            self._run = event.run or "RUN"
             self._epochs, self._timed = _whole(event.settings.get("epochs")), event.settings.get("seconds") is not None
             self._say("\n".join(started(event)))
         elif isinstance(event, Entered):
@@ -139,7 +140,7 @@ class Progress:
     def _end(self, event: Finished) -> None:
         if self._further:
             names = ", ".join(dict.fromkeys(self._further))
-            self._once(f"{names}; chainrule doctor tells what shows it and what to do.", "Also: ", "yellow")
+            self._once(f"{names}; chainrule doctor {self._run} tells what shows it and what to do.", "Also: ", "yellow")
         if self.line and (line := self._sparks(self.stream.encoding)):
             self._say(f"Loss {line} {measure('loss', self._losses.points[0])} to {measure('loss', self._losses.points[-1])}")
         self._say(finished(event))

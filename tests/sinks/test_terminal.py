@@ -6,7 +6,7 @@ import pytest
 from screen import Screen, terminal
 
 import chainrule as cr
-from chainrule.core.events import Diagnosed, Entered, Evaluated, Finished, Planned, Progressed, Started, Warned
+from chainrule.core.events import Diagnosed, Entered, Evaluated, Finished, Looked, Planned, Progressed, Started, Warned
 from chainrule.core.text import duration
 from chainrule.sinks.lines import Losses, bar_line, packed, sparks
 from chainrule.sinks.progress import Progress
@@ -202,3 +202,21 @@ def test_a_training_of_so_many_seconds_says_how_many_are_left():
     assert left
     assert all(0 <= seconds <= 0.5 for seconds in left)
     assert left == sorted(left, reverse=True)
+
+
+def test_the_gradient_of_the_last_look_has_a_line():
+    looks = {"layers": ["conv1", "conv2", "output"], "gradient": [1e-8, 1e-4, 1.0]}
+    for width in (40, 80):
+        live, ended = played(width, [STARTED, PLANNED, progressed(1), Looked(3, 0.5, 1, looks), progressed(2)])
+        assert re.search(r"gradient \S{3} 1\.0e-08 at conv1", live.text)
+        assert not live.overran
+        assert "gradient" not in ended.text
+
+
+def test_a_first_cause_is_said_at_once_and_the_others_by_name_at_the_end():
+    first = Diagnosed(5, 1.0, "D01", "conv1", "its gradient is 1e-9", "--init he", "vanishing gradient", 40, True)
+    other = Diagnosed(6, 1.0, "D30", "net", "as good as always cat", "look at the inputs", "no better than constant", 40)
+    live, ended = played(80, [*TRAINING, first, other, other])
+    assert "Diagnosis: vanishing gradient in conv1 at step 40: its gradient is 1e-9. Remedy: --init he." in " ".join(live.text.split())
+    assert "no better" not in live.text
+    assert "Also: no better than constant; chainrule doctor runs/resnet-1 tells" in ended.text
