@@ -6,7 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainrule.core.events import Diagnosed, Entered, Evaluated, Event, Finished, Looked, Planned, Progressed, Sampled, Started, Warned
+from chainrule.core.events import (
+    Diagnosed,
+    Entered,
+    Evaluated,
+    Event,
+    Finished,
+    Looked,
+    Planned,
+    Progressed,
+    Sampled,
+    Started,
+    Warned,
+    first_cause,
+)
 from chainrule.core.flow import Flow
 from chainrule.core.text import visible
 from chainrule.report.flow import Opened, opened, readings_of
@@ -137,11 +150,12 @@ def losses_of(events: Sequence[Event]) -> list[tuple[int, float]]:
 
 
 def diagnoses_of(events: Sequence[Event]) -> list[dict[str, str]]:
-    """Every diagnosis once, first causes first."""
+    """Every diagnosis once, the first cause of all first."""
     several = [e for e in events if isinstance(e, Diagnosed)]
-    ordered = sorted(several, key=lambda e: not getattr(e, "first", False))
-    rows = [{"code": e.code, "name": str(getattr(e, "name", "") or e.code), "layer": e.layer, "evidence": e.evidence, "remedy": e.remedy}
-            for e in ordered]
+    cause = first_cause(events)
+    ordered = sorted(several, key=lambda e: e is not cause)
+    rows = [{"code": e.code, "name": e.name or e.code, "layer": e.layer, "evidence": e.evidence, "remedy": e.remedy,
+             "options": " ".join(f"--{name} {value}" for name, value in e.options.items())} for e in ordered]
     return [row for i, row in enumerate(rows) if row not in rows[:i]]
 
 

@@ -54,7 +54,7 @@ def render(facts: Facts) -> str:
         describe=describe, outcome=detail(facts.test or facts.valid), settings=flat(facts.settings), data=flat(facts.data),
         flows=drawings(facts.flows), scale=palette_address(), mistakes=[(pictured(w.png), w.lines) for w in facts.mistakes],
         weights=_pictures(facts.weights), pictures=_pictures(facts.pictures), samples=_pictures(facts.samples),
-        sections=_sections(facts), command=f"chainrule repeat {shlex.quote(facts.run)}" if facts.run and facts.history else "",
+        sections=_sections(facts), command=f"chainrule repeat {shlex.quote(facts.run)}" if facts.run else "",
         totals=_totals(facts.layers), widest=max((row["parameters"] * row["times"] for row in facts.layers), default=0) or 1)
 
 
@@ -125,5 +125,6 @@ def _pictures(pictures: Sequence[Picture]) -> list[dict[str, Any]]:
         width = SMALL if drawn else int.from_bytes(content[16:20])
         kind = "svg+xml" if drawn else "png"
         ready.append({"caption": caption, "address": f"data:image/{kind};base64," + base64.b64encode(content).decode(),
-                      "small": width < SMALL and not drawn and len(pictures) > 1, "drawn": drawn, "sheet": b"Software" not in content[:200]})
+                      "small": width < SMALL and not drawn and len(pictures) > 1, "drawn": drawn,
+                      "sheet": b"Software" not in content[:200]})
     return ready

@@ -35,8 +35,8 @@ def write_sweep(out: Path, title: str, path: str, rows: Sequence[Mapping[str, An
              *(f"{shown(m['mean'])} ± {shown(m['sd'])}" if (m := group["measures"].get(name)) else "–" for name in names)]
             for group in spread], "Means and standard deviations of runs that differ in their seed, fold or sample alone."))
     best = ", ".join(f"{k}={v}" for k, v in rows[0]["settings"].items())
-    return write(out, Facts(title=title, run=path, verdicts=[f"Best on validation: {best}."], tables=tables, histories=histories,
-                            flows=flows[:MOST_FLOWS], versions=versions,
+    return write(out, Facts(title=title, data={"folder": path}, verdicts=[f"Best on validation: {best}."], tables=tables,
+                            histories=histories, flows=flows[:MOST_FLOWS], versions=versions,
                             next=(f"chainrule report {rows[0]['run']}", "look at the best of them")))
 
 

@@ -18,7 +18,7 @@ from chainrule.evaluate.result import Result
 from chainrule.job.options import Options
 
 LISTED = (".png", ".svg", ".csv", ".onnx", ".pt2", ".safetensors")
-OPTION = re.compile(r"--[a-z][a-z0-9-]*( \S+)?")    # what a remedy may say to add to a command
+OPTION = re.compile(r"--[a-z][a-z0-9-]*( \S+)?")    # as it stands in the options of a remedy
 MOST_FILES = 12
 
 
@@ -58,8 +58,7 @@ def next_step(path: Path, record: Mapping[str, Any], diagnoses: Sequence[Mapping
     """The command to type next, and what for: the first remedy, else the test, else answers to new rows."""
     place = shlex.quote(str(path))
     if diagnoses:
-        remedy = diagnoses[0]["remedy"]
-        options = " ".join(one.group() for one in OPTION.finditer(remedy)) if remedy.startswith("--") else ""
+        options = diagnoses[0].get("options", "")
         command = again(record, options) if options else ""
         return (command, "train it again with the remedy") if command else (f"chainrule doctor {place}", "what went wrong, and what to do")
     if tested is None:
