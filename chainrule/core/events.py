@@ -92,6 +92,7 @@ class Evaluated(Event):
 class Sampled(Event):
     step: int
     texts: list[str]
+    pictures: list[dict[str, Any]] = field(default_factory=list)        # as `core.sheets` packs them
 
 
 NOT_FINITE = "D21"   # the diagnosis of numbers that are no longer finite

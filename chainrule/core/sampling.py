@@ -48,3 +48,11 @@ class Drawn:
 
     def __len__(self) -> int:
         return len(self.texts) if self.rows is None else len(self.rows)
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """What a net makes in the middle of its training: `texts`, or sheets of `pictures` as `core.sheets` packs them."""
+
+    texts: tuple[str, ...] = ()
+    pictures: tuple[Mapping[str, Any], ...] = ()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from chainrule.core.looking import Observer
 from chainrule.core.rule import Learner
+from chainrule.core.sampling import Sketch
 from chainrule.engine.consult import Consulted
 from chainrule.engine.plans.cache import Memory
 
 Validate = Callable[[Learner], dict[str, float]]
-Sample = Callable[[], Sequence[str]]
+Sample = Callable[[], Sketch]
 
 
 @dataclass

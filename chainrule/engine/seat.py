@@ -270,12 +270,14 @@ class Seat:
 
     def sampled(self) -> Iterator[Event]:
         """What the net makes now, where that is to be recorded after this step; nothing of the training notices."""
-        if self.sample is None or self.position.step not in self.settings.samples:
+        if self.sample is None or self.position.step not in self.settings.samples or self.position.stage + 1 < len(self.stages):
             return
         with Aside(self.settings.seed, self.net.device):
-            texts = list(self.sample())
+            sketch = self.sample()
         self.net.train()
-        yield self.event(Sampled, step=self.position.step, texts=texts)
+        if sketch.texts or sketch.pictures:
+            pictures = [dict(sheet) for sheet in sketch.pictures]
+            yield self.event(Sampled, step=self.position.step, texts=list(sketch.texts), pictures=pictures)
 
     def looks(self, step_seconds: float, beside: int) -> Iterator[Event]:
         """What a step from here would be, seen on a copy; nothing of the training notices. Where looking fails it is told once.

@@ -37,6 +37,7 @@ from chainrule.engine.plans.eager import copied
 from chainrule.engine.plans.planner import check_asked
 from chainrule.engine.plans.timeline import steps_of
 from chainrule.engine.randomness import Aside
+from chainrule.job.buckets import check_buckets
 from chainrule.job.cross_validation import shared_out
 from chainrule.job.defaults import choose_rule, choose_task, complete, target_kind
 from chainrule.job.device import pick_device
@@ -49,7 +50,7 @@ from chainrule.job.own_module import complete_lazy, looks_up, numbers_read
 from chainrule.job.rows import ends_of, with_notes
 from chainrule.job.rule_spec import lanes_of, make_rule, stage_rule
 from chainrule.job.start import Start, opened
-from chainrule.job.suited import check_range, range_of, suited
+from chainrule.job.suited import check_range, reading_range, suited
 from chainrule.job.trained import Trained, as_read, views_for
 from chainrule.job.trial_step import check_fit
 from chainrule.nets.init.initial import initialise
@@ -102,7 +103,8 @@ def build(source: Source, options: Options, own: Own = NOTHING, start: Start | N
     if traits.target == "any" and source.target_kind == "none" and not task.traits.targetless:
         raise InputError(f"{rule_chosen.entry.name} needs targets; {source.name} has none. Name a column with --target, or use --net rbm.")
     before = stage_rule(options, net_chosen)
-    encoded = partial(prepare, source, seed=options.division, range=range_of(net_chosen, before or rule_chosen), target=kind,
+    scaled_to = reading_range(options.scale, net_chosen, before or rule_chosen)
+    encoded = partial(prepare, source, seed=options.division, range=scaled_to, target=kind,
                       flatten=traits.reads == "features" and not (net_chosen and net_chosen.entry.traits.pictures),
                       classes=classes, weights=own.weights, codes=own.net is not None and looks_up(own.net, source),
                       bounded=bool(net_chosen and net_chosen.entry.traits.bounded), like=None if start is None else start.like)
@@ -195,6 +197,8 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     trained = Trained(net, name, data.encoder, task, the_loss, device, choice.options.precision, choice.options.seed, dtype,
                       constant=task.constant(net, data.train, data.ready) if len(data.train) else None,
                       views=views_for(options, task, data.encoder.inputs.shape))
+    if choice.options.buckets is not None:
+        choice.choices.append(check_buckets(data, module, name, rule_chosen.entry.traits, device))
     placed = kind if kind in PLACED else ""
     job = made_as(data.source, data, trained, rule, str(rule_chosen), choice.options, choice.choices,
                   keeps_last=keeps_last or rule_chosen.entry.traits.best == "last",

@@ -13,6 +13,7 @@ from chainrule.core.abilities.nets import HasCodes
 from chainrule.core.abilities.sequences import HasVectors
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.registry import nets
+from chainrule.core.symbols import known
 
 Encode = Callable[[Tensor], Tensor]
 
@@ -39,7 +40,7 @@ def encoding(module: nn.Module, name: str, layer: str | None = None) -> Encode:
 
 def mean_vectors(net: HasVectors, x: Tensor) -> Tensor:
     """The mean (n, size) of the vectors of the symbols that sequences (n, t, symbols) have."""
-    present = x.sum(2) > 0                                                          # (n, t)
+    present = known(x)                                                                # (n, t)
     return (x @ net.vectors()).sum(1) / present.sum(1, keepdim=True).clamp(min=1)
 
 

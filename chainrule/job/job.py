@@ -9,16 +9,21 @@ from typing import Any
 import torch
 
 import chainrule
+from chainrule.core.abilities.densities import HasChain
+from chainrule.core.abilities.nets import Samples
 from chainrule.core.abilities.tasks import Draws, JudgesSamples, Watches
 from chainrule.core.batch import Batch, map_tensors
 from chainrule.core.criterion import Criterion, Solve, separated
 from chainrule.core.descend import Alter, Read, prepared
+from chainrule.core.errors import InputError
 from chainrule.core.events import Event, Finished
 from chainrule.core.looking import Observer, steps_between
 from chainrule.core.loss import Loss, identity
 from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, optimizers, rules, tasks
 from chainrule.core.rule import Learner, Rule
+from chainrule.core.sampling import Request, Sketch
+from chainrule.core.sheets import packed, room_for
 from chainrule.core.stage import Budget, Stage, Stages
 from chainrule.data.feed.lanes import Lanes
 from chainrule.data.feed.shuffled import Feed, feed_of
@@ -31,6 +36,7 @@ from chainrule.engine.seat import Seat
 from chainrule.engine.stop import Stop
 from chainrule.engine.store import Store
 from chainrule.engine.train import train_seat
+from chainrule.job.buckets import bucketed
 from chainrule.job.greedy import stages_of
 from chainrule.job.options import LAYERS, Options
 from chainrule.job.pretraining import measuring, pretraining_of, whole_after
@@ -40,6 +46,10 @@ from chainrule.job.trained import Trained
 from chainrule.tasks.task import Task
 
 DENSITY_ROWS = 2000
+
+
+PICTURED_AT = (100, 300, 1000, 3000, 10_000)       # steps after which pictures are recorded
+CHAIN_STEPS = 200                                  # of the Markov chain that ends at each
 
 
 @dataclass
@@ -104,16 +114,33 @@ class Job:
         settings = Settings(seed=options.seed, plan=options.plan, precision=options.precision, threads=options.threads,
                             patience=options.patience, monitor=self.monitor, save_every=options.save_every, made=made,
                             identity=self.identity, memory=Memory(usual_folder()), snapshots=options.snapshots or 0,
-                            samples=self.task.drawn_at if isinstance(self.task, Draws) else (),
+                            samples=self.drawn_at,
                             ends=tuple(again.stage_steps) if again else (),
                             shares=tuple(map(tuple, again.shares)) if again else (),
                             doctor=self.doctor, look=steps_between(options.look), observer=self.observer)
         stages, validate = self.stages()
         return Seat(stages, self.net, lambda _: feed, validate, settings, store, stop, at, sample=self.sample)
 
-    def sample(self) -> tuple[str, ...]:
-        """What the net writes as it is now, of tasks that record samples in training."""
-        return self.trained.sample(self.task.drawn_then).texts if isinstance(self.task, Draws) else ()
+    @property
+    def drawn_at(self) -> tuple[int, ...]:
+        """After which steps samples of the net are recorded: texts as the task asks, and pictures of a net that generates them."""
+        if isinstance(self.task, Draws):
+            return self.task.drawn_at
+        shape = self.data.encoder.inputs.picture_shape
+        return PICTURED_AT if isinstance(self.net.module, Samples) and shape is not None and room_for(shape) else ()
+
+    def sample(self) -> Sketch:
+        """What the net makes as it is now."""
+        if isinstance(self.task, Draws):
+            return Sketch(self.trained.sample(self.task.drawn_then).texts)
+        shape = self.data.encoder.inputs.picture_shape
+        assert shape is not None
+        steps = CHAIN_STEPS if isinstance(self.net.module, HasChain) else None
+        try:
+            rows = self.trained.sample(Request(room_for(shape), steps=steps)).rows
+        except InputError:                             # a net that cannot be drawn from as it is has nothing to show
+            rows = None
+        return Sketch() if rows is None else Sketch(pictures=(packed(rows.reshape(-1, *shape)),))
 
     def stages(self) -> tuple[Stages, Validate]:
         """What is trained, by which rule and for how long, one after the other, and what measures it at the end of each epoch."""
@@ -164,7 +191,7 @@ class Job:
             numbers |= {name: value for name, value in values.items() if isinstance(value, float)}
             common += [chosen.entry.name, *((name, value) for name, value in values.items() if name not in numbers)]
         return (*common, options.loss, options.schedule, options.snapshots, options.constraint, options.augment, options.plan,
-                options.precision, options.threads, self.one_hot, self.target, self.data.encoder.inputs.scaling,
+                options.precision, options.threads, self.one_hot, options.buckets, self.target, self.data.encoder.inputs.scaling,
                 self.data.train.weight is None), numbers
 
     def remaking(self) -> Callable[[Mapping[str, Any]], Rule]:
@@ -191,6 +218,9 @@ class Job:
         if rules.choose(self.rule_name).entry.traits.carries:
             return Lanes(self.data.train, identity, lanes=lanes_of(self.data, self.options), seed=self.options.seed,
                          device=self.device)
+        if self.options.buckets is not None and not self.whole:
+            return bucketed(self.data, self.options.buckets, batch=self.options.batch or 1, seed=self.options.seed, device=self.device,
+                            one_hot=self.one_hot)
         return feed_of(self.data.train, identity, batch=self.options.batch or 1, seed=self.options.seed, device=self.device,
                        everything=self.whole, one_hot=self.one_hot)
 

@@ -33,11 +33,16 @@ class Options:
                                metavar="RUN", example="runs/mnist-lenet-1")
     freeze: str | None = option(None, "Layers of it that stay as they are, joined by +, or all; chainrule describe lists layers.",
                                 metavar="LAYERS", example="conv1+conv2")
+    scale: str | None = option(None, "How inputs are scaled: unit (from 0 to 1), standard (mean 0 and deviation 1, pixels from 0 to 1) or "
+                                       "standardised (pixels too). Left out, as net and rule read.",
+                                 words=("unit", "standard", "standardised"), example="unit")
     init: str | None = option(None, "Initial weights, e.g. he or normal:0.01.", example="normal:0.01")
     epochs: int | None = option(None, "Passes over the training part.", least=1, advice=CHOSEN)
     steps: int | None = option(None, "Steps at most.", least=1, advice=CHOSEN)
     seconds: float | None = option(None, "Seconds at most.", above=0)
     batch: int | None = option(None, "Samples a step.", least=1, advice=CHOSEN)
+    buckets: int | None = option(None, "Batches of sequences of like length, by so many classes of lengths, each cut to its longest.",
+                                 least=2, advice="Leave it out for batches of all lengths.")
     target: str | int | None = option(None, "The column to predict, or several of numbers with commas between them.", example="species")
     split: str | None = option(None, "E.g. train=.7,valid=.15,test=.15.", example="train=.7,valid=.15,test=.15")
     split_seed: int | None = option(None, "What the division follows from; --seed where left out.", **SEED)

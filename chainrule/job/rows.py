@@ -25,6 +25,17 @@ def in_unit_range(data: Data) -> bool:
     return low >= 0 and high <= 1
 
 
+def raw_ends(data: Data) -> tuple[float, float] | None:
+    """The least and the greatest number of the training rows before they are scaled from these to 0 and 1; None of rows that are not."""
+    inputs = data.encoder.inputs
+    scale = inputs.scale if inputs.kind == "array" else inputs.features.scale[:, :2].T if inputs.features is not None else None
+    if scale is None:
+        return None
+    low, factor = scale.double()
+    high = low + torch.where(factor > 0, 1 / factor, 0.0)
+    return float(low.min()), float(high.max())
+
+
 @torch.no_grad()
 def with_notes(data: Data, module: nn.Module) -> Data:
     """The data with a note where a net to which it is given has more codes than there are rows, or columns of it are constant."""
@@ -44,6 +55,10 @@ def with_notes(data: Data, module: nn.Module) -> Data:
             plural = "is" if len(still) == 1 else "are"
             notes.append(f"{', '.join(still[:5])}{' and others' * (len(still) > 5)} {plural} constant in training, given back as they "
                          "were, and no part of what is learned.")
+    ends = raw_ends(data)
+    if inputs.range == "unit" and ends is not None and (ends[0] < 0 or ends[1] > 1):
+        notes.append(f"The numbers of {data.name} go from {ends[0]:.4g} to {ends[1]:.4g}; the net reads each scaled to lie from 0 to 1. "
+                     "Use --scale standardised with a net that reads numbers of any size, e.g. rbm:units=gaussian.")
     if not notes:
         return data
     inputs = replace(inputs, notes=(*inputs.notes, *notes))

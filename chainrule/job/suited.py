@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -45,12 +45,18 @@ def range_of(net: Chosen[NetTraits] | None, rule: Chosen[RuleTraits]) -> Range:
     return rule.entry.traits.range
 
 
+def reading_range(asked: str | None, net: Chosen[NetTraits] | None, rule: Chosen[RuleTraits]) -> Range:
+    """The range that inputs are scaled to: the one that is asked for, else what the net reads, else the rule."""
+    return cast(Range, asked) if asked is not None else range_of(net, rule)
+
+
 def check_range(net: Chosen[NetTraits] | None, rule: Chosen[RuleTraits], data: Data) -> None:
-    """Raises InputError where the rows leave the range from 0 to 1 that a net reads: they were scaled for another one."""
+    """Raises InputError where the rows leave the range from 0 to 1 that a net reads: they are scaled for another one."""
     if range_of(net, rule) != "unit" or data.encoder.inputs.range == "unit" or not len(data.train):
         return
     ends = [data.ready(rows).aminmax() for rows in data.train.x.split(ROWS)]
     low, high = min(float(e.min) for e in ends), max(float(e.max) for e in ends)
     if low < 0 or high > 1:
-        raise InputError(f"{net or rule} reads numbers from 0 to 1; the rows of {data.name} go from {low:.4g} to {high:.4g} as the net "
-                         "that is started from reads them. Use units=gaussian, which reads such numbers, or leave out --from.")
+        raise InputError(f"{net or rule} reads numbers from 0 to 1; the rows of {data.name} go from {low:.4g} to {high:.4g} as they are "
+                         "scaled. Use --scale unit, or units=gaussian, which reads such numbers; a net that is started from has its own "
+                         "scale: leave out --from.")

@@ -82,9 +82,35 @@ def sgd(*, rate: float = 0.1, momentum: float = 0.0, dampening: float = 0.0, nes
 
 
 @optimizers("momentum", source="Polyak (1964), https://doi.org/10.1016/0041-5553(64)90137-5")
-def heavy_ball(*, rate: float = 0.1, momentum: float = 0.9, decay: float = 0.0) -> Optimizer:
-    """A heavy ball: sgd whose velocity decays by `momentum` a step."""
-    return sgd(rate=rate, momentum=momentum, decay=decay)
+def heavy_ball(*, rate: float = 0.1, momentum: float = 0.9, decay: float = 0.0, initial: float | None = None,
+               until: int = 1000) -> Optimizer:
+    """A heavy ball: sgd whose velocity decays by `momentum` a step; by `initial`, where it is given, for the first `until` steps.
+
+    Machines learn by contrastive divergence so: 0.5 until the first quick progress is over, then 0.9. Hinton (2010), "A practical guide to
+    training restricted Boltzmann machines", section 9. Raises InputError for an initial momentum outside [0, 1) and fewer steps than one.
+    """
+    usual = sgd(rate=rate, momentum=momentum, decay=decay)
+    if initial is None:
+        return usual
+    check_share("momentum", initial=initial)
+    if until < 1:
+        raise InputError(f"momentum expects until to be at least 1, the steps for which initial={initial:g} holds; got {until}. Write e.g. "
+                         "momentum:initial=0.5,until=1000.")
+
+    def init(params: dict[str, Tensor]) -> Tree:
+        return {"velocity": {k: torch.zeros_like(p) for k, p in params.items()}, "steps": scalar_for(params, 0.0)}
+
+    def update(params: dict[str, Tensor], direction: dict[str, Tensor], state: Tree, factor: float | Tensor, loss: Tensor | None) -> Tree:
+        into, velocity = [params[k] for k in direction], [state["velocity"][k] for k in direction]
+        begun = state["steps"]
+        retained = torch.where(begun < until, torch.zeros_like(begun) + initial, torch.zeros_like(begun) + momentum)
+        begun.add_(1)
+        each("mul_", velocity, retained)
+        each("add_", velocity, decayed(list(direction.values()), into, decay))
+        descend(into, velocity, rate, factor)
+        return state
+
+    return Optimizer(init, update)
 
 
 @optimizers("nesterov", source="Nesterov (1983), as in Bengio et al. (2012), https://arxiv.org/abs/1212.0901")

@@ -7,7 +7,6 @@ Mirza & Osindero (2014), https://arxiv.org/abs/1411.1784; Radford, Metz & Chinta
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
 
 import chainrule
 from chainrule.core.abilities.nets import SamplesGiven
@@ -17,6 +16,7 @@ from chainrule.evaluate.intervals import wilson
 from chainrule.plots.evaluation import image_grid
 from chainrule.plots.figure import to_png
 from chainrule.recipes.outcome import Figure, Outcome, Setting
+from chainrule.workflows.likeness import features
 
 HEUSEL = "Heusel et al. (2017), https://arxiv.org/abs/1706.08500"
 NET = "gan:conditional=yes,convolutional=yes,spectral=yes,noise=32,filters=32"
@@ -55,15 +55,3 @@ def generated_digits(setting: Setting) -> Outcome:
                goal="none" if setting.short else "at most", source="asked of the library"),
     ], [["rows", "Frechet distance"], *([name, f"{value:.3g}"] for name, value in far.items())], [f"chainrule train digits --net {NET}"],
         [picture])
-
-
-@torch.no_grad()
-def features(module: nn.Module, x: Tensor) -> Tensor:
-    """What the last dense layer of a net reads of rows (n, ...): (n, units)."""
-    last = [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1]
-    features: list[Tensor] = []
-    handle = last.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
-    module.eval()
-    module(x)
-    handle.remove()
-    return features[0].flatten(1)

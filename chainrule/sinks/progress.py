@@ -84,7 +84,7 @@ class Progress:
             self._diagnose(event)
         elif isinstance(event, Looked):
             self._look(event)
-        elif isinstance(event, Sampled):
+        elif isinstance(event, Sampled) and event.texts:
             self._say("\n".join(f"Step {event.step} writes: {beginning(text)}" for text in event.texts))
         elif isinstance(event, Progressed | Evaluated) and self.line:
             self._advance(event)

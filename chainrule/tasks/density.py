@@ -9,18 +9,19 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from chainrule.core.abilities.densities import HasFreeEnergy, HasLogProb, HasPseudoLikelihood, HasSteps
+from chainrule.core.abilities.densities import AnnealsBackward, HasFreeEnergy, HasLogProb, HasPseudoLikelihood, HasSteps
 from chainrule.core.criterion import Criterion
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss
 from chainrule.core.net import Net
 from chainrule.core.registry import tasks
+from chainrule.core.symbols import known
 from chainrule.data.source import Part, Source
 from chainrule.evaluate import measures
 from chainrule.evaluate.measures import step_means
 from chainrule.evaluate.result import Baseline, Result
 from chainrule.evaluate.significance import Cases
-from chainrule.tasks.energies import has_likelihood, independent, likelihoods, of_independent, widened
+from chainrule.tasks.energies import bounded, has_likelihood, independent, likelihoods, of_independent, widened
 from chainrule.tasks.samples import SampleTask
 from chainrule.tasks.task import BLOCK_ROWS, Ready, Runner, baseline_of, numbered_names, with_registered
 
@@ -72,6 +73,8 @@ class Density(SampleTask):
         if has_likelihood(runner.net.module):
             each, estimate, notes = likelihoods(runner, part)
             name, result = LIKELIHOOD, widened(measures.density(each, name=LIKELIHOOD), LIKELIHOOD, estimate, notes)
+            if isinstance(runner.net.module, AnnealsBackward) and runner.net.module.partition == "annealed":
+                result = bounded(result, runner, part, each + estimate.value)
         else:
             name, each = scores(runner, part)
             result = measures.density(each, name=name)
@@ -129,7 +132,7 @@ class Density(SampleTask):
         """What the same answer at every step scores on sequences."""
         x = torch.cat([ready(rows).double() for rows in part.x.split(BLOCK_ROWS)])                              # (n, t, d)
         if len(constant) == 1:
-            name, present = "the unigram", x.sum(2) > 0
+            name, present = "the unigram", known(x)
             each = x @ (constant[0] / constant.sum()).log()                                                     # (n, t)
         else:
             name, present = "one Gaussian at every step", ~x.isnan().any(2)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chainrule.core.abilities.densities import HasChain
+from chainrule.core.events import Event, Sampled
 from chainrule.core.sampling import Request
+from chainrule.core.sheets import unpacked
 from chainrule.job.trained import Trained
 from chainrule.plots.evaluation import image_grid
 from chainrule.plots.figure import to_file
@@ -32,3 +35,9 @@ def fantasies(trained: Trained) -> Figure:
 def fantasies_of(trained: Trained) -> list[Picture]:
     """For a report: samples, where there are such pictures."""
     return [("What the net draws by itself: the ends of Markov chains", to_file(fantasies(trained)))] if draws_pictures(trained) else []
+
+
+def on_the_way(events: Sequence[Event]) -> list[Picture]:
+    """For a report: the pictures that a net drew in the middle of its training, a sheet for each time."""
+    return [(f"What the net drew after step {event.step:,}", to_file(image_grid(unpacked(sheet), columns=10)))
+            for event in events if isinstance(event, Sampled) for sheet in event.pictures]

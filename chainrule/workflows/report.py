@@ -39,7 +39,7 @@ from chainrule.workflows import code_pictures, symbols
 from chainrule.workflows.about import about, again, files_in, next_step, versions
 from chainrule.workflows.attention import attended
 from chainrule.workflows.columns import columns_of
-from chainrule.workflows.fantasies import fantasies_of
+from chainrule.workflows.fantasies import fantasies_of, on_the_way
 from chainrule.workflows.panels import panels_of
 from chainrule.workflows.prototypes import drawable
 from chainrule.workflows.report_samples import pictures_drawn, samples_written
@@ -70,7 +70,7 @@ def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[E
         columns=[] if data is None else columns_of(trained, data), compared="validation",
         weights=first_layer(module, inputs.picture_shape) if inputs.picture_shape else [],
         tables=[*operating_point(path), *weights_of(trained), *facts.tables, *samples_written(trained, events), *symbols.tables(trained)],
-        samples=[*pictures_drawn(trained), *fantasies_of(trained)],
+        samples=[*pictures_drawn(trained), *fantasies_of(trained), *on_the_way(events)],
         pictures=[*mistakes(trained, validation), *regimes_of(trained, validation), *drawn(trained, validation),
                   *states_of(trained, validation), *symbols.pictures_of(trained), *code_pictures.pictures_of(trained, validation)],
         versions=versions(), about=about(record), again=again(record), next=next_step(path, record, facts.diagnoses, tested),

@@ -21,7 +21,8 @@ MADE_FOR = [(name, task) for name, traits in FAMILIES.items() for task in traits
 FREE = {name: traits.rule or "backprop" for name, traits in FAMILIES.items() if not traits.tasks}
 UNTARGETED = [name for name, rule in FREE.items() if rules.find(rule).traits.target == "none"]
 PLAIN = [name for name in FREE if name not in UNTARGETED]
-SERIAL = [name for name, task in MADE_FOR if task == "tagging" or FAMILIES[name].sequences]   # they read sequences, and no pictures
+# they read sequences, and no pictures
+SERIAL = [name for name, task in MADE_FOR if task == "tagging" or FAMILIES[name].sequences or name.startswith("sequence-")]
 SERVED = [*MADE_FOR, *((name, "density") for name in UNTARGETED),
           *((name, task) for name in PLAIN for task in ("classification", "regression"))]
 

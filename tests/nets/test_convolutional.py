@@ -51,7 +51,8 @@ def test_convnet_is_the_layers_its_pattern_names():
     ("resnet:depth=21", "6n\\+2.*The nearest are 20 and 26"), ("resnet:depth=30,block=bottleneck", "The nearest are 29 and 38"),
     ("plain:depth=5", "The nearest depths are 8 and 14"), ("densenet:depth=41", "The nearest are 40 and 43"),
     ("densenet:depth=41,bottleneck=yes", "The nearest are 40 and 46"), ("vgg:depth=17", "11, 13, 16, 19; got 17"),
-    ("highway:depth=20", "depth 19 or 32"), ("fitnet:form=5", "1, 2, 3, 4"), ("capsnet", "at least 17 x 17"),
+    ("highway:depth=20", "depth 19 or 32"), ("highway:form=staged,depth=21", "The nearest depths are 20 and 26"),
+    ("fitnet:form=5", "1, 2, 3, 4"), ("capsnet", "at least 17 x 17"),
     ("local:maps=4x4x4", "leaves 3 x 3"), ("resnet1d", "--net resnet"), ("inception-v3:stem=large", "at least 75 x 75"),
 ])
 def test_what_does_not_fit_is_refused_with_what_would(spec, message):
@@ -141,6 +142,23 @@ def test_a_highway_carries_its_input_where_the_gate_is_shut_and_is_the_plain_lay
         torch.testing.assert_close(layer(h), h)
         layer.carry.fill_(1e3)
         torch.testing.assert_close(layer(h), (h @ layer.layer.weight.T + layer.layer.bias).relu())
+
+
+def test_a_staged_highway_is_a_plain_net_where_its_gates_are_open_and_passes_on_where_they_are_shut():
+    net, x = made("highway:form=staged,depth=14,width=0.25")
+    gates = [part for part in net.modules() if type(part).__name__ == "Highway"]
+    assert len(gates) == 14 - 2 - 2                                              # but for the two that change the number of maps
+    assert sum(isinstance(part, torch.nn.Conv2d) for part in net.modules()) == 14 - 1 + len(gates)
+    plain = nets.choose("plain:depth=14,width=0.25").make((3, 12, 12), CLASSES)
+    def forms(net):
+        return [(part.in_channels, part.out_channels, part.stride) for name, part in net.named_modules()
+                if isinstance(part, torch.nn.Conv2d) and not name.endswith("gate")]
+    assert forms(net) == forms(plain)
+    with torch.no_grad():
+        for gate in gates:
+            gate.carry.fill_(-1e3)
+        maps = net[0](x)
+        torch.testing.assert_close(net[1:5](maps), maps)
 
 
 def test_a_dense_block_reads_everything_before_each_layer():

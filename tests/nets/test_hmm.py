@@ -169,3 +169,21 @@ def test_it_says_what_it_cannot_read():
         HiddenMarkov((5, 2), 0, emissions="discrete")
     with pytest.raises(InputError, match="no Gaussians"):
         Net.of(model("discrete")).call("components", torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_passes_written_in_place_are_those_that_can_be_differentiated(kind, weighted):
+    """Of more steps than a block has, of sequences that end early, with weights and without."""
+    net = model(kind, length=41)
+    torch.manual_seed(3)
+    x = net.sample(6)
+    for row, end in enumerate((41, 40, 17, 16, 2, 1)):
+        x[row, end:] = 0.0 if kind == "discrete" else float("nan")
+    weight = torch.rand(6, dtype=x.dtype) if weighted else None
+    written_out = net.expected(x, weight)
+    with torch.no_grad():
+        in_place = net.expected(x, weight)
+    assert written_out.states.requires_grad
+    for a, b in zip(in_place, written_out, strict=True):
+        torch.testing.assert_close(a, b.detach(), rtol=1e-9, atol=1e-12)

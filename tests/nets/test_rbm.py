@@ -260,3 +260,40 @@ def test_exchanges_are_between_neighbours():
     after, share = net.exchanged(v, inverse)
     assert 0.2 < float(share) < 1
     torch.testing.assert_close(after.sum(0), v.sum(0))                                             # nothing is lost
+
+
+@pytest.mark.parametrize("temperatures", [2, 3])
+@torch.no_grad()
+def test_annealing_backward_says_how_probable_it_is_that_annealing_forward_ends_at_a_row(temperatures):
+    """Its weights have as their mean the probability by the chain of transitions, multiplied out over all states."""
+    net, mean = machine(3, 2), torch.tensor([0.3, 0.5, 0.8], dtype=torch.float64)
+    for p in net.parameters():
+        p.mul_(0.5)                                                                                # so that weights differ little
+    v, h = table(3), table(2)
+    bias, _ = net.base(mean)
+    at = (v @ bias).softmax(0)                                                                     # p_0(v)
+    for high in inverse_temperatures(temperatures)[1:]:
+        own = torch.lerp(bias, net.visible_bias, high)
+        up = torch.distributions.Bernoulli(logits=high * (v @ net.weight.T + net.hidden_bias))
+        down = torch.distributions.Bernoulli(logits=high * (h @ net.weight) + own)
+        climbs = torch.stack([up.log_prob(states).sum(1) for states in h], 1).exp()                # (v, h)
+        falls = torch.stack([down.log_prob(states).sum(1) for states in v], 1).exp()               # (h, v)
+        at = at @ climbs @ falls
+    torch.manual_seed(0)
+    chains = 40_000
+    each = net.reverse_log_likelihood(v, mean, temperatures=temperatures, chains=chains).exp()
+    torch.testing.assert_close(each, at, rtol=0.03, atol=0.0)
+
+
+@pytest.mark.parametrize("units", ["binary", "gaussian", "multinomial"])
+@torch.no_grad()
+def test_annealing_backward_is_a_bound_that_comes_near_the_likelihood(units):
+    net = grouped((3, 1, 2), 4)[0] if units == "multinomial" else machine(6, 4, units)
+    if units == "gaussian":
+        net.weight.mul_(0.5)
+    torch.manual_seed(1)
+    v = net.sample(40, steps=50)
+    exact, mean = net.log_prob(v), torch.full((6,), 0.4)
+    coarse, fine = (net.reverse_log_likelihood(v, mean, temperatures=count, chains=20) - exact for count in (5, 800))
+    assert float(coarse.mean()) < float(fine.mean()) + 0.02
+    assert abs(float(fine.mean())) < 0.05

@@ -10,6 +10,7 @@ import chainrule as cr
 from chainrule.core import kernels
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
+from chainrule.data.encode.vocabulary import one_hot
 from chainrule.nets.gru import GRU
 from chainrule.nets.layers.gated import GRULayer, LSTMLayer
 from chainrule.nets.layers.recurrent import lengths, taken, turns
@@ -128,6 +129,8 @@ def test_lengths_and_turns():
     x[0, 3] = 0                                                  # an empty step in the middle is one that exists
     assert lengths(x).tolist() == list(LENGTHS)
     assert lengths(torch.zeros(2, 5, 3)).tolist() == [1, 1]
+    hot = one_hot(torch.tensor([[0, 2, 3, 4], [3, 3, 4, 4], [3, 4, 0, 4]]), 3)                   # 3 is unknown, 4 fills up
+    assert lengths(hot).tolist() == [3, 2, 3], "an unknown symbol is a step, at the end too"
     numbers = torch.randn(2, 5, 3)
     numbers[0, 3:] = 0
     assert lengths(numbers).tolist() == [5, 5], "any number may be zero"

@@ -28,6 +28,7 @@ TWINS = {
     "sgd:momentum=0.9,dampening=0.3,decay=0.1": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.3, weight_decay=0.1),
     "sgd:momentum=0.8,nesterov=yes,decay=0.05": lambda p: optim.SGD(p, lr=0.1, momentum=0.8, nesterov=True, weight_decay=0.05),
     "momentum:rate=0.03,momentum=0.6": lambda p: optim.SGD(p, lr=0.03, momentum=0.6),
+    "momentum:momentum=0.8,initial=0.6,until=9999": lambda p: optim.SGD(p, lr=0.1, momentum=0.6),
     "momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
     "momentum:decay=0.2": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.2),
     "nesterov:rate=0.03": lambda p: optim.SGD(p, lr=0.03, momentum=0.9, nesterov=True),
@@ -372,3 +373,19 @@ def test_a_rule_without_a_loss_cannot_be_driven_by_it(name):
     optimizer, params = optimizers.choose(name).make(), start()
     with pytest.raises(InputError, match=f"{name} compares losses"):
         optimizer.update(params, slope(params), optimizer.init(params), 1.0, None)
+
+
+def test_momentum_begins_lower_where_that_is_asked_for():
+    """Hinton (2010), section 9: 0.5 for the first steps, 0.9 from then on; written out, on a quadratic."""
+    optimizer = optimizers.choose("momentum:rate=0.1,momentum=0.9,initial=0.5,until=3,decay=0.2").make()
+    params = {"w": torch.tensor([1.0, -2.0], dtype=torch.double)}
+    state, w, v = optimizer.init(params), params["w"].clone(), torch.zeros(2, dtype=torch.double)
+    for step in range(6):
+        v = (0.5 if step < 3 else 0.9) * v + 3 * w + 0.2 * w
+        w = w - 0.1 * 0.7 * v
+        state = optimizer.update(params, {"w": 3 * params["w"]}, state, 0.7, None)
+        torch.testing.assert_close(params["w"], w)
+    with pytest.raises(InputError, match="until to be at least 1"):
+        optimizers.choose("momentum:initial=0.5,until=0").make()
+    with pytest.raises(InputError, match="initial to be at least 0 and below 1"):
+        optimizers.choose("momentum:initial=1.5").make()

@@ -73,3 +73,12 @@ def test_the_interval_takes_in_that_of_the_partition_function():
     assert after.high == pytest.approx(after.value + math.hypot(before.high - before.value, 0.5))
     same = widened(result, "log_likelihood", Estimate(10.0, 10.0, 10.0), ())
     assert same.measures == result.measures
+
+
+def test_a_bound_from_below_stands_beside_the_estimate(tmp_path):
+    run = cr.train("digits", net="rbm:hidden=24", out=tmp_path / "run", **QUICK)
+    result = run.test()
+    bound, estimate = result.measures["log_likelihood_bound"], result.measures["log_likelihood"]
+    assert bound.value < estimate.high
+    assert bound.value == pytest.approx(estimate.value, abs=3.0)
+    assert any("from below" in note and "Burda" in note for note in result.notes)

@@ -10,9 +10,11 @@ import chainrule as cr
 from chainrule.cli.main import run_command
 from chainrule.core.errors import InputError
 from chainrule.core.events import Sampled
-from chainrule.core.sampling import Request
+from chainrule.core.sampling import Drawn, Request
+from chainrule.core.sheets import unpacked
 from chainrule.core.text import visible
 from chainrule.tasks.language import Language
+from chainrule.workflows.likeness import likeness
 
 TEXT = "to be, or not to be:\tthat is\nthe question. " * 40
 QUICK = {"net": "rnn:hidden=12", "plan": "eager", "threads": 1, "progress": False}
@@ -124,3 +126,46 @@ def test_a_net_that_answers_makes_no_samples(tmp_path):
     run = cr.train("iris", net="mlp:hidden=4", epochs=1, plan="eager", progress=False, out=tmp_path / "run")
     with pytest.raises(InputError, match="mlp:hidden=4 answers and makes no samples"):
         run.sample()
+
+
+MACHINE = {"net": "rbm:hidden=12", "plan": "eager", "threads": 1, "progress": False, "batch": 10}
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    return cr.train("digits", out=tmp_path_factory.mktemp("machine") / "run", epochs=3, **MACHINE)
+
+
+def test_what_a_net_draws_is_recorded_in_training_and_shown(machine, tmp_path):
+    sheets = [event for event in machine.events if isinstance(event, Sampled)]
+    assert [event.step for event in sheets] == [100, 300]
+    assert all(event.texts == [] and len(event.pictures) == 1 for event in sheets)
+    shown = unpacked(sheets[0].pictures[0])
+    assert shown.shape == (20, 1, 8, 8)
+    assert shown.unique().tolist() == [0, 255], "states of binary units"
+    report = machine.report(tmp_path / "r.html").read_text()
+    assert "What the net drew after step 100" in report
+    assert "What the net drew after step 300" in report
+
+
+def test_recording_what_a_net_draws_changes_nothing_of_its_training(machine, tmp_path, monkeypatch):
+    monkeypatch.setattr("chainrule.job.job.PICTURED_AT", ())
+    unseen = cr.train("digits", out=tmp_path / "run", epochs=3, **MACHINE)
+    assert not [event for event in unseen.events if isinstance(event, Sampled)]
+    assert all(torch.equal(a, b) for a, b in zip(machine.net.state_dict().values(), unseen.net.state_dict().values(), strict=True))
+
+
+def test_samples_are_set_beside_rows_and_beside_what_a_classifier_makes_of_them(machine, tmp_path, capsys):
+    judge = cr.train("digits", net="mlp:hidden=8", epochs=1, out=tmp_path / "judge", plan="eager", threads=1, progress=False)
+    noise = likeness(machine.trained, Drawn(rows=255 * torch.rand(200, 1, 8, 8)), "digits")
+    for against in ("digits", str(judge.path)):
+        words = ["sample", str(machine.path), "--n", "200", "--against", against, "--overwrite", "--out", str(tmp_path / "s.csv"), "--json"]
+        assert run_command(words) == 0
+        told = json.loads(capsys.readouterr().out.splitlines()[-1])["against"]
+        assert 0 <= told["halves"] < told["distance"]
+    assert run_command(["sample", str(machine.path), "--n", "200", "--against", "digits", "--out", str(tmp_path / "t.csv"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["against"]["distance"] < noise.distance
+    assert run_command(["sample", str(machine.path), "--n", "9", "--against", "digits", "--out", str(tmp_path / "u.csv")]) == 2
+    assert "at least 50 samples; got 9" in capsys.readouterr().err
+    with pytest.raises(InputError, match="have 4 numbers each"):
+        likeness(machine.trained, Drawn(rows=torch.rand(60, 4)), "digits")

@@ -55,6 +55,13 @@ class HasPartition(HasFreeEnergy, Protocol):
 
 
 @runtime_checkable
+class AnnealsBackward(HasPartition, Protocol):
+    """An energy-based net that can be annealed from rows back to independent units: a bound from below on log likelihoods (n,)."""
+
+    def reverse_log_likelihood(self, v: Tensor, mean: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
 class HasPseudoLikelihood(Protocol):
     """A machine of which each unit given all others is known, where these are `binary`: the log (n,) of visible states (n, visible)."""
 

@@ -1,6 +1,6 @@
 """Text and sequences as small whole numbers: raw symbols as read, the vocabulary fitted on training rows, one-hot rows for a net.
 
-One column a symbol, nothing for what training never saw: Elman (1990), https://doi.org/10.1207/s15516709cog1402_1
+One column a symbol: Elman (1990), https://doi.org/10.1207/s15516709cog1402_1
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
+from chainrule.core.symbols import TRACE
 from chainrule.data.byte_pairs import Merges
 from chainrule.data.tokens import Unit, tokens
 
@@ -161,9 +162,10 @@ class Vocabulary:
 
 
 def one_hot(codes: Tensor, count: int) -> Tensor:
-    """Codes (n, t) as float32 (n, t, count); a row of zeros for codes from `count` on: unknown symbols and filled ends."""
+    """Codes (n, t) as float32 (n, t, count); a trace for the unknown symbol, which is `count`, and zeros for filled ends."""
     columns = torch.arange(count, device=codes.device, dtype=codes.dtype)
-    return (codes[..., None] == columns).to(torch.float32)
+    hot = (codes[..., None] == columns).to(torch.float32)
+    return torch.where((codes == count)[..., None] & (columns == 0), TRACE, hot)
 
 
 def widened(codes: Tensor, width: int, fill: int, where: str) -> Tensor:

@@ -35,6 +35,8 @@ class Feed:
     `everything` each epoch is one batch of all rows in their own order; with `one_hot` class numbers come as rows of so many.
     """
 
+    uniform = True       # all batches but the last are of one shape
+
     def __init__(self, part: Part, ready: Callable[[Tensor], Tensor], *, batch: int, seed: int = 0,
                  device: torch.device | str = "cpu", everything: bool = False, one_hot: int = 0):
         if batch < 1:
@@ -63,7 +65,7 @@ class Feed:
         """The rows of this part in the order epoch `epoch` reads them, (n,)."""
         if self.everything:
             return torch.arange(len(self.part))
-        return torch.randperm(len(self.part), generator=_generator(self.seed, epoch))
+        return torch.randperm(len(self.part), generator=generator(self.seed, epoch))
 
     def rows(self, epoch: int, batch: int) -> Tensor:
         """The rows of the source that batch number `batch` of an epoch holds, (batch,)."""
@@ -183,7 +185,7 @@ class StreamedFeed(Feed):
 
     def _windows(self, epoch: int) -> tuple[tuple[Tensor, ...], Tensor]:
         """The blocks of each window, and how many samples of the epoch precede it, (windows,)."""
-        blocks = torch.randperm(len(self.sizes), generator=_generator(self.seed, epoch))
+        blocks = torch.randperm(len(self.sizes), generator=generator(self.seed, epoch))
         windows = blocks.split(self.blocks_in_window)
         sizes = torch.stack([self.sizes[w].sum() for w in windows])
         return windows, sizes.cumsum(0) - sizes
@@ -193,7 +195,7 @@ class StreamedFeed(Feed):
         sizes = self.sizes[blocks]
         inside = torch.arange(int(sizes.sum())) - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
         positions = self.begins[blocks].repeat_interleave(sizes) + inside
-        return positions[torch.randperm(len(positions), generator=_generator(self.seed, epoch, at))]
+        return positions[torch.randperm(len(positions), generator=generator(self.seed, epoch, at))]
 
     def chunks(self, epoch: int, start: int = 0, size: int = 1) -> Iterator[Batch]:
         windows, starts = self._windows(epoch)
@@ -250,6 +252,7 @@ def _joined(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def _generator(*numbers: int) -> torch.Generator:
+def generator(*numbers: int) -> torch.Generator:
+    """A stream of random numbers that follows from these."""
     digest = hashlib.sha256("/".join(map(str, numbers)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

@@ -171,6 +171,8 @@ def _kin(members: Sequence[Member], family: list[int], worth: float) -> list[Kin
     first = members[family[0]]
     if len(family) == 1:
         return [Kin(family, why_alone="no other member has a net and a rule of this shape")]
+    if not first.seat.feed_for(0).uniform:
+        return [Kin(family, why_alone="batches of each member are as long as their own rows, which a stack cannot hold")]
     seed, probe, few = first.seat.settings.seed, _probe(first), _few(first, 1)
     if draws(first.seat.stages[0].rule, probe, few[0], seed):
         return [Kin(family, why_alone="a step draws random numbers, which a stack would draw otherwise than each member alone")]

@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from chainrule.core.symbols import known
 from chainrule.nets.layers.forward_backward import Relative, relative
 from chainrule.nets.layers.gaussian import drawn, log_density, unit_scales
 
@@ -22,16 +23,15 @@ class Symbols(nn.Module):
         self.log_shares = nn.Parameter(torch.randn(states, symbols).mul_(0.1).log_softmax(1))
 
     def observed(self, x: Tensor) -> Tensor:
-        seen: Tensor = x.sum(-1) > 0
-        return seen
+        return known(x)
 
     def logs(self, x: Tensor) -> Tensor:
         """The log likelihoods (t, n, states) that the states give rows (t, n, symbols)."""
-        return x @ self.log_shares.log_softmax(1).T
+        return _certain(x) @ self.log_shares.log_softmax(1).T
 
     def forward(self, x: Tensor) -> Relative:
         """The same likelihoods, relative to the greatest."""
-        logs = self.log_shares.log_softmax(1)
+        x, logs = _certain(x), self.log_shares.log_softmax(1)
         greatest = logs.amax(0)                                                           # (symbols,)
         table = torch.cat([(logs - greatest).exp().T, logs.new_ones(1, len(logs))])       # the last row is of what was not observed
         return Relative(torch.cat([x, (x.sum(-1, keepdim=True) == 0).to(x.dtype)], -1) @ table, x @ greatest)
@@ -39,6 +39,11 @@ class Symbols(nn.Module):
     def draw(self, states: Tensor) -> Tensor:
         codes = self.log_shares.softmax(1)[states].multinomial(1).squeeze(1)              # (n,)
         return nn.functional.one_hot(codes, self.log_shares.shape[1]).to(self.log_shares.dtype)
+
+
+def _certain(x: Tensor) -> Tensor:
+    """Symbols (..., symbols) with rows of zeros for unknown ones: they say nothing of the state."""
+    return torch.where(known(x)[..., None], x, 0.0)
 
 
 class Gaussians(nn.Module):

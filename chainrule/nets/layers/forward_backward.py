@@ -12,6 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from chainrule.core.kernels import plain
+
+BLOCK = 16      # steps whose pairs are reckoned at once: what they need stays in the cache
+
 
 class Chain(NamedTuple):
     """Log probabilities: of the first state (k,), and of each state (columns) after each (rows), (k, k)."""
@@ -56,6 +60,8 @@ def posteriors(chain: Chain, seen: Relative, exists: Tensor, weight: Tensor | No
     Every step is divided by its probability, which loses states that are e^87 times less likely than another at the same step in single
     precision.
     """
+    if plain(seen.likelihoods, chain.transitions) and not torch.is_grad_enabled():
+        return _in_place(chain, seen, exists, weight)
     there = exists.to(seen.likelihoods.dtype)[..., None]                                 # (t, n, 1)
     share = there if weight is None else there * weight[:, None]
     forward, scales = _forward(chain, seen.likelihoods)
@@ -69,6 +75,41 @@ def posteriors(chain: Chain, seen: Relative, exists: Tensor, weight: Tensor | No
         states.append(forward[t - 1] * after * there[t - 1])
     likelihood = (torch.cat(scales, 1).log() + seen.greatest.T).sum(1)
     return Passes(likelihood, torch.stack(states[::-1]), pairs * chain.transitions.exp())
+
+
+def _in_place(chain: Chain, seen: Relative, exists: Tensor, weight: Tensor | None) -> Passes:
+    """What `posteriors` gives, with nothing to differentiate: sequences lie along the last axis, every step writes into its own place, and
+    what is reckoned of pairs of neighbours is reckoned for a block of steps at once."""
+    likelihoods = seen.likelihoods.transpose(1, 2).contiguous()                          # (t, k, n), written over on the way back
+    there = exists.to(likelihoods.dtype)                                                 # (t, n)
+    whole = bool(exists.all())
+    share = None if whole and weight is None else there if weight is None else there * weight
+    follow, forward = chain.transitions.exp(), torch.empty_like(likelihoods)
+    scales = torch.empty_like(there)
+    count, ahead = len(likelihoods), chain.initial.exp()[:, None].expand_as(likelihoods[0]).contiguous()
+    onward, steps, states = follow.T.contiguous(), likelihoods.unbind(), forward.unbind()
+    for step, state, scale in zip(steps, states, scales.unbind(), strict=True):
+        torch.mul(ahead, step, out=state)
+        torch.sum(state, 0, out=scale)
+        state.div_(scale)
+        torch.mm(onward, state, out=ahead)
+    pairs, after = torch.zeros_like(follow), torch.ones_like(ahead)
+    for end in range(count - 1, 0, -BLOCK):
+        begin = max(end - BLOCK, 0)                                                      # steps from `end` down to the one after `begin`
+        later = torch.empty_like(likelihoods[begin:end])                                 # what states say of the steps after their own
+        places = later.unbind()
+        for i in range(end, begin, -1):
+            steps[i].mul_(after).div_(scales[i])
+            after = places[i - 1 - begin]
+            torch.mm(follow, steps[i], out=after)
+        joint, before = likelihoods[begin + 1 : end + 1], forward[begin:end]
+        if share is not None:
+            joint.mul_(share[begin + 1 : end + 1, None])
+        pairs += torch.bmm(before, joint.transpose(1, 2)).sum(0)
+        before.mul_(later)
+    if not whole:
+        forward.mul_(there[:, None])
+    return Passes((scales.log() + seen.greatest).sum(0), forward.transpose(1, 2), pairs * follow)
 
 
 def likeliest_path(chain: Chain, logs: Tensor, exists: Tensor) -> Tensor:

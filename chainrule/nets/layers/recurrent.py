@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
 from chainrule.core.kernels import offered, plain
+from chainrule.core.symbols import are_symbols, there
 
 Answer = Literal["steps", "last", "mean"]
 State = tuple[Tensor, ...]          # (n, hidden) each
@@ -209,12 +210,11 @@ class RecurrentNet(RecurrentStack):
 
 
 def lengths(x: Tensor) -> Tensor:
-    """How many steps each sequence (n, t, d) has, (n,): of symbols, zeros and ones, up to the last that is not zero throughout, and one
-    at least; of other numbers all, since any of them may be zero."""
+    """How many steps each sequence (n, t, d) has, (n,): of symbols up to the last, known or not, and one at least; of other numbers all,
+    since any of them may be zero."""
     places = torch.arange(1, x.shape[1] + 1, device=x.device)
-    ends = ((x != 0).any(2) * places).amax(1).clamp(min=1)
-    symbols = ((x == 0) | (x == 1)).flatten(1).all(1)
-    return torch.where(symbols, ends, x.shape[1])
+    ends = (there(x) * places).amax(1).clamp(min=1)
+    return torch.where(are_symbols(x), ends, x.shape[1])
 
 
 def turns(x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ Hinton (2002), https://doi.org/10.1162/089976602760128018
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Literal
 
 import torch
@@ -207,6 +208,30 @@ class Restricted(nn.Module):
             h = self._hidden.draw(self._hidden.mean(high * total))
             v = self._visible.draw(self._visible.mean(torch.addmm(above, h, self.weight, alpha=high)))
         return weights
+
+    @torch.no_grad()
+    def reverse_log_likelihood(self, v: Tensor, mean: Tensor, *, temperatures: int = 1000, chains: int = 2) -> Tensor:
+        """The log likelihood (n,) of visible states (n, visible) under annealing that begins at units with these means (d,), float64.
+
+        Each of `chains` runs begins at the row and goes back to units by themselves; the mean of the weights is the probability that
+        annealing ends at the row. Their log is too small on average, so that it is a bound from below where annealing forward gives one
+        from above; both come near the likelihood as temperatures grow more. Burda, Grosse & Salakhutdinov (2015),
+        https://arxiv.org/abs/1412.8566. Raises InputError for a machine without a partition function.
+        """
+        if self.partition == "none":
+            raise InputError("A machine of rectified units may have no partition function. Compare free energies, or use units=gaussian.")
+        bias, log_z = self.base(mean)
+        states = v.repeat_interleave(chains, 0)                                                    # (n chains, visible)
+        weights = (-self.free_energy(states) - log_z - self._mass_at(0.0, self.hidden_bias)).double()
+        for low, high in reversed(list(itertools.pairwise(inverse_temperatures(temperatures)))):
+            below, above = (torch.lerp(bias, self.visible_bias, at) for at in (low, high))
+            h = self._hidden.draw(self._hidden.mean(high * self.total(states)))
+            states = self._visible.draw(self._visible.mean(torch.addmm(above, h, self.weight, alpha=high)))
+            total = self.total(states)
+            weights -= (self._mass_at(high, total) - self._mass_at(low, total)
+                        - self._visible.alone(states, above) + self._visible.alone(states, below)).double()
+        log_likelihood: Tensor = weights.unflatten(0, (len(v), chains)).logsumexp(1) - math.log(chains)
+        return log_likelihood
 
     @torch.no_grad()
     def sample(self, count: int, *, steps: int = 1000) -> Tensor:

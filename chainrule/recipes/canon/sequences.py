@@ -48,5 +48,7 @@ ROWS = (
     Row("E10", "Pairs of residues", (
         Check("contacts", "L/5 long-range precision on folded chains", None, "Marks et al. (2011), "
               "https://doi.org/10.1371/journal.pone.0028766"),
+        Check("structures", "% of residues whose helix, strand or loop is told", None,
+              "Qian & Sejnowski (1988), https://doi.org/10.1016/0022-2836(88)90564-5"),
     )),
 )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.core.errors import InputError
+from chainrule.core.symbols import TRACE
 from chainrule.data.encode.encoder import Encoder
 from chainrule.data.encode.vocabulary import UNKNOWN, Symbols, Vocabulary, numbered, one_hot
 from chainrule.data.feed.shuffled import CHUNK_BYTES, Feed
@@ -100,10 +101,10 @@ def test_a_net_reads_one_hot_rows_that_decode_to_the_text(flatten):
     assert [data.classes[c] for c in data.train.y] == list(x[8 : 8 + len(stored)])
 
 
-def test_unknown_symbols_and_filled_ends_light_nothing():
+def test_filled_ends_light_nothing_and_unknown_symbols_next_to_nothing():
     vocabulary = Vocabulary(("a", "b"))
     hot = one_hot(torch.tensor([[0, 1, vocabulary.unknown, vocabulary.padding]], dtype=torch.uint8), len(vocabulary))
-    assert hot.tolist() == [[[1, 0], [0, 1], [0, 0], [0, 0]]]
+    assert hot.tolist() == [[[1, 0], [0, 1], [TRACE, 0], [0, 0]]]
 
 
 @settings(deadline=None, max_examples=20)
