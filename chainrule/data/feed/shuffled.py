@@ -97,7 +97,7 @@ class Feed:
         """A batch of so many rows, always the same ones, drawn from the whole part; of all rows where each step reads everything."""
         if self.everything:
             return next(self.chunks(0, 0, 1))[0]
-        rows = torch.randperm(len(self.part), generator=_generator(self.seed, -1))[:count].sort().values
+        rows = torch.randperm(len(self.part), generator=generator(self.seed, -1))[:count].sort().values
         return self._few(rows)[0]
 
     def _few(self, rows: Tensor) -> Batch:
