@@ -30,6 +30,7 @@ from chainrule.cli.predict import predict
 from chainrule.cli.recipe import recipe
 from chainrule.cli.report import export, report
 from chainrule.cli.sample import sample
+from chainrule.cli.serve import serve
 from chainrule.cli.signals import SIGNALS
 from chainrule.cli.solve import solve
 from chainrule.cli.sweep import sweep
@@ -42,7 +43,7 @@ COMMANDS = {
     "train": train, "sweep": sweep, "check": check, "find-rate": find_rate, "picture": picture, "boost": boost, "committee": committee,
     "resume": resume, "test": test, "predict": predict, "compare": compare, "bench": bench, "recipe": recipe, "canon": canon,
     "repeat": repeat, "list": list_names, "describe": describe, "report": report, "export": export,
-    "threshold": threshold, "doctor": doctor, "solve": solve, "sample": sample, "encode": encode,
+    "threshold": threshold, "doctor": doctor, "solve": solve, "sample": sample, "encode": encode, "serve": serve,
 }
 app = typer.Typer(cls=TitledCommands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train every network of the neural-network canon on your own data: fast, visibly and honestly.")

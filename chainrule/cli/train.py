@@ -30,6 +30,13 @@ class Logging:
 
 
 @dataclass(frozen=True)
+class Watching:
+    """How a training is watched."""
+
+    live: bool = option(False, "Show the run in a browser while it trains, as chainrule serve does.")
+
+
+@dataclass(frozen=True)
 class Unfinished:
     """What is to be gone on with."""
 
@@ -37,16 +44,17 @@ class Unfinished:
 
 
 @command()
-def train(options: Options, siblings: Siblings, dataset: Dataset, folder: RunFolder, logging: Logging, ending: Ending, listing: Listing,
-          printing: Printing) -> None:
+def train(options: Options, siblings: Siblings, dataset: Dataset, folder: RunFolder, logging: Logging, watching: Watching, ending: Ending,
+          listing: Listing, printing: Printing) -> None:
     """Read, split, train, validate and save a run. Example: chainrule train iris.csv --target species --test"""
     with turning("Starting"):
+        from chainrule.serve.live import Live
         from chainrule.workflows.sweep import Sweep
         from chainrule.workflows.train import train
 
     with Signals() as signals:
         trained = train(dataset.data, members=siblings.members, **options.to_json(), data_dir=dataset.data_dir, out=folder.out,
-                        log=logging.log, stop=signals.stop)
+                        log=logging.log, stop=signals.stop, sinks=[Live()] if watching.live else ())
     (show_sweep if isinstance(trained, Sweep) else show_run)(trained, ending.test, printing.as_json, listing.full)
 
 

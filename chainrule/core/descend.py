@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -79,10 +79,12 @@ class Descent:
     Most rules have one; a rule with parts has one for each, named as its parameter (`discriminator: Descent`), which is how a user
     reaches its optimizer. A parameter that the direction leaves out stays as it is; complex ones move as pairs of real ones. After every
     move the constraint, where there is one, is put on those that moved.
+    `factor` multiplies the rate throughout; a program that was made of a step has it in it.
     """
 
     def __init__(self, optimizer: Optimizer, schedule: Schedule | None = None, constraint: Constraint | None = None):
         self.optimizer, self.schedule, self.constraint = optimizer, schedule, constraint
+        self.factor = 1.0
 
     def init(self, net: Net) -> Tree:
         state = {"optimizer": self.optimizer.init(_real(net.params))}
@@ -92,7 +94,10 @@ class Descent:
 
     def follow(self, net: Net, state: Tree, direction: dict[str, Tensor], loss: Tensor | None = None) -> Tree:
         """The state after one move along `direction`, in place; `loss` is the value at the parameters, for optimizers that compare it."""
-        factor: float | Tensor = 1.0 if self.schedule is None else factor_at(self.schedule, state[PACE], net)
+        factor: float | Tensor = self.factor
+        if self.schedule is not None:
+            scheduled = factor_at(self.schedule, state[PACE], net)
+            factor = scheduled if self.factor == 1 else scheduled * self.factor
         if not direction:
             return state
         moved = net.params if len(direction) == len(net.params) else {name: net.params[name] for name in direction}
@@ -104,6 +109,21 @@ class Descent:
 
 
 registry.NESTED[Descent] = registry.optimizers
+
+
+def descents(rule: Any) -> Iterator[Descent]:
+    """What moves the parameters under a rule, each part of which may have its own; none under a rule without rates."""
+    for part in vars(rule).values() if hasattr(rule, "__dict__") else ():
+        if isinstance(part, Descent):
+            yield part
+    if isinstance(rule, Prepared):
+        yield from descents(rule.rule)
+
+
+def multiply_rate(rule: Any, factor: float) -> None:
+    """Multiply the rates that a rule was made with by this factor, which takes the place of an earlier one."""
+    for descent in descents(rule):
+        descent.factor = factor
 
 
 class Descend:

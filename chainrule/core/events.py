@@ -133,6 +133,15 @@ class Diagnosed(Event):
 
 
 @dataclass(frozen=True)
+class Commanded(Event):
+    """A command from outside, obeyed after `step` steps: stop, rate (times `value`), pause, go (on for `value` steps, 0 for all)."""
+
+    step: int
+    command: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Warned(Event):
     message: str
 
@@ -165,11 +174,13 @@ class Finished(Event):
     stage_steps: list[int] = field(default_factory=list)        # how many steps each stage took
     shares: list[list[int]] = field(default_factory=list)       # of schedules by the clock: stage, step from which on, thousandths
     simpler: dict[str, Any] = field(default_factory=dict)       # what simpler answers score on the validation part, by name
+    rates: list[list[float]] = field(default_factory=list)      # by commands: step from which on, times the rate at the start
 
 
 KINDS: dict[str, type[Event]] = {
     c.__name__.lower(): c
-    for c in (Started, Entered, Planned, Progressed, Looked, Evaluated, Sampled, Judged, Diagnosed, Warned, Saved, TestOpened, Finished)
+    for c in (Started, Entered, Planned, Progressed, Looked, Evaluated, Sampled, Judged, Diagnosed, Commanded, Warned, Saved, TestOpened,
+              Finished)
 }
 
 

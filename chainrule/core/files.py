@@ -44,6 +44,11 @@ def open_plain(path: Path, flags: int) -> int:
     return _opened(path, flags | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), NOT_PLAIN)
 
 
+def open_to_read(path: Path) -> int:
+    """A descriptor of a plain file that is there. Raises OSError, also where a link, a pipe or a device has its name."""
+    return _opened(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0), NOT_PLAIN)
+
+
 def read_plain(path: Path) -> bytes:
     """What a file holds. Raises OSError, also where a pipe or a device has its name, from which there might be no end of reading."""
     with os.fdopen(_opened(path, os.O_RDONLY, NO_FILE), "rb") as file:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from chainrule.core.batch import Batch
-from chainrule.core.descend import set_pace
+from chainrule.core.descend import multiply_rate, set_pace
 from chainrule.core.errors import PlanRejected
 from chainrule.core.events import Event
 from chainrule.core.rule import Learner, Report, Rule
@@ -133,6 +133,8 @@ class Lone(Group):
     def _sit(self) -> None:
         seat = self.seats[0]
         self.feed, self.rule, self.learner, self.masks = seat.feed, seat.stage.rule, seat.learner, infinite(seat.learner.net)
+        self.factor = seat.factor()
+        multiply_rate(self.rule, self.factor)
         self.plans = Plans(seat.stage, seat.feed, seat.settings, seat.position, seat.net.device, beside=True)
 
     @classmethod
@@ -157,6 +159,18 @@ class Lone(Group):
 
     def set_pace(self, paces: Sequence[Pace]) -> None:
         set_pace(self.learner.state, paces[0])
+        if (factor := self.seats[0].factor()) != self.factor:
+            self._change_rate(factor)
+
+    def _change_rate(self, factor: float) -> None:
+        """Multiply the rate that the rule began with; a program, which has the rate in it, is made anew, or gives way to eager steps."""
+        self.factor = factor
+        multiply_rate(self.rule, factor)
+        try:
+            advance = self.choice.plan.build(self.rule, self.learner, self.plans.few())
+        except PlanRejected:
+            advance = eager(self.rule.step)
+        self.choice = replace(self.choice, advance=advance, later=[])
 
     def parts(self, batches: Batch) -> Batch:
         return batches

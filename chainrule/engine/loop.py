@@ -3,6 +3,7 @@
 - changing the rate: `_set_pace`, before every chunk, from each seat's share of its stage
 - looking at what the next step would be: `_look`, before what is advanced, for each seat that is due, on a copy
 - putting back what is no longer finite: `_count`, after every chunk, while nothing moves
+- obeying commands from outside: `_obey`, after every chunk; pausing: `_wait`, between chunks
 - advancing, and reducing over processes: `_advance`, the one call in which tensors are moved
 - validating and stopping: `_look_up`, at the end of an epoch, of a budget, of patience, or on a signal
 - saving: `_save`, when it is due and when a seat ends
@@ -23,6 +24,7 @@ from chainrule.engine.plans.microbatch import out_of_memory
 from chainrule.engine.seat import Seat
 
 PROGRESS_SECONDS = 0.1
+PAUSE_SECONDS = 0.02   # between looks at whether a pause is over
 ENDED = {"done": 0.0, "each": 0.0, "whole": 1.0}   # the pace of a seat that has ended: no schedule of its matters any more
 
 
@@ -51,9 +53,12 @@ class Loop:
                         self.group.choose()
                     yield from self.group.planned()
                     self._measure_speed()
+                    yield from self._obey()
+                    yield from self._wait()
                 while self.group.live:
                     yield from self._advance(self.group)
                     yield from self._look_up()
+                    yield from self._wait()
                     self._leave_out_ended()
                 for seat in self.group.seats:
                     if seat.goes_on:
@@ -114,8 +119,10 @@ class Loop:
                     yield from self._warned()
                     return
                 yield from self._count(group, group.settle(learner, reports), batches)
+                yield from self._obey()
                 live, cut = group.live, len(batches) < len(allowed)
-                if self.stop.requested or (not cut and len(allowed) < len(rest)) or not live or any(seat.spent() for _, seat in live):
+                over = not live or any(seat.spent() or seat.steering.paused for _, seat in live)
+                if self.stop.requested or over or (not cut and len(allowed) < len(rest)):
                     return
                 if len(batches) == len(rest):
                     break
@@ -187,6 +194,20 @@ class Loop:
                     yield seat, event
             if now - seat.last_progress >= PROGRESS_SECONDS:
                 yield seat, seat.progress(now, float(losses[-1, i]))
+
+    def _obey(self) -> Events:
+        """What commands from outside ask of every seat."""
+        for _, seat in self.group.live:
+            for event in seat.obey(alone=len(self.group.seats) == 1):
+                yield seat, event
+
+    def _wait(self) -> Events:
+        """While a command has paused a seat, nothing moves; what there is has been saved, to be looked at."""
+        if any(seat.steering.paused for _, seat in self.group.live):
+            yield from self._save(self.group.live)
+        while any(seat.steering.paused for _, seat in self.group.live) and not self.stop.requested:
+            time.sleep(PAUSE_SECONDS)
+            yield from self._obey()
 
     def _look_up(self) -> Events:
         """What may follow chunks, for every seat: validation at an epoch's end, the best weights, stopping, saving."""

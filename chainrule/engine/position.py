@@ -22,7 +22,8 @@ class Position:
 
     `plan` lists the plans it has run under, each `made`, its `stage` and the step `since` which it runs there; `stage_steps` how many
     steps the stages before took, `shares` those of schedules by the clock: stage, step from which on, thousandths; `looks` is how often
-    the run has been looked at, which took `looking` seconds, and `look_next` the step of the stage before which it is again.
+    the run has been looked at, which took `looking` seconds, and `look_next` the step of the stage before which it is again;
+    `rates` the steps from which on a command has multiplied the rate, and by how much.
     """
 
     stage: int = 0
@@ -44,6 +45,7 @@ class Position:
     looks: int = 0
     look_next: int = 0
     looking: float = 0.0
+    rates: list[list[float]] = field(default_factory=list)
     finished: str = ""
 
 
@@ -68,6 +70,7 @@ class Settings:
     ends: tuple[int, ...] = ()           # of a run that is repeated: after how many steps each stage ended
     samples: tuple[int, ...] = ()        # after which steps of the run samples of the net are recorded
     shares: tuple[tuple[int, ...], ...] = ()  # and the shares of its schedules, where they went by the clock
+    rates: tuple[tuple[float, ...], ...] = ()  # and the rates that commands changed: step from which on, factor
     doctor: Consulted | None = None      # who is shown all events, and says what is wrong
     look: int | None = None              # how many steps lie between two looks; 0 for never, None where the time decides
     observer: Observer | None = None     # who looks; None for nobody

