@@ -17,10 +17,11 @@ from chainrule.core.flow import READINGS, Flow, flow_of, scale_of, sentence, sha
 from chainrule.report.bitmap import LEVELS, NOT_FINITE, ZERO, level, mapped
 
 MOST_LOOKS = 160
-LEFT, ACROSS, GAP, PROFILE, TOP, BOTTOM = 132, 420, 16, 150, 6, 26     # of the drawing, in its units
+LEFT, ACROSS, GAP, PROFILE, TOP, BOTTOM = 132, 420, 34, 150, 6, 26     # of the drawing, in its units
 WIDTH = LEFT + ACROSS + GAP + PROFILE + 8
 NARROWEST, WIDEST, TALLEST = 7.0, 26.0, 460.0                          # a row of a layer, and all of them
 NAMED = 11.0                                                           # a row that is lower bears no name
+MANY = 60                                                              # steps from which on powers of ten alone are marked
 MOST_OPENED = 60                                                       # layers whose histograms are in the file
 FILES = {"activation": "activations", "gradient": "gradient", "weight_gradient": "gradient by the weights", "update": "update"}
 
@@ -50,6 +51,7 @@ class Drawing:
     profile: str
     marks: tuple[tuple[float, str], ...]
     step: str
+    ends: tuple[str, str]
     sentence: str
     summary: str
     data: str
@@ -88,7 +90,7 @@ def _drawing(key: str, run: str, flow: Flow, scale: tuple[float, float]) -> Draw
             "log": logarithmic, "scale": list(scale), "words": flow.reading.words,
             "values": [[_packed(v, logarithmic) for v in values] for values in reversed(flow.values)]}
     return Drawing(key, flow.reading.words, run, TOP + row * n + BOTTOM, row, address, names, _x_ticks(flow.steps),
-                   _scale_ticks(scale, logarithmic), profile, marks, f"{flow.steps[last]:,}", sentence(flow), _summary(flow),
+                   _scale_ticks(scale, logarithmic), profile, marks, f"{flow.steps[last]:,}", _ends(scale, logarithmic), sentence(flow), _summary(flow),
                    json.dumps(data, separators=(",", ":")))
 
 
@@ -113,7 +115,8 @@ def _x_ticks(steps: Sequence[int]) -> tuple[tuple[float, str], ...]:
     first, last = math.log10(1 + steps[0]), math.log10(1 + steps[-1])
     if first == last:
         return ((LEFT + ACROSS / 2, f"{steps[0]:,}"),)
-    marks = [step for step in (0, *(10**p for p in range(12))) if steps[0] <= step <= steps[-1]]
+    fine = (1, 2, 5) if steps[-1] < MANY else (1,)
+    marks = [step for step in (0, *(m * 10**p for p in range(12) for m in fine)) if steps[0] <= step <= steps[-1]]
     return tuple((round(LEFT + ACROSS * (math.log10(1 + m) - first) / (last - first), 1), f"{m:,}") for m in marks)
 
 
@@ -123,6 +126,11 @@ def _scale_ticks(scale: tuple[float, float], logarithmic: bool) -> tuple[tuple[f
     every = 3 if scale[1] - scale[0] <= 15 else 6
     first = math.ceil(scale[0] / every) * every
     return tuple((_across((p - scale[0]) / (scale[1] - scale[0])), f"1e{p}") for p in range(first, math.floor(scale[1]) + 1, every))
+
+
+def _ends(scale: tuple[float, float], logarithmic: bool) -> tuple[str, str]:
+    """Both ends of the scale in words."""
+    return (f"1e{scale[0]:.0f}", f"1e{scale[1]:.0f}") if logarithmic else ("0 %", "100 %")
 
 
 def _across(place: float) -> float:

@@ -28,7 +28,7 @@ def worst_mistakes(images: Tensor, probabilities: Tensor, truth: Tensor, classes
 def guesses(probabilities: Tensor, truth: int, classes: Sequence[str]) -> list[str]:
     """What a case is, and the two likeliest answers to it with their probabilities."""
     best = probabilities.argsort(descending=True)[:2].tolist()
-    return [f"is {classes[truth]}", "taken for " + ", then ".join(f"{classes[c]} {float(probabilities[c]):.0%}" for c in best)]
+    return [f"is {classes[truth]}", "taken for " + ", then ".join(f"{classes[c]} ({100 * float(probabilities[c]):.0f} %)" for c in best)]
 
 
 def first_layer(module: nn.Module, shape: tuple[int, int, int]) -> list[Picture]:

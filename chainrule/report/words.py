@@ -9,8 +9,8 @@ from typing import Any
 from chainrule.core.measure import is_share
 from chainrule.core.text import shown
 
-SPELLED = {"ece": "expected calibration error", "roc_auc": "area under the ROC curve", "f1": "F1", "macro_f1": "macro F1", "r2": "R²",
-           "brier": "Brier score", "rmse": "root mean squared error", "mae": "mean absolute error"}
+SPELLED = {"mse": "mean squared error", "ece": "expected calibration error", "roc_auc": "area under the ROC curve", "f1": "F1",
+           "macro_f1": "macro F1", "r2": "R²", "brier": "Brier score", "rmse": "root mean squared error", "mae": "mean absolute error"}
 
 
 def finite(value: Any) -> float | None:

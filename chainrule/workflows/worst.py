@@ -31,7 +31,7 @@ def mistakes_of(trained: Trained, validation: Validation) -> tuple[list[Wrong], 
     if not n or validation.truth is None or validation.answers.dim() != 2:
         return [], ""
     inputs, answers, truth = validation.inputs[:n], validation.answers[:n], validation.truth[:n]
-    few = "" if n == len(validation.truth) else f" Of the first {n:,} validation rows."
+    few = " Rows are numbers in the data, from 0" + ("." if n == len(validation.truth) else f", and of the first {n:,} that validate.")
     if classes and truth.dim() == 1:
         rows = worst_rows(answers, truth)[:MOST]
         if not rows:

@@ -41,7 +41,7 @@
     };
     const place = (packed) => {
       const level = flow.log ? packed / 100 : packed / 1000;
-      return 568 + 150 * Math.min(Math.max((level - flow.scale[0]) / (flow.scale[1] - flow.scale[0]), 0), 1);
+      return 586 + 150 * Math.min(Math.max((level - flow.scale[0]) / (flow.scale[1] - flow.scale[0]), 0), 1);
     };
     const show = (i, j) => {
       look = clamp(i, flow.steps.length - 1);
