@@ -85,6 +85,7 @@ def test_the_bar_and_the_time_left_are_never_dropped(width, steps):
     bar = re.search("[━─]{6,}", live.text)[0]
     assert abs(bar.count("━") / len(bar) - 0.5) <= 0.1
     assert all(" " not in line.strip() for line in live.overran), "only a word that is longer than a line"
+    assert "resnet:depth=20,width=1,form=v2" in live.text, "and it stays whole"
 
 
 def test_with_seconds_the_bar_follows_the_clock_and_not_the_steps():
