@@ -1,6 +1,7 @@
 """What every test needs: no plan remembered from another; and what would cost all of them time: waiting for the disk, trials, pictures."""
 
 import os
+import uuid
 
 import pytest
 
@@ -12,6 +13,32 @@ from chainrule.plots.figure import to_png
 @pytest.fixture(autouse=True)
 def _nothing_remembered(monkeypatch):
     monkeypatch.setattr(job, "usual_folder", lambda: None)
+
+
+def _account(tmp_path_factory):
+    """A place for what an account keeps, which is made when something is written there."""
+    return str(tmp_path_factory.getbasetemp() / "accounts" / uuid.uuid4().hex)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_account_of_whoever_tests(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", _account(tmp_path_factory))
+        patch.delenv("XDG_CACHE_HOME", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _account_of_a_module(tmp_path_factory, _no_account_of_whoever_tests):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", _account(tmp_path_factory))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _account_of_a_test(monkeypatch, tmp_path_factory, _account_of_a_module):
+    """No opening of a test part is counted with those of other tests, nor written into the home of whoever runs them."""
+    monkeypatch.setenv("XDG_STATE_HOME", _account(tmp_path_factory))
 
 
 @pytest.fixture(scope="session", autouse=True)

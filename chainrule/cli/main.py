@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import re
@@ -31,13 +32,13 @@ from chainrule.cli.recipe import recipe
 from chainrule.cli.report import export, report
 from chainrule.cli.sample import sample
 from chainrule.cli.serve import serve
-from chainrule.cli.signals import SIGNALS
+from chainrule.cli.signals import SIGNALS, again, end_by_signal
 from chainrule.cli.solve import solve
 from chainrule.cli.sweep import sweep
 from chainrule.cli.threshold import threshold
 from chainrule.cli.train import repeat, resume, train
-from chainrule.core.errors import ChainruleError, nearest
-from chainrule.core.terminal import Printable
+from chainrule.core.errors import ChainruleError, InputError, Interrupted, nearest
+from chainrule.core.terminal import OutputFailed, Printable
 
 COMMANDS = {
     "train": train, "sweep": sweep, "check": check, "find-rate": find_rate, "picture": picture, "boost": boost, "committee": committee,
@@ -45,6 +46,7 @@ COMMANDS = {
     "repeat": repeat, "list": list_names, "describe": describe, "report": report, "export": export,
     "threshold": threshold, "doctor": doctor, "solve": solve, "sample": sample, "encode": encode, "serve": serve,
 }
+PATHS = ("--out", "--data-dir", "--config", "--on", "--from", "--record")
 app = typer.Typer(cls=TitledCommands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train every network of the neural-network canon on your own data: fast, visibly and honestly.")
 for name, one in COMMANDS.items():
@@ -66,6 +68,8 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
 def main() -> None:
     """Run the command line; every mistake of the user is one sentence on stderr and exit code 2."""
     gc.set_threshold(50_000, 20, 100)  # importing torch makes many objects that last: going through them again took 6 % of a short run
+    open_streams()
+    end_by_signal()
     sys.stdout, sys.stderr = Printable(sys.stdout), Printable(sys.stderr)
     sys.exit(run_command(sys.argv[1:]))
 
@@ -73,6 +77,7 @@ def main() -> None:
 def run_command(arguments: list[str]) -> int:
     """The exit code of `chainrule *arguments`."""
     try:
+        _check_paths(arguments)
         app(arguments, standalone_mode=False)
         sys.stdout.flush()  # here, where a reader that has gone is met quietly
     except typer.Exit as ended:
@@ -87,19 +92,62 @@ def run_command(arguments: list[str]) -> int:
         to_stderr(f"{_mistake(error, arguments)} See {context.command_path if context else 'chainrule'} --help.")
         return 2
     except ChainruleError as error:
-        to_stderr(str(error))
+        to_stderr(again(str(error), arguments) if isinstance(error, Interrupted) else str(error))
         return SIGNALS.get(getattr(error, "signal", ""), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        print("Interrupted.", file=sys.stderr)
+        print(again("Interrupted.", arguments), file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         return 0
+    except OSError as error:
+        return _failed(error, arguments)
     except BaseException as error:  # panics of compiled parsers are no Exception
         with contextlib.suppress(OSError, ValueError):
             print(crashed(error, arguments), file=sys.stderr)
         return 1
     return 0
+
+
+def open_streams() -> None:
+    """Standard streams that are closed lead nowhere: else the next file that is opened would take their place, and be printed into."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)                      # takes the lowest number that is free, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (as long as the process lives)
+
+
+def _check_paths(arguments: list[str]) -> None:
+    """Raises InputError for an option of a path that is given nothing, which would be the folder one is in."""
+    for at, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        given = value if equals else arguments[at + 1] if at + 1 < len(arguments) else None
+        if name in PATHS and given == "":
+            raise InputError(f"{name} is given nothing; expected a path. Write . for the folder that you are in.")
+
+
+def _failed(error: OSError, arguments: list[str]) -> int:
+    """The exit code after a failure of the system; what a user can put right is said without a traceback."""
+    if isinstance(error, OutputFailed):
+        _give_up_stdout()
+        with contextlib.suppress(OSError, ValueError):
+            print(f"The output cannot be written: {error.strerror or error}.", file=sys.stderr)
+        return 1
+    if error.errno == errno.ENAMETOOLONG:
+        name = str(error.filename)
+        print(f"'{name[:40]}...' has {len(name)} characters, more than a name may have here. Use a shorter one.", file=sys.stderr)
+        return 2
+    print(crashed(error, arguments), file=sys.stderr)
+    return 1
+
+
+def _give_up_stdout() -> None:
+    """Print nowhere from here on: what is left in the buffer would fail again when the process ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _mistake(error: typer.TyperException, arguments: list[str]) -> str:

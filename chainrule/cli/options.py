@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from chainrule.core.errors import InputError
+from chainrule.core.files import read_plain
 from chainrule.core.options import about, flag, kinds, main_kind, option, read, required
 from chainrule.job.options import Options
 
@@ -114,12 +115,12 @@ def _under(config: Path | None, values: Mapping[str, Any], typed: Collection[str
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(path.read_bytes().decode())
+        table = tomllib.loads(read_plain(path).decode())
     except FileNotFoundError:
         raise InputError(f"--config {path} is not there.") from None
     except OSError as error:
         raise InputError(f"--config {path} cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:       # what is no TOML, no UTF-8, or nested without end
         raise InputError(f"--config {path} is not TOML: {error}.") from None
     spelled = {_field_name(key): value for key, value in table.items()}
     if len(spelled) < len(table):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+
+from chainrule.core.errors import Interrupted
 
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
@@ -29,3 +32,19 @@ class Signals:
         if self.stop.requested:
             os._exit(SIGNALS[name])
         self.stop.request(name)
+
+
+def end_by_signal() -> None:
+    """From here on SIGTERM and SIGHUP end a command without `Signals` of its own as SIGINT does: with a sentence that says how to go on."""
+
+    def handle(number: int, _: object) -> None:
+        raise Interrupted("Interrupted.", signal.Signals(number).name)
+
+    for name in SIGNALS:
+        if name != "SIGINT" and hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
+            signal.signal(getattr(signal, name), handle)
+
+
+def again(said: str, arguments: list[str]) -> str:
+    """What an interrupted command says, and a command that goes on: the one it names, or the same once more."""
+    return said if "chainrule " in said else f"{said} Run it again with: {shlex.join(['chainrule', *arguments])}"

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from chainrule.core.schema import as_type
+
 
 @dataclass(frozen=True)
 class Event:
@@ -190,13 +192,13 @@ def first_cause(events: Iterable[Event]) -> Diagnosed | None:
 
 
 def from_json(line: str) -> Event:
-    """The event a line of the run log holds. Raises ValueError where the line is torn or of an unknown kind."""
-    record = json.loads(line)
-    kind = KINDS.get(record.pop("event", ""))
+    """The event a line of the run log holds. Raises ValueError where the line is torn, of an unknown kind, or of other types."""
+    record = as_type(dict, json.loads(line))
+    kind = KINDS.get(str(record.get("event", "")))
     if kind is None:
         raise ValueError("not an event")
-    names = {f.name for f in dataclasses.fields(kind)}
-    return kind(**{k: v for k, v in record.items() if k in names})
+    event: Event = as_type(kind, record)
+    return event
 
 
 def _finite(value: Any) -> Any:

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from chainrule.core.errors import InputError
 
 STRAY = ".tmp"
 NOT_PLAIN, NO_FILE = "a link, a pipe or a device is in its place", "a pipe or a device is in its place"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -97,11 +99,50 @@ def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> No
         if keep is not None:
             keep_as(path, keep)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError):
+            raise with_room(error, path, len(content)) from None
         raise
     sync_folder(path.parent)
+
+
+def with_room(error: OSError, path: Path, needed: int | None = None) -> OSError:
+    """The error under the name of the file that was to be written; of a full disk with how many bytes are needed, and how many free."""
+    words = error.strerror or str(error)
+    if error.errno in FULL and "bytes are" not in words:
+        free = free_bytes(path.parent)
+        room = [f"{count:,} bytes are {what}" for count, what in ((needed, "needed"), (free, "free")) if count is not None]
+        words += f" ({', '.join(room)})" if room else ""
+    return OSError(error.errno or 0, words, str(path))
+
+
+def free_bytes(folder: Path) -> int | None:
+    """How many bytes may still be written into a folder, or into the nearest that is there; None where nobody can tell."""
+    for place in (folder.absolute(), *folder.absolute().parents):
+        try:
+            return shutil.disk_usage(place).free
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+    return None
+
+
+@contextlib.contextmanager
+def writing(path: Path, remedy: str, needed: int | None = None) -> Iterator[None]:
+    """A file is written in here; where that fails, InputError names it, why, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {with_room(error, path, needed).strerror}. {remedy}") from None
+
+
+def write_file(path: Path, content: bytes, remedy: str = "Free some space, or name another place.") -> None:
+    """`write_atomically` for what no caller can go on without. Raises InputError."""
+    with writing(path, remedy):
+        write_atomically(path, content)
 
 
 def keep_as(path: Path, older: Path) -> None:

@@ -5,6 +5,7 @@ The command line makes a flag of each field, TOML files and keyword arguments ar
 
 from __future__ import annotations
 
+import math
 import numbers
 import reprlib
 import types
@@ -18,6 +19,7 @@ from chainrule.core.errors import InputError, suggest
 
 T = TypeVar("T")
 WORDS: dict[Any, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false", Path: "a path"}
+MOST_THREADS = 512      # more than any one machine has use for; a pool of a hundred thousand ends the process
 
 
 @dataclass(frozen=True)
@@ -136,21 +138,26 @@ def _typed(value: Any, allowed: tuple[Any, ...]) -> Any:
 
 
 def _as_float(value: Any) -> float:
-    """Raises TypeError for a whole number beyond the largest float."""
+    """Raises TypeError for what is not finite, or a whole number beyond the largest float."""
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:
         raise TypeError(value) from None
+    if not math.isfinite(number):
+        raise TypeError(value)
+    return number
 
 
 def _refusal(one: Field[Any], allowed: tuple[Any, ...], value: Any, in_file: bool) -> str:
     """`epochs expects a whole number; got the text '3'. Write epochs = 3.`"""
     known = about(one)
     wanted = " or ".join(WORDS.get(kind, "a list") for kind in allowed if kind is not types.NoneType)
+    if isinstance(value, float) and not math.isfinite(value):
+        wanted = wanted.replace(WORDS[float], "a finite number")
     if types.NoneType in allowed and not in_file:
         wanted += " or None"
     example = f", e.g. {known.example!r}" if known.example is not None else ""
-    sentence = f"{one.name} expects {wanted}{example}; got {_shown(value)}."
+    sentence = f"{one.name} expects {wanted}{example}; got {shown(value)}."
     equals = " = " if in_file else "="
     if isinstance(value, str) and (number := _number(value, main_kind(allowed))) is not None:
         return f"{sentence} Write {one.name}{equals}{number}."
@@ -167,10 +174,10 @@ def _number(text: str, kind: Any) -> int | float | None:
         number: int | float = kind(text)
     except ValueError:
         return None
-    return number
+    return number if math.isfinite(number) else None
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """The value in one short line, with its type where that does not show."""
     text = " ".join(reprlib.repr(value).split())
     if isinstance(value, str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import math
 import pkgutil
 import re
 import types
@@ -68,7 +69,7 @@ class Option:
         if self.nested is not None:
             return self._choose(text, owner)
         try:
-            return _read(text, self.kind)
+            return read_text(text, self.kind)
         except ValueError:
             raise InputError(f"{owner} expects {self.name} to be {self.kind_name}; got '{text}'. "
                              f"Write {owner}:{self.name}={_example(self)}.") from None
@@ -294,7 +295,8 @@ def _writable(kind: Any) -> bool:
     return kind in (int, float, bool, str) or typing.get_origin(kind) is typing.Literal
 
 
-def _read(text: str, kind: Any) -> Any:
+def read_text(text: str, kind: Any) -> Any:
+    """The value that a text says, as a type that a user can write. Raises ValueError."""
     kind, optional = _strip_none(kind)
     if optional and text.lower() in ("none", "off"):
         return None
@@ -302,7 +304,7 @@ def _read(text: str, kind: Any) -> Any:
         if text.lower() in ("", "none"):
             return ()
         item = typing.get_args(kind)[0]
-        return tuple(_read(part, item) for part in text.split("x"))
+        return tuple(read_text(part, item) for part in text.split("x"))
     if typing.get_origin(kind) is typing.Literal:
         if text not in typing.get_args(kind):
             raise ValueError(text)
@@ -313,7 +315,12 @@ def _read(text: str, kind: Any) -> Any:
         if text.lower() in ("false", "no", "off", "0"):
             return False
         raise ValueError(text)
-    return kind(text)
+    if "_" in text and kind in (int, float):              # Python takes 1_000 for a number, and 1__0 or _1 not
+        raise ValueError(text)
+    value = kind(text)
+    if kind is float and not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def _kind_name(kind: Any) -> str:

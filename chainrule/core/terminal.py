@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import textwrap
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")   # all but tab and line end
@@ -23,6 +24,10 @@ def printable(text: str) -> str:
     return CONTROL.sub(lambda one: one[0].encode("unicode_escape").decode(), text)
 
 
+class OutputFailed(OSError):
+    """What was printed reaches nobody: the device is full, or gone."""
+
+
 class Printable:
     """A stream of text that shows control characters instead of passing them on; `direct` is the stream itself, for those that draw."""
 
@@ -32,7 +37,12 @@ class Printable:
     def write(self, text: str) -> int:
         clean = printable(text)
         encoding = getattr(self.direct, "encoding", None) or "utf-8"
-        return self.direct.write(clean.encode(encoding, "backslashreplace").decode(encoding))
+        with _reaching():
+            return self.direct.write(clean.encode(encoding, "backslashreplace").decode(encoding))
+
+    def flush(self) -> None:
+        with _reaching():
+            self.direct.flush()
 
     def writelines(self, lines: Any) -> None:
         for line in lines:
@@ -40,6 +50,17 @@ class Printable:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.direct, name)
+
+
+@contextlib.contextmanager
+def _reaching() -> Iterator[None]:
+    """A reader that has gone is another matter, and met quietly."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputFailed(error.errno or 0, error.strerror or str(error)) from None
 
 
 def drawing(stream: Any) -> Any:

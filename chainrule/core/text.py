@@ -92,3 +92,8 @@ def visible(text: str) -> str:
     not
     """
     return text.translate({ord(" "): "␣", ord("\t"): "⇥", ord("\r"): "␍", ord("\n"): "⏎\n"})
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, up to the end of its first line; its kind where it says nothing."""
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__

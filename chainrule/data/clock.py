@@ -5,7 +5,6 @@ Regular steps are so many months of the Gregorian calendar, days, or units of a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -100,10 +99,6 @@ class Clock:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Clock:
-        return cls(**record)
 
 
 def _calendar(stamps: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,8 @@ from chainrule.data.formats import NUMBER, SENTENCES, WORD, Format, read, spelt_
 from chainrule.data.numerals import Style, unit_name
 from chainrule.data.reading import Reading
 
+SAMPLE = 1000      # distinct words of a column from which it is told that it is of another kind
+MOST_AS_WORDS = 10_000  # distinct values of a column of numbers that are still read as words where one of them is no number
 EXACT_DIGITS = 15  # whole numbers of no more digits are exact in double precision
 
 
@@ -134,7 +136,34 @@ def _compact_dates(one: Evidence) -> bool:
     return not bool(np.isnan(one.parsed.days("")).any())
 
 
+def _sample(one: Evidence) -> tuple[Any, np.ndarray]:
+    """Distinct words (k,), the most frequent and others from throughout the column, and how many rows have each."""
+    n, half = len(one.distinct), SAMPLE // 2
+    places = np.unique(np.concatenate([np.arange(min(n, half)), np.linspace(0, n - 1, half).astype(np.int64)]))
+    return one.distinct.gather(places), one.counts[:, 1].to_numpy()[places]
+
+
+def _unlike(one: Evidence, fits: Callable[[Any], np.ndarray]) -> bool:
+    """Whether a sample says already that a column is of another kind, so that its words need not all be parsed: most rows do not fit."""
+    if len(one.distinct) <= SAMPLE:
+        return False
+    words, rows = _sample(one)
+    return bool(2 * rows[~fits(words)].sum() > rows.sum())
+
+
+def _are_dates(words: Any) -> np.ndarray:
+    whole: np.ndarray = ~np.all([np.isnan(days) for days in dates.parse(words).under.values()], axis=0)
+    return whole
+
+
+def _are_numbers(words: Any) -> np.ndarray:
+    whole: np.ndarray = numerals.take_apart(words).digits.is_not_null().to_numpy()
+    return whole
+
+
 def _dates(one: Evidence) -> bool:
+    if _unlike(one, _are_dates):
+        return False
     one.parsed = parsed = dates.parse(one.distinct)
     fits = ~np.all([np.isnan(days) for days in parsed.under.values()], axis=0)
     if not fits.all() and not (fits.any() and one.few(fits)):
@@ -145,6 +174,8 @@ def _dates(one: Evidence) -> bool:
 
 
 def _numbers(one: Evidence) -> bool:
+    if _unlike(one, _are_numbers):
+        return False
     parts = numerals.take_apart(one.distinct)
     fits = parts.digits.is_not_null().to_numpy()
     strange = one.distinct.filter(~fits)
@@ -199,7 +230,7 @@ def _format(one: Evidence, kind: str, reading: Reading, decimal: str | None, ord
     elif kind == "number":
         chosen, notes = _number_format(one, decimal, where)
     else:
-        return _word_format(one, kind)
+        return _word_format(one, kind, where)
     return chosen, [*notes, *_absent(one, chosen)] if chosen.kind != "word" else notes
 
 
@@ -293,7 +324,7 @@ def _spelt(parsed: dates.Parsed, one: Evidence, word: str, order: dates.Order) -
     return str(np.array(parsed.under[order][at]).astype("datetime64[D]"))
 
 
-def _word_format(one: Evidence, kind: str) -> tuple[Format, list[str]]:
+def _word_format(one: Evidence, kind: str, where: str) -> tuple[Format, list[str]]:
     if kind in ("exact", "text"):
         return SENTENCES if kind == "text" else Format("word", exact=True), []
     notes = []
@@ -302,6 +333,9 @@ def _word_format(one: Evidence, kind: str) -> tuple[Format, list[str]]:
         why = f"'{zero}' begins with 0, as codes do" if zero else "they have so many digits that different ones would become the same"
         notes.append(f"'{one.name}' is read as words, since {why}; --columns {one.name}:number reads numbers.")
     elif one.declared is None and len(one.distinct) and (misfit := _misfit(one)) is not None:
+        if len(one.distinct) > MOST_AS_WORDS:
+            raise InputError(f"{where}, row {one.row(misfit)}, column '{one.name}': expected a number, as in most rows; got '{misfit}'. "
+                             f"Correct it, add it to --missing, or write --columns {one.name}:word.")
         notes.append(f"'{one.name}' is read as words, since '{misfit}' in row {one.row(misfit)} is no number; correct it, or add it to "
                      "--missing.")
     alike = spelt_alike(one.words)[1][:3]
@@ -311,6 +345,8 @@ def _word_format(one: Evidence, kind: str) -> tuple[Format, list[str]]:
 
 def _misfit(one: Evidence) -> str | None:
     """A word among words that are numbers otherwise, ten of them at least and at most one word in twenty; else None."""
+    if _unlike(one, _are_numbers):
+        return None
     parts = numerals.take_apart(one.distinct)
     strange = one.distinct.filter(parts.digits.is_null() | ((parts.units != "") & one.distinct.str.contains(r"^\d+\pL$")))
     several = len(one.distinct) >= MANY and len(strange) and (len(strange) == 1 or MISFITS * len(strange) <= len(one.distinct))

@@ -21,6 +21,8 @@ from chainrule.data.reading import Reading
 # of text files, and what may separate values there
 SUFFIXES = {".csv": ",;\t|", ".tsv": "\t", ".tab": "\t", ".psv": "|", ".data": ",;\t| ", ".dat": ",;\t| "}
 MOST_COLUMNS = 100_000
+MOST_LINE = 2**24      # bytes of the first line: names of a hundred thousand columns are less
+MOST_HEAD = 2**25      # bytes from which separator and names are told
 SAMPLE_LINES = 1000    # from which separator and names are told
 CHUNK = 2**24          # bytes looked at together
 QUOTE, NEWLINE, HASH = 34, 10, 35
@@ -231,7 +233,7 @@ def _content(lines: Lines, separator: str, commented: bool) -> np.ndarray:
 
 def sniff(data: bytes, where: str, suffix: str, reading: Reading, known: tuple[str, ...] = ()) -> Dialect:
     """The dialect of a text that begins so; `known` are names of columns that its first line may hold. Raises InputError, CorruptFile."""
-    head = _head(data)
+    head = _head(data, where)
     if not head.strip():
         raise InputError(f"{where} is empty; expected a line of column names and rows below it.")
     offered = reading.separator or SUFFIXES.get(suffix, ",;\t|")
@@ -297,16 +299,21 @@ def _unnamed(draft: Dialect, first: list[str], lines: Lines, at: int) -> Dialect
     return replace(draft, names=names, trailing=trailing, begin=int(lines.starts[at]), notes=(note,))
 
 
-def _head(data: bytes) -> bytes:
-    """The first lines, enough to tell the dialect from."""
+def _head(data: bytes, where: str) -> bytes:
+    """The first lines, enough to tell the dialect from. Raises InputError where the first is longer than any line of names."""
+    if data.find(b"\n", 0, MOST_LINE) < 0 and len(data) > MOST_LINE:
+        raise InputError(f"{where} has a first line of more than {MOST_LINE:,} bytes; expected a line of column names and rows below it.")
     at = -1
     for _ in range(2 * SAMPLE_LINES):
-        at = data.find(b"\n", at + 1)
-        if at < 0:
-            return data
+        end = data.find(b"\n", at + 1, MOST_HEAD)
+        if end < 0:
+            if len(data) <= MOST_HEAD:
+                return data
+            break
+        at = end
     while data.count(b'"', 0, at) % 2 and at >= 0:                    # not within quotation marks
-        at = data.find(b"\n", at + 1)
-    return data[: at + 1] if at >= 0 else data
+        at = data.find(b"\n", at + 1, MOST_HEAD)
+    return data[: at + 1] if at >= 0 else data[:MOST_HEAD]
 
 
 def _separator(head: bytes, offered: str) -> str:
@@ -343,17 +350,19 @@ def _values(line: bytes, dialect: Dialect) -> list[str]:
 
 def _distinct(names: list[str]) -> tuple[list[str], list[str]]:
     """Names that differ: a repeated one is numbered, one that is missing is named by its place, the first one of a file apart."""
-    unique: list[str] = []
+    unique: dict[str, None] = {}
     renamed: list[str] = []
+    next_number: dict[str, int] = {}
     for i, name in enumerate(names):
         new = name if name or i == 0 else f"column_{i}"
-        number = 2
+        number = next_number.get(name, 2)
         while new in unique:
             new, number = f"{name}_{number}", number + 1
+        next_number[name] = number
         if new != name:
             renamed.append(new)
-        unique.append(new)
-    return unique, renamed
+        unique[new] = None
+    return list(unique), renamed
 
 
 def has_names(first: list[str], below: list[list[str]], known: tuple[str, ...] = ()) -> bool:

@@ -51,10 +51,6 @@ class Format:
         marks = f"'{self.decimal}' before the fraction" if self.style != PLAIN else ""
         return "a number" + (f" with {marks}" if marks else "") + (f" or in {self.unit}" if self.unit else "")
 
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Format:
-        return cls(**{**record, "missing": tuple(record["missing"])})
-
 
 WORD, NUMBER, SENTENCES = Format("word"), Format("number"), Format("text")
 

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from chainrule.core.errors import InputError
+from chainrule.core.places import expanded
 from chainrule.core.registry import datasets
 from chainrule.data import array_sources, fingerprint, pictures
 from chainrule.data.column_names import listed
@@ -198,7 +199,7 @@ def _of_text(what: str | Path, target: str | int | None, data_dir: str | Path | 
             raise InputError(f"{what} has its own target and no further columns; --target, --group, --time and --weight are for tables. "
                              "Leave them out.")
         source = datasets.choose(what).make(data_dir, say)
-        folder = {"data_dir": str(Path(data_dir).expanduser().absolute())} if data_dir is not None else {}
+        folder = {"data_dir": str(expanded(data_dir).absolute())} if data_dir is not None else {}
         return Source(**{**vars(source), "origin": {**source.origin, **folder}})
     path = existing(what)
     if path.is_dir():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from chainrule.core.errors import InputError
+
 GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 MACHINE = Path("/proc/meminfo")
 
@@ -46,3 +48,15 @@ def _left(group: Path, limit: str, resident: str) -> int | None:
     except (OSError, StopIteration):
         return None
     return int(most) - taken
+
+
+def afford(needed: int, what: str, free: int | None = None) -> None:
+    """Raises InputError where something takes more memory than is free, or than `free`."""
+    free = free_memory() if free is None else free
+    if needed > free:
+        raise InputError(f"{what} takes about {size(needed)} of memory, and {size(free)} are free. Give less at once, or free some.")
+
+
+def size(nbytes: int) -> str:
+    """Bytes for people: `1.4 GB`, `25 MB`."""
+    return f"{nbytes / 1e9:,.1f} GB" if nbytes >= 1e8 else f"{nbytes / 1e6:,.1f} MB"

@@ -18,7 +18,7 @@ from chainrule.data.encode.rows import gather
 from chainrule.data.encode.targets import AS_CLASSES, AS_NUMBER, BOOLEAN, as_codes, as_numbers
 from chainrule.data.encode.vocabulary import SHARES, Symbols
 from chainrule.data.readers import catalog
-from chainrule.data.source import Data, Door, Part, Source, TargetKind
+from chainrule.data.source import Data, Door, Opening, Part, Source, TargetKind
 from chainrule.data.splits import Splits, marked, sample, split
 from chainrule.data.weights import one_on_average, product
 
@@ -30,7 +30,7 @@ NO_CLASSES = {"none": "absent", "real": "numbers", "sign": "signs", "steps": "la
 def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None, seed: int = 0, range: Range = "standard",
             target: TargetKind | Literal["auto"] = "auto", flatten: bool = False, classes: Sequence[str] | None = None,
             weights: Tensor | None = None, rows: Tensor | None = None, limit: int | None = None,
-            open_log: Callable[[str], int] | None = None, bounded: bool = False, codes: bool = False, like: Like | None = None) -> Data:
+            open_log: Callable[[str], Opening] | None = None, bounded: bool = False, codes: bool = False, like: Like | None = None) -> Data:
     """Split, fit the encoder on the training rows, and encode.
 
     `split` holds shares of train, valid and test, or the rows themselves; without it the usual division of a named set is

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chainrule.core.errors import InputError, suggest
-from chainrule.core.options import option
+from chainrule.core.options import option, read
 from chainrule.data.column_names import place, places
 from chainrule.data.tokens import MOST_PAIRS, MOST_WORDS, Unit
 
@@ -105,7 +105,11 @@ class Reading:
 
     def kinds(self, names: Sequence[str], where: str) -> dict[str, str]:
         """The kind that the user gave for columns among `names`. Raises InputError for a name or a kind that does not exist."""
-        declared = {names[place(names, name, where, "--columns")]: kind for name, kind in _pairs(self.columns or "")}
+        declared: dict[str, str] = {}
+        for given, kind in _pairs(self.columns or ""):
+            name = names[place(names, given, where, "--columns")]
+            if declared.setdefault(name, kind) != kind:
+                raise InputError(f"--columns says that {name} of {where} is a {declared[name]} and a {kind}. Leave one of them out.")
         texts = [names[at] for at in places(names, self.text, where, "--text")] if self.text else []
         for name in texts:
             if declared.get(name, "text") != "text":
@@ -124,7 +128,7 @@ class Reading:
         for key in record:
             if key not in known:
                 raise InputError(f"There is no option '{key}' for reading a table. {suggest(key, known)}")
-        return cls(**record)
+        return read(cls, record)
 
     @classmethod
     def of_new_rows(cls, record: Mapping[str, Any]) -> Reading:

@@ -74,11 +74,20 @@ class Part:
         return Part(self.x[begin:end], map_tensors(lambda t: t[begin:end], self.y), self.rows[begin:end], weight, mask)
 
 
+@dataclass(frozen=True)
+class Opening:
+    """How often a test part has been opened by now, and what is to be said of the openings before."""
+
+    count: int
+    notes: tuple[str, ...] = ()
+
+
 class Door:
     """The only way to the test part; every opening is counted by whoever was told at construction."""
 
-    def __init__(self, part: Part, log: Callable[[str], int] | None = None):
+    def __init__(self, part: Part, log: Callable[[str], Opening] | None = None):
         self.__part, self.log, self.opened = part, log, 0
+        self.notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.__part)
@@ -93,8 +102,9 @@ class Door:
         return row_hashes(self.__part.x) if isinstance(self.__part.x, Tensor) else None
 
     def open(self, reason: str) -> Part:
-        """The test rows. `reason` is logged; `opened` says how often this set has been looked at."""
-        self.opened = self.log(reason) if self.log else self.opened + 1
+        """The test rows. `reason` is logged; `opened` says how often this set has been looked at, `notes` what else is known of that."""
+        opening = self.log(reason) if self.log else Opening(self.opened + 1)
+        self.opened, self.notes = opening.count, opening.notes
         return self.__part
 
 

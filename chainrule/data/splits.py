@@ -33,6 +33,8 @@ def parse_split(text: str) -> dict[str, float]:
         if name.strip() not in SHARES:
             raise InputError(f"--split has no part '{name.strip()}'. {suggest(name.strip(), SHARES)} Write --split "
                              "train=.7,valid=.15,test=.15.")
+        if name.strip() in shares:
+            raise InputError(f"--split names {name.strip()} twice. Name each part once, e.g. train=.7,valid=.15,test=.15.")
         try:
             shares[name.strip()] = float(value)
         except ValueError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,18 @@ from torch import Tensor
 
 from chainrule.core.errors import CorruptFile, InputError
 from chainrule.core.files import read_plain, write_atomically
+from chainrule.core.schema import as_type, intelligible
 
 FORMAT = 1
+REMEDY = "Use the one before it, or train again."
+
+
+@dataclass(frozen=True)
+class Head:
+    """The metadata of the one file."""
+
+    payload: str
+    sha256: str
 
 
 def pack(tree: Any, prefix: str) -> dict[str, Tensor]:
@@ -69,17 +80,17 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         tensors = load(content)
         size = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + size])["__metadata__"]
-        text, digest = metadata["payload"], metadata["sha256"]
+        head = as_type(Head, json.loads(content[8 : 8 + size])["__metadata__"])
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CorruptFile(f"{path} is not a whole checkpoint ({error}). Use the one before it, or train again.") from None
-    if _digest(text, tensors) != digest:
-        raise CorruptFile(f"{path} does not match its SHA-256: bytes changed since it was saved. Use the one before it, or train again.")
-    payload = json.loads(text)
-    if payload.get("format") != FORMAT:
-        raise InputError(f"{path} has format {payload.get('format')}; this version reads format {FORMAT}. "
-                         "Use the version of chainrule that wrote it.")
-    tensors |= {name: torch.view_as_complex(tensors[name]) for name in payload.pop("pairs", [])}
+        raise CorruptFile(f"{path} is not a whole checkpoint ({error}). {REMEDY}") from None
+    with intelligible(path, REMEDY):
+        if _digest(head.payload, tensors) != head.sha256:
+            raise CorruptFile(f"{path} does not match its SHA-256: bytes changed since it was saved. {REMEDY}")
+        payload: dict[str, Any] = as_type(dict, json.loads(head.payload))
+        if payload.get("format") != FORMAT:
+            raise InputError(f"{path} has format {payload.get('format')}; this version reads format {FORMAT}. "
+                             "Use the version of chainrule that wrote it.")
+        tensors |= {name: torch.view_as_complex(tensors[name]) for name in as_type(list[str], payload.pop("pairs", []))}
     return tensors, payload
 
 

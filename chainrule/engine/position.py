@@ -9,6 +9,7 @@ from typing import Any
 from chainrule.core.looking import Observer
 from chainrule.core.rule import Learner
 from chainrule.core.sampling import Sketch
+from chainrule.core.schema import Count
 from chainrule.engine.consult import Consulted
 from chainrule.engine.plans.cache import Memory
 
@@ -26,21 +27,21 @@ class Position:
     `rates` the steps from which on a command has multiplied the rate, and by how much.
     """
 
-    stage: int = 0
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    stage_step: int = 0
-    at: int = 0
+    stage: Count = 0
+    epoch: Count = 0
+    batch: Count = 0
+    step: Count = 0
+    stage_step: Count = 0
+    at: Count = 0
     seconds: float = 0.0
     stage_began: float = 0.0
     loss_sum: float = 0.0
-    loss_count: int = 0
-    waited: int = 0
+    loss_count: Count = 0
+    waited: Count = 0
     best: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     plan: list[dict[str, Any]] = field(default_factory=list)
-    stage_steps: list[int] = field(default_factory=list)
+    stage_steps: list[Count] = field(default_factory=list)
     shares: list[list[int]] = field(default_factory=list)
     looks: int = 0
     look_next: int = 0

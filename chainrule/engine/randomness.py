@@ -67,12 +67,20 @@ class Randomness:
         return tensors, {"numpy": [kind, int(position), int(has_gauss), float(gauss)], "python": [version, python_gauss]}
 
     def restore(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+        """Take back what `state` gave. Raises what the generators do for a state that is none of theirs; the old one then stays."""
         kind, position, has_gauss, gauss = plain["numpy"]
-        self.inside["torch"] = tensors["torch"]
-        self.inside["numpy"] = (kind, tensors["numpy"].numpy().astype(np.uint32), position, has_gauss, gauss)
-        self.inside["python"] = (plain["python"][0], tuple(tensors["python"].tolist()), plain["python"][1])
+        inside = {"torch": tensors["torch"],
+                  "numpy": (kind, tensors["numpy"].numpy().astype(np.uint32), position, has_gauss, gauss),
+                  "python": (plain["python"][0], tuple(tensors["python"].tolist()), plain["python"][1])}
         if "cuda" in tensors:
-            self.inside["cuda"] = tensors["cuda"]
+            inside["cuda"] = tensors["cuda"]
+        with ONE_AT_A_TIME:
+            outside = self._capture()
+            try:
+                self._install(inside)
+            finally:
+                self._install(outside)
+        self.inside |= inside
 
 
 class Aside(Randomness):

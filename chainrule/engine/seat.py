@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from chainrule.core.batch import Batch
 from chainrule.core.descend import descents
+from chainrule.core.errors import CorruptFile
 from chainrule.core.events import (
     NOT_FINITE,
     Commanded,
@@ -49,7 +49,6 @@ from chainrule.engine.stop import Stop
 from chainrule.engine.store import Restored, Store
 
 E = TypeVar("E", bound=Event)
-PLACES = frozenset(one.name for one in dataclasses.fields(Position))   # that a checkpoint of any version may have
 
 DIAGNOSED = "diagnosed"                  # why training ended, where its doctor asked for it
 SAVE_SHARE = 0.03                        # of wall time that saving may take
@@ -100,7 +99,9 @@ class Seat:
         self.restored = self.store.restore(self.net, self.randomness) if self.store else None
         if self.restored:
             at = self.position.at
-            self.position = Position(**{name: value for name, value in self.restored.position.items() if name in PLACES})
+            self.position = self.restored.position
+            if self.position.stage >= len(self.stages):
+                raise CorruptFile(f"The checkpoint is of stage {self.position.stage + 1}, and there are {len(self.stages)}. Train again.")
             self.position.at = max(at, self.position.at)
             self.best = {k: t.to(self.net.device) for k, t in self.restored.best.items()}
             self.earlier = self.position.seconds
@@ -122,6 +123,8 @@ class Seat:
             self.learner = Learner(self.view, clone(self.stage.rule.init(self.view)))
         if restored and self.store:
             self.learner = self.store.state_into(self.learner, restored.tensors)
+        elif self.store and not self.position.step:
+            self.store.check_room(self.net, self.learner.state)
         lasts = self.settings.look is not None or steps_of(self.stage, self.feed) > 1          # one step has no course to be watched
         self.looking, self.looked_at = Looking(self.settings.observer if lasts else None, self.settings.look), None
         self.net.train()

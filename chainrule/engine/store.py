@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from chainrule.core.errors import CorruptFile
-from chainrule.core.files import remove_strays
+from chainrule.core.errors import CorruptFile, InputError
+from chainrule.core.files import free_bytes, remove_strays
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner
-from chainrule.core.tree import Tree
+from chainrule.core.schema import intelligible
+from chainrule.core.tree import Tree, leaves
 from chainrule.engine import checkpoint
 from chainrule.engine.randomness import Randomness
+from chainrule.engine.saved import position_of
 
 if TYPE_CHECKING:
     from chainrule.engine.position import Position
 
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
+REMEDY = "Use the one before it, or train again."
 SNAPSHOT = "snapshot-{}.safetensors"
 
 
@@ -29,7 +32,7 @@ class Restored:
     """A checkpoint taken back: its rule state still packed, and a sentence for each newer one that was refused."""
 
     tensors: dict[str, Tensor]
-    position: dict[str, Any]
+    position: Position
     best: dict[str, Tensor]
     warnings: list[str]
 
@@ -40,6 +43,15 @@ class Store:
     def __init__(self, folder: Path, run: str):
         self.folder, self.run = folder, run
         self._best_saved: int | None = None
+
+    def check_room(self, net: Net, state: Tree) -> None:
+        """Raises InputError where the disk does not hold the two checkpoints that are kept, and the best weights beside them."""
+        weights = sum(t.nbytes for t in net.tensors.values())
+        needed = 2 * (2 * weights + sum(t.nbytes for t in leaves(state))) + weights
+        free = free_bytes(self.folder)
+        if free is not None and free < needed:
+            raise InputError(f"{self.folder}: two checkpoints of this training, and its best weights, take {needed:,} bytes, and {free:,} "
+                             "are free. Free some space, or use another --out.")
 
     def save(self, net: Net, state: Tree, best: dict[str, Tensor], randomness: Randomness, position: Position) -> Path:
         """Everything that exact resumption needs, in one file. Raises OSError; the file before it is then untouched."""
@@ -71,12 +83,12 @@ class Store:
     def events_before(self) -> int | None:
         """How many events the run had handed out when it was last saved whole; None where it was not."""
         position = self.position()
-        return position["at"] if position else None
+        return position.at if position else None
 
-    def position(self) -> dict[str, Any] | None:
+    def position(self) -> Position | None:
         """Where the run was when it was last saved whole; None where it was not."""
         newest = self._newest()
-        return newest[1]["position"] if newest else None
+        return self._position(newest[1], newest[2]) if newest else None
 
     def restore(self, net: Net, randomness: Randomness) -> Restored | None:
         """Put the last whole checkpoint into `net` and `randomness`; None where the run has not saved yet.
@@ -92,10 +104,18 @@ class Store:
         if refused:
             path.replace(self.folder / LAST)
         _put(net, tensors, "run/net")
-        best = _of(net, tensors, "run/best") if payload["position"]["best"] else {}
-        randomness.restore({k: tensors[f"run/random/{k}"] for k in ("torch", "numpy", "python", "cuda") if f"run/random/{k}" in tensors},
-                           payload["random"])
-        return Restored(tensors, payload["position"], best, [f"{w} Went on from {path.name}." for w in refused])
+        position = self._position(payload, path)
+        best = _of(net, tensors, "run/best") if position.best else {}
+        with intelligible(path, REMEDY):
+            drawn = {k: tensors.get(f"run/random/{k}") for k in ("torch", "numpy", "python", "cuda")}
+            randomness.restore({k: t for k, t in drawn.items() if t is not None}, payload["random"])
+        warnings = [f"{w} Went on from {path.name}." for w in refused]
+        if (self.folder / BEST).exists():
+            try:
+                self._read(self.folder / BEST, "best")
+            except CorruptFile as error:
+                warnings.append(f"{error} It is written anew from {path.name}.")
+        return Restored(tensors, position, best, warnings)
 
     def state_into(self, learner: Learner, tensors: dict[str, Tensor]) -> Learner:
         """The learner with the rule state that a checkpoint holds, on its own device."""
@@ -117,9 +137,14 @@ class Store:
             if not newest:
                 raise
             tensors, payload, path, _ = newest
-            prefix = "run/best/" if payload["position"]["best"] else "run/net/"
+            prefix = "run/best/" if self._position(payload, path).best else "run/net/"
             weights = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
             return weights, [f"{error} Took the best weights from {path.name}."]
+
+    def _position(self, payload: dict[str, Any], path: Path) -> Position:
+        """Where a checkpoint says that the run was. Raises CorruptFile where it says what no run writes."""
+        with intelligible(path, REMEDY):
+            return position_of(payload)
 
     def _newest(self) -> tuple[dict[str, Tensor], dict[str, Any], Path, list[str]] | None:
         """The newest whole checkpoint to go on from, with a sentence for the corrupt one passed over; None where there are none.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
+from chainrule.core.schema import Count, as_type
 from chainrule.evaluate.curves import OperatingPoint, at_threshold, move_operating_point, operating_points, precision_recall
 from chainrule.evaluate.intervals import Interval, wilson
 
@@ -37,6 +38,26 @@ class Threshold:
         without = probabilities.clone()
         without[:, self.positive] = -torch.inf
         return torch.where(own, self.positive, without.argmax(1))
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The probability from which on a class is answered."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A chosen operating point as its file has it."""
+
+    name: str
+    asked: str
+    threshold: Cut
+    positive: Count
+    valid: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    cases: tuple[Count, Count]
 
 
 def decided(probabilities: Tensor, threshold: Threshold | None) -> Tensor:
@@ -65,10 +86,11 @@ class Chosen:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Chosen:
-        """What `to_json` wrote."""
-        ends = {name: Interval(low, high, LEVEL) for name, (low, high) in stored["intervals"].items()}
-        return cls(stored["class"], stored["asked"], Threshold(stored["positive"], stored["threshold"]["value"]), ends["recall"],
-                   ends["precision"], ends["fpr"], stored["valid"], (stored["cases"][0], stored["cases"][1]))
+        """What `to_json` wrote. Raises ValueError, or KeyError, for what it did not."""
+        said: Stored = as_type(Stored, {**stored, "name": stored["class"]})
+        ends = {name: Interval(low, high, LEVEL) for name, (low, high) in said.intervals.items()}
+        return cls(said.name, said.asked, Threshold(said.positive, said.threshold.value), ends["recall"], ends["precision"], ends["fpr"],
+                   {name: said.valid[name] for name in ends}, said.cases)
 
     def __str__(self) -> str:
         words = {"recall": "recall", "precision": "precision", "fpr": "false-positive rate"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ TOP = (2, 3, 5)
 MEAN, AREA, COMBINED = "t of a mean, unskewed", "t of the logit", "Wilson, effective cases"  # how intervals are made
 PRIOR = 2.0  # cases at the mean over classes that each class is given for its variance, so that no share of few cases has none
 
+MOST_CLASSES = 1000   # of which each is ranked against the rest, and all are set against all
 Derived = Mapping[str, tuple[str, Callable[[float], float]]]
 
 def classification(probabilities: Tensor, y: Tensor, classes: Sequence[str], *, level: float = 0.95, seed: int = 0,
@@ -43,21 +45,31 @@ def classification(probabilities: Tensor, y: Tensor, classes: Sequence[str], *, 
     tiny = torch.finfo(torch.float64 if scores.dtype == torch.float64 else torch.float32).eps
     scores = scores.double()
     predicted = scores.argmax(1) if decided is None else decided.cpu()   # (n,)
-    confusion = torch.bincount(y * c + predicted, minlength=c * c).reshape(c, c)
-    right = int(confusion.trace())
+    counts = Counts.of(y, predicted, c)
+    right = int(counts.right.sum())
     measures = {"accuracy": _share(right, n, level)}
     own = scores.gather(1, y[:, None])                                   # (n, 1)
     before = (scores > own).sum(1) + ((scores == own) & (torch.arange(c) < y[:, None])).sum(1)
     for k in (k for k in TOP if c > k):
         measures[f"top_{k}"] = _share(int((before < k).sum()), n, level)
 
-    notes = _per_class(confusion, names, measures, level)
-    others = _macro_measures(confusion.double(), level) | _ranking_measures(scores, y, names, level, notes)
+    notes = _per_class(counts, names, measures, level)
+    others = _macro_measures(counts, level) | _ranking_measures(scores, y, names, level, notes)
     others |= _probability_measures(scores, y, tiny, level, seed if intervals else None, notes)
     measures |= others if intervals else _without(others)
     measures = {k: measures[k] for k in [k for k in measures if not k.endswith("]")] + [k for k in measures if k.endswith("]")]}
-    return Result("classification", n, n - right, right / n, wilson(right, n, level), confusion.tolist(), tuple(names), measures,
+    return Result("classification", n, n - right, right / n, wilson(right, n, level), _confusion(y, predicted, c, notes), tuple(names),
+                  measures,
                   opened, level, tuple(notes + _pointlike(measures)))
+
+
+def _confusion(y: Tensor, predicted: Tensor, c: int, notes: list[str]) -> list[list[int]] | None:
+    """Who is taken for whom, (c, c); None of so many classes that the table would fill the memory."""
+    if c > MOST_CLASSES:
+        notes.append(f"the table of who is taken for whom is left out: it would have {c:,} rows of as many counts.")
+        return None
+    table: list[list[int]] = torch.bincount(y * c + predicted, minlength=c * c).reshape(c, c).tolist()
+    return table
 
 
 def regression(predictions: Tensor, y: Tensor, targets: Sequence[str] = (), *, level: float = 0.95, intervals: bool = True,
@@ -189,15 +201,30 @@ def _left_without(squared: Tensor, t: Tensor) -> Tensor:
     return torch.where(defined, share.mean(1), 0.0)
 
 
-def _macro_measures(confusion: Tensor, level: float) -> dict[str, Measure]:
+@dataclass(frozen=True)
+class Counts:
+    """How often each class (c,) is true, is called, and both at once; and the wrong cases, their true and called classes (w,)."""
+
+    cases: Tensor
+    called: Tensor
+    right: Tensor
+    wrong: tuple[Tensor, Tensor]
+
+    @classmethod
+    def of(cls, y: Tensor, predicted: Tensor, c: int) -> Counts:
+        right = y == predicted
+        cases, called, both = (torch.bincount(which, minlength=c) for which in (y, predicted, y[right]))
+        return cls(cases, called, both, (y[~right], predicted[~right]))
+
+
+def _macro_measures(counts: Counts, level: float) -> dict[str, Measure]:
     """The means of precision, recall and F1 over the classes that occur or are called; where undefined they count 0.
 
     That is scikit-learn's definition. Precisions of different classes are independent given how often each is called, recalls given how
     often each occurs; two F1 share the cases of the one that are called the other.
     """
-    present = confusion.sum(0) + confusion.sum(1) > 0
-    confusion = confusion[present][:, present]                           # (c, c)
-    cases, called, tp = confusion.sum(1), confusion.sum(0), confusion.diagonal()
+    present = counts.cases + counts.called > 0
+    cases, called, tp = (of[present].double() for of in (counts.cases, counts.called, counts.right))         # (c,)
     measures = {}
     for key, of in (("macro_precision", called), ("macro_recall", cases)):
         value = float((tp / of.clamp(min=1)).mean())
@@ -208,18 +235,21 @@ def _macro_measures(confusion: Tensor, level: float) -> dict[str, Measure]:
     both = cases + called
     value = float((2 * tp / both).mean())
     f1 = (2 * tp + 2 * PRIOR * value) / (both + 2 * PRIOR)
-    shared = (confusion + confusion.T) * torch.outer(f1 / both, f1 / both)
-    variances = (f1 * (1 - f1) * (2 - f1) / both + shared.sum(1) - shared.diagonal()) / len(both) ** 2
+    each = torch.zeros(len(present), dtype=torch.float64)                # (classes,), 0 for those that do not occur
+    each[present] = f1 / both
+    shared, (true, answered) = torch.zeros_like(each), counts.wrong
+    shared.index_add_(0, true, each[answered]).index_add_(0, answered, each[true])
+    variances = (f1 * (1 - f1) * (2 - f1) / both + (each * shared)[present]) / len(both) ** 2
     ends = of_combined(value, variances, both / 2 - 1, len(both) ** 2 / float((2 / both).sum()), level)
     return measures | {"macro_f1": _between(value, ends, COMBINED, 0.0, 1.0)}
 
 
-def _per_class(confusion: Tensor, names: list[str], measures: dict[str, Measure], level: float) -> list[str]:
+def _per_class(tally: Counts, names: list[str], measures: dict[str, Measure], level: float) -> list[str]:
     """Adds precision, recall and F1 of each class where defined; returns sentences on where they are not.
 
     F1 = 2 q / (1 + q) with q = tp / (tp + fp + fn), which is a share of counted cases: its interval is that of q, carried over.
     """
-    cases, called, tp = confusion.sum(1).tolist(), confusion.sum(0).tolist(), confusion.diagonal().tolist()
+    cases, called, tp = tally.cases.tolist(), tally.called.tolist(), tally.right.tolist()
     for i, name in enumerate(names):
         if called[i]:
             measures[f"precision[{name}]"] = _share(tp[i], called[i], level)
@@ -243,6 +273,9 @@ def _per_class(confusion: Tensor, names: list[str], measures: dict[str, Measure]
 def _ranking_measures(scores: Tensor, y: Tensor, names: list[str], level: float, notes: list[str]) -> dict[str, Measure]:
     """ROC area and average precision of each class against the rest (of the second class where there are two), and means."""
     n, c = scores.shape
+    if c > MOST_CLASSES:
+        notes.append(f"ROC area and average precision of {c:,} classes, each against the rest, are left out.")
+        return {}
     cases = torch.bincount(y, minlength=c).tolist()
     ranked = [i for i in (range(c) if c > 2 else [1]) if 0 < cases[i] < n]
     skipped = [name for i, name in enumerate(names) if not 0 < cases[i] < n]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chainrule.core.measure import headline, is_share
+from chainrule.core.schema import Misfit, as_type
 from chainrule.core.text import shown, table
 from chainrule.evaluate.beside import Beside
 from chainrule.evaluate.intervals import Interval
@@ -39,10 +40,9 @@ class Baseline:
     def to_dict(self) -> dict[str, Any]:
         return {"name": self.name, **{name: dataclasses.asdict(m) for name, m in self.measures.items()}}
 
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> Baseline:
-        """The baseline that `to_dict` described."""
-        return cls(record["name"], {name: Measure(**m) for name, m in record.items() if name != "name"})
+    def as_numbers(self) -> dict[str, Any]:
+        """Its name, and each measure as a number, without intervals."""
+        return {"name": self.name, **{name: m.value for name, m in self.measures.items()}}
 
 
 @dataclass(frozen=True)
@@ -94,22 +94,21 @@ class Result:
 
     @classmethod
     def from_json(cls, text: str) -> Result:
-        """The result that `to_json` wrote, equal to the original."""
-        record = json.loads(text)
-        known = {f.name for f in dataclasses.fields(cls)}
-        record = {k: tuple(v) if k in ("classes", "notes", "targets") else v for k, v in record.items() if k in known}
-        record["interval"] = None if record["interval"] is None else Interval(**record["interval"])
-        record["measures"] = {name: Measure(**m) for name, m in record["measures"].items()}
-        for name in ("baseline", "linear"):
-            record[name] = Baseline.from_dict(record[name]) if record.get(name) else None
-        record["against"] = tuple(Beside(**one) for one in record.get("against", ()))
-        return cls(**record)
+        """The result that `to_json` wrote, equal to the original. Raises ValueError for what it did not write."""
+        record = as_type(dict, json.loads(text))
+        for which in ("baseline", "linear"):
+            if record.get(which):
+                simpler = as_type(dict, record[which])
+                record[which] = {"name": simpler.get("name"), "measures": {name: m for name, m in simpler.items() if name != "name"}}
+        result: Result = as_type(cls, record)
+        if result.confusion is not None and {len(result.classes)} != {len(result.confusion), *map(len, result.confusion)}:
+            raise Misfit(f"{len(result.classes)} rows of as many counts", "others", "confusion")
+        return result
 
-    @staticmethod
-    def baseline_in(record: dict[str, Any] | None, which: str = "baseline") -> dict[str, Any] | None:
-        """The constant answer of a stored result, or its `linear` model, without intervals: its name, and each measure as a number."""
-        simpler = None if record is None else record.get(which)
-        return None if simpler is None else {name: m if name == "name" else m["value"] for name, m in simpler.items()}
+    def simpler(self) -> dict[str, Any]:
+        """The constant answer and the linear model as numbers, None where there is none, and by how much the net is better."""
+        return {"baseline": self.baseline.as_numbers() if self.baseline else None, "linear": self.linear.as_numbers() if self.linear else None,
+                "against": [dataclasses.asdict(one) for one in self.against]}
 
     def __str__(self) -> str:
         return self.text()

@@ -6,8 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from chainrule.core.schema import Misfit, as_type
 from chainrule.core.text import shown, table
-from chainrule.evaluate.significance import Difference, Pair, probability
+from chainrule.evaluate.significance import Pair, probability
 
 SHOWN = 20
 
@@ -35,9 +36,12 @@ class Standing:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Standing:
-        """The standing that `to_dict` described."""
-        pairs = tuple(Pair(**{**pair, "difference": Difference(**pair["difference"])}) for pair in record["pairs"])
-        return cls(record["n"], record["measure"], record["score"], tuple(record["names"]), tuple(record["scores"]), pairs)
+        """The standing that `to_dict` described. Raises Misfit for what it did not."""
+        standing: Standing = as_type(cls, record)
+        counts = [len(standing.names), len(standing.scores), len(standing.pairs)]
+        if not min(counts) == max(counts) > 0:
+            raise Misfit("a name, a score and a pair for each member", str(counts))
+        return standing
 
     def __str__(self) -> str:
         counted = self.measure == "errors"

@@ -13,6 +13,7 @@ from chainrule.data.memory import free_memory
 
 COPIES = 5  # of every weight while a net trains: itself, its slope, two moments, the best so far
 BYTES = 4
+TOO_MANY = ("overflow", "Overflow", "too large", "too big")       # how torch says that a size is beyond 64 bits
 
 
 def check_memory(net: Chosen[Any], inputs: tuple[int, ...], outputs: int) -> None:
@@ -20,8 +21,11 @@ def check_memory(net: Chosen[Any], inputs: tuple[int, ...], outputs: int) -> Non
     try:
         with torch.device("meta"):
             weights = sum(p.numel() for p in net.make(inputs, outputs).parameters())
-    except (RuntimeError, NotImplementedError):  # a net whose beginning looks at numbers cannot be made without memory
-        return
+    except (RuntimeError, NotImplementedError, OverflowError, MemoryError, ValueError, TypeError) as error:
+        if not any(word in str(error) for word in TOO_MANY):     # a net whose beginning looks at numbers cannot be made without memory
+            return
+        raise InputError(f"{net} for inputs of {' x '.join(map(str, inputs))} has more weights than can be counted. Take a smaller "
+                         "net.") from None
     wanted, free = weights * BYTES * COPIES, free_memory()
     if wanted > free:
         shrink = f" Bring the pictures to a smaller size, e.g. --resize {_smaller(inputs)}, or take" if len(inputs) == 3 else " Take"

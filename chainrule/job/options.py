@@ -9,7 +9,7 @@ from typing import Any
 
 from chainrule.core.errors import InputError
 from chainrule.core.looking import steps_between
-from chainrule.core.options import check, option, read, same
+from chainrule.core.options import MOST_THREADS, check, option, read, same
 from chainrule.data.fold import parse_fold
 from chainrule.data.reading import Reading
 
@@ -89,7 +89,7 @@ class Options:
     plan: str = option("auto", "auto, eager, compiled, fused, with +channels-last, +bf16, +bf16x3.")
     precision: str = option("auto", "auto, fp32 or bf16.")
     device: str = option("auto", "auto, cpu, cuda or mps.")
-    threads: int | None = option(None, "Processor threads; measured where left out.", least=1, advice=CHOSEN)
+    threads: int | None = option(None, "Processor threads; measured where left out.", least=1, most=MOST_THREADS, advice=CHOSEN)
     save_every: float | None = option(None, "Seconds between checkpoints.", least=0)
     look: str | None = option(None, "How often steps are looked at: every=N, or off; where left out as often as costs 2 % of the time.",
                               example="every=100")

@@ -29,7 +29,7 @@ from chainrule.engine.randomness import Aside
 from chainrule.engine.store import BEST, Store
 from chainrule.job.options import Options
 from chainrule.job.own import Own
-from chainrule.job.record import RECORD, read_encoder, read_record
+from chainrule.job.record import RECORD, read_encoder, read_own, read_record
 from chainrule.job.unrolling import unrolled
 from chainrule.nets.public_weights import FORMS, public_net
 from chainrule.tasks.task import Task
@@ -133,10 +133,7 @@ class Start:
         about = record.get("start")
         if about is None:
             return None
-        tensors, payload = checkpoint.read(folder / FILE)
-        if payload.get("run") != record["run"] or payload.get("kind") != "start":
-            raise CorruptFile(f"{folder / FILE} belongs to run {payload.get('run')} ({payload.get('kind')}), not here. Put the right file "
-                              "back, or train again.")
+        tensors, _ = read_own(folder / FILE, "start", record["run"])
         return cls(tensors, about, Like(encoder.inputs, encoder.target), settled=True)
 
     def sentence(self) -> str:

@@ -17,13 +17,17 @@ FEWEST = 10   # cases of a bin, if there are so many
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MOST_CLASSES = 1000
+
 
 @pictures("confusion", source="Pearson (1904)", task="classification", when=("test",))
-def confusion(probabilities: Tensor, truth: Tensor, names: Sequence[str], decided: Tensor | None = None) -> Figure:
+def confusion(probabilities: Tensor, truth: Tensor, names: Sequence[str], decided: Tensor | None = None) -> Figure | None:
     """Counts of true classes by answered ones, with shares of each row; from probabilities (n, classes) and class numbers (n,).
 
-    `decided` (n,) are the answers, where they are not the likeliest.
+    `decided` (n,) are the answers, where they are not the likeliest. None of more classes than anybody sees cells of.
     """
+    if len(names) > MOST_CLASSES:
+        return None
     matrix = torch.zeros(len(names), len(names), dtype=torch.int64)
     matrix.index_put_((truth, probabilities.argmax(1) if decided is None else decided), torch.tensor(1), accumulate=True)
     return confusion_matrix(matrix.tolist(), names)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import chainrule
-from chainrule.core.files import write_atomically
+from chainrule.core.files import write_file
 from chainrule.core.registry import recipes
 from chainrule.nets.layers.gated import LSTMLayer
 from chainrule.nets.layers.recurrent import Recurrence, RecurrentNet
@@ -72,11 +72,11 @@ def adding_problem(setting: Setting) -> Outcome:
         x, y = run.job.data.ready(run.job.data.valid.x[:DRAWN]), run.job.data.valid.y[:DRAWN]
         lengths[f"{one.name} ({x.shape[1]} steps)"] = slope_lengths(run.net, x, y)
         if isinstance(_layer(run.net), LSTMLayer):
-            write_atomically(pictures[1], to_png(gates_over_time(gates_of(run.net, x[:1]), x[0])))
+            write_file(pictures[1], to_png(gates_over_time(gates_of(run.net, x[:1]), x[0])))
         goal: Goal = "none" if setting.short else "at most" if one.solves else "at least"
         figures.append(Figure(f"squared error of {one.name} over {one.steps} steps", max(errors) if one.solves else min(errors),
                               published=SOLVED if one.solves else UNSOLVED, source=one.source, goal=goal))
-    write_atomically(pictures[0], to_png(slopes_through_time(lengths)))
+    write_file(pictures[0], to_png(slopes_through_time(lengths)))
     return Outcome(figures, rows, [command(f"adding:length={one.steps},count={COUNT}", one.options) for one in CONTESTANTS], pictures)
 
 

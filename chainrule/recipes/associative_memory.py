@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.batch import Batch
+from chainrule.core.files import write_file
 from chainrule.core.net import Net
 from chainrule.core.registry import nets, recipes, rules
 from chainrule.evaluate.intervals import wilson
@@ -52,7 +53,7 @@ def hopfield(setting: Setting) -> Outcome:
         setting.say(f"{count} patterns in {units} units")
     ends = wilson(right, stored)
     picture = setting.out / "capacity.png"
-    picture.write_bytes(to_png(capacity(LOADS, shares)))
+    write_file(picture, to_png(capacity(LOADS, shares)))
     at = LOADS.index(LOAD)
     rows = [["patterns / units", *MEMORIES],
             *([f"{load:g}", *(f"{100 * shares[name][i]:.1f} %" for name in MEMORIES)] for i, load in enumerate(LOADS))]

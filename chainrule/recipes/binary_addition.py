@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import chainrule
 from chainrule.core.abilities.sequences import HasStates
-from chainrule.core.files import write_atomically
+from chainrule.core.files import write_file
 from chainrule.core.registry import recipes
 from chainrule.data import fingerprint
 from chainrule.data.source import Source
@@ -69,7 +69,7 @@ def binary_addition(setting: Setting) -> Outcome:
         Figure(f"% of those of up to {LENGTH} bits", 100 * learned / len(pairs)),
     ]
     picture = setting.out / "automaton.png"
-    write_atomically(picture, to_png(automaton(*hidden_states(run, pairs_of(DRAWN, PLACES, PLACES, seed=3)), STATES)))
+    write_file(picture, to_png(automaton(*hidden_states(run, pairs_of(DRAWN, PLACES, PLACES, seed=3)), STATES)))
     return Outcome(figures, rows, [command(DATA, options)], [picture])
 
 

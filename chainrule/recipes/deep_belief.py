@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from chainrule.core.files import write_atomically
+from chainrule.core.files import write_file
 from chainrule.core.registry import recipes
 from chainrule.observe.layers import first_weights
 from chainrule.plots.evaluation import image_grid, weight_pictures
@@ -88,5 +88,5 @@ def sheets(run: Run, out: Path) -> list[Path]:
 
 def written(path: Path, content: bytes) -> Path:
     """The path, with this content in it."""
-    write_atomically(path, content)
+    write_file(path, content)
     return path

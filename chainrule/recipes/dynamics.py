@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from chainrule.core.files import write_file
 from chainrule.core.registry import recipes
 from chainrule.evaluate.dynamics import lyapunov, predicted_exponent
 from chainrule.nets.rnn import ElmanLayer
@@ -58,7 +59,7 @@ def dynamics(setting: Setting) -> Outcome:
                source="a limit cycle has none"),
     ]
     path = setting.out / "dynamics.png"
-    path.write_bytes(to_png(trajectories(drawn)))
+    write_file(path, to_png(trajectories(drawn)))
     return Outcome(figures, rows, pictures=[path])
 
 

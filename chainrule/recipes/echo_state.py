@@ -13,7 +13,7 @@ from torch import Tensor
 
 import chainrule
 from chainrule.core.batch import Batch
-from chainrule.core.files import write_atomically
+from chainrule.core.files import write_file
 from chainrule.core.net import Net
 from chainrule.core.registry import recipes
 from chainrule.nets.esn import EchoState
@@ -50,7 +50,7 @@ def echo_state(setting: Setting) -> Outcome:
     beyond = (shares < 0.5).nonzero()[:, 0]
     delay = int(beyond[0]) if len(beyond) else len(shares)
     picture = setting.out / "memory.png"
-    write_atomically(picture, to_png(memory_by_delay(shares)))
+    write_file(picture, to_png(memory_by_delay(shares)))
     return Outcome([
         Figure("normalised error on NARMA-10, 400 units" if not setting.short else "normalised error on NARMA-10, 100 units",
                mean(errors), min(errors), max(errors), published=0.2, source=SOURCE, goal="none" if setting.short else "at most"),

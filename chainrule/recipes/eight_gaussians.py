@@ -14,6 +14,7 @@ from torch import Tensor
 
 import chainrule
 from chainrule.core.events import Diagnosed
+from chainrule.core.files import write_file
 from chainrule.core.registry import recipes
 from chainrule.data.synthetic.ring import DEVIATION, MODES, ring_centres
 from chainrule.evaluate.intervals import wilson
@@ -63,7 +64,7 @@ def eight_gaussians(setting: Setting) -> Outcome:
                       f"{100 * mean(near):.1f} %", f"{faults} of {seeds}"])
     rows = chainrule.load("ring8").inputs
     picture = setting.out / "modes.png"
-    picture.write_bytes(to_png(planes(rows[:2000], drawn)))
+    write_file(picture, to_png(planes(rows[:2000], drawn)))
     whole = sum(count == MODES for count in covered[BEST])
     ends = wilson(whole, seeds)
     return Outcome([

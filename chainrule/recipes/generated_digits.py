@@ -10,6 +10,7 @@ import torch
 
 import chainrule
 from chainrule.core.abilities.nets import SamplesGiven
+from chainrule.core.files import write_file
 from chainrule.core.registry import recipes
 from chainrule.evaluate.generation import frechet
 from chainrule.evaluate.intervals import wilson
@@ -47,7 +48,7 @@ def generated_digits(setting: Setting) -> Outcome:
     far = {name: frechet(features(judge.net, x), features(judge.net, rows)) for name, x in
            (("samples", samples), ("training rows", train), ("a Gaussian for each pixel", noise))}
     picture = setting.out / "digits.png"
-    picture.write_bytes(to_png(image_grid(module.sample_given(torch.arange(10).repeat_interleave(SHOWN)), columns=SHOWN)))
+    write_file(picture, to_png(image_grid(module.sample_given(torch.arange(10).repeat_interleave(SHOWN)), columns=SHOWN)))
     return Outcome([
         Figure("share of samples that a classifier takes for the class that was asked for", known / len(asked), ends.low, ends.high),
         Figure("Frechet distance of its features, samples from validation rows", far["samples"], source=HEUSEL),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import chainrule
-from chainrule.core.files import write_atomically
+from chainrule.core.files import write_file
 from chainrule.core.registry import recipes
 from chainrule.evaluate.strings import edit_distances
 from chainrule.plots.figure import to_png
@@ -51,7 +51,7 @@ def translation(setting: Setting) -> Outcome:
     commands = [command(BACKWARDS.format(rows), {**OPTIONS, "net": net, "epochs": epochs}) for net in NETS.values()]
     commands.append(command(DAYS.format(rows), {**OPTIONS, "net": NETS["with attention"], "epochs": epochs_of_days}))
     picture = setting.out / "attention.png"
-    write_atomically(picture, to_png(attention(runs["days"], Drawing())))
+    write_file(picture, to_png(attention(runs["days"], Drawing())))
     return Outcome([
         exact("% of strings that are written backwards without an error, with attention", "with attention"),
         Figure("edits a letter of these, with attention", edits.value, edits.low, edits.high, 0.01, ASKED,

@@ -15,23 +15,27 @@ import torch
 
 from chainrule.core.abilities.tasks import Calibrates
 from chainrule.core.errors import CorruptFile, InputError, suggest
-from chainrule.core.files import open_plain, read_plain, write_all, write_atomically
+from chainrule.core.files import read_plain, write_atomically
+from chainrule.core.schema import Misfit, as_type, conform, intelligible
 from chainrule.core.text import now
 from chainrule.data.encode.lagged import Lagged
+from chainrule.data.row_contents import content_of
 from chainrule.data.row_hashes import row_hashes
-from chainrule.data.source import Data, Source, split_sizes
+from chainrule.data.source import Data, Opening, Source, split_sizes
 from chainrule.engine import checkpoint
 from chainrule.engine.store import Store
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
-from chainrule.job.record import RECORD, read_record, sealed, write_encoder, write_widths
+from chainrule.job.record import RECORD, REMEDY, read_record, sealed, write_encoder, write_widths
+from chainrule.job.records import CommitteeRecord, Rows, SweepRecord
 from chainrule.job.start import Start
 from chainrule.job.trained import Trained
+from chainrule.runs.ledger import LEDGER, Ledgers
 
 SWEEP = "sweep.json"
 COMMITTEE = "committee.json"
-LOG, SUMMARY, TESTED, REPORT, LEDGER = "log.jsonl", "summary.json", "test.json", "report.html", "openings.jsonl"
+LOG, SUMMARY, TESTED, REPORT = "log.jsonl", "summary.json", "test.json", "report.html"
 PREDICTED = "test.safetensors"
 ROWS = "rows.safetensors"
 
@@ -69,9 +73,9 @@ class Folder:
         """An existing run. Raises InputError with the nearest one where there is none."""
         folder = Path(path)
         if not (folder / RECORD).exists():
-            for several, what in ((COMMITTEE, "committee"), (SWEEP, "sweep")):
-                if members := (cls(folder).read_json(several) or {}).get("members"):
-                    first = os.path.normpath(folder / members[0]["folder"])
+            for several, what, kind in ((COMMITTEE, "committee", CommitteeRecord), (SWEEP, "sweep", SweepRecord)):
+                if record := cls(folder).read_typed(several, kind):
+                    first = os.path.normpath(folder / record["members"][0]["folder"])
                     raise InputError(f"{folder} is a {what} of runs, and this is done with one run. Name one of them, e.g. {first}.")
             beside = folder.parent if folder.parent.is_dir() else Path()
             runs = [p.parent.name for p in beside.glob(f"*/{RECORD}")]
@@ -95,7 +99,7 @@ class Folder:
     def finished(self) -> bool:
         """Whether the run's training ended by itself. Raises CorruptFile."""
         position = Store(self.path, self.read_record()["run"]).position()
-        return bool(position and position["finished"])
+        return bool(position and position.finished)
 
     def write_json(self, name: str, value: Any) -> None:
         self._write(name, json.dumps(value, indent=1, allow_nan=False, default=str))
@@ -110,6 +114,21 @@ class Folder:
             raise InputError(f"{path} cannot be read: {error.strerror}. Put it right, or delete it.") from None
         except (ValueError, RecursionError):
             raise CorruptFile(f"{path} is not whole JSON. Delete it, or train again.") from None
+
+    def read_typed(self, name: str, kind: type[Any], format: int | None = None) -> dict[str, Any] | None:
+        """A record that is what its dataclass says, as JSON has it; None where there is none.
+
+        Raises CorruptFile naming the key that is not, InputError where another version wrote it.
+        """
+        record = self.read_json(name)
+        if not (self.path / name).exists():
+            return None
+        if format is not None and (stated := record.get("format") if isinstance(record, dict) else None) != format:
+            raise InputError(f"{self.path / name} has format {stated}; this version reads format {format}. Use the version of chainrule "
+                             "that wrote it, or make it again.")
+        conform(kind, record, self.path / name, REMEDY)
+        checked: dict[str, Any] = record
+        return checked
 
     def write_encoder(self, trained: Trained, run: str) -> None:
         """What turns rows into inputs and targets into what is answered, and the constant answer."""
@@ -151,31 +170,25 @@ class Folder:
             return
         parts = {"train": row_hashes(data.train.x), "valid": row_hashes(data.valid.x), "test": test}
         self.write_tensors(ROWS, {name: hashes.unique() for name, hashes in parts.items()},
-                           {"kind": "rows", "run": run, "test_set": test_set(data, source)})
+                           {"kind": "rows", "run": run, "test_set": test_set(data, source), "content": content_of(source, data.door.rows)})
 
     def read_rows(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         path = self.path / ROWS
-        return checkpoint.read(path) if path.exists() else None
+        if not path.exists():
+            return None
+        tensors, payload = checkpoint.read(path)
+        with intelligible(path, REMEDY):
+            as_type(Rows, payload)
+            if not all(tensors[name].dtype == torch.int64 for name in ("train", "valid", "test")):
+                raise Misfit("whole numbers of 64 bits", "others", "rows")
+        return tensors, payload
 
-    def open_log(self, fingerprint: str, reason: str) -> int:
-        """Count one more opening of the test set `fingerprint` in the ledger of this runs folder; returns the count."""
+    def open_log(self, test_set: str, content: str, reason: str) -> Opening:
+        """Write one more opening of the test rows of these names into the ledgers; how many there were, and what is to be said of them."""
         beside = self.path.parent
         within = (beside / SWEEP).exists() or (beside / COMMITTEE).exists()
-        ledger = (beside.parent if within else beside) / LEDGER  # members of a sweep or a committee count with the runs around it
-        line = json.dumps({"test_set": fingerprint, "run": self.path.name, "reason": reason, "time": now()}) + "\n"
-        try:
-            descriptor = open_plain(ledger, os.O_RDWR | os.O_APPEND)
-            try:
-                torn = os.fstat(descriptor).st_size > 0 and os.lseek(descriptor, -1, os.SEEK_END) >= 0 and os.read(descriptor, 1) != b"\n"
-                write_all(descriptor, (b"\n" if torn else b"") + line.encode())
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            entries = read_plain(ledger).splitlines()
-        except OSError as error:
-            raise InputError(f"The opening of the test part cannot be recorded in {ledger}: {error.strerror or error}, so it stays shut. "
-                             "Put that right, or move the run.") from None
-        return sum(f'"test_set": "{fingerprint}"'.encode() in entry for entry in entries)
+        # members of a sweep or a committee count with the runs around it
+        return Ledgers((beside.parent if within else beside) / LEDGER).open(self.path, test_set, content, reason)
 
     def _write(self, name: str, text: str) -> None:
         try:
@@ -207,7 +220,9 @@ def test_set(data: Data, source: Source) -> str:
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"{path} cannot be written: {error.strerror or error}. Free some space or use another --out.")
+    where = error.filename or path
+    remedy = f"Free some space, then: chainrule resume {path}" if (path / RECORD).exists() else "Free some space or use another --out."
+    return InputError(f"{where} cannot be written: {error.strerror or error}. {remedy}")
 
 
 def describe_data(job: Job) -> dict[str, Any]:

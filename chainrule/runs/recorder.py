@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.core.errors import InputError
-from chainrule.core.events import Diagnosed, Event, Finished, Judged, Planned, Sink, Started, Warned
+from chainrule.core.events import Diagnosed, Event, Finished, Judged, Planned, Saved, Sink, Started, Warned
 from chainrule.engine.store import Store
-from chainrule.evaluate.result import Result
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
@@ -43,7 +42,9 @@ class Recording:
         started_from = [] if job.start is None else [job.start.sentence()]
         self.notes = [] if self.before is not None else [*started_from, *job.data.encoder.inputs.notes, *notes]
         self.next_at = (self.before or 0) + 1 + len(self.notes)
-        self.sinks: list[Sink] = [RunLog.resume(path / LOG, keep_before=self.before or 0), *sinks]
+        self.log = RunLog.resume(path / LOG, keep_before=self.before or 0)
+        self.sinks: list[Sink] = [self.log, *sinks]
+        self._plan_due = self._warned = False
         if self.before is not None and job.doctor is not None:
             job.doctor.remember(runlog.read(path / LOG))
 
@@ -63,9 +64,12 @@ class Recording:
         tell(event, self.sinks)
         if isinstance(event, Diagnosed):
             self.diagnoses.append(event)
+        if self.log.behind:
+            self._warn(event, f"{self.log.path} cannot be written: {self.log.behind}.")
         if isinstance(event, Planned):
-            self.record["plan"] = event.made
-            self.folder.write_record(self.record)
+            self.record["plan"], self._plan_due = event.made, True
+        if self._plan_due and isinstance(event, Planned | Saved | Finished):
+            self._write_plan(event)
         if isinstance(event, Diagnosed) and event.fatal:
             self.fault = f"{event.layer}: {event.evidence}. {event.remedy[0].upper()}{event.remedy[1:]}."
         self.finished = event if isinstance(event, Finished) else self.finished
@@ -79,6 +83,21 @@ class Recording:
         judged = Judged(at=event.at, seconds=event.seconds, step=event.steps, answers=answers)
         sayings = self.job.doctor.consume(judged) if self.job.doctor is not None else []
         return [judged, *(Diagnosed(at=event.at + number, seconds=event.seconds, **one.fields()) for number, one in enumerate(sayings, 1))]
+    def _write_plan(self, event: Event) -> None:
+        """Write the plan into the record; on a full disk later, at the next save, or at the end, where nothing else is left."""
+        try:
+            self.folder.write_record(self.record)
+            self._plan_due = False
+        except InputError as error:
+            if isinstance(event, Finished):
+                raise
+            self._warn(event, str(error))
+
+    def _warn(self, event: Event, message: str) -> None:
+        """Tell whoever watches, once: the log itself may be what cannot be written."""
+        if not self._warned:
+            self._warned = True
+            tell(Warned(at=event.at, seconds=event.seconds, message=f"{message} The training goes on."), self.sinks[1:])
 
     def close(self) -> None:
         close(self.sinks)
@@ -127,9 +146,9 @@ def lay_down(folder: Folder, job: Job, asked: Options, own: Own = NOTHING, selec
     record["start"] = None if job.start is None else dict(job.start.about)
     if job.start is not None:
         folder.write_start(job.start, record["run"])
-    folder.write_record(record)
     folder.write_encoder(job.trained, record["run"])
     folder.write_rows(job.data, job.source, record["run"])
+    folder.write_record(record)                    # last: a folder with a record has all that goes on from it
 
 
 def started(job: Job, path: str, *, at: int, resumed: bool) -> Started:
@@ -141,10 +160,7 @@ def started(job: Job, path: str, *, at: int, resumed: bool) -> Started:
 
 def _simpler(validation: Validation) -> dict[str, Any]:
     """What simpler answers score on the validation part, and by how much the net is better."""
-    if validation.result is None:
-        return {}
-    record = validation.result.to_dict()
-    return {"baseline": Result.baseline_in(record), "linear": Result.baseline_in(record, "linear"), "against": record["against"]}
+    return {} if validation.result is None else validation.result.simpler()
 
 
 def watching(progress: bool, more: Iterable[Sink]) -> list[Sink]:

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from chainrule.core.abilities.nets import HasCodes, HasRegimes
 from chainrule.core.abilities.tasks import Calibrates, Ranks, Scores
-from chainrule.core.errors import CorruptFile, InputError
+from chainrule.core.errors import InputError
+from chainrule.core.schema import intelligible
 from chainrule.data.source import Data, Part
-from chainrule.engine import checkpoint
 from chainrule.evaluate.mistakes import WORST, worst_rows
 from chainrule.evaluate.result import Result
 from chainrule.job.beside import with_simpler
 from chainrule.job.linear import linear_of
+from chainrule.job.record import REMEDY, read_own
 from chainrule.job.trained import Trained
 from chainrule.runs.folder import Folder
 
@@ -104,15 +105,21 @@ class Validation:
         """What was written; None where training did not come to its end. Raises CorruptFile where a file is not whole, or another run's."""
         if not (folder.path / MEASURES).exists():
             return None
-        measures = folder.read_json(MEASURES)
-        tensors, payload = checkpoint.read(folder.path / TENSORS)
-        if payload.get("run") != run or payload.get("kind") != "valid":
-            raise CorruptFile(f"{folder.path / TENSORS} belongs to run {payload.get('run')} ({payload.get('kind')}), not here. Put the "
-                              "right file back, or train again.")
-        mistakes = {name: tensors[f"mistakes.{name}"] for name in ("images", "answers", "truth") if f"mistakes.{name}" in tensors}
-        result = None if measures is None else Result.from_json(json.dumps(measures))
-        return cls(result, tensors["rows"], tensors["answers"], tensors.get("truth"), tensors["inputs"],
-                   Mistakes(**mistakes) if mistakes else None, **{name: tensors.get(name) for name in OPTIONAL[1:]})
+        result = read_result(folder, MEASURES)
+        tensors, _ = read_own(folder.path / TENSORS, "valid", run)
+        with intelligible(folder.path / TENSORS, REMEDY):
+            mistakes = {name: tensors[f"mistakes.{name}"] for name in ("images", "answers", "truth") if f"mistakes.{name}" in tensors}
+            return cls(result, tensors["rows"], tensors["answers"], tensors.get("truth"), tensors["inputs"],
+                       Mistakes(**mistakes) if mistakes else None, **{name: tensors.get(name) for name in OPTIONAL[1:]})
+
+
+def read_result(folder: Folder, name: str) -> Result | None:
+    """Measures that a folder keeps under a name; None where it has none, or none could be taken. Raises CorruptFile naming the file."""
+    stored = folder.read_json(name)
+    if stored is None:
+        return None
+    with intelligible(folder.path / name, REMEDY):
+        return Result.from_json(json.dumps(stored))
 
 
 def _checked(part: Part) -> int:

@@ -14,12 +14,13 @@ from typing import Any
 
 from chainrule.core.errors import ChainruleError, InputError
 from chainrule.core.events import Event, Finished, Looked, Saved, TestOpened, from_json
-from chainrule.core.files import open_plain, read_plain, write_all, write_atomically
+from chainrule.core.files import open_plain, read_plain, with_room, write_all, write_atomically, write_file
 from chainrule.core.looking import BEGINNING
 
 MOST_LOOKS = 256                 # that a log holds, beside those of the first steps; then every second one goes
 SELDOM = "units", 8              # what is large, and how many looks there are to each that has it
 LOOKED = b'{"event": "looked"'      # how the line of one begins
+MOST_WAITING = 10_000            # events that are held while a disk is full
 
 
 class RunLog:
@@ -33,6 +34,8 @@ class RunLog:
 
     def __init__(self, path: Path):
         self.path = Path(path)
+        self.behind = ""                     # why what was handed over last is not on disk yet; nothing where all is
+        self._waiting: list[bytes] = []
         try:
             self._file = open_plain(self.path, os.O_RDWR | os.O_APPEND)
             size = os.fstat(self._file).st_size
@@ -57,27 +60,36 @@ class RunLog:
         path = Path(path)
         if path.exists():
             events = [event for event in read(path) if event.at < keep_before or isinstance(event, TestOpened)]
-            write_atomically(path, "".join(event.to_json() + "\n" for event in events).encode())
+            write_file(path, "".join(event.to_json() + "\n" for event in events).encode(), "Free some space, then resume again.")
         return cls(path)
 
     def __call__(self, event: Event) -> None:
+        """Append it. What does not fit is held until it does: see `behind`. Raises ChainruleError where the end of a run does not."""
         if isinstance(event, Looked):
             if not self._wants(event):
                 return
             if event.step not in BEGINNING and event.number // self._stride % SELDOM[1]:
                 event = dataclasses.replace(event, looks={name: value for name, value in event.looks.items() if name != SELDOM[0]})
-        line = (b"\n" if self._torn else b"") + event.to_json().encode() + b"\n"
-        self._torn = True
+        self._waiting.append(event.to_json().encode() + b"\n")
         try:
-            write_all(self._file, line)
-            self._torn = False
+            while self._waiting:
+                self._append(self._waiting[0])
+                del self._waiting[0]
+            self.behind = ""
             if isinstance(event, Saved | Finished):
                 os.fsync(self._file)
             if self._looks >= MOST_LOOKS and isinstance(event, Looked):
                 self._thin()
         except OSError as error:
-            raise ChainruleError(f"The run log {self.path} cannot be written: {error.strerror}. "
-                                 f"Make room, then continue with chainrule resume {self.path.parent}.") from None
+            self.behind = str(with_room(error, self.path, sum(map(len, self._waiting))).strerror)
+            if isinstance(event, Finished) or len(self._waiting) > MOST_WAITING:
+                raise ChainruleError(f"The run log {self.path} cannot be written: {self.behind}. "
+                                     f"Make room, then continue with chainrule resume {self.path.parent}.") from None
+
+    def _append(self, line: bytes) -> None:
+        line, self._torn = (b"\n" if self._torn else b"") + line, True
+        write_all(self._file, line)
+        self._torn = False
 
     def _wants(self, event: Looked) -> bool:
         """Whether a look is written: those of the first steps, and of the others as many as are kept; it is then counted."""
@@ -136,9 +148,9 @@ def read(path: Path) -> list[Event]:
 def _event(line: bytes) -> Event | None:
     try:
         event = from_json(line.decode())
-    except (ValueError, TypeError, AttributeError, RecursionError):  # not JSON, fields missing, not an object, nested without end
+    except (ValueError, RecursionError):  # not JSON, not the fields of its kind, nested without end
         return None
-    return event if isinstance(event.at, int) else None
+    return event
 
 
 def _looks(content: bytes) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.core.errors import ChainruleError, CorruptFile, InputError
+from chainrule.core.errors import ChainruleError, InputError
 from chainrule.core.events import Sink
 from chainrule.core.options import check, read
 from chainrule.core.registry import tasks
@@ -30,6 +30,7 @@ from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import Own
 from chainrule.job.record import RECORD
+from chainrule.job.records import BoostingRecord
 from chainrule.runs.folder import Folder
 from chainrule.workflows.boosting_data import residual_source, spread_over
 from chainrule.workflows.ensemble import ROUNDS, Committee, write_committee
@@ -92,14 +93,11 @@ def resume_boosting(path: Path, session: Session) -> Committee:
     Raises InputError where the data is gone or was given in memory, CorruptFile where the record is not whole.
     """
     folder = Folder(path)
-    record = folder.read_json(BOOSTING)
-    try:
-        if record["format"] != FORMAT:
-            raise InputError(f"{path / BOOSTING} has format {record['format']}; this version reads format {FORMAT}. Use the version of "
-                             "chainrule that wrote it.")
-        boosting, asked = read(Boosting, record["boosting"]), Options.from_json(record["options"]).checked()
-    except (KeyError, TypeError, AttributeError):
-        raise CorruptFile(f"{path / BOOSTING} is not what chainrule boost wrote. Restore it from a copy, or boost again.") from None
+    record = folder.read_typed(BOOSTING, BoostingRecord, FORMAT)
+    if record is None:
+        raise InputError(f"There is no boosting in {path}. chainrule boost makes one.")
+    boosting, asked = read(Boosting, record["boosting"]), Options.from_json(record["options"]).checked()
+    check(boosting)
     return _rounds(folder, boosting, asked, build(source_again(path, record, asked, None), asked), session)
 
 

@@ -21,9 +21,10 @@ from chainrule.audit.finding import Finding, listed
 from chainrule.audit.labels import Outliers, Suspects, contradiction, mislabelled, outliers
 from chainrule.core.errors import Diverged, InputError, Interrupted
 from chainrule.core.events import Finished
-from chainrule.core.files import write_atomically
+from chainrule.core.files import write_file
 from chainrule.core.text import table
 from chainrule.data.prepare import prepare
+from chainrule.data.row_contents import content_of
 from chainrule.data.source import Data, Part, Source
 from chainrule.data.splits import parse_split
 from chainrule.engine.members.grouping import train_members
@@ -109,7 +110,7 @@ def check(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss:
     report.findings.sort(key=lambda f: order.index(f.kind))
     folder.write_json(CHECK, report.to_dict())
     for name, png in pictures:
-        write_atomically(folder.path / name, png)
+        write_file(folder.path / name, png)
     return report
 
 
@@ -142,7 +143,8 @@ class _Looking:
         return build(self.source, options, self.own.copied())
 
     def door_log(self, folder: Folder) -> None:
-        self.data.door.log = lambda reason: folder.open_log(test_set(self.data, self.source), reason)
+        content = content_of(self.source, self.data.door.rows)
+        self.data.door.log = lambda reason: folder.open_log(test_set(self.data, self.source), content, reason)
 
     @cached_property
     def free(self) -> Tensor:

@@ -21,7 +21,8 @@ from chainrule.core.files import writable
 from chainrule.core.net import Net
 from chainrule.core.options import check, read
 from chainrule.core.registry import losses, tasks
-from chainrule.data.source import Part, Source, validated
+from chainrule.core.schema import intelligible
+from chainrule.data.source import Opening, Part, Source, validated
 from chainrule.engine import checkpoint
 from chainrule.engine.store import SNAPSHOT
 from chainrule.evaluate.result import Result
@@ -30,13 +31,14 @@ from chainrule.evaluate.standing import Standing
 from chainrule.job.build import build
 from chainrule.job.job import Job
 from chainrule.job.options import Options
-from chainrule.job.record import read_encoder
+from chainrule.job.record import REMEDY, read_encoder
+from chainrule.job.records import CommitteeRecord
 from chainrule.job.trained import EVALUATION_ROWS, Trained
 from chainrule.runs.folder import COMMITTEE, REPORT, SWEEP, Folder, describe_data, record_of, test_set
 from chainrule.runs.validation import Validation
 from chainrule.workflows.boosting_data import residual_source
 from chainrule.workflows.ensemble_net import ensemble_net
-from chainrule.workflows.ensemble_standing import cases_by, growth_scores, standing
+from chainrule.workflows.ensemble_standing import cases_by, growth_scores, kept_in, standing, standing_in
 from chainrule.workflows.evaluation import cases_of, log_opening, measured_on, open_test, tested
 from chainrule.workflows.onnx_rows import exported
 from chainrule.workflows.options import Joining
@@ -61,14 +63,10 @@ class Committee:
     def __init__(self, path: str | Path, *, data: Any = None, members: Sequence[Member] | None = None):
         self.folder = Folder(Path(path))
         self.path = self.folder.path
-        record = self.folder.read_json(COMMITTEE)
+        record = self.folder.read_typed(COMMITTEE, CommitteeRecord, FORMAT)
         if record is None:
             raise InputError(f"There is no committee in {path}. chainrule committee makes one of runs, chainrule boost trains one.")
-        if record.get("format") != FORMAT:
-            raise InputError(f"{self.path / COMMITTEE} has format {record.get('format')}; this version reads format {FORMAT}. Use the "
-                             "version of chainrule that wrote it, or make the committee again.")
-        self.record = record
-        self._own_data, self._given = data, list(members) if members else None
+        self.record, self._own_data, self._given = record, data, list(members) if members else None
 
     def __repr__(self) -> str:
         return f"Committee({str(self.path)!r}: {self.record['net']} on {self.record['data']['name']})"
@@ -110,9 +108,11 @@ class Committee:
         if how == "joined":
             return Run(folder, data=self._own_data)
         tensors = checkpoint.read(self.path / ROUNDS)[0]
-        if how == "samme":
-            return Run(folder, data=lambda: self.source, weights=tensors["weights"][number])
-        return Run(folder, data=lambda: residual_source(self.source, self.base.data, tensors["targets"][number], number + 1))
+        with intelligible(self.path / ROUNDS, REMEDY):
+            if how == "samme":
+                return Run(folder, data=lambda: self.source, weights=tensors["weights"][number])
+            of_round = tensors["targets"][number]
+            return Run(folder, data=lambda: residual_source(self.source, self.base.data, of_round, number + 1))
 
     @cached_property
     def trainings(self) -> list[Run]:
@@ -143,7 +143,8 @@ class Committee:
         signed, classes = encoder.target.kind == "sign", task.probabilistic
         loss = several[0].loss if signed else losses.choose("cross-entropy" if classes else "squared").make()
         device = several[0].device
-        module = ensemble_net(record, several, classes, signed).to(device).eval()
+        with intelligible(self.path / COMMITTEE, REMEDY):
+            module = ensemble_net(record, several, classes, signed).to(device).eval()
         return Trained(Net.of(module), record["net"], encoder, task, loss, device, self.options.precision, self.options.seed,
                        constant=constant)
 
@@ -181,19 +182,18 @@ class Committee:
 
     def standing(self, part: Part | None = None) -> Standing:
         """The committee against each member and against the best of them, on the same cases; of validation where no part is given."""
-        stored = None if part is not None else self.folder.read_json(KEPT_STANDING)
+        stored = None if part is not None else kept_in(self.folder, KEPT_STANDING)
         if stored is not None:
-            return Standing.from_dict(stored["standing"])
+            return stored.standing
         part = self.job.data.valid if part is None else part
         names = [f"after round {i + 1}" if self.record["how"] == "gradient" else run.name for i, run in enumerate(self.members)]
         return standing(names, self.trained.predictions(part), self.each(part), cases_by(self.trained, part), seed=self.options.seed)
 
     def growth(self, part: Part | None = None) -> tuple[dict[str, list[float]], str]:
         """Errors of the first 1, 2, ... members by each way of combining, and the own way; of validation where no part is given."""
-        stored = None if part is not None else self.folder.read_json(KEPT_STANDING)
+        stored = None if part is not None else kept_in(self.folder, KEPT_STANDING)
         if stored is not None:
-            scores, own = stored["growth"]
-            return scores, own
+            return stored.growth
         part = self.job.data.valid if part is None else part
         return growth_scores(self.each(part), cases_by(self.trained, part), self.record, self.trained.task.probabilistic)
 
@@ -225,8 +225,7 @@ class Committee:
     @property
     def tested_standing(self) -> Standing | None:
         """The committee against its members on the cases of the last test; None where there was none."""
-        stored = self.folder.read_json(STANDING)
-        return None if stored is None else Standing.from_dict(stored)
+        return standing_in(self.folder, STANDING)
 
     @property
     def test_set(self) -> str:
@@ -278,7 +277,7 @@ class Committee:
                 "members": self.places, "weights": self.record["weights"],
                 "valid": self.standing().to_dict(), "test": result.to_dict() if result else None}
 
-    def _opened(self, reason: str) -> int:
+    def _opened(self, reason: str) -> Opening:
         return log_opening(self, reason)
 
 
@@ -312,9 +311,13 @@ def committee(*several: Member | Sweep | str | Path, by: str = Joining.by, out: 
     validated(first.job.data, "a committee")
     _agreeing(members)
     folder = Folder.create(out, first.record["data"]["name"], first.record["net"].split(":")[0], "committee")
-    joined = write_committee(folder, how="joined", by=by, members=members, weights=None, base=first.job,
-                   net=f"{by} of {len(members)} {'snapshots' if isinstance(first, Snapshot) else 'nets'}")
-    joined.keep_validation()
+    try:
+        joined = write_committee(folder, how="joined", by=by, members=members, weights=None, base=first.job,
+                                 net=f"{by} of {len(members)} {'snapshots' if isinstance(first, Snapshot) else 'nets'}")
+        joined.keep_validation()
+    except BaseException:                                # so that the same command can be given again
+        (folder.path / COMMITTEE).unlink(missing_ok=True)
+        raise
     return joined
 
 

@@ -6,18 +6,54 @@ Exact McNemar or paired sign flips as in `evaluate.significance`, Holm-corrected
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from torch import Tensor
 
 from chainrule.core.registry import tasks
+from chainrule.core.schema import Misfit, as_type, intelligible
 from chainrule.data.source import Part
 from chainrule.evaluate.combination import WAYS, combine
 from chainrule.evaluate.significance import Cases, compare, squared_costs
 from chainrule.evaluate.standing import Standing
+from chainrule.job.record import REMEDY
 from chainrule.job.trained import Trained
+from chainrule.runs.folder import Folder
 
 PART = "one part"  # whose cases are all that is compared
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How a committee stood on the validation part, and what its first 1, 2, ... members scored."""
+
+    standing: Standing
+    growth: tuple[dict[str, list[float]], str]
+
+    @classmethod
+    def of(cls, stored: dict[str, Any]) -> Kept:
+        """What a folder keeps of it. Raises Misfit."""
+        kept: Kept = as_type(cls, stored)
+        scores, own = kept.growth
+        standing = Standing.from_dict(stored["standing"])
+        if own not in scores or {len(one) for one in scores.values()} != {len(standing.names)}:
+            raise Misfit(f"scores of {len(standing.names)} members by each way, {own} among them", "others", "growth")
+        return replace(kept, standing=standing)
+
+
+def kept_in(folder: Folder, name: str) -> Kept | None:
+    """What a folder keeps under a name of the validation part; None where it does not. Raises CorruptFile."""
+    stored = folder.read_json(name)
+    with intelligible(folder.path / name, REMEDY):
+        return None if stored is None else Kept.of(stored)
+
+
+def standing_in(folder: Folder, name: str) -> Standing | None:
+    """The standing that a folder keeps under a name; None where it does not. Raises CorruptFile."""
+    stored = folder.read_json(name)
+    with intelligible(folder.path / name, REMEDY):
+        return None if stored is None else Standing.from_dict(stored)
 
 
 def cases_by(trained: Trained, part: Part) -> Callable[[Tensor], Cases]:

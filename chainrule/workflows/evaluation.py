@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,21 +13,24 @@ from chainrule.core.abilities.densities import HasSteps
 from chainrule.core.errors import InputError
 from chainrule.core.events import TestOpened
 from chainrule.core.registry import datasets
+from chainrule.core.schema import Natural, as_type, intelligible
 from chainrule.data.encode.vocabulary import Symbols
 from chainrule.data.load import load, load_inputs
 from chainrule.data.readers.text import in_pieces
 from chainrule.data.reading import Reading
+from chainrule.data.row_contents import content_of
 from chainrule.data.row_hashes import row_hashes
-from chainrule.data.source import Part
+from chainrule.data.source import Opening, Part
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
 from chainrule.job.beside import with_simpler
 from chainrule.job.job import Job
 from chainrule.job.linear import linear_of
 from chainrule.job.options import Options
-from chainrule.job.record import read_threshold
+from chainrule.job.record import REMEDY, read_threshold
 from chainrule.job.trained import Trained, as_asked
 from chainrule.runs.folder import LOG, PREDICTED, TESTED, Folder, test_set
+from chainrule.runs.validation import read_result
 from chainrule.sinks import runlog
 from chainrule.workflows import several_characters
 from chainrule.workflows.report import write_plots
@@ -54,7 +56,8 @@ def open_test(run: Tested, reason: str) -> Result:
     part = job.data.door.open(reason)
     if len(part) == 0:
         raise InputError(f"{run.path} held out no test part. Train with --split train=.7,valid=.15,test=.15.")
-    result = dataclasses.replace(trained.measure(part), opened=job.data.door.opened)
+    result = trained.measure(part)
+    result = dataclasses.replace(result, opened=job.data.door.opened, notes=(*result.notes, *job.data.door.notes))
     predictions, truth, name = trained.predictions(part), trained.truth(part), test_set(job.data, job.source)
     result = with_simpler(trained, linear_of(trained, job.data), part, predictions, result, name)
     tensors: dict[str, Tensor] = {"rows": part.rows, "predictions": predictions}
@@ -108,17 +111,16 @@ def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> R
     counts = [int(rows.sum()) for rows in (train, valid, test)]
     if not any(counts):
         return result
-    opened = own.open_log(about["test_set"], "test --on") if counts[2] else 0
+    opening = own.open_log(about["test_set"], str(about.get("content", "")), "test --on") if counts[2] else Opening(0)
     note = (f"{sum(counts):,} of {len(x):,} rows are the run's own, or equal to them: {counts[0]:,} of its training, {counts[1]:,} of its "
-            f"validation, {counts[2]:,} of its test part{'; this counts as an opening of the test part' if opened else ''}. What a net "
-            "learned from says little of new rows.")
-    return dataclasses.replace(result, opened=opened, notes=(*result.notes, note))
+            f"validation, {counts[2]:,} of its test part{'; this counts as an opening of the test part' if opening.count else ''}. What a "
+            "net learned from says little of new rows.")
+    return dataclasses.replace(result, opened=opening.count, notes=(*result.notes, note, *opening.notes))
 
 
 def tested(folder: Folder) -> Result | None:
     """What the last opening of the test part found, if there was one."""
-    stored = folder.read_json(TESTED)
-    return None if stored is None else Result.from_json(json.dumps(stored))
+    return read_result(folder, TESTED)
 
 
 def cases_of(run: Tested) -> Cases:
@@ -132,16 +134,20 @@ def cases_of(run: Tested) -> Cases:
         raise InputError(f"{run.path} gives no likelihood of its test cases by which it could be compared. Compare nets that classify, "
                          "predict values or reconstruct, or densities whose likelihood is known, such as --net mixture.")
     chosen = read_threshold(run.path)
-    right = tensors.get("right") if chosen is None else chosen.threshold.decided(tensors["predictions"]) == tensors["truth"]
-    return Cases(tensors["rows"], payload["test_set"], right, tensors.get("costs"), payload["measure"],
-                 payload.get("block", 1))
+    with intelligible(run.path / PREDICTED, REMEDY):
+        right = tensors.get("right") if chosen is None else chosen.threshold.decided(tensors["predictions"]) == tensors["truth"]
+        return Cases(tensors["rows"], as_type(str, payload["test_set"]), right, tensors.get("costs"), as_type(str, payload["measure"]),
+                     as_type(Natural, payload.get("block", 1)))
 
 
-def log_opening(run: Tested, reason: str) -> int:
-    """Count an opening of the test part in the ledger of the runs folder, and say it in the run's log; returns the count."""
-    opened = run.folder.open_log(test_set(run.job.data, run.job.source), reason)
+def log_opening(run: Tested, reason: str) -> Opening:
+    """Write an opening of the test part into the ledgers, and say it in the run's log."""
+    job = run.job
+    opening = run.folder.open_log(test_set(job.data, job.source), content_of(job.source, job.data.door.rows), reason)
     log = runlog.RunLog(run.path / LOG)
     at = max((e.at for e in runlog.read(run.path / LOG)), default=-1) + 1
-    log(TestOpened(at=at, seconds=0.0, name=run.record["data"]["name"], opened=opened, reason=reason))
+    log(TestOpened(at=at, seconds=0.0, name=run.record["data"]["name"], opened=opening.count, reason=reason))
     log.close()
-    return opened
+    if log.behind:
+        raise InputError(f"The opening of the test part cannot be recorded in {log.path}: {log.behind}. Free some space.")
+    return opening

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from chainrule.core.batch import Batch
 from chainrule.core.descend import Schedule, set_pace
 from chainrule.core.errors import InputError
-from chainrule.core.files import write_atomically
+from chainrule.core.files import write_file
 from chainrule.core.options import check
 from chainrule.core.options import read as read_options
 from chainrule.core.registry import Chosen, Entry, optimizers, rules
@@ -94,8 +94,8 @@ def find_rate(data: Any = Dataset.data, *, net: str | nn.Module | None = None, l
                                  optimizers.choose(str(job.options.optimizer)).entry.name)
     png = to_png(figure)
     assert rates.path is not None
-    write_atomically(rates.path, png)
-    write_atomically(folder.path / RATES, json.dumps(rates.to_dict(), indent=1).encode())
+    write_file(rates.path, png)
+    write_file(folder.path / RATES, json.dumps(rates.to_dict(), indent=1).encode())
     return rates
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import NoneType
@@ -11,7 +12,7 @@ from typing import Any
 
 from chainrule.core.errors import InputError, suggest
 from chainrule.core.options import kinds, main_kind
-from chainrule.core.registry import Chosen, Registry, inits, losses, nets, optimizers, rules, schedules, split
+from chainrule.core.registry import Chosen, Registry, inits, losses, nets, optimizers, read_text, rules, schedules, split
 from chainrule.data.fold import parse_fold
 from chainrule.job.options import Options
 
@@ -19,6 +20,9 @@ OWNERS: dict[str, Registry[Any]] = {"optimizer": optimizers, "rule": rules, "net
                                     "init": inits}
 OF_THE_DATA = ("target", "group", "time", "weight")   # they decide how the data is read, once for all members
 REPLICATES = ("seed", "fold", "bootstrap")     # members apart in these alone are repetitions of one setting
+EXPECTED: dict[Any, tuple[str, str]] = {int: ("whole numbers", "1,2"), float: ("numbers", "0.5,1.5"), bool: ("yes and no", "yes,no")}
+MOST_DIGITS = 40             # of a span of whole numbers
+MOST_MEMBERS = 10_000        # of a sweep: each is a folder of files, and all are held while they train
 Over = Mapping[str, Sequence[Any] | str]
 Resolve = Callable[[Options], Options]
 
@@ -66,6 +70,7 @@ def combinations(over: Over, options: Options, resolve: Resolve) -> list[tuple[d
     plain = {key: _values(key, values) for key, values in over.items() if _field(key)}
     _spread_folds(plain)
     inner = {key: _values(key, values) for key, values in over.items() if key not in plain}
+    _check_count(" --over ".join(over), math.prod(len(values) for values in (*plain.values(), *inner.values())))
     settings = []
     for some in itertools.product(*plain.values()):
         base = options
@@ -124,17 +129,24 @@ def _values(key: str, values: Sequence[Any] | str) -> tuple[str, ...]:
         spread: list[str] = []
         for part in parts:
             low, dots, high = part.partition("..")
-            if dots and low.isdecimal() and high.isdecimal():
+            if dots and low.isdecimal() and high.isdecimal() and len(part) <= MOST_DIGITS:
+                _check_count(key, max(0, int(high) - int(low) + 1) + len(spread))
                 spread += [str(n) for n in range(int(low), int(high) + 1)]
             else:
                 spread.append(part)
     else:
+        _check_count(key, len(values))
         spread = [_text(value) for value in values]
     if not spread:
         raise InputError(f"--over {key} has no values. Write e.g. --over {key}=0,1.")
     if len(set(spread)) < len(spread):
         raise InputError(f"--over {key} names {max(spread, key=spread.count)} more than once. Name each value once.")
     return tuple(spread)
+
+
+def _check_count(key: str, count: int) -> None:
+    if count > MOST_MEMBERS:
+        raise InputError(f"--over {key} makes {count:,} runs; a sweep has at most {MOST_MEMBERS:,}. Name fewer values.")
 
 
 def _text(value: Any) -> str:
@@ -163,7 +175,7 @@ def _typed(key: str, name: str, text: str) -> Any:
         return None
     want = main_kind(several)
     try:
-        return want(text)
+        return read_text(text, want)
     except ValueError:
-        raise InputError(f"--over {key} expects {'whole numbers' if want is int else 'numbers'}; got '{text}'. "
-                         f"Write e.g. --over {key}={'1,2' if want is int else '0.5,1.5'}.") from None
+        expected, example = EXPECTED[want]
+        raise InputError(f"--over {key} expects {expected}; got '{text}'. Write e.g. --over {key}={example}.") from None

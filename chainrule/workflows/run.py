@@ -13,7 +13,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.events import Diagnosed, Entered, Evaluated, Event, Finished, Planned
 from chainrule.core.files import writable
 from chainrule.core.sampling import Drawn, Request
-from chainrule.data.source import Data, Part, Source
+from chainrule.data.source import Data, Opening, Part, Source
 from chainrule.engine.store import Store
 from chainrule.evaluate.decision import Chosen
 from chainrule.evaluate.result import Result
@@ -22,11 +22,12 @@ from chainrule.job.build import LossLike, build
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.record import read_encoder
+from chainrule.job.records import Summary
 from chainrule.job.start import Start
 from chainrule.job.trained import Trained
 from chainrule.observe.doctor.doctor import ranked
 from chainrule.runs.folder import LOG, REPORT, SUMMARY, Folder, test_set
-from chainrule.runs.validation import MEASURES, Validation
+from chainrule.runs.validation import MEASURES, Validation, read_result
 from chainrule.sinks import runlog
 from chainrule.workflows.encode import codes_of
 from chainrule.workflows.evaluation import cases_of, log_opening, measured_on, open_test, tested
@@ -229,11 +230,9 @@ class Run:
         events = self.events
         planned = next((e for e in reversed(events) if isinstance(e, Planned)), None)
         ended = next((e for e in reversed(events) if isinstance(e, Finished)), None)
-        stored = self.folder.read_json(SUMMARY) or {}
-        result = self.tested
-        measured = self.folder.read_json(MEASURES)
-        beside = {"baseline": Result.baseline_in(measured), "linear": Result.baseline_in(measured, "linear"),
-                  "against": (measured or {}).get("against", [])}
+        stored = self.folder.read_typed(SUMMARY, Summary) or {}
+        result, measured = self.tested, read_result(self.folder, MEASURES)
+        beside = {"baseline": None, "linear": None, "against": []} if measured is None else measured.simpler()
         return {
             "run": str(self.path), "task": self.record["data"]["task"],
             "net": self.record["net"], "parameters": self.record["parameters"], "rule": self.record["rule"],
@@ -269,7 +268,7 @@ class Run:
         except InputError:
             return None
 
-    def _opened(self, reason: str) -> int:
+    def _opened(self, reason: str) -> Opening:
         return log_opening(self, reason)
 
 

@@ -22,6 +22,7 @@ from chainrule.core.errors import ChainruleError, CorruptFile, Diverged, InputEr
 from chainrule.core.events import Diagnosed, Event, Finished, Planned, Sink
 from chainrule.core.measure import headline, higher_is_better
 from chainrule.core.registry import tasks
+from chainrule.core.schema import relative
 from chainrule.core.text import now, shown, table
 from chainrule.data.load import paired
 from chainrule.data.source import Source, validated
@@ -34,6 +35,7 @@ from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import Own
 from chainrule.job.record import RECORD
+from chainrule.job.records import SweepRecord
 from chainrule.runs.folder import SWEEP, Folder
 from chainrule.runs.recorder import Recording, close, lay_down, tell
 from chainrule.sinks.sweep_progress import Tally
@@ -197,21 +199,14 @@ def go_on(path: Path, session: Session) -> Sweep:
 
 def read_record(path: Path) -> dict[str, Any]:
     """`sweep.json`. Raises InputError where there is none, or another version wrote it."""
-    record: dict[str, Any] | None = Folder(path).read_json(SWEEP)
+    record = Folder(path).read_typed(SWEEP, SweepRecord, FORMAT)
     if record is None:
         raise InputError(f"There is no sweep in {path}. chainrule sweep makes one.")
-    if record.get("format") != FORMAT:
-        raise InputError(f"{path / SWEEP} has format {record.get('format')}; this version reads format {FORMAT}. "
-                         "Use the version of chainrule that wrote it.")
-    members = record.get("members")
-    if not isinstance(members, list) or not all(isinstance(one, dict) and _inside(one.get("folder")) for one in members):
+    if not all(relative(one["folder"]) for one in record["members"]):
         raise CorruptFile(f"{path / SWEEP} names members that are no folders in {path}. Restore it from a copy, or sweep again.")
+    if len({tuple(one["settings"]) for one in record["members"]}) > 1:
+        raise CorruptFile(f"{path / SWEEP} names members that were given settings of other names. Restore it from a copy, or sweep again.")
     return record
-
-
-def _inside(name: Any) -> bool:
-    """Whether a name is that of something in a folder, whatever system it is on."""
-    return isinstance(name, str) and bool(name) and name not in (".", "..") and not set(name) & set("/\\:\0")
 
 
 def _job(source: Source, options: Options, own: Own) -> Job:

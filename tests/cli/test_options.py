@@ -268,7 +268,8 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path, monkeypatch, capsy
     ({"members": 0}, "--members must be at least 1; got 0. Leave it out to train one net."),
     ({"seed": -1}, "--seed must be a whole number of at least 0 and below 2**63; got -1."),
     ({"split_seed": 2**63}, "--split-seed must be a whole number of at least 0 and below 2**63; got 9223372036854775808."),
-    ({"seconds": float("nan")}, "--seconds must be above 0; got nan."), ({"save_every": -1}, "--save-every must be at least 0; got -1.0."),
+    ({"seconds": float("nan")}, "seconds expects a finite number or None; got nan."),
+    ({"save_every": -1}, "--save-every must be at least 0; got -1.0."),
 ])
 def test_a_wrong_value_in_python_is_one_sentence(options, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -11,6 +11,7 @@ from made_data import people
 from chainrule.core.errors import InputError
 from chainrule.data.load import load
 from chainrule.data.prepare import prepare
+from chainrule.data.source import Opening
 from chainrule.data.splits import Splits, split
 
 
@@ -74,12 +75,12 @@ def test_the_door_counts_through_the_log_it_was_given():
 
     def log(reason):
         openings.append(reason)
-        return len(openings) + 40
+        return Opening(len(openings) + 40, ("as before",))
 
     data = prepare(load("iris"), open_log=log)
     assert openings == []
     data.door.open("first")
-    assert (openings, data.door.opened) == (["first"], 41)
+    assert (openings, data.door.opened, data.door.notes) == (["first"], 41, ("as before",))
 
 
 def test_classes_pick_rows_and_number_the_classes_anew():

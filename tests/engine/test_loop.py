@@ -120,8 +120,8 @@ def test_a_run_whose_seconds_are_over_is_validated_and_saved_as_ended(seconds, t
         monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
     store = Store(tmp_path, "r")
     events = list(running(dense(), descend(), epochs=10_000, seconds=float(seconds), store=store).run())
-    assert events[-1].reason == store.position()["finished"] == "budget"
-    assert [e for e in events if isinstance(e, Evaluated)][-1].step == events[-1].steps == store.position()["step"]
+    assert events[-1].reason == store.position().finished == "budget"
+    assert [e for e in events if isinstance(e, Evaluated)][-1].step == events[-1].steps == store.position().step
 
 
 def test_a_plan_that_a_stack_changes_to_is_noted_at_the_step_of_those_that_go_on(monkeypatch):

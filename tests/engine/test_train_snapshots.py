@@ -138,7 +138,7 @@ def test_a_snapshot_that_found_no_room_is_written_later_and_no_checkpoint_passes
     for event in running(dense(), rule(), epochs=None, steps=STEPS, snapshots=CYCLES, store=store, save_every=0.0).run():
         told.append(event)
         saved = store.position()
-        assert store.snapshot(1).exists() or saved is None or saved["step"] < end
+        assert store.snapshot(1).exists() or saved is None or saved.step < end
     assert [type(e).__name__ for e in told if isinstance(e, Warned)] == ["Warned"]
     assert end not in [e.step for e in told if isinstance(e, Saved)]
     assert tried[1] == 3

@@ -130,13 +130,20 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_the_run_goes_on_from_the_checkpoint_before(stopped, tmp_path, expected, damage):
     warnings = go_on(stopped, tmp_path, expected, DAMAGES[damage])
-    assert len(warnings) == 1
+    assert len(warnings) == (2 if damage == "best and last swapped" else 1)       # both are then bad, and both are said
     assert str(tmp_path / "run" / LAST) in warnings[0]
     assert PREVIOUS in warnings[0]
 
 
 def test_a_missing_last_checkpoint_is_made_up_for_too(stopped, tmp_path, expected):
     assert go_on(stopped, tmp_path, expected, lambda run: (run / LAST).unlink()) == []
+
+
+def test_bad_best_weights_are_said_when_they_are_written_anew(stopped, tmp_path, expected):
+    warnings = go_on(stopped, tmp_path, expected, lambda run: flip(run / BEST))
+    assert len(warnings) == 1
+    assert f"{BEST} does not match its SHA-256" in warnings[0]
+    assert f"written anew from {LAST}" in warnings[0]
 
 
 def test_best_weights_come_from_the_last_checkpoint_where_their_own_file_is_bad(stopped, tmp_path):

@@ -89,8 +89,9 @@ def test_a_link_under_a_temporary_name_is_removed(tmp_path, outside):
 
 @pytest.mark.parametrize("name", ["../outside", "..", "", "a/b", "/tmp", "a\\b", "c:", 7, None])
 def test_members_of_a_sweep_lie_in_its_folder(name, tmp_path, outside):
-    (tmp_path / "sweep.json").write_text(json.dumps({"format": sweep.FORMAT, "members": [{"folder": name, "settings": {}}]}))
-    with pytest.raises(CorruptFile, match="names members that are no folders"):
+    record = {"format": sweep.FORMAT, "sweep": "s", "over": [], "members": [{"folder": name, "settings": {}}]}
+    (tmp_path / "sweep.json").write_text(json.dumps(record))
+    with pytest.raises(CorruptFile, match=r"names members that are no folders|members\[0\].folder expects text"):
         sweep.read_record(tmp_path)
 
 

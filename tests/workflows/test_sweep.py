@@ -251,13 +251,13 @@ def test_a_killed_sweep_goes_on(stacked):
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     positions = [Store(p.parent, cr.Run(p.parent).record["run"]).position() for p in saved]
-    assert all(p and not p["finished"] for p in positions)
+    assert all(p and not p.finished for p in positions)
     record = json.loads(Path("killed/sweep.json").read_text())
     assert [m["settings"] for m in record["members"]] == [{"seed": str(s)} for s in range(3)]
     stop = Stop()
 
     def sink(event):
-        if isinstance(event, Evaluated) and event.epoch > max(p["epoch"] for p in positions) + 2:
+        if isinstance(event, Evaluated) and event.epoch > max(p.epoch for p in positions) + 2:
             stop.request("SIGTERM")
 
     with pytest.raises(Interrupted):

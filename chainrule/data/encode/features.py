@@ -156,11 +156,6 @@ class Features:
         return [asdict(column) for column in self.columns]
 
     @classmethod
-    def from_json(cls, columns: list[dict[str, Any]], scale: Tensor) -> Features:
-        tuples = [{key: tuple(value) if isinstance(value, list) else value for key, value in c.items()} for c in columns]
-        return cls(tuple(Fitted(**c) for c in tuples), scale)  # type: ignore[arg-type]
-
-    @classmethod
     def fit(cls, table: Table | StoredTable, rows: Tensor, range: Range) -> tuple[Features, list[str]]:
         """Learn from `rows` of the table alone; the notes say in sentences what was filled in or left out."""
         columns, scale, notes = [], [], []

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
+from chainrule.core.schema import Misfit, as_type
 from chainrule.core.text import visible
 from chainrule.core.traits import Range
 from chainrule.data import formats
 from chainrule.data.encode import pixels
 from chainrule.data.encode.columns import Table
+from chainrule.data.encode.described import Described, tensor
 from chainrule.data.encode.features import Features, Moments
 from chainrule.data.encode.lagged import Lagged, Lagging
 from chainrule.data.encode.rows import gather
@@ -342,14 +344,16 @@ class InputEncoder:
 
     @classmethod
     def from_state(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> InputEncoder:
-        features = Features.from_json(meta["columns"], tensors["columns"]) if meta["columns"] is not None else None
-        merges = tuple((first, second) for first, second in meta.get("merges", ()))
-        vocabulary = Vocabulary(tuple(meta["symbols"]), meta["unit"], merges) if meta["kind"] == "symbols" else None
-        return cls(meta["kind"], tuple(meta["shape"]), meta["range"], meta["flatten"], meta["maximum"], features, tensors.get("scale"),
-                   vocabulary, meta["stride"], tuple(meta["apart"]), tuple(meta["notes"]),
-                   {name: Format.from_json(stored) for name, stored in meta["formats"].items()}, meta["reading"], meta["column_kinds"],
-                   meta["sequences"], Form.from_json(meta["series"]) if meta["series"] else None,
-                   Lagging.from_json(meta["lagged"]) if meta["lagged"] else None, meta["column"])
+        """The encoder that `to_state` described. Raises Misfit where none is."""
+        said: Described = as_type(Described, meta)
+        kind: Kind = as_type(Kind, said.kind)
+        features = None if said.columns is None else Features(said.columns, tensor(tensors, "columns", len(said.columns), 3))
+        if kind == "table" and (features is None or said.shape != (len(features.names),)):
+            raise Misfit(f"a table of {said.shape} numbers", "other columns", "columns")
+        scale = tensor(tensors, "scale", 2) if "scale" in tensors or kind in ("array", "series", "lagged") else None
+        vocabulary = Vocabulary(said.symbols, said.unit, said.merges) if kind == "symbols" else None
+        return cls(kind, said.shape, said.range, said.flatten, said.maximum, features, scale, vocabulary, said.stride, said.apart,
+                   said.notes, said.formats, said.reading, said.column_kinds, said.sequences, said.series, said.lagged, said.column)
 
 
 def _kinds(source: Source) -> dict[str, str]:

@@ -5,7 +5,6 @@ Delay taps: Takens (1981), https://doi.org/10.1007/BFb0091924; rolling origins: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -51,11 +50,6 @@ class Lagging:
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "clock": self.clock.to_json()}
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Lagging:
-        lists = {name: tuple(record[name]) for name in ("targets", "others", "parts", "errors")}
-        return cls(**{**record, **lists, "clock": Clock.from_json(record["clock"])})
 
 
 @dataclass(frozen=True)

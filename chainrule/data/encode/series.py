@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +18,6 @@ class Form:
 
     def to_json(self) -> dict[str, Any]:
         return {"names": list(self.names), "time": self.time, "group": self.group}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Form:
-        return cls(tuple(stored["names"]), stored["time"], stored["group"])
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from torch import Tensor
 from chainrule.core.batch import map_tensors
 from chainrule.core.boxes import Boxes
 from chainrule.core.errors import InputError, suggest
+from chainrule.core.schema import as_type
 from chainrule.core.traits import PLACED
 from chainrule.data.encode.columns import Table
+from chainrule.data.encode.described import DescribedTarget, tensor
 from chainrule.data.encode.features import Moments
 from chainrule.data.encode.lagged import Lagged
 from chainrule.data.encode.rows import gather
@@ -153,7 +155,10 @@ class TargetEncoder:
 
     @classmethod
     def from_state(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> TargetEncoder:
-        return cls(meta["kind"], tuple(meta["classes"]), tuple(meta["names"]), tensors.get("scale"), tuple(meta["columns"]), meta["open"])
+        """The encoder that `to_state` described. Raises Misfit where none is."""
+        said: DescribedTarget = as_type(DescribedTarget, meta)
+        scale = tensor(tensors, "scale", 2, len(said.names)) if said.kind == "real" else None
+        return cls(said.kind, said.classes, said.names, scale, said.columns, said.open)
 
 
 def _scaling(source: Source, rows: Tensor, bounded: bool) -> Tensor:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import math
 import re
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,11 +17,16 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import CorruptFile, InputError
+from chainrule.core.text import first_line
 from chainrule.data.encode.columns import LARGEST, finite
-from chainrule.data.readers.gzipped import MOST_BYTES, MOST_RATIO
+from chainrule.data.memory import afford
+from chainrule.data.readers.gzipped import refuse_flood
 
 INPUTS = ("x", "data", "inputs", "images", "features")
 TARGETS = ("y", "target", "targets", "labels", "label")
+# what a header of Python's own literals may raise where it is none
+UNREADABLE = (ValueError, KeyError, TypeError, EOFError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError, AttributeError)
+TIMES = 3        # how much memory reading an array takes, by its bytes: as it is, as a copy, and as the inputs that are made of it
 PART = re.compile(r"^(?:(train|valid|val|test)_(\w+)|(\w+)_(train|valid|val|test))$", re.IGNORECASE)
 
 
@@ -82,8 +89,13 @@ def read_npy(path: Path) -> np.ndarray:
         size = path.stat().st_size
         with path.open("rb") as file:
             read_header(file, size, str(path))
+            afford(TIMES * size, f"reading {path}")
             file.seek(0)
             return np.lib.format.read_array(file, allow_pickle=False)
+    except InputError:
+        raise
+    except UNREADABLE as error:
+        raise CorruptFile(f"{path} is damaged or no .npy file: {first_line(error)}. Fetch it again.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
 
@@ -94,8 +106,8 @@ def read_header(file: BinaryIO, size: int, where: str) -> tuple[tuple[int, ...],
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, columns_first, dtype = read(file)
-    except (ValueError, KeyError, EOFError) as error:
-        raise CorruptFile(f"{where}: expected an npy header at offset 0; {str(error).splitlines()[0]}. The file is damaged or of "
+    except UNREADABLE as error:
+        raise CorruptFile(f"{where}: expected an npy header at offset 0; {first_line(error)}. The file is damaged or of "
                           "another kind.") from None
     if dtype.hasobject or dtype.names:
         raise InputError(f"{where} holds Python objects or records, which could run code or have no one meaning. Save plain numbers or "
@@ -113,16 +125,17 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             entries = [e for e in archive.infolist() if e.filename.endswith(".npy")]
             total = sum(e.file_size for e in entries)
-            if total > max(MOST_BYTES, MOST_RATIO * path.stat().st_size):
-                raise CorruptFile(f"{path} declares {total:,} bytes, more than {MOST_RATIO} times its size; it was left alone. "
-                                  "If it is sound, save it with numpy.savez.")
+            refuse_flood(path, total, path.stat().st_size)
+            afford(TIMES * total, f"reading {path}")
             arrays = {}
             for entry in entries:
                 where = f"{path}, array '{entry.filename.removesuffix('.npy')}'"
                 with archive.open(entry) as file:
                     read_header(file, entry.file_size, where)  # type: ignore[arg-type]
                 arrays[entry.filename.removesuffix(".npy")] = np.lib.format.read_array(io.BytesIO(archive.read(entry)), allow_pickle=False)
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, *UNREADABLE) as error:
         raise CorruptFile(f"{path} is damaged or not an .npz archive: {error}. Fetch it again.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from chainrule.core.errors import CorruptFile, InputError
 from chainrule.core.files import write_atomically
+from chainrule.core.places import cache_folder, expanded
 from chainrule.data.readers.gzipped import content
 
 TIMEOUT_SECONDS = 30
@@ -41,20 +42,16 @@ def to_stderr(sentence: str) -> None:
     print(sentence, file=sys.stderr)
 
 
-def cache_folder() -> Path:
-    return Path.home() / ".cache" / "chainrule"
-
-
 def roots(data_dir: str | Path | None) -> list[Path]:
     """Where sets are sought, in order: the folder named, CHAINRULE_DATA, the cache, the system's.
 
     Raises InputError where the first is no folder.
     """
-    named = Path(data_dir).expanduser() if data_dir is not None else None
+    named = expanded(data_dir) if data_dir is not None else None
     if named is not None and not named.is_dir():
         raise InputError(f"--data-dir {named} is not a folder. Make it, or name the one that holds the sets.")
     folder = os.environ.get("CHAINRULE_DATA")
-    return [*([named] if named else []), *([Path(folder).expanduser()] if folder else []), cache_folder(), SYSTEM]
+    return [*([named] if named else []), *([expanded(folder)] if folder else []), cache_folder(), SYSTEM]
 
 
 def folders(name: str, others: Sequence[str], data_dir: str | Path | None) -> list[Path]:

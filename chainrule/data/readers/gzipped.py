@@ -11,11 +11,13 @@ from typing import BinaryIO, cast
 
 from chainrule.core.errors import CorruptFile, InputError
 from chainrule.data import delimited
+from chainrule.data.memory import afford, free_memory
 
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_MOST = 1040  # deflate cannot expand a byte into more than 1032
 MOST_BYTES = 2**31
 MOST_RATIO = 100
+TIMES = 6         # how much memory reading a file takes, by its content: once as it is, and as the values that are made of it
 PIECE = 2**20  # unpacked at a time: gzip holds a second copy of what it is asked for
 PACKING = (".gz", ".zip")
 
@@ -131,13 +133,21 @@ def refuse_flood(path: Path, nbytes: int, stored: int) -> None:
                           "If it is sound, unpack it first and give the plain file.")
 
 
-def content(path: Path) -> bytes:
-    """All of a file, unpacked where it is gzip or ZIP. Raises CorruptFile where unpacking would flood the memory."""
+def content(path: Path, times: int = TIMES) -> bytes:
+    """All of a file, unpacked where it is gzip or ZIP.
+
+    Reading such a file takes `times` its content. Raises InputError before that is more than the free memory, and CorruptFile where a small
+    file would flood it.
+    """
     with Packed(path) as packed:
         if not packed.packed:
+            afford(times * packed.stored, f"reading {path}")
             return packed.file.read()
+        room = free_memory()
         into, block = io.BytesIO(), bytearray(2**20)
         while came := packed.fill(memoryview(block)):
             into.write(memoryview(block)[:came])
-            refuse_flood(path, packed.at, packed.stored)
+            if packed.at > max(MOST_BYTES, MOST_RATIO * packed.stored) or times * packed.at > room:
+                refuse_flood(path, packed.at, packed.stored)
+                afford(times * packed.at, f"reading {path}, whose first {packed.at:,} bytes are unpacked,", room)
         return into.getvalue()

@@ -121,5 +121,7 @@ def read_folder(folder: Path, check: Check | None = None) -> tuple[Tensor, Tenso
 def labels_beside(images: Path) -> Path | None:
     """The file of labels that belongs to a file of images, where it lies beside it."""
     named = re.sub(r"images([-.])idx\d", r"labels\1idx1", images.name)
+    if named == images.name:                       # no file of images says so in its name: what is beside it is itself, unpacked
+        return None
     stem = unpacked_name(Path(named))
     return next((p for p in (images.with_name(stem), images.with_name(f"{stem}.gz")) if p != images and p.is_file()), None)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from chainrule.core.errors import CorruptFile, InputError
+from chainrule.data.memory import afford
 from chainrule.data.readers.gzipped import refuse_flood
 
 HEADER, TAG = 128, 8
@@ -22,6 +23,7 @@ STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8"
 CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}            # by class of array
 COMPLEX = 0x0800
 MOST_AXES = 32
+TIMES = 3            # how much memory numbers take while they are read: as they are, unpacked, and in our order
 
 
 class Damaged(Exception):
@@ -31,6 +33,7 @@ class Damaged(Exception):
 def numeric_arrays(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
     """The arrays of these names, as they were saved, column-major. Raises InputError, CorruptFile."""
     try:
+        afford(TIMES * path.stat().st_size, f"reading {path}")
         raw = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
@@ -83,6 +86,7 @@ def _unpacked(path: Path, content: memoryview, order: str) -> memoryview:
             raise Damaged("a compressed element is empty")
         size = struct.unpack(f"{order}II", tag)[1]
         refuse_flood(path, size, len(content))
+        afford(TIMES * size, f"reading {path}, of whose numbers one has {size:,} bytes,")
         rest = packed.decompress(packed.unconsumed_tail, size)
     except zlib.error as error:
         raise Damaged(str(error)) from None

@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.core.errors import CorruptFile, InputError
+from chainrule.core.text import first_line
 from chainrule.data import delimited
+from chainrule.data.memory import afford
 from chainrule.data.readers.gzipped import content, refuse_flood, suffix_of
 from chainrule.data.readers.subprocess_check import check_readable
-from chainrule.data.readers.tables import Known, Typed, first_line, typed
+from chainrule.data.readers.tables import Known, Typed, typed
 from chainrule.data.reading import USUAL, Reading
 
+EXCEL_TIMES = 8      # and one of Excel, by the text of its sheets
+WORD_BYTES = 64       # what a word costs as a Python object
+TIMES = 3             # how much memory a table of typed columns takes, by its values: as they come, and as columns of ours
 TYPED = (".parquet", ".feather", ".arrow", ".ipc")   # whose columns have types of their own
 SUFFIXES = tuple(dict.fromkeys((".csv", ".tsv", *TYPED, ".xlsx", ".jsonl", ".ndjson", *delimited.SUFFIXES)))
 
@@ -38,7 +43,20 @@ def _read_columns(path: Path, suffix: str) -> Any:
     raw = None if path.suffix.lower() == suffix else content(path)
     with parquet_errors(path, raw):
         source = path if raw is None else io.BytesIO(raw)
+        if suffix == ".parquet":
+            lazy = pl.scan_parquet(source)
+            rows = int(lazy.select(pl.len()).collect().item())
+            afford(TIMES * size_of(path, lazy.collect_schema(), rows), f"reading {rows:,} rows from {path}")
         return pl.read_parquet(source) if suffix == ".parquet" else pl.read_ipc(source)
+
+
+def size_of(path: Path, schema: Any, rows: int) -> int:
+    """How many bytes the values of so many rows take in memory. Raises CorruptFile where a small file declares a flood."""
+    import polars as pl
+
+    nbytes = rows * sum(WORD_BYTES if kind in (pl.String, pl.Categorical) else 8 for kind in schema.values())
+    refuse_flood(path, nbytes, path.stat().st_size)
+    return nbytes
 
 
 @contextlib.contextmanager
@@ -50,6 +68,8 @@ def parquet_errors(path: Path, raw: bytes | None = None) -> Iterator[None]:
     try:
         check_readable(path, name.lower(), raw)
         yield
+    except InputError:
+        raise
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise CorruptFile(f"{path} is damaged or not a {name} file: {first_line(error)}") from None
 
@@ -61,12 +81,14 @@ def _read_excel(path: Path) -> tuple[Any, list[str]]:
     raw = content(path)
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as parts:                  # a workbook is an archive itself
-            refuse_flood(path, sum(part.file_size for part in parts.infolist()), len(raw))
+            unpacked = sum(part.file_size for part in parts.infolist())
+            refuse_flood(path, unpacked, len(raw))
+            afford(EXCEL_TIMES * unpacked, f"reading {path}")
             check_readable(path, "excel", raw)
             sheets = sum(name.startswith("xl/worksheets/") and name.endswith(".xml") for name in parts.namelist())
         frame = pl.read_excel(raw, engine="calamine", infer_schema_length=None)
         return frame, [f"the first of {sheets} sheets is read; save another as CSV to read that."] if sheets > 1 else []
-    except CorruptFile:
+    except InputError:
         raise
     except ImportError:
         raise InputError(f"{path}: reading .xlsx needs the package fastexcel. Install it (pip install 'chainrule[excel]'), or save "

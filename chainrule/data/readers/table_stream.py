@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from chainrule.core.errors import InputError
+from chainrule.core.places import expanded
 from chainrule.data import delimited
 from chainrule.data.delimited import Dialect
 from chainrule.data.encode.input_encoder import InputEncoder
@@ -68,7 +69,7 @@ class Rows:
 
 def rowwise(what: Any, like: InputEncoder, piece_bytes: int = PIECE_BYTES) -> Rows | None:
     """The rows of a text or Parquet file, the text packed or not, for a network trained on `like`; None for anything else."""
-    path = Path(what).expanduser() if isinstance(what, str | Path) else None
+    path = expanded(what) if isinstance(what, str | Path) else None
     if path is None or not path.is_file():
         return None
     if path.suffix.lower() == ".parquet":

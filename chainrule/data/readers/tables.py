@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from chainrule.core.errors import InputError
+from chainrule.core.text import first_line
 from chainrule.data.column_types import decide, hidden_kind
 from chainrule.data.encode.columns import Column, Table, class_name, of_booleans, of_numbers, of_objects, of_words, refuse_infinite
 from chainrule.data.encode.words import holds_sentences
@@ -162,10 +163,6 @@ def _is_number(text: str) -> bool:
     with contextlib.suppress(ValueError):
         return float(text) == float(text)
     return False
-
-
-def first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
 
 
 def is_frame(what: object) -> bool:

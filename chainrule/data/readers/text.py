@@ -18,11 +18,12 @@ from chainrule.data.source import Source
 from chainrule.data.tokens import MOST_PAIRS, Unit, merges_of, tokens
 
 CONTEXT = 8
+TIMES = 20       # how much memory a text takes, by its bytes: a symbol for each, its code, and where the rows that it is in begin
 
 
 def read(path: Path) -> str:
     """The text of a UTF-8 file, plain or gzip, line ends as they are. Raises InputError naming the first byte that is not UTF-8."""
-    raw = content(path)
+    raw = content(path, TIMES)
     if not raw:
         raise InputError(f"{path} is empty; expected text. Fetch or write it again.")
     try:

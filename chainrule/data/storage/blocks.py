@@ -108,6 +108,8 @@ class Blocks:
                                   f"{self.offset + int(blocks[0]) * self.block_bytes if len(blocks) else 0:,}). Leave it alone while "
                                   "a run reads it, and start again.")
             return raw
+        if self._stamp() != self.stamp:                    # written to since the checks were made
+            self.sound[:], self.stamp = False, self._stamp()
         for at in np.flatnonzero(~self.sound[blocks]):
             if zlib.crc32(raw[at].data) != self.checks[blocks[at]]:
                 with contextlib.suppress(OSError):

@@ -14,17 +14,16 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import CorruptFile, InputError
+from chainrule.core.places import cache_folder
 from chainrule.data.encode.columns import Table, of_words, refuse_infinite
 from chainrule.data.fingerprint import InPieces
 from chainrule.data.memory import free_memory
 from chainrule.data.readers import arrays, images, table_files, tables
-from chainrule.data.readers.download import cache_folder
 from chainrule.data.storage.blocks import Blocks, Field, pack, rows_in_block, unpack
 from chainrule.data.storage.stored import StoredArray, StoredColumn, StoredTable
 
 SHARE = 0.25          # of free memory that a source may fill; encoding and splitting it take about twice as much again
 PIECE_BYTES = 2**25   # decoded at once while packing
-WORD_BYTES = 64       # what a word costs as a Python object
 MOST_WORDS = 2**20    # more different words than this in a column are names or free text, and their list would fill memory
 EXACT_IN_SINGLE = ("Boolean", "Int8", "Int16", "UInt8", "UInt16", "Float32", "Null")
 KINDS = 2              # counts changes of what columns are packed as, so that older blocks are made anew
@@ -73,7 +72,7 @@ def parquet(path: Path, stream: bool | None, say: Say) -> tuple[StoredTable, str
     with table_files.parquet_errors(path):
         lazy = pl.scan_parquet(path)
         schema, n = lazy.collect_schema(), int(lazy.select(pl.len()).collect().item())
-    nbytes = n * sum(WORD_BYTES if kind in (pl.String, pl.Categorical) else 8 for kind in schema.values())
+    nbytes = table_files.size_of(path, schema, n)
     if not n or not stays_on_disk(nbytes, stream):
         return None
     stamp = _stamp(path)

@@ -77,9 +77,9 @@ def train_members(members: Sequence[Member]) -> MemberEvents:
             if recorded is None:
                 fresh.append(i)
                 continue
-            how = recorded["plan"][-1] if recorded["plan"] and not recorded["finished"] else {}
+            how = recorded.plan[-1] if recorded.plan and not recorded.finished else {}
             size, apart = how.get("together", 1), how.get("apart", False)
-            place = (size, apart, *(recorded[k] for k in ("stage", "epoch", "batch", "stage_step"))) if size > 1 else (1, False, i)
+            place = (size, apart, recorded.stage, recorded.epoch, recorded.batch, recorded.stage_step) if size > 1 else (1, False, i)
             begun.setdefault(place, []).append(i)
         for (size, apart, *_), going in begun.items():
             yield from _again(members, going, size, bool(apart))

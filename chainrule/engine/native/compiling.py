@@ -19,6 +19,7 @@ from pathlib import Path
 
 from chainrule.core.errors import MachineFailed, PlanRejected
 from chainrule.core.files import write_atomically
+from chainrule.core.places import cache_folder
 
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-fPIC", "-shared", "-w",
@@ -82,7 +83,7 @@ def library(source: str, threads: int, folder: Path | None = None) -> ctypes.CDL
 
 
 def usual_folder() -> Path:
-    return Path.home() / ".cache" / "chainrule" / "native"
+    return cache_folder() / "native"
 
 
 def spare_folder() -> Path:

@@ -17,6 +17,7 @@ import torch
 
 from chainrule.core.batch import Batch
 from chainrule.core.files import read_plain, write_atomically
+from chainrule.core.places import cache_folder
 from chainrule.core.rule import Learner
 from chainrule.core.tree import leaves
 from chainrule.engine.native.compiling import compiler_words, writer_words
@@ -115,7 +116,7 @@ class Memory:
 
 
 def usual_folder() -> Path:
-    return Path.home() / ".cache" / "chainrule" / "plans"
+    return cache_folder() / "plans"
 
 
 def about(identity: str, learner: Learner, few: Batch, graph: str = "") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -14,7 +14,9 @@ from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError, MachineFailed, suggest
 from chainrule.core.kernels import asked_for, can_split, split_products
 from chainrule.core.net import Net
+from chainrule.core.options import MOST_THREADS
 from chainrule.core.rule import Learner, Report, Rule
+from chainrule.core.schema import Natural, Within
 from chainrule.core.tree import Tree, leaves
 from chainrule.engine.native import Written
 from chainrule.engine.plans.cuda_graph import recorded
@@ -41,10 +43,10 @@ class Plan:
     compiled: bool = False
     native: bool = False
     graph: bool = False
-    fused: int = 1
-    chunk: int = 1
-    threads: int = 0
-    parts: int = 1
+    fused: Natural = 1
+    chunk: Natural = 1
+    threads: Annotated[int, Within(0, MOST_THREADS)] = 0
+    parts: Natural = 1
 
     @classmethod
     def parse(cls, name: str) -> Plan:

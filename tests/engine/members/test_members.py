@@ -151,7 +151,7 @@ def test_interrupted_members_go_on_where_they_were(tmp_path, together):
             stop.request("SIGTERM")
     assert [e.reason for e in finished(told)] == ["interrupted"] * 3
     positions = [Store(tmp_path / str(s), str(s)).position() for s in range(3)]
-    assert all(p["plan"][-1]["together"] == 3 and not p["finished"] for p in positions)
+    assert all(p.plan[-1]["together"] == 3 and not p.finished for p in positions)
     again, weights = run(several(Stop()))
     assert not any(isinstance(e, Planned) for e in again[0])
     whole = alone(*(member(seed=s, epochs=4, rows=60, batch=2, rate=0.1 * (s + 1)) for s in range(3)))
