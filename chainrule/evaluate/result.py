@@ -107,7 +107,8 @@ class Result:
 
     def simpler(self) -> dict[str, Any]:
         """The constant answer and the linear model as numbers, None where there is none, and by how much the net is better."""
-        return {"baseline": self.baseline.as_numbers() if self.baseline else None, "linear": self.linear.as_numbers() if self.linear else None,
+        return {"baseline": self.baseline.as_numbers() if self.baseline else None,
+                "linear": self.linear.as_numbers() if self.linear else None,
                 "against": [dataclasses.asdict(one) for one in self.against]}
 
     def __str__(self) -> str:

@@ -19,7 +19,8 @@ VALUES = {int: NUMBERS, float: FLOATS, str: TEXT, bool: st.booleans(), int | Non
           list[dict[str, typing.Any]]: st.lists(st.dictionaries(TEXT, NUMBERS | TEXT, max_size=2), max_size=2),
           list[dict[str, str]]: st.lists(st.dictionaries(TEXT, TEXT, max_size=2), max_size=2),
           list[str]: st.lists(TEXT, max_size=2), list[int]: st.lists(NUMBERS, max_size=3),
-          list[list[int]]: st.lists(st.lists(NUMBERS, max_size=3), max_size=3)}
+          list[list[int]]: st.lists(st.lists(NUMBERS, max_size=3), max_size=3),
+          list[list[float]]: st.lists(st.lists(NUMBERS, max_size=3), max_size=3)}
 
 
 def events():
