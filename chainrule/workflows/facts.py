@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.errors import InputError
-from chainrule.core.registry import nets, optimizers, rules
+from chainrule.core.registry import nets, optimizers, rules, tasks
 from chainrule.data.row_hashes import row_hashes
 from chainrule.data.source import Part
 from chainrule.job.job import Job
@@ -142,6 +142,8 @@ def _of_targets(job: Job) -> dict[str, Any]:
         return {}
     loss = "" if job.loss is None else job.loss.name
     if kind in ("class", "sign", "steps"):
+        if not job.task.classes:
+            return {}
         classes = max(2, len(job.data.classes) or len(job.task.classes))
         labels = (y > 0).long() if kind == "sign" else y.long()
         labels = labels[:20_000]
@@ -158,14 +160,29 @@ def _of_targets(job: Job) -> dict[str, Any]:
         shares = shares / shares.sum()
         entropy = float(-(shares * shares.clamp(min=1e-300).log()).sum())
         constant = entropy if loss == "cross-entropy" else 0.5 * float((shares * (1 - shares)).sum()) if loss == "squared" else None
+        if constant is None and kind == "class":
+            constant = _loss_of(job, shares.clamp(min=1e-6).log().float(), train.y)
         return {"classes": classes, "shares": tuple(round(s, 6) for s in shares.tolist()), "constant_loss": constant}
-    if kind != "real" or not y.is_floating_point():
+    if kind != "real" or not y.is_floating_point() or job.task.classes or tasks.find(job.task.name).traits.targetless:
         return {}
     values = y.double().reshape(len(y), -1).cpu()
     targets = {"mean": float(values.mean()), "sd": float(values.std(0, correction=0).mean()), "low": float(values.min()),
                "high": float(values.max())}
-    constant = 0.5 * float(values.var(0, correction=0).sum()) if loss == "squared" and not job.task.classes else None
+    constant = 0.5 * float(values.var(0, correction=0).sum()) if loss == "squared" else _loss_of(job, values.mean(0).float(), y)
     return {"targets": targets, "constant_loss": constant}
+
+
+def _loss_of(job: Job, constant: Tensor, y: Tensor) -> float | None:
+    """The mean loss of training rows where every output is what a constant answer gives (k,); None where it has none, or is below zero."""
+    rows = _evenly(len(y), ROWS)
+    if job.loss is None:
+        return None
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            value = float(job.loss.each(constant.expand(len(rows), -1), y[rows].cpu()).mean())
+    except Exception:                                           # a loss of the user's own may fail in any way; nothing is known then
+        return None
+    return value if math.isfinite(value) and value > 0 else None
 
 
 def _of_net(job: Job) -> dict[str, Any]:

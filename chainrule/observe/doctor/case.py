@@ -45,8 +45,7 @@ class Case:
 
     facts: Facts
     looks: list[At] = field(default_factory=list)
-    looked: list[tuple[int, float]] = field(default_factory=list)      # (step, loss) of the looks, and in `losses` of the batches
-    losses: list[tuple[int, float]] = field(default_factory=list)
+    curve: list[tuple[int, float]] = field(default_factory=list)       # (step, loss): of rows looked at, of batches, means of epochs
     evaluations: list[Evaluated] = field(default_factory=list)
     judged: Judged | None = None
     finished: Finished | None = None
@@ -64,7 +63,7 @@ class Case:
         match event:
             case Entered(stage=stage, stages=stages, since=since):                         # layers and loss are others from here on
                 self.began = since
-                self.looks, self.looked, self.losses, self.evaluations, self.step = [], [], [], [], 0
+                self.looks, self.curve, self.evaluations, self.step = [], [], [], 0
                 self.facts = self.whole if stage + 1 == stages else replace(self.whole, task="", loss="", classes=0, shares=(),
                                                                             constant_loss=None)
             case Looked(step=step, looks=looks):
@@ -73,15 +72,14 @@ class Case:
                 self.looks.append(at)                                             # its layers are asked for in what follows
                 self.looks[-1] = replace(at, moved=middle(self.steps_to_weights(at)))
                 self.looks = _thinned(self.looks)
-                if look.loss is not None:
-                    self.looked = _thinned([*self.looked, (at.step, look.loss)])
+                self._add(at.step, look.loss)
                 self.step = max(self.step, step - self.began)
             case Progressed(step=step, loss=loss, epoch=epoch):
-                self.losses.append((step - self.began, float(loss)))
-                self.losses = _thinned(self.losses)
+                self._add(step - self.began, float(loss))
                 self.step, self.epoch = max(self.step, step - self.began), epoch
             case Evaluated():
                 self.evaluations.append(event)
+                self._add(event.step - self.began, event.train.get("loss"))
                 self.step, self.epoch = max(self.step, event.step - self.began), event.epoch
             case Judged():
                 self.judged = event
@@ -130,10 +128,10 @@ class Case:
 
     # Of the loss
 
-    @property
-    def curve(self) -> list[tuple[int, float]]:
-        """(step, loss): of the same rows at each look, where there were looks enough, else of the batches."""
-        return self.looked if len(self.looked) >= 5 else self.losses
+    def _add(self, step: int, loss: float | None) -> None:
+        if loss is not None:
+            self.curve.append((step, loss))
+            self.curve = _thinned(self.curve)
 
     @property
     def first_loss(self) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from statistics import fmean
+from statistics import fmean, linear_regression
 
 from chainrule.core.registry import diagnoses
 from chainrule.observe.doctor.case import Case
@@ -34,11 +34,22 @@ def not_learning(case: Case, *, loss: float = 0.97, steps: int = 500, better: fl
     mean = fmean(value for _, value in later)
     if not mean > loss * constant or max(case.accuracies, default=0.0) > (facts.chance if facts.classes else 1.0) + better:
         return
-    if max((e.valid["r2"] for e in case.evaluations if "r2" in e.valid), default=0.0) > better or slope_t(later) < -t:
+    if max((e.valid["r2"] for e in case.evaluations if "r2" in e.valid), default=0.0) > better:
+        return
+    if slope_t(later) < -t and not hopeless(case, later, mean, constant):
         return
     yield Finding("net", f"the loss of the second half of {case.step:,} steps is {mean:.3g}, that of no knowledge {constant:.3g}, and it "
                   "does not fall", Remedy({}, "see whether 32 rows can be learned by heart; if so, look at the data with chainrule check"),
                   {"loss": mean, "constant": constant})
+
+
+def hopeless(case: Case, later: Sequence[tuple[float, float]], mean: float, constant: float) -> bool:
+    """Whether the loss falls so slowly toward that of the constant answer that it would take 20 times the steps to get a tenth below."""
+    chance = case.facts.chance if case.facts.classes else 1.0
+    if not mean > 0.99 * constant or max(case.accuracies, default=0.0) > chance + 0.15:
+        return False
+    slope = linear_regression(*zip(*later, strict=True)).slope
+    return slope > -0.1 * constant / (20 * case.step)
 
 
 def slope_t(points: Sequence[tuple[float, float]]) -> float:
