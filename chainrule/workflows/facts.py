@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from itertools import pairwise
 from typing import Any
 
@@ -178,7 +179,8 @@ def _loss_of(job: Job, constant: Tensor, y: Tensor) -> float | None:
     if job.loss is None:
         return None
     try:
-        with torch.random.fork_rng(), torch.no_grad():
+        with torch.random.fork_rng(), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             value = float(job.loss.each(constant.expand(len(rows), -1), y[rows].cpu()).mean())
     except Exception:                                           # a loss of the user's own may fail in any way; nothing is known then
         return None
