@@ -123,6 +123,7 @@ class Facts:
         plans = [{"name": e.name, "since": e.since, "precision": e.precision, "seconds_per_step": e.seconds_per_step,
                   "rejected": e.rejected, "reason": e.reason} for e in events if isinstance(e, Planned)]
         described = dict(started.data) if started else {}
+        described.pop("facts", None)                                         # numbers that diagnoses ask for, and readers do not
         last = max((e.stage for e in events if isinstance(e, Evaluated)), default=0)
         readings = readings_of(events)
         return cls(

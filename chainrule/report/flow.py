@@ -90,7 +90,8 @@ def _drawing(key: str, run: str, flow: Flow, scale: tuple[float, float]) -> Draw
             "log": logarithmic, "scale": list(scale), "words": flow.reading.words,
             "values": [[_packed(v, logarithmic) for v in values] for values in reversed(flow.values)]}
     return Drawing(key, flow.reading.words, run, TOP + row * n + BOTTOM, row, address, names, _x_ticks(flow.steps),
-                   _scale_ticks(scale, logarithmic), profile, marks, f"{flow.steps[last]:,}", _ends(scale, logarithmic), sentence(flow), _summary(flow),
+                   _scale_ticks(scale, logarithmic), profile, marks, f"{flow.steps[last]:,}",
+                   _ends(scale, logarithmic), sentence(flow), _summary(flow),
                    json.dumps(data, separators=(",", ":")))
 
 

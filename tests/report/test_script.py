@@ -1,4 +1,4 @@
-"""The script of a report in a browser: a pointer and keys read what was logged, a click opens histograms, and nothing is missing without it."""
+"""The script of a report in a browser: a pointer and keys read what was logged, a click opens histograms; what is drawn needs no script."""
 
 import shutil
 
