@@ -125,6 +125,7 @@ def over_runs(histories: Sequence[Sequence[Mapping[str, Any]]]) -> list[Chart]:
 
 
 def _series(name: str, history: Sequence[Mapping[str, Any]], losses: Sequence[tuple[int, float]], cases: int | None) -> _Series:
+    history = _whole(history)
     epochs = [row["epoch"] for row in history]
     rising = all(a < b for a, b in itertools.pairwise(epochs))              # stages begin their epochs anew
     across = "epoch" if rising and (len(history) >= FEW_EPOCHS or not losses) else "step"
@@ -138,6 +139,15 @@ def _series(name: str, history: Sequence[Mapping[str, Any]], losses: Sequence[tu
         bands["valid"] = [None if v is None or not 0 <= v <= 1 else _ends(v, cases) for v in curves["valid"]]
     chosen = next((i for i in reversed(range(len(history))) if history[i]["best"]), None)
     return _Series(name, across, at, curves, single, bands, chosen)
+
+
+def _whole(history: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The evaluations, where the last one stands in mid-epoch with the share of that epoch that is done."""
+    if len(history) < FEW_EPOCHS or history[-1]["epoch"] != history[-2]["epoch"] or history[-2]["epoch"] < 1:
+        return history
+    last, before = history[-1], history[-2]
+    done = min((last["step"] - before["step"]) * before["epoch"] / max(before["step"], 1), 1.0)
+    return [*history[:-1], {**last, "epoch": before["epoch"] + done}] if done > 0 else history
 
 
 def _ends(share: float, cases: int) -> tuple[float, float]:
@@ -220,7 +230,7 @@ def _data(series: _Series, x: Callable[[float], float], y: Callable[[float], flo
     rows = []
     for i, a in enumerate(series.at):
         values = [(part, curve[i]) for part, curve in series.curves.items() if curve[i] is not None]
-        text = f"{series.across} {a:,.0f}: " + ", ".join(f"{ {'train': 'training', 'valid': 'validation'}[p]} {value(series.measure, v)}"
+        text = f"{series.across} {a:,.7g}: " + ", ".join(f"{ {'train': 'training', 'valid': 'validation'}[p]} {value(series.measure, v)}"
                                                          for p, v in values)
         band = series.bands.get("valid")
         ends = band[i] if band else None

@@ -259,3 +259,11 @@ def test_a_loss_says_that_it_is_not_the_error_of_the_table():
     facts = dataclasses.replace(Facts.of_log(log()), settings={"loss": "squared"})
     assert "half the squared distance, as the net reads targets" in render(facts)
     assert "What training lowers" not in render(dataclasses.replace(facts, settings={}))
+
+
+def test_a_run_that_ends_in_mid_epoch_is_drawn_by_epochs():
+    rows = [{"epoch": e, "step": s, "train": {"loss": 1.0 / s}, "valid": {"loss": 1.1 / s}, "best": False}
+            for e, s in ((1, 100), (2, 200), (3, 300), (3, 350))]
+    chart, = charts(rows)
+    assert chart.across == "epoch"
+    assert [text.partition(":")[0] for _, text, _ in json.loads(chart.drawn.data)] == ["epoch 1", "epoch 2", "epoch 3", "epoch 3.5"]
