@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +25,6 @@ from chainrule.report.words import flat, shape, start, value, words
 
 PNG = b"\x89PNG\r\n\x1a\n"
 SVG = HEADER.encode()
-SMALL = 112          # pictures narrower than this are shown enlarged, a cell of a grid each
 MOST_CLASS_ROWS = 50
 PARTS = "parts"      # the folder of templates, style and script
 
@@ -55,7 +55,8 @@ def render(facts: Facts) -> str:
         flows=drawings(facts.flows), scale=palette_address(), mistakes=[(pictured(w.png), w.lines) for w in facts.mistakes],
         weights=_pictures(facts.weights), pictures=_pictures(facts.pictures), samples=_pictures(facts.samples),
         sections=_sections(facts), command=f"chainrule repeat {shlex.quote(facts.run)}" if facts.run else "",
-        totals=_totals(facts.layers), widest=max((row["parameters"] * row["times"] for row in facts.layers), default=0) or 1)
+        totals=_totals(facts.layers), joined=_joined(facts.layers),
+        widest=max((row["parameters"] * row["times"] for row in facts.layers), default=0) or 1)
 
 
 def part(name: str) -> str:
@@ -111,20 +112,26 @@ def _sections(facts: Facts) -> list[tuple[str, list[Any]]]:
     return [(name, [panel for panel in facts.panels if panel.section == name]) for name in names]
 
 
+def _joined(layers: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Of each layer whether it can read what the one before it gives: of the first, of branches and of parts beside one another no."""
+    ends = [(None if row["input"] is None else math.prod(row["input"]), None if row["output"] is None else math.prod(row["output"]))
+            for row in layers]
+    return [i == 0 or (ends[i][0] is not None and ends[i][0] == ends[i - 1][1]) for i in range(len(layers))]
+
+
 def _totals(layers: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {name: sum(row["times"] * row[name] for row in layers) for name in ("parameters", "multiply_adds")}
 
 
 def _pictures(pictures: Sequence[Picture]) -> list[dict[str, Any]]:
-    """Captions with data addresses; `small` ones are enlarged without smoothing, `drawn` ones follow light and dark by themselves."""
+    """Captions with data addresses; `drawn` ones follow light and dark by themselves, a `sheet` of pixels is enlarged without smoothing."""
     ready = []
     for caption, content in pictures:
         drawn = content.startswith(SVG)
         if not drawn and (not content.startswith(PNG) or len(content) < 24):
             raise InputError(f"The picture '{caption}' is not a PNG. Give the bytes of one, e.g. evaluate.plots.to_png(figure).")
-        width = SMALL if drawn else int.from_bytes(content[16:20])
         kind = "svg+xml" if drawn else "png"
         ready.append({"caption": caption, "address": f"data:image/{kind};base64," + base64.b64encode(content).decode(),
-                      "small": width < SMALL and not drawn and len(pictures) > 1, "drawn": drawn,
+                      "drawn": drawn,
                       "sheet": b"Software" not in content[:200]})
     return ready

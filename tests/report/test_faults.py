@@ -267,3 +267,13 @@ def test_a_run_that_ends_in_mid_epoch_is_drawn_by_epochs():
     chart, = charts(rows)
     assert chart.across == "epoch"
     assert [text.partition(":")[0] for _, text, _ in json.loads(chart.drawn.data)] == ["epoch 1", "epoch 2", "epoch 3", "epoch 3.5"]
+
+
+def test_arrows_between_layers_stand_where_one_reads_the_other():
+    def row(name, input, output):
+        return {"name": name, "kind": "Linear", "input": input, "output": output, "parameters": 1, "multiply_adds": 1, "times": 1}
+
+    layers = [row("a", (1, 8, 8), (4, 3, 3)), row("b", (36,), (10,)), row("beside", (64,), (10,)), row("c", None, None)]
+    page = render(Facts(title="x", layers=layers))
+    items = re.findall(r'<li( class="apart")?><strong>(\w+)', page)
+    assert items == [("", "a"), ("", "b"), (' class="apart"', "beside"), (' class="apart"', "c")]
