@@ -35,7 +35,7 @@ class StepObserver:
 
     rule: str
     criterion: Criterion | None = None
-    ready: Callable[[Tensor], Tensor] = Tensor.float
+    ready: Callable[[Tensor], Tensor] | None = None
     whole: frozenset[str] = frozenset()
     valid: Callable[[int], Tensor | None] = lambda _: None
 
@@ -43,7 +43,7 @@ class StepObserver:
         """The record of a `Look`."""
         mine = self.whole == learner.net.params.keys() and not passes_on(rule)
         scene = Scene(learner, rule, batch, number, self.rule if mine else called(rule, self.rule), self.criterion if mine else None,
-                      self.ready, (lambda: self.valid(ROWS)) if mine else lambda: None)
+                      self.ready if mine else None, (lambda: self.valid(ROWS)) if mine else lambda: None)
         found: dict[str, Any] = {"direction": scene.direction}
         for entry in looks.entries():
             if number % entry.traits.every == entry.traits.every // 2:

@@ -23,7 +23,7 @@ Ready = Callable[[Tensor], Tensor]
 class Scene:
     """A step of `rule` from `learner` on `batch`, which is as the rule reads it. The learner is the training's own, and is read alone.
 
-    `criterion` is what is lowered, of inputs that `ready` has made numbers; None where nobody knows it, as for a part of the net.
+    `criterion` is what is lowered, of inputs that `ready` has made numbers; each None where nobody knows it, as for a part of the net.
     `held_out` gives validation rows as a net reads them, None where there are none.
     """
 
@@ -33,7 +33,7 @@ class Scene:
     number: int
     name: str
     criterion: Criterion | None = None
-    ready: Ready = torch.Tensor.float
+    ready: Ready | None = None
     held_out: Callable[[], Tensor | None] = lambda: None
 
     @cached_property
@@ -63,8 +63,8 @@ class Scene:
 
     @cached_property
     def read(self) -> Batch:
-        """The rows as the net reads them, unaltered."""
-        return self.batch.with_inputs(self.ready(self.batch.x))
+        """The rows as the net reads them: unaltered where that is known, else as the rule reads them itself."""
+        return inner(self.rule)[1](self.batch) if self.ready is None else self.batch.with_inputs(self.ready(self.batch.x))
 
     @cached_property
     def changes(self) -> dict[str, Tensor]:
