@@ -179,7 +179,7 @@ def among_others(outputs: Tensor, y: Tensor) -> Tensor:
 
 
 def squared_among_others(outputs: Tensor, y: Tensor) -> Tensor:
-    return F.mse_loss(outputs, y[torch.randperm(len(y), device=y.device)])
+    return F.mse_loss(outputs, y.reshape(outputs.shape)[torch.randperm(len(y), device=y.device)])
 
 
 def shares_by_hand(outputs: Tensor, y: Tensor) -> Tensor:
@@ -224,8 +224,3 @@ def cut_maps() -> nn.Sequential:
 def with_function(function: Callable[[Tensor], Tensor]) -> nn.Sequential:
     """A function in place of the second activation."""
     return nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, 64), nn.ReLU(), nn.Linear(64, 64), Apply(function), nn.Linear(64, CLASSES))
-
-
-def exponential() -> Apply:
-    """An activation that overflows two layers later."""
-    return Apply(torch.exp)
