@@ -185,7 +185,9 @@ def test_recall_precision_and_first_cause_by_hand():
     assert one.false_alarms == Share(1, 3)
     assert sorted(one.steps) == [0, 8, 30]
     assert one.waited() == "8, 30"
-    text = "\n".join(lines_of(Verified(faulty, healthy, (), ()), {o.task: o for o in (*faulty, outcome("mlp-deep", 0.9))}, remedies=False))
+    twins = [outcome(name, 0.9, seed=seed) for name in ("mlp", "mlp-deep") for seed in range(4)]
+    text = "\n".join(lines_of(Verified(faulty, healthy, (), ()), {o.task: o for o in (*faulty, *twins)}, remedies=False))
+    assert "vanishing-sigmoid-small 0.00 of 0.90; scale-normal-1 0.00 of 0.90" in text
     assert "recall 60.0 % (3 of 5; 23.1 to 88.2); target 95 %: MISSED" in text
     assert "cosine 0 (healthy, 0.90): D20* at 400" in text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -60,7 +61,9 @@ def lines_of(runs: Verified, known: Mapping[Task, Outcome], remedies: bool) -> l
         share, words = restored(known, runs)
         lines.append(f"remedies that restore {100 * RESTORED:.0f} % of the twin: {share}, further {words} are words without options; "
                      f"{verdict(share.reaches(WORKING), f'{100 * WORKING:.0f} %')}")
-    return [*lines, "", *by_cause(runs), "", *missed(runs, known)]
+    return [*lines, "", *by_cause(runs), "", "not named first, or alarmed without a fault (planted, score; * the first cause):",
+            *missed(runs, known), "",
+            "harm, the lowest score of the seeds and of the twin:", *harms(runs, known)]
 
 
 def targets(doctor: Judged) -> list[str]:
@@ -100,6 +103,16 @@ def missed(runs: Verified, known: Mapping[Task, Outcome]) -> list[str]:
             planted = ", ".join(program.cause) or "healthy"
             lines.append(f"{outcome.task.program} {outcome.task.seed} ({planted}, {compared(outcome, known)}): {in_short(alarms)}")
     return lines
+
+
+def harms(runs: Verified, known: Mapping[Task, Outcome]) -> list[str]:
+    """What every fault that counts cost, in running text."""
+    lowest: dict[str, tuple[float, float]] = {}
+    for outcome in runs.faulty:
+        name, twin = outcome.task.program, known[Task(PROGRAMS[outcome.task.program].twin, outcome.task.seed)]
+        one = (outcome.score, twin.score)
+        lowest[name] = min(lowest.get(name, one), one)
+    return textwrap.wrap("; ".join(f"{name} {score:.2f} of {twin:.2f}" for name, (score, twin) in lowest.items()), 140)
 
 
 def compared(outcome: Outcome, known: Mapping[Task, Outcome]) -> str:
