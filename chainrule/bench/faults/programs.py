@@ -29,8 +29,8 @@ class Program:
 
     `options` are those of `chainrule.train`; `net` makes a module of one's own and `loss` is one, where the fault lies in user code.
     `measure` says how well it went, from 0 to 1, see `runs.score`. A healthy one `reaches` a score, and is a `hard` negative where it
-    looks as if something were wrong. A faulty one has its `cause`: the planted diagnosis, then codes that name the same thing; `twin` is
-    the healthy program without the fault.
+    looks as if something were wrong; one that is not `judged` is a twin alone, since something is wrong with it too. A faulty one has its
+    `cause`: the planted diagnosis, then codes that name the same thing; `twin` is the program without the fault.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Program:
     measure: str = "accuracy"
     reaches: float = 0.0
     hard: bool = False
+    judged: bool = True
     cause: tuple[str, ...] = ()
     twin: str = ""
 
@@ -61,7 +62,7 @@ class Program:
         mine = {key: value for key, value in mine.items() if not (callable(loss) and key == "loss")}
         return replace(self, name=name, data=data or self.data, options={**mine, **named, **options}, cause=cause, twin=self.name,
                        net=net if callable(net) else None if isinstance(net, str) else self.net,
-                       loss=loss if callable(loss) else None if isinstance(loss, str) else self.loss, reaches=0.0, hard=False)
+                       loss=loss if callable(loss) else None if isinstance(loss, str) else self.loss, reaches=0.0, hard=False, judged=True)
 
     def record(self) -> dict[str, Any]:
         """What identifies it in a file of results: another fault under the same name is another program."""

@@ -28,7 +28,7 @@ def chosen(half: str, only: str = "", short: bool = False) -> list[Program]:
     if only or short:
         return [find(name.strip(), PROGRAMS) for name in (only.split(",") if only else SHORT)]
     halves = half_of(PROGRAMS.values())
-    return [program for name, program in PROGRAMS.items() if half in ("both", halves[name])]
+    return [program for name, program in PROGRAMS.items() if program.judged and half in ("both", halves[name])]
 
 
 def benchmark(half: str, seeds: Iterable[int], *, folder: Path, only: str = "", short: bool = False, remedies: bool = True,
