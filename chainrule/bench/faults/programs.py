@@ -16,8 +16,7 @@ Half = Literal["tune", "report"]
 HALVES_SEED = 15            # that divides the programs into the two halves
 STEPS = 400
 RESTORED = 0.95             # of the twin's score: below it a fault does harm, from it on a remedy works
-# Looks at every tenth step: such short trainings are over before the usual schedule has earned many, and how many follows from the machine.
-SETTINGS: Mapping[str, Any] = {"plan": "eager", "device": "cpu", "threads": 1, "look": "every=10"}
+SETTINGS: Mapping[str, Any] = {"plan": "eager", "device": "cpu", "threads": 1}
 
 # The squared error, and minus the pseudo-likelihood, of who always answers the mean of the digits' training rows.
 CONSTANT = {"squared_error": 4.7, "pseudo_likelihood": -24.5}

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from chainrule.bench.faults.programs import CONSTANT, Program
 from chainrule.core.errors import ChainruleError, Diverged, InputError
 from chainrule.core.events import Event
 from chainrule.core.files import write_atomically
+from chainrule.engine import looking
 from chainrule.evaluate.result import Result
 from chainrule.workflows.train import train
 
@@ -64,6 +66,23 @@ class Outcome:
         return cls(task, record["score"], History.from_record(record["history"]), record["error"])
 
 
+ALLOWED, LOOKS = 3600.0, 40        # seconds that looking may take, and looks wanted of a training
+
+
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """The usual schedule of looks, dense at the beginning, as if it cost nothing.
+
+    These trainings last a second, in which the time that looking may take is soon spent; how many looks follow would depend on the machine.
+    """
+    before = looking.FREE_SECONDS, looking.MOST
+    looking.FREE_SECONDS, looking.MOST = ALLOWED, LOOKS
+    try:
+        yield
+    finally:
+        looking.FREE_SECONDS, looking.MOST = before
+
+
 def execute(task: Task) -> Outcome:
     """Train one program into a folder that is thrown away."""
     torch.set_num_threads(1)
@@ -74,7 +93,7 @@ def execute(task: Task) -> Outcome:
     options = {**program.all_options(), "seed": task.seed, **dict(task.remedy)}
     options = {key: _typed(key, value) for key, value in options.items()}
     module = program.net() if program.net is not None and "net" not in options else None
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, unhurried():
         try:
             run = train(source(program.data), net=module or options.pop("net", None), loss=program.loss or options.pop("loss", None),
                         out=Path(folder) / "run", progress=False, sinks=[events.append], **options)

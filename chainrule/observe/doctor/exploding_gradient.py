@@ -19,7 +19,7 @@ RECENT = 50        # looks by which what is usual is known
            cause="Layer by layer, or step by step, the gradient is multiplied by more than one: a single step then throws the weights far "
            "away.",
            remedy="A limit to its length, `--rule backprop:clip=1`, a lower rate, `--init orthogonal`.")
-def exploding_gradient(case: Case, *, norm: float = 300.0, jump: float = 50.0) -> Iterator[Finding]:
+def exploding_gradient(case: Case, *, norm: float = 100.0, jump: float = 50.0) -> Iterator[Finding]:
     """The gradient of all weights is longer than `norm`, and than `jump` times what is usual where it is usually longer than 6.
 
     For losses of classes and of numbers, over the deviation of the targets where that is above one. What is so from the start is D13.

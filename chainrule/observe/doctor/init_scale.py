@@ -19,7 +19,7 @@ from chainrule.observe.doctor.remedy import remedy
            "only "
                  "undo that.",
            remedy="Weights scaled to the number of a unit's inputs: `--init he` or `--init xavier`.")
-def init_scale(case: Case, *, loss: float = 5.0, norm: float = 300.0) -> Iterator[Finding]:
+def init_scale(case: Case, *, loss: float = 5.0, norm: float = 100.0) -> Iterator[Finding]:
     """Before the first update the cross-entropy is above `loss` times the log of the number of classes, or the gradient longer than `norm`.
 
     The length counts for losses of classes and numbers, over the deviation of the targets where that is above one.

@@ -26,7 +26,8 @@ def rate_too_high(case: Case, *, first: float = 1.0, lasting: float = 0.2, early
     """
     if case.facts.rate is None:
         return
-    start = max((at.moved for at in case.looks[: early + 1] if at.step <= early and at.moved == at.moved), default=0.0)
+    start = max((at.moved for at in case.looks[: early + 1] if at.step <= early and at.moved == at.moved and not at.look.direction),
+                default=0.0)                                        # machines begin with weights near zero
     later = [at.moved for at in case.looks if at.step >= max(fewest, case.step / 10) and at.moved == at.moved]
     usual = quantile(later, 0.75) if len(later) >= 5 else 0.0
     step = start if start > first else usual

@@ -22,8 +22,9 @@ FLAT = ("sigmoid", "tanh", "scaled-tanh", "hard-tanh", "softplus")
            remedy="Rectified units with `--init he` for `--net mlp:...,activation=relu`, `--init xavier` for tanh, or a net with "
                   "normalisation or shortcuts, as `--net resnet`.")
 def vanishing_gradient(case: Case, *, ratio: float = 1e-3, smallest: float = 1e-4, fewest: int = 5, window: int = 20,
-                       layers: int = 3) -> Iterator[Finding]:
-    """The gradient of the lowest layer's weights, by their size, is below `ratio` of the highest's and below `smallest`.
+                       layers: int = 3, output: float = 1e-4) -> Iterator[Finding]:
+    """The gradient of the lowest layer's weights, by their size, is below `ratio` of the highest's and below `smallest`; or below
+    `smallest` while that of what it gives is below `output` of the highest's, since signals that shrink on their way up make both small.
 
     Medians over the first `window` looks, of which there must be `fewest`, in nets of so many `layers` of weights or more.
     """
@@ -41,12 +42,17 @@ def vanishing_gradient(case: Case, *, ratio: float = 1e-3, smallest: float = 1e-
     if not begins < smallest:                          # zero below and large above: something cuts the gradient, see D09
         return
     share, lowest = middle([a / b for a, b in pairs]), middle([a for a, _ in pairs])
-    if not (share < ratio and lowest < smallest):
+    passed = middle([a / b for at in looks if (a := at.of("gradient", low)) is not None and (b := at.of("gradient", high))])
+    start = (looks[0].of("gradient", low), looks[0].of("gradient", high))
+    if start[0] is None or not start[1] or not start[0] < output * start[1]:   # what shrinks later has died, see D17
+        passed = 1.0
+    if not (lowest < smallest and (share < ratio or passed < output)):
         return
+    by = ", by the size of their weights" if share < ratio else ""
+    share = share if share < ratio else passed
     fall = share ** (1 / (len(trained) - 1))
     names = case.layers
-    yield Finding(names[low], f"the gradient of {names[low]} is {share:.1e} of that of {names[high]}, by the size of their weights (median "
-                  f"of "
+    yield Finding(names[low], f"the gradient of {names[low]} is {share:.1e} of that of {names[high]}{by} (median of "
                   f"{len(pairs)} looks): it falls {1 / fall:.3g}-fold a layer" if share else
                   f"the gradient of {names[low]} is zero and that of {names[high]} is not (median of {len(pairs)} looks)",
                   cure(case.facts), {"ratio": share, "relative_gradient": lowest, "fall_per_layer": fall, "layers": len(trained)})
