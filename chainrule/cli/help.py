@@ -19,7 +19,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {     # titles, each with the names of the
     "Series": ("horizon", "lags", "fill"),
     "Pictures": ("resize", "views"),
     "How steps are run": ("plan", "precision", "device", "threads", "processes", "save_every"),
-    "What is watched": ("look", "live", "log", "on_diagnosis", "policy"),
+    "What is watched": ("look", "doctor", "live", "log"),
     "What is written": ("out", "overwrite", "test", "full", "as_json", "config", "no_open", "port"),
 }
 COMMANDS: dict[str, tuple[str, ...]] = {

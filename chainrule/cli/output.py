@@ -10,6 +10,7 @@ from typing import Any
 
 from chainrule.core.errors import InputError
 from chainrule.core.terminal import columns, fitting
+from chainrule.sinks.spinner import turning
 
 
 def say(text: str) -> None:
@@ -59,7 +60,9 @@ def show_run(run: Any, test: bool, as_json: bool, full: bool = False) -> None:
 
     if test:
         say(f"{run.path}, on the test part:")
-        say_result(run.test(), full)
+        with turning("Testing"):
+            result = run.test()
+        say_result(result, full)
     else:
         say("\n".join(standing(run)))
     notes, learned = after(run.job), coefficients(run.trained)
@@ -67,7 +70,9 @@ def show_run(run: Any, test: bool, as_json: bool, full: bool = False) -> None:
         say(sentence)
     if learned is not None:
         say(str(learned))
-    say(f"Report: {run.report()}")
+    with turning("Writing the report"):
+        page = run.report()
+    say(f"Report: {page}")
     say_files("Written", [*pictures_of(run.path), *sorted(Path(run.path).glob("events.out.tfevents.*"))])
     if as_json:
         print_json({**run.summary(), "notes": notes, **({} if learned is None else {"weights": learned.to_json()})})

@@ -20,7 +20,8 @@ class Subject:
     what: str = required("A run folder; or paths, a race of optimizers that takes no run; or for graph a formula.", positional=True,
                          metavar="RUN")
     kind: str | None = option(None, "boundary, weights, filters, activations, saliency, occlusion, attention, surface, "
-                              "histograms, flow, fantasies, graph; of codes: codes, neighbours, interpolation or manifold.", positional=True)
+                              "histograms, flow, fantasies, graph; of codes: codes, neighbours, interpolation or manifold.",
+                              positional=True)
     out: Path | None = option(None, "The file to write: PNG, or SVG where its name ends so.")
     overwrite: bool = same(Writing, "overwrite")
 

@@ -38,9 +38,9 @@ class Beside:
         if self.better is None:
             apart = "" if self.low <= 0 <= self.high else "; the interval is approximate, the exact test decides"
             between = f"{shown(unit * self.low)} to {shown(unit * self.high)}"
-            return f"no difference is shown ({between}{sign}, p = {probability(self.p)}{apart})"
+            return f"no difference is shown ({between}{sign}, {_p(self.p)}{apart})"
         word = "better" if self.better else "worse"
-        return f"the net is {word} by {size} ({shown(ends[0])} to {shown(ends[1])}){sign}, p = {probability(self.p)}"
+        return f"the net is {word} by {size} ({shown(ends[0])} to {shown(ends[1])}){sign}, {_p(self.p)}"
 
 
 def beside(name: str, ours: Cases, theirs: Cases) -> Beside:
@@ -48,3 +48,7 @@ def beside(name: str, ours: Cases, theirs: Cases) -> Beside:
     comparison = compare(("the net", name), (ours, theirs))
     pair, d = comparison.pairs[0], comparison.pairs[0].difference
     return Beside(name, comparison.measure, comparison.n, d.value, d.low, d.high, d.level, pair.p, comparison.test)
+
+
+def _p(p: float) -> str:
+    return f"p = {probability(p)}" if p > 0 else "p < 1e-300"     # beyond what a float holds

@@ -44,9 +44,11 @@ def diagnosed(event: Diagnosed) -> str:
 def finished(event: Finished) -> str:
     """Why it ended, how long it took, and which weights are kept. What they score is the result, which is said once, where results are."""
     seconds = event.timing.get("total", sum(event.timing.values()) or event.seconds)
-    epochs = f"{event.epochs} epoch{'' if event.epochs == 1 else 's'} in {duration(seconds)}"
-    kept = f"; the best was epoch {event.best_epoch}" if event.best else "; the last weights are kept" if event.best_epoch else ""
-    return f"{ENDINGS.get(event.reason, event.reason)} after {epochs}{kept}."
+    count, unit = (event.epochs, "epoch") if event.epochs else (event.steps, "step")
+    length = f"{count:,} {unit}{'' if count == 1 else 's'} in {duration(seconds)}"
+    best = f"; the best was epoch {event.best_epoch}" if event.best and event.best_epoch else ""
+    kept = best or ("; the last weights are kept" if event.best_epoch else "")
+    return f"{ENDINGS.get(event.reason, event.reason)} after {length}{kept}."
 
 
 def measure(name: str, value: Any) -> str:
