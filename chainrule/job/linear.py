@@ -118,12 +118,12 @@ def ridge(x: Tensor, y: Tensor) -> Linear | None:
     values, vectors = torch.linalg.eigh(z.T @ z)                                          # (d,), (d, d)
     values = values.clamp(min=0)
     along = vectors.T @ (z.T @ off)                                                       # (d, k)
-    best, chosen = float("inf"), along * 0
+    best, chosen, total = float("inf"), along * 0, off.square().sum()
     for penalty in (PENALTIES * n).tolist():
         coefficients = along / (values + penalty)[:, None]
-        left = (off - z @ (vectors @ coefficients)).square().sum()
+        left = total - (coefficients * (2 * along - values[:, None] * coefficients)).sum()     # squares that are left, without a pass
         free = n - 1 - float((values / (values + penalty)).sum())
-        score = float(left) / free**2 if free > 0 else float("inf")
+        score = max(float(left), 0.0) / free**2 if free > 0 else float("inf")
         if score < best:
             best, chosen = score, coefficients
     return _unscaled(vectors @ chosen, mean, centre, scale)
