@@ -21,6 +21,8 @@ export class Chart {
     this.caption = h("figcaption", {}, h("span", {}, title), this.key);
     this.figure = h("figure", { class: "chart" }, this.caption, this.box, asTable("Table", () => this.table()));
     this.box.setAttribute("role", "img");
+    this.box.setAttribute("aria-label", title);
+    this.figure.hidden = true;
     this.watch = new ResizeObserver(() => this.plot?.setSize(this.size()));
     this.watch.observe(this.box);
     this.off = cursor?.on((step) => this.point(step));
@@ -31,6 +33,8 @@ export class Chart {
 
   draw(lines, range, acrossLog = false) {
     const drawn = lines.filter((line) => line.step.length);
+    this.figure.hidden = !drawn.length;
+    if (!drawn.length) return;
     const again = !this.plot || drawn.length !== this.lines.length || acrossLog !== this.acrossLog
       || drawn.some((line, i) => line.label !== this.lines[i].label || line.hue !== this.lines[i].hue);
     Object.assign(this, { lines: drawn, range, acrossLog });
@@ -70,6 +74,7 @@ export class Chart {
   up(low, high) {
     if (low === null || !Number.isFinite(low) || !Number.isFinite(high)) return [0, 1];
     if (this.log) return [low > 0 ? low / 1.2 : 1e-9, high > 0 ? high * 1.2 : 1];
+    if (this.perCent && high <= 1 && high - low < 0.05) [low, high] = [Math.max(0, (low + high) / 2 - 0.025), Math.min(1, (low + high) / 2 + 0.025)];
     const room = (high - low) * 0.06 || Math.abs(high) * 0.06 || 0.05;
     const least = low >= 0 ? Math.max(0, low - room) : low - room;
     return [least, this.perCent && high <= 1 ? Math.min(1, high + room) : high + room];

@@ -74,7 +74,7 @@ export const colour = (name) => getComputedStyle(document.documentElement).getPr
 export function pixels(packed, { signed = false, label = "", scale = 1 } = {}) {
   const { w, h: high, c } = packed;
   const bytes = Uint8Array.from(atob(packed.data), (letter) => letter.charCodeAt(0));
-  const canvas = h("canvas", { class: "pixels", width: w, height: high, role: "img", "aria-label": label });
+  const canvas = h("canvas", { class: "pixels", width: w, height: high, ...(label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" }) });
   if (scale !== 1) { canvas.style.width = `${w * scale}px`; canvas.style.height = `${high * scale}px`; }
   const context = canvas.getContext("2d");
   const image = context.createImageData(w, high);

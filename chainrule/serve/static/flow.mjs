@@ -102,11 +102,16 @@ export class Flow {
     const steps = this.looks.map((look) => look.step);
     this.looks.forEach((look, i) => {
       const from = i ? this.x(edge(steps[i - 1], steps[i], this.acrossLog)) : LEFT;
-      const to = i + 1 < steps.length ? this.x(edge(steps[i], steps[i + 1], this.acrossLog)) : LEFT + this.inner;
+      const end = LEFT + this.inner, to = i + 1 < steps.length ? this.x(edge(steps[i], steps[i + 1], this.acrossLog)) : Math.min(end, this.x(look.step) + Math.max(4, this.x(look.step) - from));
       this.values(look).forEach((value, row) => {
         const place = placeOf(value, this.scale, log);
         context.fillStyle = place === null ? panel : Number.isNaN(place) ? "#a8420f" : `rgb(${cividis(place).join(",")})`;
         context.fillRect(from, row * tall, Math.max(1, to - from + 0.5), tall - (tall > 8 ? 1 : 0));
+        if (i + 1 === steps.length && end - to > 1) {                       // since the last look nobody knows
+          context.globalAlpha = 0.22;
+          context.fillRect(to, row * tall, end - to, tall - (tall > 8 ? 1 : 0));
+          context.globalAlpha = 1;
+        }
       });
     });
     context.fillStyle = quiet;
@@ -181,7 +186,8 @@ export class Flow {
 
   say(now) {
     if (!now) return;
-    const text = sentenceOf(now, this.quantity);
+    const late = now === this.looks.at(-1) && (this.cursor.step ?? 0) > now.step * 1.25 + 10;
+    const text = sentenceOf(now, this.quantity) + (late ? " Nothing has been looked at since; the paler cells repeat it." : "");
     if (text !== this.sentence.textContent) this.sentence.textContent = text;
   }
 

@@ -8,14 +8,13 @@ const WIDE = 150, TALL = 40;
 
 /** A graph of {nodes, edges}; `tint(valueOf, scale)` colours each layer by a value of its own. */
 export function graph({ nodes, edges }, onlayer) {
-  const across = nodes.length > 14 ? "TB" : "LR";
-  const g = new dagre.graphlib.Graph().setGraph({ rankdir: across, nodesep: 14, ranksep: 26, marginx: 4, marginy: 4 }).setDefaultEdgeLabel(() => ({}));
+  const g = new dagre.graphlib.Graph().setGraph({ rankdir: "LR", nodesep: 14, ranksep: 26, marginx: 4, marginy: 4 }).setDefaultEdgeLabel(() => ({}));
   nodes.forEach((node, i) => g.setNode(String(i), { width: WIDE, height: TALL }));
   edges.forEach(([a, b]) => g.setEdge(String(a), String(b)));
   dagre.layout(g);
   const { width, height } = g.graph();
   const svg = h("svg", { class: "graph", viewBox: `0 0 ${Math.ceil(width)} ${Math.ceil(height)}`, role: "img", "aria-label": `The net as a graph of ${nodes.length} layers; the same as a table below.` });
-  if (width < 1100) svg.style.maxWidth = `${Math.ceil(width)}px`;
+  svg.style.width = `${Math.ceil(width)}px`;                              // of its own size: it is scrolled, not shrunk
   for (const { v, w } of g.edges()) {
     const { points } = g.edge(v, w);
     svg.append(h("path", { d: points.map((p, i) => `${i ? "L" : "M"}${p.x.toFixed(1)} ${p.y.toFixed(1)}`).join("") }));
@@ -42,7 +41,7 @@ export function graph({ nodes, edges }, onlayer) {
   const readers = new Map(nodes.map((_, i) => [i, edges.filter(([a]) => a === i).map(([, b]) => nodes[b].name).join(", ")]));
   const listed = asTable("The net as a table", () => table(["layer", "kind", "gives", "parameters", "read by"],
     nodes.map((node, i) => [node.name, node.kind, node.shape.join(" × ") || "1", node.parameters, readers.get(i) || "the answer"]), "Layers"));
-  return { element: h("figure", { class: "chart", html: true }, h("div", { class: "wide" }, svg), listed), tint };
+  return { element: h("figure", { class: "chart" }, h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "The net as a graph" }, svg), listed), tint };
 }
 
 const short = (text) => text.length > 22 ? `…${text.slice(-21)}` : text;

@@ -13,7 +13,7 @@ export async function open(main, values, online) {
   const canvas = h("canvas", { class: "pad", width: wide * FINE, height: high * FINE, tabindex: 0, role: "img", "aria-label": `A pad of ${wide} by ${high} pixels to draw on. Without a pointer, put an example on it.` });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const centre = h("input", { type: "checkbox", checked: high === 28 && wide === 28 });
-  const answers = h("div", {}), warning = h("p", { class: "note", hidden: true, role: "status" }), sees = h("div", {}), inside = h("div", {}), near = h("div", {}), said = h("p", { class: "small quiet", role: "status" });
+  const answers = h("div", {}), warning = h("p", { class: "note", hidden: true, role: "status" }), sees = h("div", {}), inside = h("div", {}), near = h("div", { class: "strip" }), said = h("p", { class: "small quiet", role: "status" });
   const strips = h("div", {});
   blank();
 
@@ -144,8 +144,8 @@ export async function open(main, values, online) {
     h("div", { class: "columns" },
       h("div", {}, canvas, h("div", { class: "row" }, h("button", { onclick: () => { blank(); drawn = true; current = current.map(() => 0); ask(); } }, "Clear"),
         h("label", { class: "small" }, centre, "size and place as MNIST's"), h("button", { onclick: () => { sliders = { ...pad.unchanged }; for (const input of strips.querySelectorAll("input")) { input.value = input.dataset.rest; input.dispatchEvent(new Event("input")); } } }, "Sliders to rest")),
-        h("h3", {}, "Where the answer turns"), h("p", { class: "hint" }, "Under each slider, the answer along it: a colour a class, paler where less sure."), strips),
-      h("div", {}, h("h2", {}, "Answer"), answers, warning, said, h("h3", {}, "What the net sees"), sees, h("h3", {}, "Nearest in training"), h("div", { class: "strip" }, near)),
+        h("h2", { class: "minor" }, "Where the answer turns"), h("p", { class: "hint" }, "Under each slider, the answer along it: a colour a class, paler where less sure."), strips),
+      h("div", {}, h("h2", {}, "Answer"), answers, warning, said, h("h2", { class: "minor" }, "What the net sees"), sees, h("h2", { class: "minor" }, "Nearest in training"), near),
       h("div", {}, h("h2", {}, "Validation pictures"), examples, h("button", { onclick: async () => { from += 24; showExamples((await api.ask("examples", run, { from })).examples); } }, "Others"))),
     h("section", {}, h("h2", {}, "Layer by layer"), h("p", { class: "hint" }, "Maps as pictures from their least to their greatest value; units in orange below zero and blue above."), h("div", { class: "columns" }, inside)));
   if (pad.examples.length) put(pad.examples[0].pixels); else ask();

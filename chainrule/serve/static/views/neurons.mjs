@@ -22,7 +22,7 @@ export async function open(main, values, online) {
     const first = result.units[0]?.weights?.picture;
     shape = first ? [first.h, first.w] : null;
     said.textContent = `${result.units.length} of ${result.of} units of ${result.layer}, over ${result.n.toLocaleString("en")} training rows.`;
-    fill(list, result.units.map((unit) => h("article", { class: "panel" }, h("h3", {}, `Unit ${unit.unit + 1}`), h("p", { class: "hint" }, `above zero for ${shown(unit.active, true)} of the rows, mean ${shown(unit.mean)}`),
+    fill(list, result.units.map((unit) => h("article", { class: "panel" }, h("h2", {}, `Unit ${unit.unit + 1}`), h("p", { class: "hint" }, `above zero for ${shown(unit.active, true)} of the rows, mean ${shown(unit.mean)}`),
       h("div", { class: "row" }, weights(unit.weights, `Weights of unit ${unit.unit + 1}`)),
       unit.rows.some((row) => row.picture) ? h("div", { class: "strip" }, unit.rows.map((row) => h("figure", {}, pixels(row.picture, { label: `Training row ${row.row}${row.truth ? `, a ${row.truth}` : ""}`, scale: Math.max(1, Math.floor(44 / row.picture.w)) }), h("figcaption", { class: "small" }, row.truth ?? "", " ", shown(row.value)))))
         : table(["row", "gives", ...(result.names.length ? result.names.slice(0, 8) : ["inputs"])], unit.rows.map((row) => [String(row.row), row.value, ...(result.names.length ? row.numbers : [row.numbers.map((v) => shown(v)).join("  ")])]), "Rows that excite it most, as the net reads them"))));

@@ -22,7 +22,7 @@ export async function open(main, values, online) {
   const playButton = h("button", { class: "first", onclick: () => toggle() }, "Play"), stepButton = h("button", { onclick: () => once(1) }, "Step"), epochButton = h("button", { onclick: () => once(10) }, "10 steps");
   const reset = h("button", { onclick: () => begin() }, "Reset"), copy = h("button", { onclick: () => copyCommand() }, "Copy as command"), wreck = h("select", { "aria-label": "Break it", onchange: () => breakIt() });
   fill(wreck, h("option", { value: "" }, "Break it …"), BREAK.map(([name], i) => h("option", { value: i }, name)));
-  const figures = h("dl", { class: "figures" }), said = h("p", { class: "small quiet", role: "status" }), options = h("div", { class: "columns panel" }), picture = h("div", {}), trouble = h("div", {});
+  const figures = h("dl", { class: "figures" }), said = h("p", { class: "small quiet", role: "status" }), options = h("div", { class: "options panel" }), picture = h("div", {}), trouble = h("div", {});
   const commandBox = h("pre", { "aria-label": "The command of this run" }, h("code", {}, ""));
   main.append(h("h1", {}, "Play"), h("p", { class: "quiet" }, "A net on points of the plane. What trains is ", h("code", {}, "chainrule train"), " in a process of its own: the command below gives the same weights."),
     h("div", { class: "row", role: "group", "aria-label": "Training" }, playButton, stepButton, epochButton, reset, wreck, copy), said, figures, trouble, h("section", {}, picture), h("section", {}, h("div", { class: "columns" }, loss.figure, score.figure)),
@@ -35,12 +35,12 @@ export async function open(main, values, online) {
     return h("label", { class: "above" }, label, input);
   };
   const drawOptions = () => fill(options,
-    field("data", "Data: a set, or a table beside the server", "text", { list: "sets" }), h("datalist", { id: "sets" }, Object.keys(NOISE).map((value) => h("option", { value }))),
-    field("noise", "Noise", "number", { min: 0, max: 1, step: 0.01 }), field("layers", "Units of each layer, e.g. 16x8", "text"), field("activation", "Activation", ["tanh", "relu", "sigmoid", "elu"]),
+    field("data", "Data: a set or a table", "text", { list: "sets" }), h("datalist", { id: "sets" }, Object.keys(NOISE).map((value) => h("option", { value }))),
+    field("noise", "Noise", "number", { min: 0, max: 1, step: 0.01 }), field("layers", "Units of each layer", "text"), field("activation", "Activation", ["tanh", "relu", "sigmoid", "elu"]),
     field("dropout", "Dropout", "number", { min: 0, max: 0.9, step: 0.1 }), field("rule", "Rule", ["backprop"]), field("optimizer", "Optimizer", ["sgd", "momentum", "adam", "adamw", "rmsprop"]), field("rate", "Rate", "number", { min: 0, step: "any" }),
     field("l1", "L1", "number", { min: 0, step: "any" }), field("l2", "L2", "number", { min: 0, step: "any" }), field("batch", "Batch", "number", { min: 1, step: 1 }), field("seed", "Seed", "number", { min: 0, step: 1 }),
-    field("init", "Initial weights, e.g. he or zeros", "text"), field("columns", "Of a table: two columns, e.g. a,b", "text"), field("target", "Of a table: the column to predict", "text"),
-    field("pace", "Steps a second while it plays, 0 for as fast as it goes", "number", { min: 0, step: 10 }));
+    field("init", "Initial weights", "text"), field("columns", "Table: two columns", "text"), field("target", "Table: column to predict", "text"),
+    field("pace", "Steps a second (0: all)", "number", { min: 0, step: 10 }));
 
   async function change(name, value) {
     set[name] = value;
@@ -102,8 +102,11 @@ export async function open(main, values, online) {
     if (!run) await begin();
     try { await api.command(run, "go", steps); } catch (error) { said.textContent = error.message; return; }
     said.textContent = "";
-    setTimeout(look, 150);
-    setTimeout(look, 600);
+    const target = Math.max(0, shownStep) + steps, mine = run;
+    for (let k = 0; k < 120 && run === mine && shownStep < target && !playing; k++) {
+      await new Promise((done) => setTimeout(done, 150));
+      await look();
+    }
   }
 
   async function toggle() {

@@ -20,7 +20,7 @@ export async function open(main, values, online) {
   const about = h("p", { class: "quiet" }, `${record.summary.net || "?"} on ${record.data.name ?? "?"}, rule ${record.summary.rule || "?"}, ${Number(record.summary.parameters).toLocaleString("en")} parameters`);
   const figures = h("dl", { class: "figures" }), buttons = h("div", { class: "row", role: "group", "aria-label": "Commands to this run" }), said = h("p", { class: "small quiet", role: "status" });
   const diagnoses = h("section", { "aria-label": "Diagnoses", hidden: true });
-  const slider = h("input", { type: "range", min: 0, max: 1, step: 1, "aria-label": "Step", oninput: () => { following = false; cursor.set(Number(slider.value)); remember({ step: slider.value }); } });
+  const slider = h("input", { class: "along", type: "range", min: 0, max: 1, step: 1, "aria-label": "Step", oninput: () => { following = false; cursor.set(Number(slider.value)); remember({ step: slider.value }); } });
   const live = h("button", { hidden: true, onclick: () => { following = true; remember({ step: null }); redraw(); } }, "Follow the end");
   const loss = new Chart("Loss", { cursor, log: lossLog }), score = new Chart("Validation", { cursor, perCent: true });
   const picks = h("div", { class: "row small" });
@@ -80,7 +80,7 @@ export async function open(main, values, online) {
     }
     const scale = scaleOf(log.looks, quantity);
     flow.draw(log.looks, range, acrossLog, quantity, scale);
-    for (const chart of [loss, score]) chart.box.classList.toggle("aligned", log.looks.length > 0);
+    for (const box of [loss.box, score.box, slider]) box.classList.toggle("aligned", log.looks.length > 0);
     noLooks.hidden = log.looks.length > 0;
     paintDiagnoses();
     texts.hidden = !log.texts.length;
@@ -123,7 +123,7 @@ export async function open(main, values, online) {
     layers = name;
     const kinds = ["activation", "gradient", "weight_gradient", "update"].filter((kind) => log.looks.some((look) => look.histograms?.[kind]));
     if (!kinds.length) { fill(layerBox, h("p", { class: "hint" }, `No histograms of ${name} have been recorded.`)); return; }
-    fill(layerBox, h("div", { class: "row spread" }, h("h3", {}, `${name}: absolute values through time`), h("button", { onclick: () => { layers = null; fill(layerBox); flow.canvas.focus(); } }, "Close")),
+    fill(layerBox, h("div", { class: "row spread" }, h("h2", {}, `${name}: absolute values through time`), h("button", { onclick: () => { layers = null; fill(layerBox); flow.canvas.focus(); } }, "Close")),
       h("div", { class: "columns" }, kinds.map((kind) => h("figure", {}, h("figcaption", { class: "small" }, words(kind)), histograms(log.looks, name, kind, [0, Math.max(1, log.step)], acrossLog)))));
   }
 
