@@ -21,6 +21,7 @@ from chainrule.rules.one_layer import refuse_frozen
 
 SOURCE = "Baum, Petrie, Soules & Weiss (1970), https://doi.org/10.1214/aoms/1177697196"
 CHAIN = {"initial.log_shares", "transitions.log_shares"}
+BLOCK_NUMBERS = 2**21      # of states' probabilities of sequences that are reckoned with at once
 DISCRETE, GAUSSIAN = {"emissions.log_shares"}, {"emissions.log_weights", "emissions.means", "emissions.scale"}
 
 
@@ -50,11 +51,17 @@ class BaumWelch:
             for name, seed in emission_seeds(net, x, self.floor).items():
                 net.params[name].copy_(torch.where(state["seeded"], net.params[name], seed))
             state["seeded"].fill_(True)
-        expected: Expected = net.call("expected", x, batch.weight)
         steps = batch.weighted(net.call("present", x).to(x.dtype)).sum().clamp(min=1)
-        for name, fitted in (fitted_chain(batch, expected) | fitted_emissions(net, x, batch, expected, self.floor)).items():
+        if "emissions.log_shares" in net.params:
+            counts, log_likelihood = counted(net, x, batch)
+            after = {name: log_shares(count) for name, count in counts.items()}
+        else:
+            expected: Expected = net.call("expected", x, batch.weight)
+            log_likelihood = batch.weighted(expected.log_likelihood).sum()
+            after = fitted_chain(batch, expected) | fitted_emissions(net, x, batch, expected, self.floor)
+        for name, fitted in after.items():
             net.params[name].copy_(fitted)
-        return net, state, {"loss": -batch.weighted(expected.log_likelihood).sum() / steps}
+        return net, state, {"loss": -log_likelihood / steps}
 
 
 def absent(net: Net) -> float:
@@ -69,6 +76,25 @@ def log_shares(counts: Tensor) -> Tensor:
     return (counts / counts.sum(-1, keepdim=True)).clamp(min=tiny).log()
 
 
+def counted(net: Net, x: Tensor, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+    """How often each first state, transition and symbol of a state is expected in sequences (n, t, symbols), and their log likelihood.
+
+    So many sequences at a time as leave their states in the cache, or near it: what is expected of all of them is never in memory.
+    """
+    states = len(net.params["initial.log_shares"])
+    size = max(1, BLOCK_NUMBERS // (x.shape[1] * states))
+    total, counts = x.new_zeros(()), {name: torch.zeros_like(net.params[name]) for name in net.params}
+    for begin in range(0, len(x), size):
+        rows, some = x[begin : begin + size], batch.rows(begin, begin + size)
+        expected: Expected = net.call("expected", rows, some.weight)
+        total = total + some.weighted(expected.log_likelihood).sum()
+        share = some.weighted(expected.states).permute(1, 2, 0)                                            # (t, states, n)
+        counts["initial.log_shares"] += share[0].sum(1)
+        counts["transitions.log_shares"] += expected.transitions
+        counts["emissions.log_shares"] += torch.bmm(share, rows.transpose(0, 1)).sum(0)
+    return counts, total
+
+
 def fitted_chain(batch: Batch, expected: Expected) -> dict[str, Tensor]:
     """The shares of first states and of transitions that are likeliest, given how often each is expected."""
     return {"initial.log_shares": log_shares(batch.weighted(expected.states[:, 0]).sum(0)),
@@ -76,11 +102,9 @@ def fitted_chain(batch: Batch, expected: Expected) -> dict[str, Tensor]:
 
 
 def fitted_emissions(net: Net, x: Tensor, batch: Batch, expected: Expected, floor: float) -> dict[str, Tensor]:
-    """The emissions that are likeliest where each step belongs to each state by its probability."""
+    """The Gaussian emissions that are likeliest where each step belongs to each state by its probability."""
     share = batch.weighted(expected.states).transpose(0, 1).flatten(0, 1)                                  # (t n, states)
     rows = x.transpose(0, 1).flatten(0, 1)                                                                 # (t n, d)
-    if "emissions.log_shares" in net.params:
-        return {"emissions.log_shares": log_shares(share.T @ rows)}
     seen = ~rows.isnan().any(1)
     rows, share = torch.where(seen[:, None], rows, 0.0), share * seen[:, None]
     scale, weights = net.params["emissions.scale"], net.params["emissions.log_weights"]

@@ -31,10 +31,10 @@ class Symbols(nn.Module):
 
     def forward(self, x: Tensor) -> Relative:
         """The same likelihoods, relative to the greatest."""
-        x, logs = _certain(x), self.log_shares.log_softmax(1)
+        logs, seen = self.log_shares.log_softmax(1), known(x)
         greatest = logs.amax(0)                                                           # (symbols,)
-        table = torch.cat([(logs - greatest).exp().T, logs.new_ones(1, len(logs))])       # the last row is of what was not observed
-        return Relative(torch.cat([x, (x.sum(-1, keepdim=True) == 0).to(x.dtype)], -1) @ table, x @ greatest)
+        likelihoods = x @ (logs - greatest).exp().T                                       # (t, n, states)
+        return Relative(torch.where(seen[..., None], likelihoods, 1.0), torch.where(seen, x @ greatest, 0.0))
 
     def draw(self, states: Tensor) -> Tensor:
         codes = self.log_shares.softmax(1)[states].multinomial(1).squeeze(1)              # (n,)

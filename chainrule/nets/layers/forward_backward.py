@@ -85,15 +85,19 @@ def _in_place(chain: Chain, seen: Relative, exists: Tensor, weight: Tensor | Non
     whole = bool(exists.all())
     share = None if whole and weight is None else there if weight is None else there * weight
     follow, forward = chain.transitions.exp(), torch.empty_like(likelihoods)
-    scales = torch.empty_like(there)
-    count, ahead = len(likelihoods), chain.initial.exp()[:, None].expand_as(likelihoods[0]).contiguous()
-    onward, steps, states = follow.T.contiguous(), likelihoods.unbind(), forward.unbind()
-    for step, state, scale in zip(steps, states, scales.unbind(), strict=True):
-        torch.mul(ahead, step, out=state)
-        torch.sum(state, 0, out=scale)
-        state.div_(scale)
-        torch.mm(onward, state, out=ahead)
-    pairs, after = torch.zeros_like(follow), torch.ones_like(ahead)
+    count, states, _ = likelihoods.shape
+    onward = torch.cat([follow.T, torch.ones_like(follow[:1])])                          # the last row sums what it multiplies
+    ahead = torch.empty(count, states + 1, likelihoods.shape[2], dtype=likelihoods.dtype, device=likelihoods.device)
+    steps, scales = likelihoods.unbind(), ahead[:, states:].unbind()                     # scales (1, n) of each step
+    before = chain.initial.exp()[:, None]
+    for t, (step, state, after) in enumerate(zip(steps, forward.unbind(), ahead.unbind(), strict=True)):
+        torch.mul(before, step, out=state)
+        if t:
+            state.div_(scales[t - 1])                                                    # so that the step before adds up to 1
+        torch.mm(onward, state, out=after)
+        before = after[:states]
+    forward.div_(ahead[:, states:])
+    pairs, after = torch.zeros_like(follow), torch.ones_like(steps[0])
     for end in range(count - 1, 0, -BLOCK):
         begin = max(end - BLOCK, 0)                                                      # steps from `end` down to the one after `begin`
         later = torch.empty_like(likelihoods[begin:end])                                 # what states say of the steps after their own
@@ -102,14 +106,14 @@ def _in_place(chain: Chain, seen: Relative, exists: Tensor, weight: Tensor | Non
             steps[i].mul_(after).div_(scales[i])
             after = places[i - 1 - begin]
             torch.mm(follow, steps[i], out=after)
-        joint, before = likelihoods[begin + 1 : end + 1], forward[begin:end]
+        joint, earlier = likelihoods[begin + 1 : end + 1], forward[begin:end]
         if share is not None:
             joint.mul_(share[begin + 1 : end + 1, None])
-        pairs += torch.bmm(before, joint.transpose(1, 2)).sum(0)
-        before.mul_(later)
+        pairs += torch.bmm(earlier, joint.transpose(1, 2)).sum(0)
+        earlier.mul_(later)
     if not whole:
         forward.mul_(there[:, None])
-    return Passes((scales.log() + seen.greatest).sum(0), forward.transpose(1, 2), pairs * follow)
+    return Passes((ahead[:, states].log() + seen.greatest).sum(0), forward.transpose(1, 2), pairs * follow)
 
 
 def likeliest_path(chain: Chain, logs: Tensor, exists: Tensor) -> Tensor:
