@@ -19,7 +19,7 @@ def there(x: Tensor) -> Tensor:
 
 def known(x: Tensor) -> Tensor:
     """Which steps of sequences (..., d) hold a symbol that is known, (...)."""
-    hot: Tensor = x.amax(-1) > 2 * TRACE
+    hot: Tensor = x @ x.new_ones(x.shape[-1]) > 2 * TRACE         # a product is many times as fast as a sum of few
     return hot
 
 

@@ -21,7 +21,7 @@ from chainrule.rules.one_layer import refuse_frozen
 
 SOURCE = "Baum, Petrie, Soules & Weiss (1970), https://doi.org/10.1214/aoms/1177697196"
 CHAIN = {"initial.log_shares", "transitions.log_shares"}
-BLOCK_NUMBERS = 2**21      # of states' probabilities of sequences that are reckoned with at once
+BLOCK_NUMBERS = 2**22      # of states' probabilities of sequences that are reckoned with at once
 DISCRETE, GAUSSIAN = {"emissions.log_shares"}, {"emissions.log_weights", "emissions.means", "emissions.scale"}
 
 
@@ -51,17 +51,17 @@ class BaumWelch:
             for name, seed in emission_seeds(net, x, self.floor).items():
                 net.params[name].copy_(torch.where(state["seeded"], net.params[name], seed))
             state["seeded"].fill_(True)
-        steps = batch.weighted(net.call("present", x).to(x.dtype)).sum().clamp(min=1)
         if "emissions.log_shares" in net.params:
-            counts, log_likelihood = counted(net, x, batch)
+            counts, log_likelihood, steps = counted(net, x, batch)
             after = {name: log_shares(count) for name, count in counts.items()}
         else:
             expected: Expected = net.call("expected", x, batch.weight)
             log_likelihood = batch.weighted(expected.log_likelihood).sum()
+            steps = batch.weighted(net.call("present", x).to(x.dtype)).sum()
             after = fitted_chain(batch, expected) | fitted_emissions(net, x, batch, expected, self.floor)
         for name, fitted in after.items():
             net.params[name].copy_(fitted)
-        return net, state, {"loss": -log_likelihood / steps}
+        return net, state, {"loss": -log_likelihood / steps.clamp(min=1)}
 
 
 def absent(net: Net) -> float:
@@ -76,14 +76,15 @@ def log_shares(counts: Tensor) -> Tensor:
     return (counts / counts.sum(-1, keepdim=True)).clamp(min=tiny).log()
 
 
-def counted(net: Net, x: Tensor, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-    """How often each first state, transition and symbol of a state is expected in sequences (n, t, symbols), and their log likelihood.
+def counted(net: Net, x: Tensor, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """How often each first state, transition and symbol of a state is expected in sequences (n, t, symbols); their log likelihood, and how
+    many steps they have, by weight.
 
     So many sequences at a time as leave their states in the cache, or near it: what is expected of all of them is never in memory.
     """
     states = len(net.params["initial.log_shares"])
     size = max(1, BLOCK_NUMBERS // (x.shape[1] * states))
-    total, counts = x.new_zeros(()), {name: torch.zeros_like(net.params[name]) for name in net.params}
+    total, steps, counts = x.new_zeros(()), x.new_zeros(()), {name: torch.zeros_like(net.params[name]) for name in net.params}
     for begin in range(0, len(x), size):
         rows, some = x[begin : begin + size], batch.rows(begin, begin + size)
         expected: Expected = net.call("expected", rows, some.weight)
@@ -92,7 +93,8 @@ def counted(net: Net, x: Tensor, batch: Batch) -> tuple[dict[str, Tensor], Tenso
         counts["initial.log_shares"] += share[0].sum(1)
         counts["transitions.log_shares"] += expected.transitions
         counts["emissions.log_shares"] += torch.bmm(share, rows.transpose(0, 1)).sum(0)
-    return counts, total
+        steps = steps + share.sum()
+    return counts, total, steps
 
 
 def fitted_chain(batch: Batch, expected: Expected) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from chainrule.core.kernels import plain
 from chainrule.core.symbols import known
 from chainrule.nets.layers.forward_backward import Relative, relative
 from chainrule.nets.layers.gaussian import drawn, log_density, unit_scales
@@ -34,6 +35,8 @@ class Symbols(nn.Module):
         logs, seen = self.log_shares.log_softmax(1), known(x)
         greatest = logs.amax(0)                                                           # (symbols,)
         likelihoods = x @ (logs - greatest).exp().T                                       # (t, n, states)
+        if plain(x) and bool(seen.all()):
+            return Relative(likelihoods, x @ greatest)
         return Relative(torch.where(seen[..., None], likelihoods, 1.0), torch.where(seen, x @ greatest, 0.0))
 
     def draw(self, states: Tensor) -> Tensor:
