@@ -115,7 +115,7 @@ def test_no_data_can_run_code(path):
 @each_file
 def test_importing_is_quick(path):
     inside = str(path.relative_to(ROOT))
-    if inside not in (*DERIVES_FROM_SKLEARN, *ONLY_SERVED) and not inside.startswith("bench/sides/"):  # a side is one peer, in a process of its own
+    if inside not in (*DERIVES_FROM_SKLEARN, *ONLY_SERVED) and not inside.startswith("bench/sides/"):  # sides: one peer each
         assert heavy_at_import(path.read_text()) == []
 
 
