@@ -11,9 +11,9 @@ FURTHER = "Further options"
 OPTIONS: dict[str, tuple[str, ...]] = {     # titles, each with the names of the fields that stand under it
     "Net and task": ("net", "task", "loss", "init", "from", "freeze", "constraint", "members"),
     "Learning": ("rule", "optimizer", "schedule", "epochs", "steps", "seconds", "batch", "patience", "seed", "snapshots",
-                 "class_weights", "augment", "bootstrap"),
+                 "class_weights", "augment", "bootstrap", "buckets"),
     "Learning layer by layer": ("stages", "stage_epochs", "stage_optimizer"),
-    "Parts of the data": ("split", "split_seed", "group", "time", "weight", "fold", "folds", "classes", "data_dir"),
+    "Data and its parts": ("scale", "split", "split_seed", "group", "time", "weight", "fold", "folds", "classes", "data_dir"),
     "Tables and texts": ("target", "columns", "text", "missing", "decimal", "separator", "encoding", "dates", "header", "tokens",
                          "skip_bad", "drop_unlabelled"),
     "Series": ("horizon", "lags", "fill"),
