@@ -19,7 +19,7 @@ from chainrule.report.page import write
 if TYPE_CHECKING:
     from chainrule.evaluate.significance import Comparison
 
-MOST_VERDICTS = 6   # sentences on top; those of further pairs stand in the table
+MOST_VERDICTS = 6   # sentences on top, those of further pairs stand in the table; and runs whose layers are drawn
 
 
 def write_comparison(comparison: Comparison, out: Path, flows: Sequence[tuple[str, Mapping[str, Flow]]] = ()) -> Path:
@@ -38,7 +38,7 @@ def write_comparison(comparison: Comparison, out: Path, flows: Sequence[tuple[st
     verdicts = [pair.verdict for pair in comparison.pairs]
     more = [Table("Verdicts", ["a", "b", "verdict"], [[p.a, p.b, p.verdict] for p in comparison.pairs], "", prose=True)]
     return write(out, Facts(
-        title=f"{len(nets)} models on the same cases", pictures=pictures, verdicts=verdicts[:MOST_VERDICTS], flows=flows,
+        title=f"{len(nets)} models on the same cases", pictures=pictures, verdicts=verdicts[:MOST_VERDICTS], flows=flows[:MOST_VERDICTS],
         tables=[Table("Each alone", heads, [nets[i] for i in order], f"{cases}, the best first."),
                 Table("In pairs", pair_heads, pairs, f"{comparison.test[:1].upper()}{comparison.test[1:]}."),
                 *(more if len(verdicts) > MOST_VERDICTS else [])],
