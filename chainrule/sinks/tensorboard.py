@@ -25,6 +25,7 @@ VARINT, DOUBLE, BYTES, FLOAT = 0, 1, 2, 5   # wire types of protocol buffers
 BEGUN = 1                                   # the status of a session log that makes readers forget later steps
 STRING = 7                                  # the type of a tensor of texts
 LEAST, MOST = 1e-9, 1e3                     # the ends of the bins of a look
+NOT_OF_LAYERS = ("through_time", "divergence")      # lists of a look that go by steps back and by codes
 STEPPED = (Progressed, Evaluated, Looked, Sampled)
 
 
@@ -209,7 +210,7 @@ def _looks(one: Looked) -> Iterator[bytes]:
     for name, value in one.looks.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             yield scalar(f"look/{name}", float(value))
-        elif isinstance(value, list) and len(value) == len(layers):
+        elif isinstance(value, list) and len(value) == len(layers) and name not in NOT_OF_LAYERS:
             for layer, number in zip(layers, value, strict=True):
                 if isinstance(number, int | float) and not isinstance(number, bool):
                     yield scalar(f"{name}/{layer}", float(number))

@@ -71,7 +71,8 @@ def test_a_run_s_events_are_read_back_by_tensorboard(tmp_path):
     sink = TensorBoard(tmp_path, clock=lambda: 1000.0)
     counts = [[0] * 32, [0] * 32]
     counts[0][8], counts[1][20] = 5, 7
-    looks = {"layers": ["hidden", "output"], "gradient": [1e-6, None], "loss": 0.25, "histograms": {"gradient": counts}}
+    looks = {"layers": ["hidden", "output"], "gradient": [1e-6, None], "loss": 0.25, "through_time": [1.0, 0.5],
+             "histograms": {"gradient": counts}}
     for one in (STARTED, Progressed(1, 0.1, 0, 10, 100, 0.75, 50.0, None), Looked(2, 0.2, 10, looks),
                 Diagnosed(3, 0.3, "D1", "hidden", "its gradient is 1e-6", "--init he"),
                 Evaluated(4, 0.4, 1, 50, {"loss": 0.5}, {"loss": 0.4, "accuracy": 0.9}, True)):
