@@ -47,7 +47,7 @@ from chainrule.job.options import Options
 from chainrule.job.own import NOTHING, Own
 from chainrule.job.own_loss import custom, read_as
 from chainrule.job.own_module import complete_lazy, looks_up, numbers_read
-from chainrule.job.rows import ends_of, with_notes
+from chainrule.job.rows import ends_of, with_notes, with_range
 from chainrule.job.rule_spec import lanes_of, make_rule, stage_rule
 from chainrule.job.start import Start, opened
 from chainrule.job.suited import check_range, reading_range, suited
@@ -175,6 +175,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
             initialise(module, drawn, _few(data) if drawn.entry.traits.reads_data else None)
         if start is not None:
             start = start.into(module, choice.net, data.encoder, task, options.freeze)
+        data = with_range(data)
         if task_chosen.traits.targetless:
             data = with_notes(data, module)
         if options.folds:

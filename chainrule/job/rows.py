@@ -55,11 +55,21 @@ def with_notes(data: Data, module: nn.Module) -> Data:
             plural = "is" if len(still) == 1 else "are"
             notes.append(f"{', '.join(still[:5])}{' and others' * (len(still) > 5)} {plural} constant in training, given back as they "
                          "were, and no part of what is learned.")
-    ends = raw_ends(data)
-    if inputs.range == "unit" and ends is not None and (ends[0] < 0 or ends[1] > 1):
-        notes.append(f"The numbers of {data.name} go from {ends[0]:.4g} to {ends[1]:.4g}; the net reads each scaled to lie from 0 to 1. "
-                     "Use --scale standardised with a net that reads numbers of any size, e.g. rbm:units=gaussian.")
+    return _noted(data, notes)
+
+
+def with_range(data: Data) -> Data:
+    """The data with a note where numbers outside [0, 1] are scaled to lie there, as units that are on or off want them."""
+    ends = raw_ends(data) if data.encoder.inputs.range == "unit" else None
+    if ends is None or (ends[0] >= 0 and ends[1] <= 1):
+        return data
+    return _noted(data, [f"The numbers of {data.name} go from {ends[0]:.4g} to {ends[1]:.4g}; the net reads each scaled to lie from 0 to 1. "
+                         "Use --scale standardised with a net that reads numbers of any size, e.g. rbm:units=gaussian."])
+
+
+def _noted(data: Data, notes: list[str]) -> Data:
     if not notes:
         return data
+    inputs = data.encoder.inputs
     inputs = replace(inputs, notes=(*inputs.notes, *notes))
     return replace(data, encoder=replace(data.encoder, inputs=inputs))

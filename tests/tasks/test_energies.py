@@ -8,6 +8,7 @@ import torch
 
 import chainrule as cr
 from chainrule.core.abilities.densities import Estimate
+from chainrule.core.errors import InputError
 from chainrule.evaluate.measures import density
 from chainrule.tasks.energies import widened
 
@@ -82,3 +83,15 @@ def test_a_bound_from_below_stands_beside_the_estimate(tmp_path):
     assert bound.value < estimate.high
     assert bound.value == pytest.approx(estimate.value, abs=3.0)
     assert any("from below" in note and "Burda" in note for note in result.notes)
+
+
+def test_the_range_of_numbers_that_binary_units_cannot_have_is_told_and_another_scale_refused(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 3)) * 3 + 5
+    run = cr.train(x, net="rbm:hidden=3,units=binary", out=tmp_path / "run", **QUICK)
+    train = x[run.job.data.train.rows]
+    note = next(note for note in run.job.data.encoder.inputs.notes if "scaled to lie from 0 to 1" in note)
+    assert f"go from {train.min():.4g} to {train.max():.4g}" in note
+    with pytest.raises(InputError, match=r"as they are scaled\. Use --scale unit"):
+        cr.train(x, net="rbm:hidden=3,units=binary", scale="standardised", out=tmp_path / "other", **QUICK)
+    within = cr.train(np.abs(np.sin(x)), net="rbm:hidden=3,units=binary", out=tmp_path / "within", **QUICK)
+    assert not [note for note in within.job.data.encoder.inputs.notes if "scaled" in note]
