@@ -45,10 +45,18 @@ def _of_options(job: Job) -> dict[str, Any]:
             "optimizer": str(options.optimizer), "schedule": options.schedule or "", "precision": options.precision,
             "init": options.init or (family.traits.init if family else "") or "", "rate": optimizer.get("rate"),
             "momentum": float(optimizer.get("momentum") or 0.0), "decay": decay + float(rule.get("l2") or 0.0),
-            "batch": options.batch or 0, "rows": len(job.data.train), "validating": len(job.data.valid), "monitored": bool(job.monitor),
+            "batch": options.batch or 0, "steps": _planned(job), "rows": len(job.data.train), "validating": len(job.data.valid),
+            "monitored": bool(job.monitor),
             "budget": "steps" if options.steps is not None else "seconds" if options.seconds is not None else "epochs",
             "pictures": job.data.encoder.inputs.picture_shape is not None,
             "activation": str(_values(nets, job.net_name).get("activation") or "") or _activation(job.net.module)}
+
+
+def _planned(job: Job) -> int:
+    """How many steps there are to be; 0 where that is for the clock to say."""
+    options, epoch = job.options, -(-len(job.data.train) // max(1, job.options.batch or 1))
+    bounds = [n for n in (options.steps, None if options.epochs is None else options.epochs * epoch) if n is not None]
+    return min(bounds, default=0)
 
 
 def _values(registry: Any, spec: str | None) -> dict[str, Any]:
@@ -191,6 +199,7 @@ def _of_net(job: Job) -> dict[str, Any]:
     module = job.net.module
     layers = {name or "(net)": own for name, m in module.named_modules() if (own := _weights(m))}
     drops = [m.p for m in module.modules() if isinstance(m, nn.modules.dropout._DropoutNd)]
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     frozen = set(job.net.frozen)
     return {"weights": {name: sum(w.numel() for w in own) for name, own in layers.items()},
             "zero": tuple(name for name, own in layers.items() if all(not bool(w.any()) for w in own)),
@@ -198,7 +207,7 @@ def _of_net(job: Job) -> dict[str, Any]:
             "frozen": tuple(name for name, m in module.named_modules() if name and any(
                 f"{name}.{own}" in frozen for own, _ in m.named_parameters(recurse=False))),
             "dropout": max(drops, default=0.0),
-            "normalised": any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules())}
+            "normalised": bool(norms), "statistics": min((m.momentum for m in norms if m.momentum is not None), default=None)}
 
 
 def _weights(m: nn.Module) -> list[Tensor]:

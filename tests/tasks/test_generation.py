@@ -71,9 +71,9 @@ def test_a_fault_is_told_where_it_lasts(odd, layer):
         events = [Evaluated(i, 0.0, i, i, {"loss": 1.0}, valid, best=False) for i, valid in enumerate(history, 1)]
         return [one.finding.layer for event in events for one in doctor.consume(event)]
 
-    assert layers([HEALTHY | odd] * 3) == ([layer] if layer else [])
-    assert layers([HEALTHY | odd] * 2) == []
-    assert layers([HEALTHY | odd, HEALTHY, HEALTHY | odd]) == []
+    assert layers([HEALTHY | odd] * 5) == ([layer] if layer else [])
+    assert layers([HEALTHY | odd] * 4) == []
+    assert layers([HEALTHY | odd] * 4 + [HEALTHY, HEALTHY | odd]) == []
 
 
 def test_a_generator_that_has_collapsed_is_told_once_while_it_runs(tmp_path, monkeypatch):

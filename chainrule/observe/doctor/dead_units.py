@@ -12,11 +12,12 @@ from chainrule.observe.doctor.rate_too_high import lower
 from chainrule.observe.doctor.remedy import altered, remedy
 
 RECTIFIED = ("ReLU", "ReLU6")
+PASSING = ("Dropout", "Pool", "Flatten", "Norm", "Identity")       # what may follow, in the name of its kind, and leaves zeros zero
 
 
 @diagnoses("dead-units", source="Maas, Hannun & Ng (2013), https://ai.stanford.edu/~amaas/papers/relu_hybrid_icml2013_final.pdf; Lu, Shin, "
            "Su & Karniadakis (2019), https://arxiv.org/abs/1903.06733", code="D17", after=("vanishing-gradient",),
-           variants={"start": ("saturated/start",)}, unless=("symmetry",),
+           variants={"start": ("vanishing-through-time",)}, unless=("symmetry",),
            cause="A rectified unit whose sum is negative for every row is zero and has no slope: no gradient reaches its weights again.",
            remedy="A lower rate and `--init he`; units that leak, as `--net mlp:...,activation=leaky`.")
 def dead_units(case: Case, *, share: float = 0.75, looks: int = 5) -> Iterator[Finding]:
@@ -26,7 +27,7 @@ def dead_units(case: Case, *, share: float = 0.75, looks: int = 5) -> Iterator[F
     recent = case.looks[-looks:]
     worst: tuple[float, int] | None = None
     for i, _, kind in case.hidden:
-        if not any(one.strip() in RECTIFIED for one in kind.split("+")):
+        if not ends_rectified(kind):
             continue
         shares = [value for at in recent if (value := at.of("dead", i)) is not None]
         if len(shares) == looks and min(shares) > share and (worst is None or shares[-1] > worst[0]):
@@ -41,3 +42,10 @@ def dead_units(case: Case, *, share: float = 0.75, looks: int = 5) -> Iterator[F
     yield Finding(case.layers[i], f"{100 * dead:.0f} % of the units of {case.layers[i]} are zero for every row looked at, at {looks} looks "
                   f"in a row"
                   + (", from the start" if began else ""), cure, {"dead": dead, "looks": looks}, variant="start" if began else "")
+
+
+def ends_rectified(kind: str) -> bool:
+    """Whether what a layer gives are rectified units, pooled or thinned at most: `Conv2d + ReLU + MaxPool2d`."""
+    parts = [one.strip() for one in kind.split("+")]
+    after = next((parts[i + 1 :] for i, one in enumerate(parts) if one in RECTIFIED), None)
+    return after is not None and all(any(word in one for word in PASSING) for one in after)

@@ -16,10 +16,15 @@ from chainrule.observe.doctor.rate_too_high import clip
            "(2012), https://arxiv.org/abs/1211.5063", code="D35", after=("exploding-gradient",), unless=("init-scale",),
            cause="The weights from step to step lengthen the gradient each time it goes back by one: over a long sequence exponentially.",
            remedy="A limit to its length, `--rule backprop:clip=1` or `--rule bptt:clip=1`, `--init orthogonal`, or `--net lstm`.")
-def exploding_through_time(case: Case, *, ratio: float = 1e3, looks: int = 3, steps: int = 8) -> Iterator[Finding]:
-    """In sequences of `steps` or more, the gradient at the first quarter is above `ratio` times that at the last: median of `looks`."""
+def exploding_through_time(case: Case, *, ratio: float = 1e3, looks: int = 2, steps: int = 8, steep: float = 20.0,
+                           norm: float = 50.0) -> Iterator[Finding]:
+    """In sequences of `steps` or more, the gradient at the first quarter is above `ratio` times that at the last: median of `looks`.
+
+    Or above `steep` times it while the gradient of the weights is longer than `norm`.
+    """
     ratios = through_time(case.looks[-10:], steps)
-    if len(ratios) < looks or not middle(ratios) > ratio:
+    length = middle([n for at in case.looks[-10:] if (n := at.number("norm")) is not None])
+    if len(ratios) < looks or not (middle(ratios) > ratio or (middle(ratios) > steep and length > norm)):
         return
     now = middle(ratios)
     yield Finding("through time", f"the gradient at the first quarter of a sequence is {now:.3g} times that at its last quarter (median of "

@@ -21,9 +21,10 @@ class Facts:
     training. `last` is the activation behind the output layer, `weights` gives the number of weights of each layer by its module's name,
     `zero` those that begin at zero, `alike` hidden layers all units of which begin equal and are read equally, `merged` pairs of layers
     with nothing between them, `frozen` layers that are not trained. `activation` is that of the hidden layers, `normalised` whether batch
-    statistics are learned. `curvature` is the largest eigenvalue of the loss's second derivative where it is known before training: a
-    single linear layer under the squared loss. `constant_loss` is the loss of the constant answer: the entropy of the labels for
-    cross-entropy. `budget` is the option that ends training.
+    statistics are learned, `statistics` the least share by which running ones move at a step. `steps` are those that are planned.
+    `curvature` is the largest eigenvalue of the loss's second derivative where it is known before training: a single linear layer under the
+    squared loss. `constant_loss` is the loss of the constant answer: the entropy of the labels for cross-entropy. `budget` is the option
+    that ends training.
     """
 
     task: str = ""
@@ -60,6 +61,8 @@ class Facts:
     frozen: tuple[str, ...] = ()
     dropout: float = 0.0
     normalised: bool = False
+    statistics: float | None = None
+    steps: int = 0
     curvature: float | None = None
     constant_loss: float | None = None
 

@@ -17,7 +17,7 @@ from chainrule.observe.doctor.remedy import altered, remedy
                  "that its answer has no slope.",
            remedy="`--net gan:form=wgan-gp`, `--net gan:spectral=yes`, a lower rate of the generator (`--rule "
                   "adversarial:generator=adam:rate=0.0001`) or of the discriminator.")
-def generator_collapse(case: Case, *, validations: int = 3, near: float = 3.0, few: float = 0.5,
+def generator_collapse(case: Case, *, validations: int = 5, near: float = 3.0, few: float = 0.5,
                        certain: float = 0.98) -> Iterator[Finding]:
     """At so many `validations` in a row samples are as `near` to centres of rows as rows and reach at most `few` of their clusters, or the
     discriminator is right more often than `certain` while samples cover less than `few` of the rows.

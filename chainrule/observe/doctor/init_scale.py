@@ -13,7 +13,7 @@ from chainrule.observe.doctor.remedy import remedy
 
 
 @diagnoses("init-scale", source="LeCun, Bottou, Orr & Mueller (1998), https://doi.org/10.1007/3-540-49430-8_2; He et al. (2015), "
-           "https://doi.org/10.1109/ICCV.2015.123", code="D13", after=("rate-too-low",),
+           "https://doi.org/10.1109/ICCV.2015.123", code="D13", after=("saturated/start",),
            variants={"loss": ("dead-units/start",)},
            cause="Sums over many inputs grow with the size of the weights: outputs begin far from anything likely, and the first steps "
            "only "

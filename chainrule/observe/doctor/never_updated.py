@@ -17,7 +17,7 @@ from chainrule.observe.doctor.remedy import Remedy
                  "way.",
            remedy="In a module of one's own: no detach(), no_grad(), argmax or round on the way to the loss; `--freeze` for what is to "
            "stay.")
-def never_updated(case: Case, *, looks: int = 10) -> Iterator[Finding]:
+def never_updated(case: Case, *, looks: int = 5) -> Iterator[Finding]:
     """Weights that are not frozen have a gradient of exactly zero and do not move at so many `looks`."""
     if len(case.looks) < looks or any(at.look.direction for at in case.looks[-1:]):
         return

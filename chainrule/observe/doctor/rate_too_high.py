@@ -17,12 +17,12 @@ AIM = 0.01          # of a step, over the weights, that a remedy aims at
            "https://arxiv.org/abs/1206.5533", code="D19", after=("init-scale/loss",), reads=("Looked", "Evaluated", "Finished", "Broken"),
            cause="Where a step is as long as the weights themselves, each undoes what the ones before have learned.",
            remedy="A lower rate: `--optimizer sgd:rate=0.01`; `chainrule find-rate` measures which.")
-def rate_too_high(case: Case, *, first: float = 1.0, lasting: float = 0.2, early: int = 4, fewest: int = 20,
-                  falling: float = 0.5) -> Iterator[Finding]:
-    """A step is longer than `first` times the weights within the `early` steps, or three quarters of the steps are below `lasting` no more.
+def rate_too_high(case: Case, *, first: float = 1.0, strong: float = 0.3, lasting: float = 0.2, early: int = 4, fewest: int = 20,
+                  falling: float = 0.5, stuck: float = 0.9) -> Iterator[Finding]:
+    """A step is longer than `first` times the weights, or `strong`, within the `early` steps, or a quarter of all steps than `lasting`.
 
     A median over layers, those left out that begin at zero; and the loss of the last fifth of at least `fewest` steps is above `falling`
-    times the first, or is no longer finite.
+    times the first, or `stuck` times where a step was no more than strong, or is no longer finite.
     """
     if case.facts.rate is None:
         return
@@ -30,18 +30,21 @@ def rate_too_high(case: Case, *, first: float = 1.0, lasting: float = 0.2, early
                 default=0.0)                                        # machines begin with weights near zero
     later = [at.moved for at in case.looks if at.step >= max(fewest, case.step / 10) and at.moved == at.moved]
     usual = quantile(later, 0.75) if len(later) >= 5 else 0.0
-    step = start if start > first else usual
-    if not (start > first or usual > lasting):
+    at_once, often = start > strong, usual > lasting
+    step = start if at_once else usual
+    if not (at_once or often):
+        return
+    if case.broken is not None and not (start > first or often):
         return
     if case.broken is None:
         recent, before = case.loss_between(0.8, 1.0), case.first_loss
-        if case.step < fewest or recent is None or before is None or not recent > falling * before:
+        if case.step < fewest or recent is None or before is None or not recent > (falling if start > first or often else stuck) * before:
             return
         outcome = f"the loss went from {before:.3g} to {recent:.3g}"
     else:
         outcome = "the loss is no longer finite"
     rate = case.facts.rate
-    when = f"in the first {early + 1} steps" if start > first else "over most of the run"
+    when = f"in the first {early + 1} steps" if at_once else "over most of the run"
     yield Finding("optimizer", f"at a rate of {rate:g} a step changes the weights by {step:.3g} times their length ({when}), and {outcome}",
                   remedy(optimizer=lower(case, AIM / step if math.isfinite(step) else 1e-4)),
                   {"rate": rate, "step_to_weights": step})

@@ -16,7 +16,7 @@ BENT = ("Sigmoid", "Tanh", "ScaledTanh", "Hardtanh")
 
 @diagnoses(source="LeCun, Bottou, Orr & Mueller (1998), https://doi.org/10.1007/3-540-49430-8_2; Glorot & Bengio (2010), "
            "https://proceedings.mlr.press/v9/glorot10a.html", code="D18", after=("rate-above-curvature/measured",),
-           variants={"start": ("vanishing-through-time",)},
+           variants={"start": ("rate-too-low",)},
            cause="At its flat ends a unit has next to no slope: its own weights and all below it get next to no gradient.",
            remedy="`--init xavier` for tanh, `--init table` for sigmoid units, a lower rate, or inputs of deviation one.")
 def saturated(case: Case, *, share: float = 0.75, start: float = 0.5, looks: int = 5) -> Iterator[Finding]:

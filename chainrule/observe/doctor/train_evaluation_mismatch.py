@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from chainrule.core.registry import diagnoses
 from chainrule.observe.doctor.case import Case, middle
+from chainrule.observe.doctor.facts import Facts
 from chainrule.observe.doctor.finding import Finding
 from chainrule.observe.doctor.remedy import Remedy, altered, remedy
 
@@ -21,11 +22,12 @@ def train_evaluation_mismatch(case: Case, *, ratio: float = 1.5, least: float = 
                               fewest: int = 100) -> Iterator[Finding]:
     """The same training rows have `ratio` times the loss in evaluation that they have in training, and `least` more: median of `looks`.
 
-    From `fewest` steps on: before, running statistics may lag behind by nature.
+    From `fewest` steps on: before, running statistics may lag behind by nature, unless they move so slowly that they never arrive.
     """
-    pairs = [(a, b) for at in case.looks if at.step >= fewest and (a := at.number("loss")) is not None
+    slow = facts_say_slow(case.facts)
+    pairs = [(a, b) for at in case.looks if at.step >= (3 if slow else fewest) and (a := at.number("loss")) is not None
              and (b := at.number("evaluated_loss")) is not None][-looks:]
-    if len(pairs) < looks:
+    if len(pairs) < (2 if slow else looks):
         return
     training, evaluation = middle([a for a, _ in pairs]), middle([b for _, b in pairs])
     if not (evaluation > ratio * training and evaluation > training + least):
@@ -35,4 +37,9 @@ def train_evaluation_mismatch(case: Case, *, ratio: float = 1.5, least: float = 
         {}, "let running statistics follow faster, with a larger momentum")
     yield Finding("normalisation", f"the same training rows have a loss of {training:.3g} in training and of {evaluation:.3g} in "
                   f"evaluation (median of "
-                  f"{looks} looks)", cure, {"training": training, "evaluation": evaluation})
+                  f"{len(pairs)} looks)", cure, {"training": training, "evaluation": evaluation})
+
+
+def facts_say_slow(facts: Facts) -> bool:
+    """Whether running statistics cannot arrive in the steps there are, moving by so small a share at each."""
+    return facts.statistics is not None and 0 < facts.statistics * facts.steps < 2
