@@ -153,6 +153,7 @@ SILENT = {
         update=[1e-7 * (1 + s)] * 4, loss=falling(s), evaluated_loss=falling(s)))),
     "residual, begun at 2.3 ln C": (FACTS, healthy(loss=2.3 * math.log(10), evaluated_loss=5.0)),
     "steep": (FACTS, healthy(norm=36.0)),
+    "statistics that arrive": (replace(FACTS, statistics=0.1, steps=400), [evaluated(5, 0.1, 0.4, accuracy=0.9)]),
     "dropout": (replace(FACTS, dropout=0.5), healthy(loss=1.4, evaluated_loss=0.9)),
     "pixels": (replace(FACTS, inputs={"mean": 0.13, "sd": 0.31}), [planned()]),
     "words": (replace(FACTS, inputs={"mean": 1e-4, "sd": 0.005}, spread=False), [planned()]),
@@ -176,6 +177,19 @@ SILENT = {
 @pytest.mark.parametrize("name", SILENT)
 def test_what_is_healthy_is_silent(name):
     assert names(*SILENT[name])[0] == []
+
+
+def test_statistics_that_never_arrive_are_told_by_validation():
+    facts = replace(FACTS, statistics=1e-4, steps=400)
+    assert names(facts, [evaluated(5, 0.1, 1.4, accuracy=0.6)])[0] == ["train-evaluation-mismatch"]
+    assert names(facts, [evaluated(5, 0.1, 0.11, accuracy=0.96)])[0] == []
+
+
+def test_a_rate_that_is_strong_is_too_high_only_where_nothing_is_learned():
+    def make(end):
+        return looked([0, 1, 2, 3, 4, 16, 32], lambda s: look(update=[0.5] * 4 if s < 5 else [1e-3] * 4, loss=2.3 if s < 5 else end))
+    assert names(FACTS, make(2.29))[0] == ["rate-too-high"]
+    assert names(FACTS, make(1.0))[0] == []
 
 
 def test_a_fault_that_shows_in_many_ways_has_one_first_cause():

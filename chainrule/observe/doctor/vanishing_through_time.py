@@ -12,15 +12,21 @@ from chainrule.observe.doctor.remedy import remedy
 
 
 @diagnoses("vanishing-through-time", source="Hochreiter (1991), diploma thesis, TU Munich; Bengio, Simard & Frasconi (1994), "
-           "https://doi.org/10.1109/72.279181", code="D15", after=("init-scale",),
+           "https://doi.org/10.1109/72.279181", code="D15", reads=("Looked", "Evaluated"), after=("init-scale",),
            cause="The weights from step to step shorten the gradient each time it goes back by one: what came early is not learned from.",
            remedy="Gates: `--net lstm` or `--net gru`; `--init orthogonal`; shorter windows, `--rule bptt:window=32`.")
-def vanishing_through_time(case: Case, *, ratio: float = 1e-6, looks: int = 2, steps: int = 12) -> Iterator[Finding]:
-    """In sequences of `steps` or more, the gradient at the first quarter is below `ratio` of that at the last: median of `looks`."""
-    if len(case.looks) > 20:
-        return
+def vanishing_through_time(case: Case, *, ratio: float = 1e-6, looks: int = 2, steps: int = 12, small: float = 1e-4,
+                           stuck: float = 0.97, fewest: int = 200) -> Iterator[Finding]:
+    """In sequences of `steps` or more, the gradient at the first quarter is below `ratio` of that at the last: median of `looks`.
+
+    Or below `small` of it, and after at least `fewest` steps the loss of the last fifth is above `stuck` times the first.
+    """
     ratios = through_time(case.looks[:20], steps)
-    if len(ratios) < looks or not middle(ratios) < ratio:
+    if len(ratios) < looks or not middle(ratios) < small:
+        return
+    recent, before = case.loss_between(0.8, 1.0), case.first_loss
+    idle = case.step >= fewest and recent is not None and before is not None and recent > stuck * before
+    if not (middle(ratios) < ratio or idle):
         return
     now, family = middle(ratios), case.facts.net.partition(":")[0]
     cure = remedy(net=case.facts.net.replace("rnn", "lstm", 1)) if family == "rnn" else remedy(init="orthogonal")
