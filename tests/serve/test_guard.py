@@ -150,6 +150,7 @@ def test_no_path_leads_outside(known):
 def test_links_are_not_followed(known, page, tmp_path):
     root = page.runs.root
     (root / "linked").symlink_to(tmp_path / "runs-secret" / "two")
+    (root / "alias").symlink_to(root / "one")
     (root / "three").mkdir()
     (root / "three" / "log.jsonl").symlink_to(tmp_path / "runs-secret" / "two" / "log.jsonl")
     (root / "three" / "run.json").symlink_to(tmp_path / "runs-secret" / "two" / "run.json")
@@ -157,6 +158,7 @@ def test_links_are_not_followed(known, page, tmp_path):
     (root / "one" / "commands.jsonl").symlink_to(tmp_path / "runs-secret" / "precious")
     assert [one["run"] for one in known.get("/api/runs").json()["runs"]] == ["one"]
     assert known.get("/api/record", params={"run": "linked"}).status_code == 404
+    assert known.get("/api/record", params={"run": "alias"}).status_code == 404
     assert known.get("/api/record", params={"run": "three"}).status_code == 404
     assert known.get("/api/record", params={"run": "one"}).json()["valid"] == {}
     headers = {"origin": f"http://{HOST}", "content-type": "application/json"}
