@@ -56,13 +56,13 @@ def test_one_page_has_each_models_share_with_its_interval_and_every_pair(iris, t
         share, n = errors / table.n, table.n
         half = z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
         ends = [100 * max((share + z * z / (2 * n) + sign * half) / (1 + z * z / n), 0) for sign in (-1, 1)]
-        at = cells.index(name)
+        at = cells.index(name, cells.index("Each alone"))
         told = [cell for cell in cells[at + 1:] if cell][:3]
         assert told[0] == f"{errors:.0f}"
         low, high = told[2].removesuffix(" %").split(" to ")
         assert float(low) == pytest.approx(ends[0], abs=0.01)
         assert float(high) == pytest.approx(ends[1], abs=0.01)
-    assert sum(" is better than " in cell or cell == "No difference is shown" for cell in cells) == 3
+    assert sum(" is better than " in cell or cell.startswith("No difference is shown") for cell in cells) == 3
     assert any(cell.startswith("Errors on") for cell in cells)
 
 
