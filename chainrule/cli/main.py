@@ -46,6 +46,7 @@ COMMANDS = {
     "repeat": repeat, "list": list_names, "describe": describe, "report": report, "export": export,
     "threshold": threshold, "doctor": doctor, "solve": solve, "sample": sample, "encode": encode, "serve": serve,
 }
+MOST_SIGNS = 255        # of the name of a file, on the file systems that are usual
 PATHS = ("--out", "--data-dir", "--config", "--on", "--from", "--record")
 app = typer.Typer(cls=TitledCommands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train every network of the neural-network canon on your own data: fast, visibly and honestly.")
@@ -127,6 +128,9 @@ def _check_paths(arguments: list[str]) -> None:
         given = value if equals else arguments[at + 1] if at + 1 < len(arguments) else None
         if name in PATHS and given == "":
             raise InputError(f"{name} is given nothing; expected a path. Write . for the folder that you are in.")
+        if name in PATHS and given and len(longest := max(given.split(os.sep), key=len)) > MOST_SIGNS:
+            raise InputError(f"{name}: '{longest[:40]}...' has {len(longest)} characters; a name has at most {MOST_SIGNS}. Use a shorter "
+                             "one.")
 
 
 def _failed(error: OSError, arguments: list[str]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
@@ -72,8 +71,8 @@ class Reading:
         _ = self.size, self.unit
         if self.encoding is not None:
             try:
-                codecs.lookup(self.encoding)
-            except LookupError:
+                "".encode(self.encoding)                  # not every codec is one of text
+            except (LookupError, ValueError):
                 raise InputError(f"--encoding '{self.encoding}' is none that Python knows. Try utf-8, cp1252, latin-1, utf-16, shift-jis "
                                  "or gb18030.") from None
 

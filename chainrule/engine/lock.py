@@ -9,7 +9,7 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from chainrule.core.errors import InputError
-from chainrule.core.files import NOT_PLAIN, open_plain, read_plain, write_all
+from chainrule.core.files import NOT_PLAIN, open_plain, read_plain, with_room, write_all
 
 NAME, GUARD = "lock", "lock.guard"  # what says who, for people; and what is locked, which on Windows nobody else may read
 
@@ -36,16 +36,18 @@ class RunLock:
         except OSError as error:
             raise InputError(f"{guard} cannot be locked: {error.strerror or error}. Put that right, or use another "
                              "--out.") from None
+        holder = f"{os.getpid()}\n".encode()
         try:
             descriptor = open_plain(self.path, os.O_WRONLY)
             try:
                 os.ftruncate(descriptor, 0)
-                write_all(descriptor, f"{os.getpid()}\n".encode())
+                write_all(descriptor, holder)
             finally:
                 os.close(descriptor)
         except OSError as error:
             self._guard.release()
-            raise InputError(f"{self.path} cannot be written: {error.strerror or error}. Put that right, or use another --out.") from None
+            failed = with_room(error, self.path, len(holder))
+            raise InputError(f"{self.path} cannot be written: {failed.strerror}. Put that right, or use another --out.") from None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -63,8 +63,8 @@ def with_range(data: Data) -> Data:
     ends = raw_ends(data) if data.encoder.inputs.range == "unit" else None
     if ends is None or (ends[0] >= 0 and ends[1] <= 1):
         return data
-    return _noted(data, [f"The numbers of {data.name} go from {ends[0]:.4g} to {ends[1]:.4g}; the net reads each scaled to lie from 0 to 1. "
-                         "Use --scale standardised with a net that reads numbers of any size, e.g. rbm:units=gaussian."])
+    return _noted(data, [f"The numbers of {data.name} go from {ends[0]:.4g} to {ends[1]:.4g}; the net reads each scaled to lie from 0 to "
+                         "1. Use --scale standardised with a net that reads numbers of any size, e.g. rbm:units=gaussian."])
 
 
 def _noted(data: Data, notes: list[str]) -> Data:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from chainrule.core.errors import InputError
-from chainrule.core.files import open_plain, write_all
+from chainrule.core.files import open_plain, with_room, write_all
 from chainrule.core.places import state_folder
 from chainrule.core.schema import Misfit, as_type
 from chainrule.core.text import now
@@ -73,7 +73,8 @@ class Ledgers:
         try:
             near = append(self.beside, entry)
         except OSError as error:
-            raise InputError(f"The opening of the test part cannot be recorded in {self.beside}: {error.strerror or error}, so it stays "
+            failed = with_room(error, self.beside, len(str(entry)))
+            raise InputError(f"The opening of the test part cannot be recorded in {self.beside}: {failed.strerror}, so it stays "
                              "shut. Put that right, or move the run.") from None
         far, unrecorded = self._of_account(entry)
         return _opening(entry, near, far, self.account, unrecorded)

@@ -19,6 +19,7 @@ import signal
 import struct
 import sys
 import time
+import traceback
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -30,6 +31,7 @@ import numpy as np
 HANGS = 5.0                      # seconds that a mutant may take
 STUCK = 30.0                     # and after which a process that says nothing is ended
 MOST_MB = 700                    # that a parser may take beside what its process had before
+UNSOUND = 77                     # what a process ends with that cannot read the file before it was changed
 MAY_END = ("parquet",)           # whose parser the program itself starts in a process of its own
 TOKENS = [b",", b"\t", b'"', b"'", b"\n", b"\r\n", b"\r", b"\0", b"nan", b"inf", b"-", b"1e999", b"-1", b"0", b"9" * 20, b"{", b"}", b"[",
           b"]", b"(", b")", b":", b"=", b"null", b"true", b"#", b">", b"\xff\xfe", b"\xef\xbb\xbf", "é".encode(), "\u202e".encode(),
@@ -125,7 +127,7 @@ def seeds(folder: Path) -> dict[str, tuple[str, list[bytes]]]:
     """For each parser the ending of its files, and sound ones."""
     import chainrule as cr
     from chainrule.core.events import Evaluated, Started
-    from chainrule.job.record import sealed
+    from chainrule.job.record import read_record, sealed
 
     run = cr.train("iris", net="linear", epochs=1, plan="eager", out=folder / "run", progress=False)
     run.test()
@@ -149,7 +151,7 @@ def seeds(folder: Path) -> dict[str, tuple[str, list[bytes]]]:
         "parquet": (".parquet", [parquet()]), "fasta": (".fasta", [fasta]), "text": (".txt", [b"to be or not to be, that is\n" * 5]),
         "png": (".png", [png("PNG")]), "jpeg": (".jpg", [png("JPEG")]), "gif": (".gif", [png("GIF")]), "tiff": (".tif", [png("TIFF")]),
         "pairs": (".jsonl", [pairs]), "lines": (".jsonl", [b'{"a": 1, "y": "p"}\n{"a": 2.5, "y": "q"}\n{"a": null, "y": "p"}\n' * 3]),
-        "record": ("", [sealed(json.loads((run.path / "run.json").read_text())).encode()]),
+        "record": ("", [(run.path / "run.json").read_bytes(), sealed({**read_record(run.path), "parameters": 7}).encode()]),
         "result": ("", [(run.path / "test.json").read_bytes(), (run.path / "valid.json").read_bytes()]),
         "events": ("", ["".join(one.to_json() + "\n" for one in events).encode()]), "checkpoint": ("", checkpoints),
         "ledger": ("", [b'{"test_set": "t", "run": "r", "reason": "test", "time": "now", "id": "1", "previous": ""}\n' * 3]),
@@ -300,10 +302,14 @@ def attempt(name: str, folder: Path, sound: tuple[str, list[bytes]], count: int,
         child = os.fork()
         if not child:
             os.close(come)
+            code = UNSOUND
             try:
                 work(name, folder, sound, begin, count, seed, go)
+                code = 0
+            except BaseException:
+                traceback.print_exc()
             finally:
-                os._exit(0)
+                os._exit(code)
         os.close(go)
         refused, last, said = 0, begin - 1, b""
         while True:
@@ -328,6 +334,8 @@ def attempt(name: str, folder: Path, sound: tuple[str, list[bytes]], count: int,
         if status == 0 and last == count - 1:
             whole["tried"] = count
             return whole
+        if status == UNSOUND:
+            raise AssertionError(f"{name}: what tries the mutants failed itself")
         whole["ended"] += 1
         if name not in MAY_END:
             whole["faults"].append(f"the process ended with {status} after mutant {last}")

@@ -6,29 +6,17 @@ from pathlib import Path
 
 import pytest
 from hostile import mutants, places, read_json, write_json
+from stops import After
 
 import chainrule as cr
 from chainrule.cli.main import run_command
-from chainrule.core.errors import ChainruleError, CorruptFile, InputError
+from chainrule.core.errors import ChainruleError, CorruptFile, InputError, Interrupted
 from chainrule.data.reading import Reading
 from chainrule.data.splits import parse_split
-from chainrule.engine.stop import Stop
 from chainrule.workflows.open import open_run
 
 DEFAULT = 12                   # changes of each file in the default suite
 PLAIN = {"net": "mlp:hidden=4", "plan": "eager", "progress": False}
-
-
-class After:
-    """Stops a training after some events."""
-
-    def __init__(self, events):
-        self.left, self.stop = events, Stop()
-
-    def __call__(self, event):
-        self.left -= 1
-        if not self.left:
-            self.stop.request("SIGTERM")
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +26,9 @@ def made(tmp_path_factory):
     run = cr.train("iris", epochs=2, out=top / "run", **PLAIN)
     run.test()
     run.threshold("setosa", recall=0.9)
-    watch = After(8)
-    with pytest.raises(ChainruleError):
-        cr.train("iris", epochs=30, out=top / "begun", save_every=0, stop=watch.stop, sinks=[watch], **PLAIN)
+    after = After(2)
+    with pytest.raises(Interrupted):
+        cr.train("iris", epochs=30, out=top / "begun", save_every=0, stop=after, sinks=[after], **PLAIN)
     swept = cr.sweep("iris", over={"bootstrap": (1, 2)}, epochs=1, out=top / "sweep", **PLAIN)
     cr.committee(swept, out=top / "committee").test()
     cr.boost("wine", rounds=2, by="gradient", epochs=3, batch=4, optimizer="adam:rate=0.01", out=top / "boosted", **PLAIN)

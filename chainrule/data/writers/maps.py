@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from chainrule.core.errors import InputError
-from chainrule.core.files import STRAY, sync_folder, write_atomically
+from chainrule.core.files import STRAY, sync_folder, with_room, write_atomically
 from chainrule.data.readers.annotated import IMAGES
 from chainrule.data.readers.masks import NAMES
 
@@ -132,4 +132,4 @@ class Maps:
         try:
             yield
         except OSError as error:
-            raise InputError(f"--out {self.path} cannot be written: {error.strerror or error}. Name another.") from None
+            raise InputError(f"--out {self.path} cannot be written: {with_room(error, self.path).strerror}. Name another.") from None

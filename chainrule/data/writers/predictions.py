@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -14,7 +15,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from chainrule.core.errors import InputError
-from chainrule.core.files import STRAY, sync_folder
+from chainrule.core.files import STRAY, sync_folder, with_room
+from chainrule.core.text import first_line
 from chainrule.data.encode.columns import is_number
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run rather than show
@@ -133,10 +135,19 @@ class Table:
 
     @contextlib.contextmanager
     def _said(self) -> Any:
+        import polars
+
         try:
             yield
-        except OSError as error:
-            raise InputError(f"--out {self.path} cannot be written: {error.strerror or error}. Name another file.") from None
+        except (OSError, polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
+            failed = error if isinstance(error, OSError) and error.errno else OSError(_number(str(error)), first_line(error))
+            raise InputError(f"--out {self.path} cannot be written: {with_room(failed, self.path).strerror}. Name another file.") from None
+
+
+def _number(words: str) -> int:
+    """The number of an error of the system that polars passes on in words."""
+    number = re.search(r"os error (\d+)", words)
+    return int(number[1]) if number else 0
 
 
 def _shielded_words(series: Any) -> Any:
