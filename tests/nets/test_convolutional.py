@@ -154,6 +154,8 @@ def test_a_staged_highway_is_a_plain_net_where_its_gates_are_open_and_passes_on_
         return [(part.in_channels, part.out_channels, part.stride) for name, part in net.named_modules()
                 if isinstance(part, torch.nn.Conv2d) and not name.endswith("gate")]
     assert forms(net) == forms(plain)
+    norms = [sum(type(part).__name__ == "BatchNorm" for part in one.modules()) for one in (net, plain)]
+    assert norms[0] == norms[1] == 14 - 1
     with torch.no_grad():
         for gate in gates:
             gate.carry.fill_(-1e3)
