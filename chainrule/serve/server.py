@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -53,6 +54,7 @@ def serve(path: Path, *, port: int = PORT, browser: bool = True, announce: Calla
     announce(url)
 
     async def run() -> None:
+        _end_by_signals(server)
         watching = asyncio.create_task(_until_left(page.streams, server)) if linger else None
         try:
             await server.serve(sockets=[listening])
@@ -63,6 +65,18 @@ def serve(path: Path, *, port: int = PORT, browser: bool = True, announce: Calla
 
     with shown(url) if browser else contextlib.nullcontext():
         asyncio.run(run())
+
+
+def _end_by_signals(server: uvicorn.Server) -> None:
+    """Let a signal end the server in its own time, so that the processes it started end with it; uvicorn would raise the signal again."""
+
+    def end() -> None:
+        server.should_exit = True
+
+    with contextlib.suppress(NotImplementedError):           # where a loop knows no signals, uvicorn's own way remains
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, end)
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
 
 
 async def _until_left(streams: Streams, server: uvicorn.Server) -> None:

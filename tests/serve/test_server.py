@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -136,3 +137,19 @@ def test_slow_readers_cost_little(served, tmp_path):
         assert int(re.search(r"VmRSS:\s+(\d+) kB", status.read_text()).group(1)) < 200_000
     for one in lazy:
         one.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_it_started_ends_with_it(tmp_path, number):
+    write_run(tmp_path / "one")
+    server = Served(tmp_path, "--port", "0")
+    run = server.json("/api/play", {"data": "moons:count=40", "net": "mlp:hidden=2"})["run"]
+    deadline = time.monotonic() + SECONDS
+    while not (tmp_path / run / "lock").exists() or not (tmp_path / run / "lock").read_text().strip():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    child = int((tmp_path / run / "lock").read_text())
+    server.child.send_signal(number)
+    server.child.communicate(timeout=SECONDS)
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
