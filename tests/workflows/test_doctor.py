@@ -231,3 +231,26 @@ def test_a_sweep_is_diagnosed_run_by_run(tmp_path):
     several = cr.doctor(sweep.path).several
     assert sorted(one[0]["name"] if one else "" for one in several.values())[-1] == "symmetry"
     assert "nothing is wrong" in str(cr.doctor(sweep.path)) or "still improving" in str(cr.doctor(sweep.path))
+
+
+DEEP = "mlp:hidden=" + "x".join(["50"] * 8)
+
+
+@pytest.mark.parametrize(("name", "healthy", "broken"), [
+    ("vanishing gradient", {"net": DEEP, "optimizer": "adam"}, {"net": f"{DEEP},activation=sigmoid", "init": "normal:0.01"}),
+    ("rate too high", {"net": "mlp:hidden=50x50", "optimizer": "sgd:rate=0.1"}, {"optimizer": "sgd:rate=500"}),
+    ("init scale", {"net": "mlp:hidden=50x50", "optimizer": "sgd:rate=0.1"}, {"init": "normal:1"})])
+def test_a_planted_fault_is_named_within_the_first_epoch_its_remedy_trains_and_the_twin_is_silent(tmp_path, name, healthy, broken):
+    """The acceptance of the doctor, on digits: the fault is seen by looks while the first epoch lasts."""
+    options = {"epochs": 8, "look": "every=4"}
+    events = list(cr.events("digits", plan="eager", seed=0, **{**options, **healthy, **broken}))
+    cause = first_cause(events)
+    assert cause is not None
+    assert cause.name == name
+    assert cause.numbers
+    assert cause.step <= 40
+    assert cause.options
+    twin = trained(tmp_path, name="twin", **options, **healthy)
+    mended = trained(tmp_path, name="mended", **{**options, **healthy, **broken, **cause.options})
+    assert first_cause(twin.events) is first_cause(mended.events) is None
+    assert mended.valid.accuracy >= 0.9 * twin.valid.accuracy
