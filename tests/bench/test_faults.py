@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from chainrule.bench.faults import rivals, user_code
+from chainrule.bench.faults import report, rivals, runs, user_code
 from chainrule.bench.faults.data import SOURCES, source
 from chainrule.bench.faults.faulty import FAULTY
 from chainrule.bench.faults.healthy import HEALTHY
@@ -19,6 +19,7 @@ from chainrule.bench.faults.report import chosen, lines_of
 from chainrule.bench.faults.runs import Outcome, Task, execute, outcomes, score
 from chainrule.core.errors import InputError
 from chainrule.core.events import Diagnosed, Evaluated, Finished, Looked, Started
+from chainrule.engine import looking
 
 FAMILIES = {"mlp", "convolutional", "recurrent", "autoencoder", "gan", "rbm"}
 
@@ -164,11 +165,11 @@ def test_harm_is_measured_beside_the_twin():
     assert not harm(program, outcome(program.name, 0.86), twin)
     assert not harm(program, outcome(program.name, 0.1), outcome("mlp-deep", 0.2))       # the twin did not learn either
     known = {o.task: o for o in (twin, outcome(program.name, 0.1), outcome("mlp", 0.1), outcome("rate-5", 0.85), outcome("cosine", 0.9))}
-    runs = verified(known, list(known))
-    assert [o.task.program for o in runs.faulty] == [program.name]
-    assert {task.program for task in runs.harmless} == {"rate-5"}
-    assert {task.program for task in runs.unhealthy} == {"mlp"}
-    assert {o.task.program for o in runs.healthy} == {"mlp-deep", "cosine"}
+    counted = verified(known, list(known))
+    assert [o.task.program for o in counted.faulty] == [program.name]
+    assert {task.program for task in counted.harmless} == {"rate-5"}
+    assert {task.program for task in counted.unhealthy} == {"mlp"}
+    assert {o.task.program for o in counted.healthy} == {"mlp-deep", "cosine"}
 
 
 def test_recall_precision_and_first_cause_by_hand():
@@ -263,3 +264,22 @@ def test_growth_and_turning_losses_are_seen():
     looks = tuple((step, {**FINE, "loss": 2.0 - 0.5 * (step % 2), "weight_gradient": [0.01 * 3.0**step, 0.03, 0.05]}) for step in range(30))
     names = {one.name for one in rivals.deepchecker(History(classes=10, looks=looks, ended="budget"))}
     assert {"exploding", "fluctuating"} <= names
+
+
+# The doctor, in the short form: clear faults are named first, and healthy nets are left alone
+
+
+@pytest.mark.parametrize("program", chosen("tune", short=True), ids=lambda program: program.name)
+def test_the_short_form(program):
+    history_of_it = execute(Task(program.name, 0)).history
+    cause = first_cause(history_of_it.alarms)
+    assert len(history_of_it.looks) > 5
+    assert (cause is None) == program.healthy, report.in_short(history_of_it.alarms)
+    assert program.healthy or set(cause.codes) & set(program.cause), report.in_short(history_of_it.alarms)
+
+
+def test_the_schedule_of_looks_is_the_usual_one_afterwards():
+    usual = [looking.FREE_SECONDS, looking.MOST]
+    with runs.unhurried():
+        assert usual[0] < looking.FREE_SECONDS
+    assert usual == [looking.FREE_SECONDS, looking.MOST]
