@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+from itertools import pairwise
+from pathlib import Path
 
 from chainrule.core.errors import Interrupted
 
+RESUMED = ("run.json", "sweep.json", "boosting.json")     # what a folder has that can be gone on with
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
 
@@ -46,5 +49,10 @@ def end_by_signal() -> None:
 
 
 def again(said: str, arguments: list[str]) -> str:
-    """What an interrupted command says, and a command that goes on: the one it names, or the same once more."""
-    return said if "chainrule " in said else f"{said} Run it again with: {shlex.join(['chainrule', *arguments])}"
+    """What an interrupted command says, and a command that goes on: the one it names, one that resumes, or the same once more."""
+    if "chainrule " in said:
+        return said
+    out = next((Path(value) for flag, value in pairwise(arguments) if flag == "--out"), None)
+    if out is not None and arguments[0] in ("train", "sweep", "boost") and any((out / name).exists() for name in RESUMED):
+        return f"{said} Go on with: {shlex.join(['chainrule', 'resume', str(out)])}"
+    return f"{said} Run it again with: {shlex.join(['chainrule', *arguments])}"

@@ -36,6 +36,7 @@ FAMILIES = {
     "threshold": ["iris", "--net", "madaline", "--classes", "setosa,virginica", "--epochs", "10"],
 }
 STAGES = ["digits", "--net", "mlp:hidden=16x8", "--stages", "layers", "--stage-epochs", "2", "--epochs", "2", "--batch", "256"]
+BOOST = ["--rounds", "3", "--epochs", "3", "--batch", "4", "--optimizer", "adam:rate=0.01"]
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -47,9 +48,8 @@ def commands(top: Path) -> dict[str, list[str]]:
         "stages": ["train", *STAGES, *TRAIN, "--out", "{out}"],
         "members": ["train", "iris", "--net", "mlp:hidden=4", "--members", "3", "--epochs", "8", *TRAIN, "--out", "{out}"],
         "sweep": ["sweep", "iris", "--net", "mlp:hidden=4", "--over", "rate=0.01,0.1", "--epochs", "8", *TRAIN, "--out", "{out}"],
-        "boost samme": ["boost", "wine", "--net", "mlp:hidden=4", "--rounds", "3", "--epochs", "3", *TRAIN, "--out", "{out}"],
-        "boost gradient": ["boost", "wine", "--by", "gradient", "--net", "mlp:hidden=6", "--rounds", "3", "--epochs", "3", "--batch", "4",
-                           "--optimizer", "adam:rate=0.01", *TRAIN, "--out", "{out}"],
+        "boost-samme": ["boost", "wine", "--net", "mlp:hidden=6", *BOOST, *TRAIN, "--out", "{out}"],
+        "boost-gradient": ["boost", "wine", "--by", "gradient", "--net", "mlp:hidden=6", *BOOST, *TRAIN, "--out", "{out}"],
         "committee": ["committee", *trained, "--out", "{out}"],
         "check": ["check", "iris", "--net", "mlp:hidden=4", "--epochs", "3", *PLAIN, "--out", "{out}"],
         "find-rate": ["find-rate", "iris", "--net", "mlp:hidden=4", *PLAIN, "--out", "{out}"],
@@ -92,7 +92,7 @@ class Trials:
 
     def undisturbed(self, name):
         if name not in self.whole:
-            folder = self.top / f"whole {name}"
+            folder = self.top / f"whole-{name}"
             began = time.monotonic()
             code = self.run([word.replace("{out}", str(folder / "run")) for word in self.commands[name]], folder)
             assert code == 0, (name, (folder / "worker.txt").read_text())
@@ -102,7 +102,7 @@ class Trials:
     def disturbed(self, name, number, kills):
         """Kill, or stop, the command and what goes on from it so many times, and let it end; the number of kills that came in time."""
         expected, seconds = self.undisturbed(name)
-        folder = self.top / f"{name} {number}"
+        folder = self.top / f"{name}-{number}"
         original = [word.replace("{out}", str(folder / "run")) for word in self.commands[name]]
         arguments, came = original, 0
         for _ in range(kills + 8):
@@ -150,7 +150,7 @@ def trials(workers, tmp_path_factory):
     return Trials(workers, tmp_path_factory.mktemp("interrupted"))
 
 
-@pytest.mark.parametrize("name", ["linear", "boost samme", "sweep", "check"])
+@pytest.mark.parametrize("name", ["linear", "boost-samme", "sweep", "check"])
 def test_a_few(trials, name):
     trials.disturbed(name, 0, 2)
 
