@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.core.errors import ChainruleError
-from chainrule.core.events import Diagnosed, Event, Finished, first_cause
+from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, first_cause
 from chainrule.core.text import table
 from chainrule.engine.seat import DIAGNOSED
 from chainrule.job.job import Job
 from chainrule.job.options import Options
-from chainrule.observe.doctor.doctor import Doctor, diagnosed
+from chainrule.observe.doctor.doctor import Doctor, diagnosed, facts_in
 from chainrule.observe.doctor.remedy import Remedy
 from chainrule.runs.folder import COMMITTEE, LOG, SWEEP, Folder
 from chainrule.sinks import runlog
@@ -90,6 +90,13 @@ def ended_by(events: list[Event]) -> Diagnosed | None:
     """The first cause of a run that its doctor, or a number that is not finite, has ended; None of others."""
     end = next((e for e in reversed(events) if isinstance(e, Finished)), None)
     return first_cause(events) if end is not None and end.reason in (DIAGNOSED, "diverged") else None
+
+
+def good(events: list[Event]) -> bool:
+    """Whether the best weights of a run know more than a constant answer does, by the loss of the validation part; else it begins anew."""
+    constant = facts_in(events).constant_loss
+    losses = [e.valid["loss"] for e in events if isinstance(e, Evaluated) and "loss" in e.valid]
+    return constant is not None and any(loss < constant for loss in losses)
 
 
 def described(cause: Diagnosed) -> str:

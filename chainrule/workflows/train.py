@@ -31,7 +31,7 @@ from chainrule.job.own import Own
 from chainrule.runs.folder import Folder
 from chainrule.runs.recorder import Recording, close, lay_down, started, tell, watching
 from chainrule.sinks.spinner import turning
-from chainrule.workflows.doctor import ATTEMPTS, MEND, attended, described, ended_by, mended, mending
+from chainrule.workflows.doctor import ATTEMPTS, MEND, attended, described, ended_by, good, mended, mending
 from chainrule.workflows.observed import observed
 from chainrule.workflows.open import open_run
 from chainrule.workflows.options import Dataset, Siblings
@@ -166,12 +166,13 @@ def events(data: Any = Dataset.data, y: Any = None, *, net: str | nn.Module | No
 
 def _mended(run: Run, source: Source, options: Options, own: Own, session: Session) -> Run:
     """The run, or the one that followed where its doctor ended it: trained with the remedy, from its best weights or anew."""
+    begun = options.from_
     for number in range(1, ATTEMPTS + 1):
         cause = ended_by(run.events)
         if cause is None:
             return run
         began = time.perf_counter()
-        options = mended(options, cause, run.path, bool(run.history))
+        options = mended(replace(options, from_=begun), cause, run.path, good(run.events))
         out = None if session.out is None else session.out.with_name(f"{session.out.name}-mended-{number}")
         mends = {"run": str(run.path), "code": cause.code, "cause": described(cause), "options": cause.options}
         run = train_job(build(source, options, own), options, own, replace(session, out=out), began, mends=mends)

@@ -254,3 +254,11 @@ def test_a_planted_fault_is_named_within_the_first_epoch_its_remedy_trains_and_t
     mended = trained(tmp_path, name="mended", **{**options, **healthy, **broken, **cause.options})
     assert first_cause(twin.events) is first_cause(mended.events) is None
     assert mended.valid.accuracy >= 0.9 * twin.valid.accuracy
+
+
+def test_mend_begins_anew_where_the_weights_so_far_are_worth_nothing(tmp_path):
+    run = trained(tmp_path, net="mlp:hidden=50x50", optimizer="sgd:rate=500", epochs=4, look="every=4", doctor="mend")
+    assert run.record["mends"]["code"] == "D19"
+    assert run.options.from_ is None
+    assert run.options.optimizer != "sgd:rate=500"
+    assert run.valid.accuracy > 0.8

@@ -26,6 +26,8 @@ def exploding_gradient(case: Case, *, norm: float = 100.0, jump: float = 50.0) -
     """
     if not judged(case.facts) or len(case.looks) < 2:
         return
+    if any(at.moved > 1 for at in case.looks[:5]):           # steps that long throw the weights away themselves, see D19
+        return
     at, before = case.looks[-1], [n for one in case.looks[-RECENT:-1] if (n := one.number("norm")) is not None]
     length, usual = at.number("norm"), middle(before)
     if length is None or at.step == 0 or not before:
