@@ -176,10 +176,10 @@ def test_the_family_the_rule_the_reader_the_task_the_measure_and_the_picture_of_
         exec(compile(code, "CONTRIBUTING.md", "exec"), namespace)
     for test in [name for name in namespace if name.startswith("test_")]:
         namespace[test]()
-    *_, finished = chainrule.events("moons", net="rbf:centres=20", rule="signs", epochs=10)
+    *_, finished = chainrule.events("half-circles", net="rbf:centres=20", rule="signs", epochs=10)
     assert isinstance(finished, Finished)
     assert finished.best["accuracy"] > 0.8
-    *_, finished = chainrule.events("moons", net="mlp:hidden=30", rule="two-speeds:output=(sgd:rate=0.3,momentum=0.9)",
+    *_, finished = chainrule.events("half-circles", net="mlp:hidden=30", rule="two-speeds:output=(sgd:rate=0.3,momentum=0.9)",
                                     constraint="output=max-norm:9", epochs=20)
     assert finished.best["accuracy"] > 0.8
     frame = pd.DataFrame({"dose": np.arange(120.0) % 40, "visits": np.arange(120) % 40 + np.arange(120) % 3})

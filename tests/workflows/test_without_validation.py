@@ -24,7 +24,7 @@ def test_the_last_weights_are_the_result_and_that_is_said(tmp_path, split):
     again = cr.Run(run.path)
     assert "validation" not in again.report(tmp_path / "a.html").read_text().split("</style>")[1]
     assert again.export("safetensors")[1] == 0.0
-    assert again.summary()["valid"] == {"n": 0, "baseline": None}
+    assert again.summary()["valid"] == {"n": 0, "baseline": None, "linear": None, "against": []}
     with pytest.raises(InputError, match="no rows validate"):
         _ = again.valid
     if "test" in split:
