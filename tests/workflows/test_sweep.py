@@ -266,7 +266,7 @@ def test_a_killed_sweep_goes_on(stacked):
         run = cr.Run(path.parent)
         epochs = [e.epoch for e in run.events if isinstance(e, Evaluated)]
         assert epochs == list(range(1, len(epochs) + 1))
-        assert len(epochs) > positions[s]["epoch"]
+        assert len(epochs) > positions[s].epoch
         losses = [e.train["loss"] for e in run.events if isinstance(e, Evaluated)]
         stepped = cr.train("digits", **{**SMALL, "epochs": 3, "seed": s, "split": "train=.7", "out": f"lone{s}"})
         assert losses[:3] == pytest.approx([row["train_loss"] for row in stepped.history], rel=1e-4)
