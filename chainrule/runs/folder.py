@@ -35,6 +35,7 @@ from chainrule.runs.ledger import LEDGER, Ledgers
 
 SWEEP = "sweep.json"
 COMMITTEE = "committee.json"
+BOOSTING = "boosting.json"
 LOG, SUMMARY, TESTED, REPORT = "log.jsonl", "summary.json", "test.json", "report.html"
 PREDICTED = "test.safetensors"
 ROWS = "rows.safetensors"
@@ -220,8 +221,8 @@ def test_set(data: Data, source: Source) -> str:
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
-    where = error.filename or path
-    remedy = f"Free some space, then: chainrule resume {path}" if (path / RECORD).exists() else "Free some space or use another --out."
+    where, resumable = error.filename or path, any((path / name).exists() for name in (RECORD, SWEEP, BOOSTING))
+    remedy = f"Free some space, then: chainrule resume {path}" if resumable else "Free some space or use another --out."
     return InputError(f"{where} cannot be written: {error.strerror or error}. {remedy}")
 
 

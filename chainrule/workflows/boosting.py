@@ -22,7 +22,6 @@ from chainrule.core.options import check, read
 from chainrule.core.registry import tasks
 from chainrule.data.encode.features import Moments
 from chainrule.data.source import Part, Source, validated
-from chainrule.engine import checkpoint
 from chainrule.engine.stop import Stop
 from chainrule.evaluate.boosting import line_search, negative_gradient, samme_round, start_of
 from chainrule.job.build import build
@@ -31,7 +30,7 @@ from chainrule.job.options import Options
 from chainrule.job.own import Own
 from chainrule.job.record import RECORD
 from chainrule.job.records import BoostingRecord
-from chainrule.runs.folder import Folder
+from chainrule.runs.folder import BOOSTING, Folder
 from chainrule.workflows.boosting_data import residual_source, spread_over
 from chainrule.workflows.ensemble import ROUNDS, Committee, write_committee
 from chainrule.workflows.options import Boosting, Dataset
@@ -40,7 +39,7 @@ from chainrule.workflows.session import Session, session_of
 from chainrule.workflows.source import as_source, source_again
 from chainrule.workflows.train import resume_run, train_job
 
-BOOSTING, FORMAT = "boosting.json", 1
+FORMAT = 1
 OF_THE_BASE = ("target", "split", "group", "time", "classes", "fold", "loss")   # rounds of gradient boosting are given their rows and loss
 
 
@@ -115,7 +114,7 @@ def _rounds(folder: Folder, boosting: Boosting, asked: Options, base: Job, sessi
             print(f"round {len(members) + 1}: {remark}", file=sys.stderr)
         if joins:
             members.append(run)
-            checkpoint.write(folder.path / ROUNDS, {series.by_round_name: torch.stack(series.by_round)}, {"kind": "rounds"})
+            folder.write_tensors(ROUNDS, {series.by_round_name: torch.stack(series.by_round)}, {"kind": "rounds"})
             committee = write_committee(folder, how=by, by=series.by, members=members, base=members[0].job if by == "samme" else base,
                          net=f"{by} of {len(members)} nets", data=base.source, **series.record)
     if committee is None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from chainrule.core.events import Sink
 from chainrule.engine.stop import Stop
-from chainrule.runs.folder import SWEEP
-from chainrule.workflows.boosting import BOOSTING, resume_boosting
+from chainrule.runs.folder import BOOSTING, SWEEP
+from chainrule.workflows.boosting import resume_boosting
 from chainrule.workflows.run import Run
 from chainrule.workflows.session import session_of
 from chainrule.workflows.sweep import go_on
