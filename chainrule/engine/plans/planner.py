@@ -146,7 +146,7 @@ def _fastest(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> 
     best = _with_threads(against[len(few)], best, planning, step, rejected, found, later)
     planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(found)[name]} for name in vars(found))))
     measured = 1 + sum(r["reason"].startswith(("slower", "hardly faster")) for r in rejected)
-    reason = f"fastest of {measured} measured: {best}" if measured > 1 else f"{best}; no other was worth a trial"
+    reason = f"fastest of {measured} measured" if measured > 1 else "no other was worth a trial"
     if any(one.written for one in later):
         reason += "; a native program is being compiled meanwhile"
     return _sized(Choice(best.plan, best.advance, best.seconds_per_step, reason, rejected, best.compiling, later), planning.longest_chunk)

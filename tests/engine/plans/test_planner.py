@@ -225,7 +225,7 @@ def test_the_fastest_plan_is_taken_and_the_others_are_named(monkeypatch):
     assert choice.plan.name == "eager+channels-last"
     assert [r["plan"] for r in choice.rejected] == ["eager", "native", "fused"]
     assert choice.rejected[0]["reason"] == "slower: 3.0 ms a step against 1.0 ms a step"
-    assert choice.reason == "fastest of 3 measured: 1.0 ms a step"
+    assert choice.reason == "fastest of 3 measured"
 
 
 @pytest.mark.parametrize(("long_step", "passed"), [(0.0, []), (1e9, [3, 3])])
