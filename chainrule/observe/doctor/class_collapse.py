@@ -13,8 +13,7 @@ from chainrule.observe.doctor.remedy import remedy
 @diagnoses("class-collapse", source="He & Garcia (2009), https://doi.org/10.1109/TKDE.2008.239", code="D06", reads=("Judged",),
            after=("output-range",), outcome=True,
            cause="Where one class has most rows, most of the gradient is about it: always answering it is a good start, and the rare ones "
-           "are "
-                 "never answered.",
+                 "are never answered.",
            remedy="Rows of rare classes that count more: `--class-weights balanced`.")
 def class_collapse(case: Case, *, share: float = 0.8, recall: float = 0.25, fewest: int = 4) -> Iterator[Finding]:
     """One class has more than `share` of the rows, and of another, of `fewest` validation rows or more, below `recall` is recognised."""

@@ -40,7 +40,7 @@ def dead_units(case: Case, *, share: float = 0.75, looks: int = 5) -> Iterator[F
     cure = remedy(init=suited_init(case.facts)) if began and not fresh else remedy(
         net=altered("net", case.facts.net, activation="leaky"), optimizer=None if began else lower(case, 0.1))
     yield Finding(case.layers[i], f"{100 * dead:.0f} % of the units of {case.layers[i]} are zero for every row looked at, at {looks} looks "
-                  f"in a row"
+                                  "in a row"
                   + (", from the start" if began else ""), cure, {"dead": dead, "looks": looks}, variant="start" if began else "")
 
 

@@ -13,10 +13,9 @@ from chainrule.observe.doctor.remedy import altered, remedy
 @diagnoses("does-not-mix", source="Tieleman (2008), https://doi.org/10.1145/1390156.1390290; Fischer & Igel (2014), "
            "https://doi.org/10.1016/j.patcog.2013.05.025", code="D34", after=("posterior-collapse",), outcome=True,
            cause="As weights grow, the chain that stands for what the net believes leaves its row less and less: contrastive divergence "
-           "then sees "
-                 "nothing of other places that the net makes likely.",
+                 "then sees nothing of other places that the net makes likely.",
            remedy="More steps of the chain, or chains that go on: `--rule divergence:steps=10`, `--rule divergence:persistent=yes`; a "
-           "lower rate.")
+                  "lower rate.")
 def does_not_mix(case: Case, *, gap: float = 10.0, looks: int = 5, fewest: int = 200) -> Iterator[Finding]:
     """Training rows have a free energy lower than others' by more than `gap` nats, growing, while rows are given back ever better.
 

@@ -17,7 +17,7 @@ RECENT = 50        # looks by which what is usual is known
 @diagnoses("exploding-gradient", source="Pascanu, Mikolov & Bengio (2012), https://arxiv.org/abs/1211.5063", code="D16",
            after=("saturated",), unless=("init-scale", "input-scale", "rate-above-curvature"),
            cause="Layer by layer, or step by step, the gradient is multiplied by more than one: a single step then throws the weights far "
-           "away.",
+                 "away.",
            remedy="A limit to its length, `--rule backprop:clip=1`, a lower rate, `--init orthogonal`.")
 def exploding_gradient(case: Case, *, norm: float = 100.0, jump: float = 50.0) -> Iterator[Finding]:
     """The gradient of all weights is longer than `norm`, and than `jump` times what is usual where it is usually longer than 6.
@@ -36,5 +36,5 @@ def exploding_gradient(case: Case, *, norm: float = 100.0, jump: float = 50.0) -
     if not length > limit:
         return
     yield Finding("gradient", f"after step {at.step:,} the gradient is {length:.3g} long, {length / usual:.3g} times what was usual before "
-                  f"({usual:.3g})" if usual else f"after step {at.step:,} the gradient is {length:.3g} long",
+                              f"({usual:.3g})" if usual else f"after step {at.step:,} the gradient is {length:.3g} long",
                   clip(case), {"norm": length, "usual": usual})

@@ -16,8 +16,7 @@ from chainrule.observe.doctor.remedy import remedy
            "https://doi.org/10.1109/ICCV.2015.123", code="D13", after=("saturated/start",),
            variants={"loss": ("dead-units/start",)},
            cause="Sums over many inputs grow with the size of the weights: outputs begin far from anything likely, and the first steps "
-           "only "
-                 "undo that.",
+                 "only undo that.",
            remedy="Weights scaled to the number of a unit's inputs: `--init he` or `--init xavier`.")
 def init_scale(case: Case, *, loss: float = 5.0, norm: float = 100.0) -> Iterator[Finding]:
     """Before the first update the cross-entropy is above `loss` times the log of the number of classes, or the gradient longer than `norm`.
@@ -36,8 +35,7 @@ def init_scale(case: Case, *, loss: float = 5.0, norm: float = 100.0) -> Iterato
                       f"{norm * facts.scale:.3g}", cure, {"norm": length, "loss": start})
     elif classes and facts.loss.startswith("cross-entropy") and start is not None and start > loss * classes:
         yield Finding("initial weights", f"the loss before the first update is {start:.3g}; that of no knowledge is {classes:.3g} (the log "
-                      f"of "
-                      f"{facts.classes} classes)", cure, {"loss": start, "expected": classes}, variant="loss")
+                                         f"of {facts.classes} classes)", cure, {"loss": start, "expected": classes}, variant="loss")
 
 
 def judged(facts: Facts) -> bool:

@@ -16,11 +16,9 @@ from chainrule.observe.doctor.remedy import Remedy
            reads=("Evaluated",),
            after=("train-evaluation-mismatch",),
            cause="A large net learns any labels by heart; where others are answered no better than by chance, inputs and labels do not "
-           "belong "
-                 "together.",
+                 "belong together.",
            remedy="Look at how rows and labels were paired: one of them sorted or shuffled alone, a wrong file; `chainrule check` looks "
-           "for "
-                  "wrong labels.")
+                  "for wrong labels.")
 def label_noise(case: Case, *, gap: float = 0.2, deviations: float = 4.0, fewest: int = 50) -> Iterator[Finding]:
     """Training rows are right more often than validation rows by `gap`, and these no more often than by the most frequent class.
 

@@ -26,6 +26,6 @@ def leak(case: Case, *, share: float = 0.01, fewest: int = 5, bits: float = 48.0
     if count < fewest or count <= share * facts.validating:
         return
     yield Finding("validation", f"{count:,} of {facts.validating:,} validation rows ({100 * count / facts.validating:.1f} %) are training "
-                  f"rows too",
+                                "rows too",
                   Remedy({}, "take out the copies, or keep them together with --group COLUMN; chainrule check lists them"),
                   {"rows": count, "share": count / facts.validating})

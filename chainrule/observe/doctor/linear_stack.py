@@ -13,8 +13,7 @@ from chainrule.observe.doctor.remedy import Remedy, altered, remedy
 @diagnoses("linear-stack", source="Minsky & Papert (1969), Perceptrons", code="D11", reads=("Judged",), note=True, outcome=True,
            after=("one-class-only",), variants={"outcome": ("generator-collapse",)},
            cause="The product of two matrices is a matrix: both layers together can do no more than one, and part no classes that a plane "
-           "does "
-                 "not.",
+                 "does not.",
            remedy="A nonlinearity between them: `--net mlp:...,activation=relu`.")
 def linear_stack(case: Case) -> Iterator[Finding]:
     """Two dense layers follow each other with no nonlinearity between, and the width between is no bottleneck.
@@ -27,6 +26,6 @@ def linear_stack(case: Case) -> Iterator[Finding]:
     useless = case.judged.answers.get("high", -1.0) >= 0
     net = altered("net", facts.net, activation="relu")
     yield Finding(facts.merged[0], f"between {', '.join(facts.merged[:3])} and what follows there is no nonlinearity: together they are "
-                  f"one matrix",
+                                   "one matrix",
                   remedy(net=net, init="he") if net else Remedy({}, "put a nonlinearity between them"), {"pairs": len(facts.merged)},
                   variant="outcome" if useless else "", note=not useless)

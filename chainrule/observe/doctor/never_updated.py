@@ -13,10 +13,9 @@ from chainrule.observe.doctor.remedy import Remedy
 @diagnoses("never-updated", source="Griewank & Walther (2008), https://doi.org/10.1137/1.9780898717761", code="D09", after=("dead-units",),
            unless=("vanishing-gradient", "dead-units", "symmetry", "saturated", "output-activation"),
            cause="No path leads from the loss to these weights: a module is not used, or its output is detached, rounded or compared on "
-           "the "
-                 "way.",
+                 "the way.",
            remedy="In a module of one's own: no detach(), no_grad(), argmax or round on the way to the loss; `--freeze` for what is to "
-           "stay.")
+                  "stay.")
 def never_updated(case: Case, *, looks: int = 5) -> Iterator[Finding]:
     """Weights that are not frozen have a gradient of exactly zero and do not move at so many `looks`."""
     if len(case.looks) < looks or any(at.look.direction for at in case.looks[-1:]):

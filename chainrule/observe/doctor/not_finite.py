@@ -17,8 +17,7 @@ AT_INPUT, IN_STATE = "input", "optimizer"
 @diagnoses("not-finite", source="Goldberg (1991), https://doi.org/10.1145/103162.103163", code=NOT_FINITE, reads=("Broken",),
            after=("overfitting",),
            cause="A step too long, a gradient too steep or a number that is none in the data: from there every weight is none in one step. "
-           "The "
-                 "engine replays the steps and names the first layer whose input is finite and whose output is not, with its rows.",
+                 "The engine replays the steps and names the first layer whose input is finite and whose output is not, with its rows.",
            remedy="A rate ten times lower, `--rule backprop:clip=1`, or inputs scaled to deviation one.")
 def not_finite(case: Case) -> Iterator[Finding]:
     """A loss, a gradient, a weight or the optimizer's state is not finite after a step; nothing of that step is kept."""

@@ -15,8 +15,7 @@ BOUNDED = ("relu", "sigmoid", "tanh", "softmax", "hard-tanh", "scaled-tanh", "so
 @diagnoses("output-activation", source="Bridle (1990), https://doi.org/10.1007/978-3-642-76153-9_28", code="D07", reads=("Beginning",),
            after=("class-collapse",),
            cause="Cross-entropy takes the softmax of what it is given: of numbers that are squashed already no probability near one can "
-           "come, "
-                 "and of rectified ones no class can be made unlikely.",
+                 "come, and of rectified ones no class can be made unlikely.",
            remedy="An output layer without activation: `--net mlp:...,output=identity`.")
 def output_activation(case: Case) -> Iterator[Finding]:
     """The loss is cross-entropy, and an activation that is bounded on one side or two stands behind the output layer."""

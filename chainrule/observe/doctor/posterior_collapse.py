@@ -14,8 +14,7 @@ from chainrule.observe.doctor.remedy import Remedy
            "https://arxiv.org/abs/1606.04934",
            code="D28", after=("generator-collapse",),
            cause="The price of a code is higher than what it helps: the encoder answers the prior whatever the row is, and the decoder "
-           "learns to "
-                 "do without.",
+                 "learns to do without.",
            remedy="A lower price of codes at first, wider codes' decoders weaker, fewer codes.")
 def posterior_collapse(case: Case, *, nats: float = 0.01, share: float = 0.9, looks: int = 5, fewest: int = 50) -> Iterator[Finding]:
     """More than `share` of the codes tell less than so many `nats` of their rows, at the last `looks`, from `fewest` steps on."""
@@ -26,5 +25,5 @@ def posterior_collapse(case: Case, *, nats: float = 0.01, share: float = 0.9, lo
     if not min(shares) > share:
         return
     yield Finding("code", f"{100 * shares[-1]:.0f} % of {len(recent[-1])} codes tell less than {nats:g} nats of their rows at {looks} "
-                  f"looks in a row",
+                          "looks in a row",
                   Remedy({}, "charge less for codes while training begins, or use fewer of them"), {"share": shares[-1]})

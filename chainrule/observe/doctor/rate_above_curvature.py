@@ -15,10 +15,8 @@ from chainrule.observe.doctor.remedy import at_rate, remedy
            "https://doi.org/10.1007/3-540-49430-8_2, section 5", code="D37", reads=("Beginning", "Looked"), after=("symmetry",),
            variants={"measured": ("rate-too-high",)},
            cause="Along the direction in which the loss bends most, a step of more than 2 over that curvature lands farther from the "
-           "minimum than "
-                 "it began. Of the delta rule at one row x it is the squared length of x, and 1 for the bias: at x = (34, 1, 4) every rate "
-           "above "
-                 "2 / 1174 = .0017 diverges, .01 among them.",
+                 "minimum than it began. Of the delta rule at one row x it is the squared length of x, and 1 for the bias: at x = (34, 1, "
+                 "4) every rate above 2 / 1174 = .0017 diverges, .01 among them.",
            remedy="A rate below 2 over the largest curvature; half of it goes straight to the minimum along that direction: `--optimizer "
                   "sgd:rate=0.0008`. Scaled inputs, or `--rule adaline:normalised=yes`.")
 def rate_above_curvature(case: Case, *, beyond: float = 1.1, measured: float = 2.0) -> Iterator[Finding]:

@@ -36,6 +36,5 @@ def rate_too_low(case: Case, *, step: float = 2e-5, fewest: int = 200, falling: 
     if facts.constant_loss is not None and end < 0.5 * facts.constant_loss:
         return
     yield Finding("optimizer", f"at a rate of {facts.rate:g} a step changes the weights by {usual:.1e} of their length: to change them by "
-                  f"all of it "
-                  f"takes {1 / usual:,.0f} steps; the loss went from {begin:.3g} to {end:.3g} in {case.step:,}",
+                               f"all of it takes {1 / usual:,.0f} steps; the loss went from {begin:.3g} to {end:.3g} in {case.step:,}",
                   remedy(optimizer=raised(case, min(MOST, max(10.0, AIM / usual)))), {"rate": facts.rate, "step_to_weights": usual})

@@ -14,8 +14,7 @@ from chainrule.observe.doctor.remedy import remedy
 @diagnoses(source="Rumelhart, Hinton & Williams (1986), https://doi.org/10.1038/323533a0", code="D12", reads=("Beginning",),
            after=("loss-sign",),
            cause="Units with the same weights, read with the same weights, have the same gradient: they learn the same for ever, and the "
-           "layer "
-                 "is as one unit.",
+                 "layer is as one unit.",
            remedy="Weights drawn at random: `--init he` or `--init xavier`.")
 def symmetry(case: Case) -> Iterator[Finding]:
     """All units of a hidden layer begin with equal weights and are read with equal weights, and no dropout tells them apart."""

@@ -15,8 +15,7 @@ from chainrule.observe.doctor.remedy import Remedy, altered, remedy
            "https://arxiv.org/abs/1702.03275",
            code="D23", reads=("Looked", "Evaluated"), after=("over-regularised",),
            cause="Running means of batch statistics are used in evaluation; where they lag behind, or batches are too small, they are "
-           "those of "
-                 "another net.",
+                 "those of another net.",
            remedy="Larger batches, `--batch 64`; `--net ...:norm=group`; in a module of one's own a larger momentum of its statistics.")
 def train_evaluation_mismatch(case: Case, *, ratio: float = 1.5, least: float = 0.1, looks: int = 4,
                               fewest: int = 100) -> Iterator[Finding]:

@@ -17,8 +17,7 @@ FLAT = ("sigmoid", "tanh", "scaled-tanh", "hard-tanh", "softplus")
            "https://proceedings.mlr.press/v9/glorot10a.html", code="D14", after=("exploding-gradient", "exploding-through-time"),
            unless=("symmetry",),
            cause="Each layer multiplies the gradient by its weights and by the slope of its units; where both are below one, the layers "
-           "near "
-                 "the input learn nothing.",
+                 "near the input learn nothing.",
            remedy="Rectified units with `--init he` for `--net mlp:...,activation=relu`, `--init xavier` for tanh, or a net with "
                   "normalisation or shortcuts, as `--net resnet`.")
 def vanishing_gradient(case: Case, *, ratio: float = 1e-3, smallest: float = 1e-4, fewest: int = 5, window: int = 20,
