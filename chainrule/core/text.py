@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import time
+from pathlib import Path
 
 
 def shown(value: float, per_cent: bool = False) -> str:
@@ -23,6 +25,15 @@ def shown(value: float, per_cent: bool = False) -> str:
         return "0"
     digits = max(0, 3 - math.floor(math.log10(abs(value))))
     return f"{value:,.{digits}f}" if digits <= 7 else f"{value:.3e}"
+
+
+def resuming(place: Path | str) -> str:
+    """The command that goes on with what is in a folder, as it may be pasted into a shell.
+
+    >>> resuming("runs/my first")
+    "chainrule resume 'runs/my first'"
+    """
+    return f"chainrule resume {shlex.quote(str(place))}"
 
 
 def table(rows: list[list[str]], left: tuple[int, ...] = (0,), indent: str = "  ") -> list[str]:

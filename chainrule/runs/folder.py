@@ -17,7 +17,7 @@ from chainrule.core.abilities.tasks import Calibrates
 from chainrule.core.errors import CorruptFile, InputError, suggest
 from chainrule.core.files import read_plain, write_atomically
 from chainrule.core.schema import Misfit, as_type, conform, intelligible
-from chainrule.core.text import now
+from chainrule.core.text import now, resuming
 from chainrule.data.encode.lagged import Lagged
 from chainrule.data.row_contents import content_of
 from chainrule.data.row_hashes import row_hashes
@@ -55,7 +55,7 @@ class Folder:
             if (path / COMMITTEE).exists():
                 raise InputError(f"{path} already holds a committee. Use another --out.")
             if (path / RECORD).exists():
-                raise InputError(f"{path} already holds a run. Use another --out, or chainrule resume {path}.")
+                raise InputError(f"{path} already holds a run. Use another --out, or {resuming(path)}.")
             if path.exists() and not path.is_dir():
                 raise InputError(f"--out {path} is a file; a folder is expected. Use another --out.")
         else:
@@ -222,7 +222,7 @@ def test_set(data: Data, source: Source) -> str:
 
 def _unwritable(path: Path, error: OSError) -> InputError:
     where, resumable = error.filename or path, any((path / name).exists() for name in (RECORD, SWEEP, BOOSTING))
-    remedy = f"Free some space, then: chainrule resume {path}" if resumable else "Free some space or use another --out."
+    remedy = f"Free some space, then: {resuming(path)}" if resumable else "Free some space or use another --out."
     return InputError(f"{where} cannot be written: {error.strerror or error}. {remedy}")
 
 

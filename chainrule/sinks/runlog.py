@@ -16,6 +16,7 @@ from chainrule.core.errors import ChainruleError, InputError
 from chainrule.core.events import Event, Finished, Looked, Saved, TestOpened, from_json
 from chainrule.core.files import open_plain, read_plain, with_room, write_all, write_atomically, write_file
 from chainrule.core.looking import BEGINNING
+from chainrule.core.text import resuming
 
 MOST_LOOKS = 256                 # that a log holds, beside those of the first steps; then every second one goes
 SELDOM = "units", 8              # what is large, and how many looks there are to each that has it
@@ -84,7 +85,7 @@ class RunLog:
             self.behind = str(with_room(error, self.path, sum(map(len, self._waiting))).strerror)
             if isinstance(event, Finished) or len(self._waiting) > MOST_WAITING:
                 raise ChainruleError(f"The run log {self.path} cannot be written: {self.behind}. "
-                                     f"Make room, then continue with chainrule resume {self.path.parent}.") from None
+                                     f"Make room, then continue with {resuming(self.path.parent)}.") from None
 
     def _append(self, line: bytes) -> None:
         line, self._torn = (b"\n" if self._torn else b"") + line, True

@@ -17,7 +17,7 @@ from pathlib import Path
 from chainrule.core.errors import ChainruleError, InputError
 from chainrule.core.events import Diagnosed, Evaluated, Event, Looked, Progressed, Sampled, Started, Warned
 from chainrule.core.files import write_all
-from chainrule.core.text import sentence
+from chainrule.core.text import resuming, sentence
 
 POLYNOMIAL, MASK = 0x82F63B78, 0xA282EAD8
 VERSION = b"brain.Event:2"                  # what the first record of a file says
@@ -170,8 +170,8 @@ class TensorBoard:
         try:
             write_all(self._file, record(event(self.clock(), step, content)))
         except OSError as error:
-            raise ChainruleError(f"{self.path} cannot be written: {error.strerror}. Make room, then continue with chainrule resume "
-                                 f"{self.path.parent}.") from None
+            raise ChainruleError(f"{self.path} cannot be written: {error.strerror}. Make room, then continue with "
+                                 f"{resuming(self.path.parent)}.") from None
 
 
 def _new(folder: Path, name: str) -> tuple[Path, int]:

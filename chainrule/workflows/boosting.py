@@ -20,6 +20,7 @@ from chainrule.core.errors import ChainruleError, InputError
 from chainrule.core.events import Sink
 from chainrule.core.options import check, read
 from chainrule.core.registry import tasks
+from chainrule.core.text import resuming
 from chainrule.data.encode.features import Moments
 from chainrule.data.source import Part, Source, validated
 from chainrule.engine.stop import Stop
@@ -80,7 +81,7 @@ def boost(data: Any = Dataset.data, *, rounds: int = Boosting.rounds, by: str = 
                          "Give more rows, or train one net.")
     folder = Folder.create(session.out, source.name, base.net_name.split(":")[0], by)
     if (folder.path / BOOSTING).exists():
-        raise InputError(f"{folder.path} already holds a boosting. Use another --out, or chainrule resume {folder.path}.")
+        raise InputError(f"{folder.path} already holds a boosting. Use another --out, or {resuming(folder.path)}.")
     folder.write_json(BOOSTING, {"format": FORMAT, "boosting": asdict(boosting), "options": asked.to_json(),
                                  "data": {"name": source.name, "origin": dict(source.origin), "fingerprint": source.fingerprint}})
     return _rounds(folder, boosting, asked, base, session)
@@ -133,7 +134,7 @@ def _round(folder: Folder, place: Path, source: Source, weights: Tensor | None, 
         began, settled, own = time.perf_counter(), Options(**settings), Own(weights=weights)
         return train_job(build(source, settled, own), settled, own, replace(session, out=place), began)
     except ChainruleError as error:
-        error.args = (str(error).replace(f"chainrule resume {place}", f"chainrule resume {folder.path}"),)
+        error.args = (str(error).replace(resuming(place), resuming(folder.path)),)
         raise
 
 

@@ -22,6 +22,7 @@ from chainrule.core.net import Net
 from chainrule.core.options import check, read
 from chainrule.core.registry import losses, tasks
 from chainrule.core.schema import intelligible
+from chainrule.core.text import resuming
 from chainrule.data.source import Opening, Part, Source, validated
 from chainrule.engine import checkpoint
 from chainrule.engine.store import SNAPSHOT
@@ -358,7 +359,7 @@ def _all_snapshots(run: Run) -> list[Snapshot]:
     snapshots, wanted = run.snapshots, run.options.snapshots
     if len(snapshots) != wanted:
         raise InputError(f"{run.path} has {len(snapshots)} of its {wanted} snapshots: its training did not come to its end. Finish it with "
-                         f"chainrule resume {run.path}, then make the committee.")
+                         f"{resuming(run.path)}, then make the committee.")
     return snapshots
 
 

@@ -23,7 +23,7 @@ from chainrule.core.events import Diagnosed, Event, Finished, Planned, Sink
 from chainrule.core.measure import headline, higher_is_better
 from chainrule.core.registry import tasks
 from chainrule.core.schema import relative
-from chainrule.core.text import now, shown, table
+from chainrule.core.text import now, resuming, shown, table
 from chainrule.data.load import paired
 from chainrule.data.source import Source, validated
 from chainrule.engine.lock import RunLock
@@ -270,9 +270,9 @@ def _train(path: Path, folders: Sequence[Path], jobs: Sequence[Job], reading: fl
         for i in ended:
             recordings[i].keep_validation()
     if any(not e.saved for e in ended.values()):
-        raise ChainruleError(f"The end of a run could not be saved in {path}. Free some space and go on with: chainrule resume {path}")
+        raise ChainruleError(f"The end of a run could not be saved in {path}. Free some space and go on with: {resuming(path)}")
     if stop.requested:
-        raise Interrupted(f"Interrupted; everything is saved. Go on with: chainrule resume {path}", stop.requested)
+        raise Interrupted(f"Interrupted; everything is saved. Go on with: {resuming(path)}", stop.requested)
     if ended and all(e.reason == "diverged" for e in ended.values()):
         raise Diverged(f"The loss of every run stopped being finite; the last good weights are in {path}. {faults[0]}")
     done = {recording.path: run_of(recording.path, recording.job) for recording in recordings}
@@ -301,7 +301,7 @@ def _member(path: Path) -> Folder:
 def _create(out: Path | None, data: str, net: str) -> Path:
     """A new folder for a sweep: `out`, or `runs/<data>-<net>-sweep-<number>`."""
     if out is not None and (out / SWEEP).exists():
-        raise InputError(f"{out} already holds a sweep. Use another --out, or chainrule resume {out}.")
+        raise InputError(f"{out} already holds a sweep. Use another --out, or {resuming(out)}.")
     return Folder.create(out, data, net, "sweep").path
 
 

@@ -17,6 +17,7 @@ from chainrule.audit.one_layer import before
 from chainrule.core.errors import ChainruleError, Diverged, InputError, Interrupted
 from chainrule.core.events import Event, Finished, Sink, first_cause
 from chainrule.core.options import check, read
+from chainrule.core.text import resuming
 from chainrule.data.load import paired
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.source import Source
@@ -130,7 +131,7 @@ def _again(run: Run, progress: bool) -> tuple[bool, float]:
     """Whether a run repeated has the same weights, and the largest difference."""
     ended = next((e for e in reversed(run.events) if isinstance(e, Finished)), None)
     if ended is None or ended.reason not in ENDED:
-        raise InputError(f"{run.path} has not finished. Finish it with chainrule resume {run.path}, then repeat it.")
+        raise InputError(f"{run.path} has not finished. Finish it with {resuming(run.path)}, then repeat it.")
     again = observed(run.fresh_job())
     again.options = replace(again.options, seconds=None)
     sinks: list[Sink] = watching(progress, ())
@@ -196,7 +197,7 @@ def _recorded(path: Path, job: Job, reading: float, session: Session, choosing: 
         recording.begin()
         yield recording
     except Interrupted as error:
-        raise Interrupted(f"{error} Go on with: chainrule resume {path}", error.signal) from None
+        raise Interrupted(f"{error} Go on with: {resuming(path)}", error.signal) from None
     finally:
         recording.close()
     finished = recording.finish(reading, choosing)
@@ -209,7 +210,7 @@ def _recorded(path: Path, job: Job, reading: float, session: Session, choosing: 
         raise Diverged(f"The loss stopped being finite; the last good weights are in {path}. {recording.fault}")
     if not finished.saved:
         raise ChainruleError(f"Trained to step {finished.steps}, but the end could not be saved to {path}; the checkpoint before it is "
-                             f"whole. Free some space and go on with: chainrule resume {path}")
+                             f"whole. Free some space and go on with: {resuming(path)}")
     if finished.reason == "interrupted":
         signal = session.stop.requested if session.stop else "SIGINT"
-        raise Interrupted(f"Interrupted; everything is saved. Go on with: chainrule resume {path}", signal)
+        raise Interrupted(f"Interrupted; everything is saved. Go on with: {resuming(path)}", signal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -108,9 +109,11 @@ def test_an_interrupted_run_goes_on_to_the_same_bits():
         if isinstance(event, Evaluated):
             stop.request("SIGINT")
 
-    with pytest.raises(Interrupted, match="chainrule resume"):
-        train(out="part", net="mlp:hidden=20,dropout=0.2", epochs=3, stop=stop, sinks=[interrupt])
-    resumed = cr.resume("part", progress=False)
+    with pytest.raises(Interrupted, match="chainrule resume") as interrupted:
+        train(out="the part", net="mlp:hidden=20,dropout=0.2", epochs=3, stop=stop, sinks=[interrupt])
+    command = shlex.split(str(interrupted.value).partition("Go on with: ")[2])      # as a shell reads what is pasted into it
+    assert command[:2] == ["chainrule", "resume"]
+    resumed = cr.resume(*command[2:], progress=False)
     assert [row["epoch"] for row in resumed.history] == [1, 2, 3]
     assert [{k: v for k, v in row.items() if k != "seconds"} for row in resumed.history] == whole.history
     for name, t in whole.net.state_dict().items():
