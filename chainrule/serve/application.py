@@ -47,6 +47,7 @@ class Page:
             Route("/", self.index, methods=["GET"]),
             Route("/health", self.health, methods=["GET"]),
             Route("/static/{file:path}", self.file, methods=["GET"]),
+            Route("/favicon.ico", self.icon, methods=["GET"]),
             Route("/api/runs", self.list_runs, methods=["GET"]),
             Route("/api/record", self.describe, methods=["GET"]),
             Route("/api/log", self.log, methods=["GET"]),
@@ -64,6 +65,10 @@ class Page:
 
     async def file(self, request: Request) -> Response:
         return self._own(request.path_params["file"])
+
+    async def icon(self, request: Request) -> Response:
+        """What browsers ask for before they have read the page."""
+        return self._own("icon.svg")
 
     async def list_runs(self, request: Request) -> Response:
         summaries = [self.runs.summary(name) for name in self.runs.names()]

@@ -5,21 +5,55 @@ Permutation importance: Breiman (2001), https://doi.org/10.1023/A:1010933404324,
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
+from chainrule.core.errors import ChainruleError
+from chainrule.core.schema import as_type
 from chainrule.data.encode.features import Fitted
 from chainrule.data.source import Data, Part
 from chainrule.evaluate.intervals import of_mean
 from chainrule.job.trained import Trained
 from chainrule.report.facts import Column
+from chainrule.runs.folder import Folder
 
+COLUMNS = "columns.json"
 MOST_COLUMNS = 100
 MOST_ROWS = 4000          # of a part whose values are counted
 MOST_RUN, FEWEST = 100_000, 30   # rows that are run in all, and of one column at the least
 SHUFFLES = 3
 BINS, MOST_WORDS = 10, 9
 MISSING = 0.5             # from which on an indicator says that there is no value
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The columns of a run as its folder keeps them."""
+
+    columns: Sequence[Column]
+
+
+def columns_at(path: Path, trained: Trained, data: Data | None) -> Sequence[Column]:
+    """Every column that a run's net reads; the folder keeps them where the data are at hand, so that a report tells them without."""
+    folder = Folder(path)
+    if data is None:
+        record = folder.read_typed(COLUMNS, Stored)
+        stored: Stored | None = record and as_type(Stored, record)
+        return stored.columns if stored else []
+    columns = columns_of(trained, data)
+    record = json.loads(json.dumps(asdict(Stored(columns))))
+    before = None
+    with suppress(ChainruleError):
+        before = folder.read_json(COLUMNS)
+    if columns and before != record:
+        folder.write_json(COLUMNS, record)
+    return columns
 
 
 def columns_of(trained: Trained, data: Data) -> list[Column]:

@@ -11,6 +11,7 @@ from chainrule.job.trained import Trained
 from chainrule.report.panels import Panel, of_classes, of_numbers
 from chainrule.runs.folder import Folder
 from chainrule.runs.validation import Validation
+from chainrule.tasks.regression import Regression
 
 SUMS_TO_ONE = 1e-3   # how far the sum of a row may be from it
 
@@ -26,7 +27,7 @@ def panels_of(path: Path, trained: Trained, validation: Validation, tested: bool
         if not bool(answers.isfinite().all()) or float((sums - 1).abs().max()) > SUMS_TO_ONE:
             return []
         return of_classes(answers, truth.long(), classes)
-    if trained.task.name == "regression" and answers.shape == truth.shape:
+    if isinstance(trained.task, Regression) and answers.shape == truth.shape:
         return of_numbers(answers, truth, trained.task.names(truth.shape[1]))
     return []
 

@@ -38,7 +38,7 @@ from chainrule.runs.validation import shown as shown_rows
 from chainrule.workflows import code_pictures, symbols
 from chainrule.workflows.about import about, again, files_in, next_step, versions
 from chainrule.workflows.attention import attended
-from chainrule.workflows.columns import columns_of
+from chainrule.workflows.columns import columns_at
 from chainrule.workflows.fantasies import fantasies_of, on_the_way
 from chainrule.workflows.panels import panels_of
 from chainrule.workflows.prototypes import drawable
@@ -53,7 +53,7 @@ SEQUENCES = 4  # whose hidden states are drawn
 
 def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[Event], timings: dict[str, float],
                      validation: Validation, tested: Result | None, record: dict[str, Any], data: Data | None = None) -> Path:
-    """One self-contained HTML file about a run, from its folder alone; columns of a table stand in it where the `data` are at hand."""
+    """One self-contained HTML file about a run, from its folder alone, which keeps what is told of columns where `data` are at hand."""
     facts = Facts.of_log(events)
     inputs, module = trained.encoder.inputs, trained.net.module
     worst, mistaken = mistakes_of(trained, validation)
@@ -67,7 +67,7 @@ def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[E
         warnings=list(dict.fromkeys([*facts.warnings, *inputs.notes])),  # a run log has the notes as well
         mistakes=worst, mistaken=mistaken,
         panels=panels_of(path, trained, validation, tested is not None),
-        columns=[] if data is None else columns_of(trained, data), compared="validation",
+        columns=columns_at(path, trained, data), compared="validation",
         weights=first_layer(module, inputs.picture_shape) if inputs.picture_shape else [],
         tables=[*operating_point(path), *weights_of(trained), *facts.tables, *samples_written(trained, events), *symbols.tables(trained)],
         samples=[*pictures_drawn(trained), *fantasies_of(trained), *on_the_way(events)],

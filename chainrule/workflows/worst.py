@@ -15,6 +15,7 @@ from chainrule.job.trained import Trained
 from chainrule.report.facts import Wrong
 from chainrule.report.pictures import guesses, worst_mistakes
 from chainrule.runs.validation import Validation
+from chainrule.tasks.regression import Regression
 
 MOST, DECIDING = 8, 3      # cases, and columns named of each
 MOST_COLUMNS = 100
@@ -41,7 +42,7 @@ def mistakes_of(trained: Trained, validation: Validation) -> tuple[list[Wrong], 
                               *why])
                  for i, why in zip(rows, deciding, strict=True)],
                 f"The rows it was surest of and wrong about{_columns_too(deciding)}{few}")
-    if trained.task.name == "regression" and truth.dim() == 2 and answers.shape == truth.shape:
+    if isinstance(trained.task, Regression) and truth.dim() == 2 and answers.shape == truth.shape:
         off = ((answers - truth) / truth.std(0, correction=0).clamp(min=1e-12)).abs().amax(1)
         rows = off.argsort(descending=True)[:MOST].tolist()
         deciding = _deciding(trained, inputs, rows, None)

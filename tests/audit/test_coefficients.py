@@ -91,4 +91,4 @@ def test_a_table_of_many_weights_has_the_bias_once(tmp_path):
 
 def test_of_one_target_the_measures_are_told_once(tmp_path):
     run = cr.train("diabetes", net="linear", epochs=1, plan="eager", out=tmp_path / "run", progress=False)
-    assert str(run.test()).count("rmse") == 2, "in the table, and of the constant answer"
+    assert str(run.test()).count("rmse") == 3, "in the table, of a linear model, and of the constant answer"

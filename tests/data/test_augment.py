@@ -275,7 +275,7 @@ def test_a_stack_of_shifted_pictures_holds_only_shifted_pictures():
     ("elastic:sigma=0", "elastic expects sigma to be between 0.1 and 100"),
     ("elastic:-1", "elastic expects alpha"),
     ("brightness:2", "brightness expects share"),
-    ("contrast:nan", "contrast expects share to be between 0 and 1; got nan"),
+    ("contrast:nan", "contrast expects share to be a number; got 'nan'"),
     ("noise:-1", "noise expects sd"),
 ])
 def test_wrong_names_and_values_are_answered_with_what_would_do(spec, sentence):

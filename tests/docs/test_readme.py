@@ -143,7 +143,7 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
 
 def test_the_table_of_a_run_folder_names_its_files(outcomes, folder):
     files = {p.name for p in (folder / "runs" / "digits-mlp-1").iterdir()}
-    where_asked = {"threshold.json", "start.safetensors", "intervals.safetensors", "commands.jsonl"}   # by what a run was asked or made of
+    where_asked = {"threshold.json", "start.safetensors", "intervals.safetensors", "commands.jsonl", "columns.json"}   # of some runs
     assert named(section("What a run folder holds")) == files - NOT_TOLD | where_asked
     assert (folder / "runs" / "openings.jsonl").exists()
 

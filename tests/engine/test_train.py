@@ -29,6 +29,7 @@ from chainrule.engine.train import train
 def by_hand(net, rule, epochs, batch=7):
     """The loop on paper: rows in the feed's order, seven at a time; per epoch the mean over rows of the losses."""
     data, feed, state, means = part(), Feed(part(), Tensor.float, batch=batch, seed=3), rule.init(net), []
+    torch.set_num_threads(1)
     torch.manual_seed(4)
     done, whole = 0, epochs * -(-len(data) // batch) - 1
     for epoch in range(epochs):

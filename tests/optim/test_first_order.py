@@ -353,7 +353,8 @@ def test_plain_steps_are_nothing_but_list_kernels(spec, ops):
 
 
 @pytest.mark.parametrize(("spec", "words"), [
-    ("sgd:rate=0", "sgd expects rate to be a number above 0; got 0.0"), ("adam:rate=-1", "adam expects rate"), ("sgd:rate=nan", "got nan"),
+    ("sgd:rate=0", "sgd expects rate to be a number above 0; got 0.0"), ("adam:rate=-1", "adam expects rate"),
+    ("sgd:rate=nan", "got 'nan'"),
     ("momentum:momentum=1", "sgd expects momentum to be at least 0 and below 1"), ("sgd:nesterov=yes", "momentum, which is 0"),
     ("adamw:decay=-1", "adamw expects decay"), ("adam:beta2=1", "beta2"), ("adam:epsilon=0", "epsilon"),
     ("sgd:dampening=0.1", "dampens what enters a momentum above 0"), ("sgd:momentum=0.9,nesterov=yes,dampening=0.1", "does not look ahead"),

@@ -74,7 +74,8 @@ def page(browser, served):
     page = context.new_page()
     faults, base = [], served.partition("/?")[0]
     page.on("pageerror", lambda error: faults.append(f"thrown: {error}"))
-    page.on("console", lambda told: faults.append(told.text) if told.type == "error" and "422" not in told.text else None)
+    page.on("console", lambda told: faults.append(f"{told.text} {told.location['url']}")
+            if told.type == "error" and "422" not in told.text else None)
     page.on("request", lambda asked: faults.append(f"asked {asked.url}") if not asked.url.startswith((base, "data:", "blob:")) else None)
     page.on("dialog", lambda dialog: faults.append("a dialog"))
     page.goto(served)
@@ -125,7 +126,7 @@ def test_a_finished_run_of_which_the_gradient_vanishes(page):
     page.get_by_label("Show").select_option("update")
     page.locator(".scale", has_text="update by weight").wait_for()
     page.get_by_text("Table").first.click()
-    assert page.locator("details[open] tbody tr").count() > 5
+    page.locator("details[open] tbody tr").nth(5).wait_for()
 
 
 def test_a_run_with_weights_has_its_graph_and_its_mistakes(page):
@@ -183,6 +184,7 @@ def test_runs_side_by_side_have_one_scale(page):
     go(page, "compare", runs="vanishing\nhealthy\ndigits-a")
     page.get_by_role("heading", name="Options and outcome").wait_for()
     page.locator(".scale", has_text="1e-9").nth(1).wait_for()
+    page.locator("figure.chart .flow").nth(2).wait_for()
     assert page.locator("figure.chart .flow").count() == 3
 
 
@@ -215,6 +217,7 @@ def test_a_digit_on_the_pad_is_answered_as_predict_does(page, root):
 def test_neurons_have_weights_and_rows(page):
     go(page, "neurons", run="digits-a")
     page.get_by_role("heading", name="Unit 1", exact=True).wait_for()
+    page.locator("article").nth(15).wait_for()
     assert page.locator("article").count() == 16
     page.get_by_label("Layer").select_option("output")
     page.get_by_text("10 of 10 units of output").wait_for()

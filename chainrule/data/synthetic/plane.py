@@ -24,7 +24,8 @@ TURNS = 1.75               # of each arm of the spiral, as Lang & Witbrock have 
 INNER = 0.5                # the radius of the inner circle
 
 
-@datasets("spiral", source="Lang & Witbrock (1988), Learning to tell two spirals apart, Proc. Connectionist Models Summer School")
+@datasets("spiral", source="Lang & Witbrock (1988), Proc. Connectionist Models Summer School; Fahlman & Lebiere (1990), "
+          "https://proceedings.neurips.cc/paper/1989/hash/69adc1e107f7f7d035d7baf04342e1ca-Abstract.html")
 def spiral(data_dir: str | Path | None = None, say: Callable[[str], None] = to_stderr, *, count: int = 400, noise: float = 0.02,
            seed: int = 0) -> Source:
     """Points (n, 2) on two arms that turn round one another, with normal noise; which arm is the class."""
@@ -46,7 +47,7 @@ def circles(data_dir: str | Path | None = None, say: Callable[[str], None] = to_
     return _source("circles", torch.stack([turn.cos(), turn.sin()], 1) * radius[:, None], y, count, noise, seed)
 
 
-@datasets("xor", source="Minsky & Papert (1969), Perceptrons, MIT Press")
+@datasets("xor", source="Minsky & Papert (1969), Perceptrons, https://doi.org/10.7551/mitpress/11301.001.0001")
 def exclusive_or(data_dir: str | Path | None = None, say: Callable[[str], None] = to_stderr, *, count: int = 400, noise: float = 0.05,
                  seed: int = 0) -> Source:
     """Points (n, 2) drawn evenly in a square about zero, with normal noise; whether the signs of their numbers differ is the class."""

@@ -22,7 +22,7 @@ from chainrule.engine.native import Written
 from chainrule.engine.plans.cache import Measured, Memory, about
 from chainrule.engine.plans.eager import Advance
 from chainrule.engine.plans.microbatch import MOST_PARTS, out_of_memory
-from chainrule.engine.plans.plan import FUSED_STEPS, Plan, splits
+from chainrule.engine.plans.plan import FUSED_STEPS, Plan, arrange, splits
 from chainrule.engine.plans.reference import Reference
 from chainrule.engine.plans.signature import Signature, signature
 from chainrule.engine.plans.trial import HOPELESS, LONG_STEP_SECONDS, Trial, begin, enough, in_turns, measure, per_step, shortened
@@ -157,6 +157,7 @@ def change_over(rule: Rule, learner: Learner, chunk: Batch, now: Choice, plannin
     the reason why not. Where its program must be compiled first, `now` as it was recorded, with the program begun.
     """
     to, written, later = now.later[0].plan, now.later[0].written, now.later[1:]
+    arrange(learner, channels_last=False)    # what it is compared with rounds as the net that was given; the caller lays out the weights
     refused: list[dict[str, str]] = []
     measurements = Measured()
     best = Trial(now.plan, now.advance, now.seconds_per_step)

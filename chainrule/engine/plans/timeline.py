@@ -17,7 +17,7 @@ from chainrule.data.feed.shuffled import Feed
 from chainrule.engine.plans.cache import about
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.plans.microbatch import MOST_PARTS, normalises_by_batch
-from chainrule.engine.plans.plan import FUSED_STEPS, Plan
+from chainrule.engine.plans.plan import FUSED_STEPS, Plan, arrange
 from chainrule.engine.plans.planner import Choice, Later, Planning, change_over, choose
 from chainrule.engine.plans.signature import signature
 from chainrule.engine.plans.verification import Fault, Mark, Recheck
@@ -71,6 +71,7 @@ class Plans:
             return self._as_recorded(recorded[-1], learner)
         with Aside(self.settings.seed, self.device):
             choice = change_over(self.stage.rule, learner, self.few(), now, self.planning())
+        arrange(learner, choice.plan.channels_last)
         return choice if choice.recorded else self.noted(choice)
 
     def fault(self, learner: Learner, batches: Batch, now: Choice, mark: Callable[[], Mark]) -> Fault | None:

@@ -19,7 +19,7 @@ from chainrule.core.tree import clone, leaves
 from chainrule.engine.plans import cache, planner, timeline, trial
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.plans.microbatch import Accumulated
-from chainrule.engine.plans.plan import Plan
+from chainrule.engine.plans.plan import Plan, arrange
 from chainrule.engine.plans.planner import Choice, Later
 from chainrule.engine.plans.timeline import Plans
 from chainrule.engine.position import Settings
@@ -335,3 +335,24 @@ def test_learners_are_left_alone_by_a_change_that_is_tried(quick):
     plans.change(Learner(net, one.state), first)
     for kept, now in zip(leaves(before), leaves([one.net.tensors, one.state]), strict=True):
         assert torch.equal(kept, now)
+
+
+def test_what_a_later_plan_is_compared_with_has_its_weights_as_the_net_was_given(monkeypatch):
+    """Convolutions of torch round otherwise with channels last: a native program was refused for that."""
+    rule, layouts = descend(), []
+    training = running(convolutional(), rule, epochs=None, steps=2000)
+    plans = Plans(training.stages[0], training.feed_for(0), Settings(), training.position, torch.device("cpu"))
+    one = learner(training.net, rule)
+    arrange(one, channels_last=True)
+    kernels = [t for t in one.net.params.values() if t.dim() == 4]
+
+    def compete(against, candidate, best, *_):
+        layouts.append([t.is_contiguous() for t in kernels])
+        return best
+
+    monkeypatch.setattr(planner, "_compete", compete)
+    monkeypatch.setattr(planner, "_with_threads", lambda against, best, *_: best)
+    now = Choice(Plan(channels_last=True, threads=1), lambda *_: None, 1e-3, "given", later=[Later(Plan(native=True, threads=1), 0.0)])
+    assert plans.change(one, now).plan.channels_last
+    assert layouts == [[True] * len(kernels)]
+    assert all(t.is_contiguous(memory_format=torch.channels_last) for t in kernels)
