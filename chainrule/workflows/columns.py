@@ -44,15 +44,16 @@ def columns_at(path: Path, trained: Trained, data: Data | None) -> Sequence[Colu
     folder = Folder(path)
     if data is None:
         record = folder.read_typed(COLUMNS, Stored)
-        stored: Stored | None = record and as_type(Stored, record)
-        return stored.columns if stored else []
+        stored = Stored([]) if record is None else as_type(Stored, record)
+        columns: Sequence[Column] = stored.columns
+        return columns
     columns = columns_of(trained, data)
-    record = json.loads(json.dumps(asdict(Stored(columns))))
+    described = json.loads(json.dumps(asdict(Stored(columns))))
     before = None
     with suppress(ChainruleError):
         before = folder.read_json(COLUMNS)
-    if columns and before != record:
-        folder.write_json(COLUMNS, record)
+    if columns and before != described:
+        folder.write_json(COLUMNS, described)
     return columns
 
 
