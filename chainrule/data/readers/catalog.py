@@ -26,6 +26,13 @@ CLASSES = {
     "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
 }
 
+FORMS: Mapping[str, Callable[[Path], object]] = MappingProxyType({      # how a folder is seen to hold sets of a form
+    "idx": lambda folder: any(idx.member(folder, part, "images") for part in idx.PARTS),
+    "cifar10": lambda folder: cifar.training_files(folder, ten=True),
+    "cifar100": lambda folder: cifar.training_files(folder, ten=False),
+    "svhn": lambda folder: (folder / svhn.TRAIN).is_file(),
+})
+
 
 def _idx_files(url: str, *sums: str, unpacked: tuple[str, ...] = ("",) * 4) -> tuple[File, ...]:
     return tuple(File(f"{n}.gz", f"{url}{n}.gz", md5, of_content) for n, md5, of_content in zip(IDX_FILES, sums, unpacked))
@@ -62,27 +69,40 @@ def traits(source: Source) -> DatasetTraits:
 
 
 def known_folder(folder: Path, name: str | None = None, check: idx.Check | None = None) -> Source | None:
-    """The set whose standard files a folder holds (IDX, CIFAR binary, SVHN .mat), or None. Raises InputError, CorruptFile."""
+    """The set whose standard files a folder holds (IDX, CIFAR binary, SVHN .mat), or None. `name` says which, where it holds several.
+
+    Raises InputError, also where it holds several and no name is given, and CorruptFile.
+    """
+    present = [form for form, there in FORMS.items() if there(folder)]
+    if name is not None:
+        present = [form for form in present if form == ("idx" if name in CLASSES else name)]
+    if len(present) > 1:
+        sets = [_recognised(folder) or "IDX pictures" if form == "idx" else form for form in present]
+        raise InputError(f"{folder} holds the files of {' and of '.join(sets)}. Give the name of one with --data-dir {folder}, "
+                         "or a folder that holds one alone.")
+    if not present:
+        return None
     origin: dict[str, Any] = {"kind": "folder", "what": str(folder.absolute())}
+    if present == ["idx"]:
+        return _idx_folder(folder, name, check, origin)
+    name, origin["set"] = present[0], present[0]
+    if name == "svhn":
+        return _source(name, *svhn.read_folder(folder), DIGITS, origin)
+    return _source(name, *cifar.read_folder(folder, name == "cifar10"), origin)
+
+
+def _idx_folder(folder: Path, name: str | None, check: idx.Check | None, origin: dict[str, Any]) -> Source | None:
     contents = idx.read_folder(folder, check)
-    if contents is not None:
-        x, y, trained = contents
-        known = name or _recognised(folder)
-        origin["set"], name = known, known or folder.name
-        classes = CLASSES.get(known or "", tuple(map(str, range(int(y.max()) + 1))))
-        if int(y.max()) >= len(classes):
-            raise CorruptFile(f"{folder} holds the label {int(y.max())}; {name} has labels below {len(classes)}. Give the folder's path "
-                              "if it is another set.")
-        return _source(name, x, y, trained, classes, origin)
-    ten = cifar.read_folder(folder)
-    if ten is not None:
-        x, y, trained, classes, name = ten
-        return _source(name, x, y, trained, classes, {**origin, "set": name})
-    house = svhn.read_folder(folder)
-    if house is not None:
-        x, y, trained = house
-        return _source("svhn", x, y, trained, DIGITS, {**origin, "set": "svhn"})
-    return None
+    if contents is None:
+        return None
+    x, y, trained = contents
+    known = name or _recognised(folder)
+    origin["set"], name = known, known or folder.name
+    classes = CLASSES.get(known or "", tuple(map(str, range(int(y.max()) + 1))))
+    if int(y.max()) >= len(classes):
+        raise CorruptFile(f"{folder} holds the label {int(y.max())}; {name} has labels below {len(classes)}. Give the folder's path "
+                          "if it is another set.")
+    return _source(name, x, y, trained, classes, origin)
 
 
 def _source(name: str, x: Tensor, y: Tensor, trained: int, classes: tuple[str, ...], origin: dict[str, Any]) -> Source:

@@ -52,16 +52,17 @@ def read(paths: Sequence[Path], classes: int | None = None) -> tuple[Tensor, Ten
     return torch.from_numpy(x), torch.from_numpy(y), rows
 
 
-def read_folder(folder: Path) -> tuple[Tensor, Tensor, int, tuple[str, ...], str] | None:
-    """Images, labels, how many rows are training ones, class names and the set's name; None where the folder holds no such set."""
-    ten = sorted(folder.glob("data_batch_*.bin"))
-    hundred = [p for p in (folder / "train.bin",) if p.is_file()]
-    train, test = (ten, folder / "test_batch.bin") if ten else (hundred, folder / "test.bin")
-    if not train:
-        return None
+def training_files(folder: Path, ten: bool) -> list[Path]:
+    """The files of a folder that hold the training rows of CIFAR-10, or of CIFAR-100; none where it lacks them."""
+    return sorted(folder.glob("data_batch_*.bin")) if ten else [path for path in (folder / "train.bin",) if path.is_file()]
+
+
+def read_folder(folder: Path, ten: bool) -> tuple[Tensor, Tensor, int, tuple[str, ...]]:
+    """Images, labels, how many rows are training ones, and class names, of CIFAR-10 or of CIFAR-100. Raises CorruptFile."""
+    train, test = training_files(folder, ten), folder / ("test_batch.bin" if ten else "test.bin")
+    classes = 10 if ten else 100
     x, y, rows = read([*train, *([test] if test.is_file() else [])])
-    names = _names(folder / ("batches.meta.txt" if ten else "fine_label_names.txt"), 10 if ten else 100)
-    return x, y, sum(rows[: len(train)]), names, "cifar10" if ten else "cifar100"
+    return x, y, sum(rows[: len(train)]), _names(folder / ("batches.meta.txt" if ten else "fine_label_names.txt"), classes)
 
 
 def _names(path: Path, count: int) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from chainrule.core.errors import CorruptFile, InputError
 from chainrule.data.readers.gzipped import Packed, suffix_of, unpacked_name
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+PARTS = ("train", "t10k", "test")
 NAMED = re.compile(r"(images|labels)[-.]idx\d", re.IGNORECASE)
 Check = Callable[[Path, bytes, memoryview], None]  # path, header, body
 
@@ -100,7 +101,7 @@ def member(folder: Path, part: str, what: str) -> Path | None:
 def read_folder(folder: Path, check: Check | None = None) -> tuple[Tensor, Tensor, int] | None:
     """Images (n, 1, h, w), labels (n,) and how many rows are training ones, or None where the folder holds no such set."""
     parts = []
-    for part in ("train", "t10k", "test"):
+    for part in PARTS:
         images, labels = member(folder, part, "images"), member(folder, part, "labels")
         if images is not None and labels is None:
             raise InputError(f"{folder} holds {images.name} but not its labels; expected {part}-labels-idx1-ubyte beside it.")

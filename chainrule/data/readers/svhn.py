@@ -12,6 +12,8 @@ from torch import Tensor
 from chainrule.core.errors import CorruptFile
 from chainrule.data.readers.matlab import numeric_arrays
 
+TRAIN, TEST = "train_32x32.mat", "test_32x32.mat"
+
 
 def read(paths: Sequence[Path]) -> tuple[Tensor, Tensor, list[int]]:
     """Images (n, 3, h, w) uint8, labels (n,) in 0..9 (the files write 10 for 0), and the rows each file gave."""
@@ -29,10 +31,8 @@ def read(paths: Sequence[Path]) -> tuple[Tensor, Tensor, list[int]]:
     return torch.cat(xs), torch.cat(ys), [len(y) for y in ys]
 
 
-def read_folder(folder: Path) -> tuple[Tensor, Tensor, int] | None:
-    """Images, labels and how many rows are training ones, or None where the folder holds no such set."""
-    train, test = folder / "train_32x32.mat", folder / "test_32x32.mat"
-    if not train.is_file():
-        return None
-    x, y, rows = read([train, *([test] if test.is_file() else [])])
+def read_folder(folder: Path) -> tuple[Tensor, Tensor, int]:
+    """Images, labels and how many rows are training ones. Raises CorruptFile."""
+    test = folder / TEST
+    x, y, rows = read([folder / TRAIN, *([test] if test.is_file() else [])])
     return x, y, rows[0]

@@ -117,6 +117,21 @@ def test_cifar_records_keep_their_planes_and_fine_labels(tmp_path, labels):
     assert source.parts["test"].tolist() == list(range(len(x) - 4, len(x)))
 
 
+def test_of_a_folder_with_several_sets_the_named_one_is_read(tmp_path):
+    idx_folder(tmp_path / "all")
+    made = {}
+    for name, labels in (("cifar10", 1), ("cifar100", 2)):
+        made[name] = cifar_folder(tmp_path / name, labels)[0]
+        for path in (tmp_path / name).iterdir():
+            path.rename(tmp_path / "all" / path.name)
+    for name, x in made.items():
+        source = load(name, data_dir=tmp_path / "all")
+        assert source.name == name
+        assert torch.equal(source.inputs, torch.from_numpy(x))
+    with pytest.raises(InputError, match=r"holds the files of IDX pictures and of cifar10 and of cifar100\. Give the name of one"):
+        load(tmp_path / "all")
+
+
 def test_cifar_class_names_come_from_its_own_list(tmp_path):
     cifar_folder(tmp_path / "c")
     names = "airplane automobile bird cat deer dog frog horse ship truck"
