@@ -101,19 +101,21 @@ class Net:
     def put(self, tensors: Mapping[str, Tensor]) -> None:
         """Copy the numbers of tensors of these names into the net's own. A buffer of another shape, or that is not there yet, is replaced.
 
-        Raises InputError for a name that the module does not have.
+        Raises InputError for names that the module does not have; nothing is copied then.
         """
-        own = self.tensors
+        own, owners = self.tensors, self.caller.owners
+        others = [name for name, t in tensors.items() if name not in own or own[name].shape != t.shape]
+        lost = [name for name in others if not self.bound or name.rpartition(".")[2] not in owners.get(name.rpartition(".")[0], {})]
+        if lost:
+            raise InputError(f"{type(self.module).__name__} has no place for {', '.join(lost)}, which the trained one had. It belongs to "
+                             "another net; or register what is a buffer where the module is made: "
+                             f"register_buffer('{lost[0].rpartition('.')[2]}', None) will do.")
         for name, t in tensors.items():
-            if name in own and own[name].shape == t.shape:
+            if name not in others:
                 own[name].copy_(t)
-                continue
-            owner = self.caller.owners.get(name.rpartition(".")[0], {})
-            key = name.rpartition(".")[2]
-            if not self.bound or key not in owner:
-                raise InputError(f"{type(self.module).__name__} has no buffer {name}, which the trained one had. Register it where the "
-                                 f"module is made: register_buffer('{key}', None) will do.")
-            owner[key] = self.buffers[name] = t.detach().to(self.device).clone()
+        for name in others:
+            owner, key = owners[name.rpartition(".")[0]], name.rpartition(".")[2]
+            owner[key] = self.buffers[name] = tensors[name].detach().to(self.device).clone()
 
     @torch.no_grad()
     def settle(self) -> None:

@@ -23,6 +23,7 @@ from chainrule.core.schema import as_type, intelligible
 
 FORMAT = 1
 REMEDY = "Use the one before it, or train again."
+SHOWN = 8          # tensors that do not fit, in one message
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,21 @@ def pack(tree: Any, prefix: str) -> dict[str, Tensor]:
     return flat
 
 
-def unpack(flat: dict[str, Tensor], like: Any, prefix: str) -> Any:
-    """The tree shaped as `like` from `flat`. Raises InputError naming the tensor that is missing or misshapen."""
-    if isinstance(like, Tensor):
-        if prefix not in flat:
-            raise InputError(f"The checkpoint has no tensor '{prefix}'. It belongs to another net or rule; start a new run.")
-        if flat[prefix].shape != like.shape:
-            raise InputError(f"Tensor '{prefix}' has shape {tuple(flat[prefix].shape)} in the checkpoint and {tuple(like.shape)} here. "
-                             "It belongs to another net; start a new run.")
-        return flat[prefix]
-    return {key: unpack(flat, value, f"{prefix}/{key}") for key, value in like.items()}
+def unpack(flat: dict[str, Tensor], like: Any, prefix: str, where: Path | str = "The checkpoint") -> Any:
+    """The tree shaped as `like` from `flat`, whole or not at all. Raises InputError naming the tensors that are missing, misshapen or left
+    over."""
+    wanted = pack(like, prefix)
+    wrong = [f"there is no '{name}'" if name not in flat else f"'{name}' has shape {tuple(flat[name].shape)} and not {tuple(t.shape)}"
+             for name, t in wanted.items() if name not in flat or flat[name].shape != t.shape]
+    wrong += [f"'{name}' has no place" for name in flat if name.startswith(f"{prefix}/") and name not in wanted]
+    if wrong:
+        more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        raise InputError(f"{where} does not fit: {'; '.join(wrong[:SHOWN])}{more}. It belongs to another net or rule; start a new run.")
+    return _tree(flat, like, prefix)
+
+
+def _tree(flat: dict[str, Tensor], like: Any, prefix: str) -> Any:
+    return flat[prefix] if isinstance(like, Tensor) else {key: _tree(flat, value, f"{prefix}/{key}") for key, value in like.items()}
 
 
 def write(path: Path, tensors: dict[str, Tensor], payload: dict[str, Any], keep: Path | None = None) -> None:

@@ -78,7 +78,7 @@ class Store:
 
     def load_snapshot(self, number: int, net: Net) -> None:
         """Put the weights at the end of a cycle into `net`. Raises CorruptFile naming the file, InputError where there is none."""
-        _put(net, self._read(self.snapshot(number), "snapshot")[0])
+        _put(net, self._read(self.snapshot(number), "snapshot")[0], self.snapshot(number))
 
     def events_before(self) -> int | None:
         """How many events the run had handed out when it was last saved whole; None where it was not."""
@@ -103,12 +103,13 @@ class Store:
         tensors, payload, path, refused = newest
         if refused:
             path.replace(self.folder / LAST)
-        _put(net, tensors, "run/net")
+        weights = _of(net, tensors, path, "run/net")
         position = self._position(payload, path)
-        best = _of(net, tensors, "run/best") if position.best else {}
+        best = _of(net, tensors, path, "run/best") if position.best else {}
         with intelligible(path, REMEDY):
             drawn = {k: tensors.get(f"run/random/{k}") for k in ("torch", "numpy", "python", "cuda")}
             randomness.restore({k: t for k, t in drawn.items() if t is not None}, payload["random"])
+        net.put(weights)              # last: of a file that is refused, nothing is taken
         warnings = [f"{w} Went on from {path.name}." for w in refused]
         if (self.folder / BEST).exists():
             try:
@@ -119,13 +120,13 @@ class Store:
 
     def state_into(self, learner: Learner, tensors: dict[str, Tensor]) -> Learner:
         """The learner with the rule state that a checkpoint holds, on its own device."""
-        state = checkpoint.unpack(tensors, learner.state, "run/state")
+        state = checkpoint.unpack(tensors, learner.state, "run/state", self.folder / LAST)
         return Learner(learner.net, _to(state, learner.net.device))
 
     def load_best(self, net: Net) -> list[str]:
         """Put the best weights into `net`. A corrupt file is refused by name and the copy in the last checkpoint used."""
         tensors, refused = self.best_weights()
-        _put(net, tensors)
+        _put(net, tensors, self.folder / BEST)
         return refused
 
     def best_weights(self) -> tuple[dict[str, Tensor], list[str]]:
@@ -171,12 +172,12 @@ class Store:
         return tensors, payload
 
 
-def _put(net: Net, tensors: dict[str, Tensor], under: str = "") -> None:
-    """Copy what lies under a name, or the whole of a file of weights, into `net`."""
-    net.put(_of(net, tensors, under))
+def _put(net: Net, tensors: dict[str, Tensor], path: Path) -> None:
+    """Copy the whole of a file of weights into `net`."""
+    net.put(_of(net, tensors, path))
 
 
-def _of(net: Net, tensors: dict[str, Tensor], under: str) -> dict[str, Tensor]:
+def _of(net: Net, tensors: dict[str, Tensor], path: Path, under: str = "") -> dict[str, Tensor]:
     """The tensors of a net under a name of a file, or in all of it. Raises InputError for weights that are missing or misshapen.
 
     Buffers may have other shapes than the net's, or be absent there: forward passes make them what they are.
@@ -185,7 +186,8 @@ def _of(net: Net, tensors: dict[str, Tensor], under: str) -> dict[str, Tensor]:
     prefix = f"{under or 'weights'}/"
     mine = {name.removeprefix(prefix): t for name, t in flat.items() if name.startswith(prefix)}
     shaped = set(net.params) | set(net.frozen)
-    checkpoint.unpack(flat, {name: t for name, t in net.tensors.items() if name in shaped or name not in mine}, prefix[:-1])
+    fixed = {name: t for name, t in net.tensors.items() if name in shaped or name not in mine}
+    checkpoint.unpack({f"{prefix}{name}": t for name, t in mine.items() if name in fixed}, fixed, prefix[:-1], path)
     return mine
 
 

@@ -83,7 +83,7 @@ def read_encoder(folder: Path, run: str) -> tuple[Encoder, Tensor | None]:
     """
     tensors, payload = read_own(folder / ENCODER, "encoder", run)
     with intelligible(folder / ENCODER, REMEDY):
-        return Encoder.from_state(tensors, as_type(dict, payload["meta"])), tensors.get(CONSTANT)
+        return Encoder.from_state(tensors, as_type(dict, payload["meta"]), folder / ENCODER), tensors.get(CONSTANT)
 
 
 def write_threshold(folder: Path, chosen: Chosen, run: str) -> None:

@@ -172,5 +172,6 @@ def test_numbers_are_put_into_buffers_of_another_shape_too():
     net.put({"late": torch.ones(5), "mean": torch.full((3,), 2.0)})
     assert net.module.late.tolist() == [1] * 5
     assert net.module.mean.tolist() == [2] * 3
-    with pytest.raises(InputError, match=r"has no buffer lost.*register_buffer\('lost', None\)"):
-        net.put({"lost": torch.ones(1)})
+    with pytest.raises(InputError, match=r"has no place for lost, late.more, which.*register_buffer\('lost', None\)"):
+        net.put({"mean": torch.ones(3), "lost": torch.ones(1), "late.more": torch.ones(1)})
+    assert net.module.mean.tolist() == [2] * 3, "nothing is taken of what does not fit"

@@ -82,12 +82,15 @@ def test_any_name_and_any_text_survive(tmp_path_factory, tensors, text):
     assert payload["text"] == (text if text.isprintable() else "")
 
 
-def test_what_is_missing_or_misshapen_is_named():
-    like = {"a": {"weight": torch.zeros(2, 3)}}
-    with pytest.raises(InputError, match=r"no tensor 'run/a/weight'.*another net"):
-        unpack({}, like, "run")
-    with pytest.raises(InputError, match=r"'run/a/weight' has shape \(3, 2\) in the checkpoint and \(2, 3\) here"):
-        unpack({"run/a/weight": torch.zeros(3, 2)}, like, "run")
+def test_whatever_does_not_fit_is_named_at_once():
+    like = {"a": {"weight": torch.zeros(2, 3), "bias": torch.zeros(2)}}
+    with pytest.raises(InputError, match=r"b\.x does not fit: there is no 'run/a/weight'; there is no 'run/a/bias'\. .*another net"):
+        unpack({}, like, "run", "b.x")
+    flat = {"run/a/weight": torch.zeros(3, 2), "run/a/bias": torch.zeros(2), "run/b": torch.zeros(1), "runs": torch.zeros(1)}
+    with pytest.raises(InputError, match=r"fit: 'run/a/weight' has shape \(3, 2\) and not \(2, 3\); 'run/b' has no place\. It"):
+        unpack(flat, like, "run")
+    with pytest.raises(InputError, match=r"there is no 'run/7'; and 12 more\. It"):
+        unpack({}, {str(i): torch.zeros(1) for i in range(20)}, "run")
 
 
 def test_the_file_before_stays_under_the_other_name(tmp_path):

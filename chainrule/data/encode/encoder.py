@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -72,11 +73,11 @@ class Encoder:
         return tensors, meta
 
     @classmethod
-    def from_state(cls, tensors: dict[str, Tensor], meta: dict[str, Any]) -> Encoder:
-        """The encoder that `to_state` described. Raises InputError where another version did."""
+    def from_state(cls, tensors: dict[str, Tensor], meta: dict[str, Any], where: Path | str = "the encoder") -> Encoder:
+        """The encoder that `to_state` described. Raises InputError, which begins with `where`, where another version did."""
         if meta.get("format") != FORMAT:
-            raise InputError(f"the encoder was saved in format {meta.get('format')}; this version of chainrule reads {FORMAT}. Use the "
-                             "version that saved it.")
+            raise InputError(f"{where} was saved in format {meta.get('format')}; this version of chainrule reads {FORMAT}. Use the version "
+                             "that saved it.")
 
         def own(name: str) -> dict[str, Tensor]:
             return {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
