@@ -24,8 +24,8 @@ from chainrule.data.readers.gzipped import refuse_flood
 
 INPUTS = ("x", "data", "inputs", "images", "features")
 TARGETS = ("y", "target", "targets", "labels", "label")
-# what a header of Python's own literals may raise where it is none
-UNREADABLE = (ValueError, KeyError, TypeError, EOFError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError, AttributeError)
+UNREADABLE = (ValueError, KeyError, TypeError, EOFError, SyntaxError, RecursionError, tokenize.TokenError, AttributeError)
+NO_HEADER = (*UNREADABLE, MemoryError)     # what reading literals of Python may raise where there are none, for want of a stack too
 TIMES = 3        # how much memory reading an array takes, by its bytes: as it is, as a copy, and as the inputs that are made of it
 PART = re.compile(r"^(?:(train|valid|val|test)_(\w+)|(\w+)_(train|valid|val|test))$", re.IGNORECASE)
 
@@ -106,7 +106,7 @@ def read_header(file: BinaryIO, size: int, where: str) -> tuple[tuple[int, ...],
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, columns_first, dtype = read(file)
-    except UNREADABLE as error:
+    except NO_HEADER as error:
         raise CorruptFile(f"{where}: expected an npy header at offset 0; {first_line(error)}. The file is damaged or of "
                           "another kind.") from None
     if dtype.hasobject or dtype.names:

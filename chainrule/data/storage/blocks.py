@@ -71,9 +71,10 @@ class Blocks:
         self.stamp = self._stamp()
         self.sound = np.zeros(self.count, bool)  # blocks whose check was made; once is enough
 
-    def _stamp(self) -> tuple[int, int]:
+    def _stamp(self) -> tuple[int, ...]:
+        """What changes when the file is written to; of a packed file also the time of its entry, which nobody can set back."""
         status = os.fstat(self.file)
-        return status.st_size, status.st_mtime_ns
+        return (status.st_size, status.st_mtime_ns, *(() if self.checks is None else (status.st_ctime_ns,)))
 
     def pieces(self, rows: np.ndarray) -> Iterator[tuple[int, int]]:
         """Where to cut ascending row numbers so that each piece needs at most READ_BYTES of blocks."""
@@ -98,7 +99,7 @@ class Blocks:
     def _read(self, blocks: np.ndarray) -> np.ndarray:
         raw = np.empty((len(blocks), self.block_bytes), np.uint8)
         ends = [*np.flatnonzero(np.diff(blocks) != 1) + 1, len(blocks)] if len(blocks) else []
-        begin = 0
+        begin, stamp = 0, self._stamp()
         for end in ends:  # a run of neighbours is one request
             self._fill(raw[begin:end].reshape(-1), int(blocks[begin]))
             begin = end
@@ -108,8 +109,8 @@ class Blocks:
                                   f"{self.offset + int(blocks[0]) * self.block_bytes if len(blocks) else 0:,}). Leave it alone while "
                                   "a run reads it, and start again.")
             return raw
-        if self._stamp() != self.stamp:                    # written to since the checks were made
-            self.sound[:], self.stamp = False, self._stamp()
+        if not self.stamp == stamp == self._stamp():       # written to since the checks were made, or while this was read
+            self.sound[:], self.stamp = False, stamp
         for at in np.flatnonzero(~self.sound[blocks]):
             if zlib.crc32(raw[at].data) != self.checks[blocks[at]]:
                 with contextlib.suppress(OSError):
