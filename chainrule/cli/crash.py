@@ -18,7 +18,9 @@ SHOWN = 300     # characters of an error's own words
 
 def crashed(error: BaseException, arguments: list[str]) -> str:
     """The sentence for an error that nobody expected; its traceback is written beside, in a file that the sentence names."""
-    if isinstance(error, MemoryError):
+    from chainrule.engine.plans.microbatch import out_of_memory
+
+    if out_of_memory(error):
         what = "There is not enough memory for this. Use a smaller --batch, a smaller net, or --stream, or close other programs"
     elif isinstance(error, OSError) and error.strerror:
         place = f"{error.filename} " if error.filename is not None else ""

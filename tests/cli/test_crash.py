@@ -16,6 +16,8 @@ class Panic(BaseException):
     (ZeroDivisionError("division\x1b[31m by zero"), r"chainrule failed where it should not: ZeroDivisionError: division\x1b[31m by zero."),
     (Panic("index out of bounds"), "chainrule failed where it should not: Panic: index out of bounds. Please report it"),
     (MemoryError(), "There is not enough memory for this."),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "There is not enough memory for this."),
+    (RuntimeError("std::bad_alloc"), "There is not enough memory for this."),
     (OSError(errno.ENOSPC, "No space left on device", "runs/r/log.jsonl"), "runs/r/log.jsonl cannot be read or written: No space left on"),
 ])
 def test_whatever_escapes_is_one_sentence_and_a_file(error, sentence, tmp_path, monkeypatch, capsys):

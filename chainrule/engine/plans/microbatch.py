@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
 from chainrule.core.descend import Descend
-from chainrule.core.errors import PlanRejected
+from chainrule.core.errors import ChainruleError, PlanRejected
 from chainrule.core.net import Net
 from chainrule.core.rule import Report, Rule
 from chainrule.core.tree import Tree, add_, scale
 
+T = TypeVar("T")
+
 MOST_PARTS = 16  # four halvings
+ALLOCATORS = ("DefaultCPUAllocator", "std::bad_alloc")
 
 
 class Accumulated:
@@ -54,6 +60,38 @@ def normalises_by_batch(net: Net) -> bool:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out. On the CPU torch has no type of its own for it, only the allocator's name in the message."""
+    """Whether memory ran out. On the CPU torch has no type of its own for it, only the allocator's name in the message, or C++'s."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+        isinstance(error, RuntimeError) and any(word in str(error) for word in ALLOCATORS))
+
+
+def words_of(error: BaseException) -> str:
+    """The first line of an error's own words, or its type where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+
+
+def unfit(why: str, lack: str) -> ChainruleError:
+    """What is said where memory ran out, in the words `lack`, and a batch cannot be split for it."""
+    return ChainruleError(f"Memory ran out, and {why}. Use a smaller --batch or net. ({lack})")
+
+
+def in_fewest_parts(attempt: Callable[[int], T], rows: int) -> T:
+    """What `attempt(parts)` gives for the fewest parts of a batch of so many rows with which memory does not run out.
+
+    Raises ChainruleError where the batch cannot be split, or not any further.
+    """
+    parts, lack = 1, ""                # words alone: the error itself would hold on to what the attempt had in memory
+    while True:
+        try:
+            return attempt(parts)
+        except PlanRejected as refused:
+            if not lack:
+                raise
+            raise unfit(str(refused), lack) from None
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            lack = words_of(error)
+        parts *= 2
+        if parts > min(MOST_PARTS, rows):
+            raise unfit(f"a batch in {parts // 2} parts does not fit either", lack)

@@ -21,7 +21,7 @@ from chainrule.core.rule import Learner, Rule
 from chainrule.engine.native import Written
 from chainrule.engine.plans.cache import Measured, Memory, about
 from chainrule.engine.plans.eager import Advance
-from chainrule.engine.plans.microbatch import MOST_PARTS, out_of_memory
+from chainrule.engine.plans.microbatch import in_fewest_parts, out_of_memory
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan, arrange, splits
 from chainrule.engine.plans.reference import Reference
 from chainrule.engine.plans.signature import Signature, signature
@@ -124,8 +124,7 @@ def _fastest(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> 
         reason = f"all steps take about {total:.1f} s, so trying others would not pay"
         return _sized(Choice(eager.plan, eager.advance, eager.seconds_per_step, reason), planning.longest_chunk)
     if eager.plan.parts > 1:
-        reason = f"memory does not hold a batch, so it goes in {eager.plan.parts} parts"
-        return _sized(Choice(eager.plan, eager.advance, eager.seconds_per_step, reason), planning.longest_chunk)
+        return _sized(Choice(eager.plan, eager.advance, eager.seconds_per_step, _parted(eager.plan)), planning.longest_chunk)
 
     found = Measured(seconds_per_step={"eager": eager.seconds_per_step}, threads={"eager": eager.plan.threads})
     best, rejected, later = eager, [], []
@@ -198,9 +197,9 @@ def _compete(against: Reference, candidate: Plan, best: Trial, planning: Plannin
                 later.append(Later(candidate, written=written))
                 return best
         trial = measure(rule, learner, chunk, candidate, planning.seed, agree_with=against, beat=best.seconds_per_step, written=written)
-    except PlanRejected as error:
-        rejected.append({"plan": candidate.name, "reason": str(error)})
-        if not isinstance(error, NotNow):
+    except Exception as error:
+        rejected.append({"plan": candidate.name, "reason": _refusal(error)})
+        if isinstance(error, PlanRejected) and not isinstance(error, NotNow):
             measurements.refused[candidate.name] = str(error)
         return best
     if trial.compiling:
@@ -269,33 +268,47 @@ def _asked_for(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -
     plan = Plan.parse(planning.plan) if planning.plan != "auto" else Plan(channels_last=_convolutional(learner))
     plan = replace(plan, threads=threads, bf16=plan.bf16 or planning.precision == "bf16")
     plain = Plan(threads=threads)
-    try:
-        trial = measure(rule, learner, chunk, plan, planning.seed, agree_with=plain if plan != plain else None, asked=True)
-    except PlanRejected as error:
-        eager = measure(rule, learner, chunk, plain, planning.seed)
-        refused = [{"plan": plan.name, "reason": str(error)}]
-        reason = f"{plan.name} was asked for and refused"
-        return _sized(Choice(plain, eager.advance, eager.seconds_per_step, reason, refused), planning.longest_chunk)
-    return _sized(Choice(plan, trial.advance, trial.seconds_per_step, "asked for", [], trial.compiling), planning.longest_chunk)
+    refused: list[dict[str, str]] = []
+    if plan != plain:
+        try:
+            trial = measure(rule, learner, chunk, plan, planning.seed, agree_with=plain, asked=True)
+            return _sized(Choice(plan, trial.advance, trial.seconds_per_step, "asked for", [], trial.compiling), planning.longest_chunk)
+        except Exception as error:
+            refused = [{"plan": plan.name, "reason": _refusal(error)}]
+    eager = in_fewest_parts(lambda parts: measure(rule, learner, chunk, replace(plain, parts=parts), planning.seed), len(chunk[0]))
+    reason = f"{plan.name} was asked for and refused" if refused else "asked for"
+    if eager.plan.parts > 1:
+        reason += f"; {_parted(eager.plan)}"
+    return _sized(Choice(eager.plan, eager.advance, eager.seconds_per_step, reason, refused), planning.longest_chunk)
+
+
+def _refusal(error: Exception) -> str:
+    """Why a plan whose trial failed so is not taken. Raises `error` where it is none of the plan's."""
+    if out_of_memory(error):
+        return "memory does not hold its trial"
+    if not isinstance(error, PlanRejected):
+        raise error
+    return str(error)
+
+
+def _parted(plan: Plan) -> str:
+    return f"memory does not hold a batch, so it goes in {plan.parts} parts"
 
 
 def _eager(rule: Rule, learner: Learner, chunk: Batch, planning: Planning, known: Measured) -> Trial:
     """Eager execution with the number of threads that suits it, the batch in as many parts as memory asks for."""
     many = _own_threads(learner.net.device, planning)
-    parts = 1
-    while True:
-        try:
-            if planning.threads or many <= 1:
-                return measure(rule, learner, chunk, Plan(threads=planning.threads or many, parts=parts), planning.seed)
-            if known.threads.get("eager") in (1, many):
-                return measure(rule, learner, chunk, Plan(threads=known.threads["eager"], parts=parts), planning.seed)
-            alone = measure(rule, learner, chunk, Plan(threads=1, parts=parts), planning.seed)
-            together = measure(rule, learner, chunk, Plan(threads=many, parts=parts), planning.seed)
-            return together if together.seconds_per_step < ONE_THREAD_UNLESS * alone.seconds_per_step else alone
-        except Exception as error:
-            if not out_of_memory(error) or parts >= MOST_PARTS:
-                raise
-        parts *= 2
+
+    def attempt(parts: int) -> Trial:
+        if planning.threads or many <= 1:
+            return measure(rule, learner, chunk, Plan(threads=planning.threads or many, parts=parts), planning.seed)
+        if known.threads.get("eager") in (1, many):
+            return measure(rule, learner, chunk, Plan(threads=known.threads["eager"], parts=parts), planning.seed)
+        alone = measure(rule, learner, chunk, Plan(threads=1, parts=parts), planning.seed)
+        together = measure(rule, learner, chunk, Plan(threads=many, parts=parts), planning.seed)
+        return together if together.seconds_per_step < ONE_THREAD_UNLESS * alone.seconds_per_step else alone
+
+    return in_fewest_parts(attempt, len(chunk[0]))
 
 
 def _convolutional(learner: Learner) -> bool:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from chainrule.core.batch import Batch
-from chainrule.core.errors import ChainruleError, PlanRejected
+from chainrule.core.errors import PlanRejected
 from chainrule.core.rule import Learner
 from chainrule.core.stage import Stage
 from chainrule.data.feed.shuffled import Feed
 from chainrule.engine.plans.cache import about
 from chainrule.engine.plans.eager import copied
-from chainrule.engine.plans.microbatch import MOST_PARTS, normalises_by_batch
+from chainrule.engine.plans.microbatch import MOST_PARTS, normalises_by_batch, unfit, words_of
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan, arrange
 from chainrule.engine.plans.planner import Choice, Later, Planning, change_over, choose
 from chainrule.engine.plans.signature import signature
@@ -97,14 +97,12 @@ class Plans:
         """
         parts = 2 * now.plan.parts
         plan = Plan(threads=now.plan.threads, parts=parts)
-        what = (str(error).splitlines() or [type(error).__name__])[0][:160]
         if parts > min(MOST_PARTS, len(batches[0])):
-            raise ChainruleError(f"Memory ran out, and a batch in {now.plan.parts} parts does not fit either. "
-                                 f"Use a smaller --batch or net. ({what})") from error
+            raise unfit(f"a batch in {now.plan.parts} parts does not fit either", words_of(error)) from error
         try:
             advance = plan.build(self.stage.rule, learner, batches)
         except PlanRejected as refused:
-            raise ChainruleError(f"Memory ran out, and {refused}. Use a smaller --batch or net. ({what})") from error
+            raise unfit(str(refused), words_of(error)) from error
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         beside = " Batch normalisation sees one part at a time." if normalises_by_batch(learner.net) else ""
