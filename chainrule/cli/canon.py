@@ -94,7 +94,7 @@ def _record(path: Path, standings: Sequence[Standing], short: bool) -> None:
     for standing in standings:
         head = standing.headline
         what = str(head.headline.get("what", head.check.what))
-        rows[standing.row.name] = [standing.row.name, standing.row.system, what, number(head.published), number(head.ours),
+        rows[standing.row.name] = [standing.row.name, standing.row.system, what, number(head.published), head.measured,
                                    ends(head.interval), standing.words, form]
     count = record(path, RECORDED, rows, "Measured last on: " + "; ".join(machine()))
     say(f"{len(rows)} of {count} rows recorded in {path}.")

@@ -12,7 +12,7 @@ from typing import Any
 from chainrule.core.measure import headline, is_share
 from chainrule.core.schema import Misfit, as_type
 from chainrule.core.text import shown, table
-from chainrule.evaluate.beside import Beside
+from chainrule.evaluate.advantage import Advantage
 from chainrule.evaluate.intervals import Interval
 
 SHOWN_CLASSES = 10     # unless all are asked for
@@ -71,7 +71,7 @@ class Result:
     by: str = "target"
     baseline: Baseline | None = None
     linear: Baseline | None = None
-    against: tuple[Beside, ...] = ()
+    against: tuple[Advantage, ...] = ()
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:

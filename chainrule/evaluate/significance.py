@@ -31,6 +31,7 @@ TESTS = {True: "exact McNemar", False: "paired sign flips"}     # where errors a
 ENUMERATED = 14                 # cases of which all sets of signs are gone through
 MOST_NUMBERS = 10**9            # signs drawn in all; beyond it there are fewer sets
 BATCH_NUMBERS = 2**22           # of them in memory at once
+LEAST_P = 1e-300                # a p below it may have been rounded, to nothing even, and is stated as this bound
 
 
 @dataclass(frozen=True)
@@ -266,15 +267,30 @@ def compare(names: Sequence[str], cases: Sequence[Cases], *, level: float = 0.95
     return Comparison(tuple(names), n, measure, tuple(scores), test, tuple(pairs))
 
 
-def probability(p: float) -> str:
-    """A p value with two significant digits."""
-    return "1" if p >= 0.9995 else f"{p:.2g}" if p < 0.1 else f"{p:.3f}"
+def probability(p: float, digits: int = 2) -> str:
+    """A p value with so many significant digits; a bound where a float does not hold it.
+
+    >>> probability(0.0432), probability(0.2), probability(0.0), probability(0.00634766, 5)
+    ('0.043', '0.200', '< 1e-300', '0.0063477')
+    """
+    if p < LEAST_P:
+        return f"< {LEAST_P:g}"
+    return "1" if p >= 0.9995 else f"{p:.{digits}g}" if p < 0.1 or digits > 3 else f"{p:.3f}"
+
+
+def p_value(p: float) -> str:
+    """The same as part of a sentence.
+
+    >>> p_value(0.0432), p_value(0.0)
+    ('p = 0.043', 'p < 1e-300')
+    """
+    return f"p {'' if p < LEAST_P else '= '}{probability(p)}"
 
 
 def _verdict(a: str, b: str, score_a: float, score_b: float, n: int, p: float, alpha: float, measure: str, test: str) -> str:
     better, worse, least, most = (a, b, score_a, score_b) if score_a <= score_b else (b, a, score_b, score_a)
     what = f"{least:,.0f} against {most:,.0f} errors" if measure == ERRORS else f"a {measure} of {shown(least)} against {shown(most)}"
-    evidence = f"on the same {n:,} cases, p = {probability(p)} ({test})."
+    evidence = f"on the same {n:,} cases, {p_value(p)} ({test})."
     if p < alpha:
         return f"{better} is better than {worse}: {what} {evidence}"
     return f"No difference is shown: {better} has {what} {'of' if measure == ERRORS else 'for'} {worse} {evidence}"

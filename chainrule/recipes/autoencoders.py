@@ -77,7 +77,7 @@ def denoising(setting: Setting) -> Outcome:
     table += [[name, str(r.errors), f"{r.n:,}", f"{100 * float(r.accuracy or 0):.2f}"] for name, r in zip(("pixels", "codes"), results,
                                                                                                    strict=True)]
     return Outcome([Figure("p against a softmax of raw pixels", p_of_improvement(pair), published=0.01, source=VINCENT,
-                           goal="none" if setting.short else "at most")], table, [command(source.name, DENOISING)])
+                           goal="none" if setting.short else "at most", probability=True)], table, [command(source.name, DENOISING)])
 
 
 @recipes("variational", source=KINGMA)

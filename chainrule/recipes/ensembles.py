@@ -6,6 +6,7 @@ from typing import Any
 
 import chainrule
 from chainrule.core.registry import recipes
+from chainrule.evaluate.significance import probability
 from chainrule.recipes.outcome import Figure, Outcome, Setting
 
 MEMBERS = 16
@@ -35,8 +36,8 @@ def committees(setting: Setting) -> Outcome:
         compared = chainrule.compare(one, committee)
         pair = compared.pairs[0]
         ours, theirs = (f"{score:.0f}" for score in reversed(compared.scores))
-        rows.append([name, str(len(committee)), ours, theirs, f"{compared.n:,}", f"{pair.p:.2g}"])
+        rows.append([name, str(len(committee)), ours, theirs, f"{compared.n:,}", probability(pair.p)])
         better = compared.scores[1] < compared.scores[0]
         figures.append(Figure(f"{name}: p where it beats one net", pair.p if better else 1.0, published=0.01,
-                              goal="none" if setting.short else "at most", source="Breiman (1996)"))
+                              goal="none" if setting.short else "at most", source="Breiman (1996)", probability=True))
     return Outcome(figures, rows)

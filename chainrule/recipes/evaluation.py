@@ -11,7 +11,7 @@ import chainrule
 from chainrule.core.registry import recipes
 from chainrule.evaluate import measures
 from chainrule.evaluate.intervals import of_mean, wilson
-from chainrule.evaluate.significance import mcnemar
+from chainrule.evaluate.significance import mcnemar, probability
 from chainrule.recipes.outcome import Figure, Outcome, Setting
 from chainrule.workflows import compare
 
@@ -67,9 +67,9 @@ def exact_test(setting: Setting) -> Outcome:
     rows, figures = [["both wrong", "first only", "second only", "both right", "p"]], []
     for both, first, second, neither, published, half in TABLES:
         p = mcnemar(first, second)
-        rows.append([*map(str, (both, first, second, neither)), f"{p:.4f}"])
+        rows.append([*map(str, (both, first, second, neither)), probability(p)])
         figures.append(Figure(f"p of ({both}, {first}; {second}, {neither})", p, published=published, source=LECTURE, goal="about",
-                              within=half))
+                              within=half, probability=True))
     return Outcome(figures, rows)
 
 

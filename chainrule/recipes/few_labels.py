@@ -11,6 +11,7 @@ import chainrule
 from chainrule.core.registry import recipes
 from chainrule.data import fingerprint
 from chainrule.data.source import Source
+from chainrule.evaluate.significance import probability
 from chainrule.recipes.outcome import Figure, Outcome, Setting, p_of_improvement
 from chainrule.recipes.transfer import fewer
 
@@ -42,13 +43,13 @@ def few_labels(setting: Setting) -> Outcome:
         drawn = chainrule.train(few, net=net, seed=seed, out=setting.out / f"as-drawn-{seed}", **FEW)
         helped = chainrule.train(few, net=net, from_=before, seed=seed, out=setting.out / f"from-machines-{seed}", **FEW)
         pair = chainrule.compare(drawn, helped).pairs[0]
-        for name, run, p in (("as drawn", drawn, ""), ("machines", helped, f"{pair.p:.2g}")):
+        for name, run, p in (("as drawn", drawn, ""), ("machines", helped, probability(pair.p))):
             result = run.test()
             assert result.accuracy is not None
             rows.append([str(seed), name, str(result.errors), f"{result.n:,}", f"{100 * result.accuracy:.2f}", p])
         worst = max(worst, p_of_improvement(pair))
     return Outcome([Figure("p of 100 labels after layers learned without labels against from scratch, the greatest of all seeds", worst,
-                           published=0.01, source=SOURCE, goal="none" if setting.short else "at most")], rows)
+                           published=0.01, source=SOURCE, goal="none" if setting.short else "at most", probability=True)], rows)
 
 
 def with_test(data: Source) -> Source:

@@ -12,7 +12,7 @@ import chainrule
 from chainrule.core.registry import recipes
 from chainrule.core.text import shown
 from chainrule.evaluate.result import Result
-from chainrule.evaluate.significance import Cases, Comparison, compare
+from chainrule.evaluate.significance import Cases, Comparison, compare, probability
 from chainrule.job.build import build
 from chainrule.job.options import Options
 from chainrule.recipes.outcome import Figure, Outcome, Setting
@@ -86,8 +86,9 @@ def forecasts(setting: Setting) -> Outcome:
         for one in several:
             m = one.result.measures
             ends = "" if m["mase"].low is None or m["mase"].high is None else f"{shown(m['mase'].low)} to {shown(m['mase'].high)}"
+            against = "the best simple one" if one.name == first else probability(corrected[one.name])
             rows.append([data, one.name, shown(one.valid), shown(m["mase"].value), ends, shown(m["smape"].value, True),
-                         shown(m["coverage"].value, True), "the best simple one" if one.name == first else shown(corrected[one.name])])
+                         shown(m["coverage"].value, True), against])
         notes += [f"{data}: {pair.verdict}" for pair in comparison.pairs]
         best = min(several, key=lambda one: one.valid)
         naive = next(one for one in several if one.name == NAIVE)

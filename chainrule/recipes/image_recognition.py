@@ -87,7 +87,7 @@ def transformations(setting: Setting) -> Outcome:
     rows = seeds_table({"as they are": plain, "transformed": moved}, "training pictures")
     return Outcome([
         Figure("p of LeNet with transformations against without", max(map(p_of_improvement, pairs)), published=0.05, source=SIMARD,
-               goal="at most" if judged else "none"),
+               goal="at most" if judged else "none", probability=True),
         Figure("test error %, transformed", mean_error(moved), 100 - 100 * ends.high, 100 - 100 * ends.low, 0.45, f"{SIMARD}, 0.4 %",
                "at most" if judged else "none")], rows, [*(pair.verdict for pair in pairs), command("mnist", TRANSFORMED)])
 

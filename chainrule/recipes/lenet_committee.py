@@ -8,6 +8,7 @@ from typing import Any
 import chainrule
 from chainrule.core.registry import recipes
 from chainrule.evaluate.intervals import wilson
+from chainrule.evaluate.significance import probability
 from chainrule.recipes.image_recognition import TRANSFORMED
 from chainrule.recipes.outcome import Figure, Outcome, Setting, command
 
@@ -36,13 +37,13 @@ def lenet_committee(setting: Setting) -> Outcome:
     best = several.runs.index(several.best)
     rows = [["net", "errors", "error %", "p, exact McNemar"],
             ["committee", f"{standing.score:.0f}", f"{100 * standing.score / standing.n:.2f}", ""],
-            *([f"seed {i}", f"{score:.0f}", f"{100 * score / standing.n:.2f}", f"{pair.p:.2g}"]
+            *([f"seed {i}", f"{score:.0f}", f"{100 * score / standing.n:.2f}", probability(pair.p)]
               for i, (score, pair) in enumerate(zip(standing.scores, standing.pairs, strict=True)))]
     chosen = standing.pairs[best]
     return Outcome([
         Figure("test error % of the committee", 100 * standing.score / standing.n, 100 * share.low, 100 * share.high, 0.27, CIRESAN,
                "at most" if judged else "none"),
         Figure("p against the member that was best on the validation part", chosen.p if standing.score < standing.scores[best] else 1.0,
-               published=0.05, source=CIRESAN, goal="at most" if judged else "none"),
+               published=0.05, source=CIRESAN, goal="at most" if judged else "none", probability=True),
         Figure("mean test error % of a member", 100 * mean(standing.scores) / standing.n)],
         rows, [chosen.verdict, command("mnist", {**TRANSFORMED, "split-seed": 0})])

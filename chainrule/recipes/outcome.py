@@ -13,7 +13,7 @@ from chainrule.core.registry import recipes
 from chainrule.core.text import table
 from chainrule.evaluate.intervals import Interval, wilson
 from chainrule.evaluate.result import Result
-from chainrule.evaluate.significance import Pair
+from chainrule.evaluate.significance import Pair, probability
 from chainrule.workflows.options import Experiment
 from chainrule.workflows.run import Run
 
@@ -36,7 +36,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Figure:
-    """A number of ours with its interval, beside a published one. `within` is how far `about` may be off."""
+    """A number of ours with its interval, beside a published one. `within` is how far `about` may be off.
+
+    A `probability` is written as p values are: as a bound where a float does not hold it.
+    """
 
     what: str
     ours: float
@@ -46,6 +49,7 @@ class Figure:
     source: str = ""
     goal: Goal = "none"
     within: float = 0.0
+    probability: bool = False
 
     @property
     def reached(self) -> bool | None:
@@ -56,7 +60,7 @@ class Figure:
         return away >= 0 if self.goal == "at least" else away <= 0 if self.goal == "at most" else abs(away) <= self.within
 
     def __str__(self) -> str:
-        words = f"{self.what}: {self.ours:.5g}"
+        words = f"{self.what}: {probability(self.ours, 5) if self.probability else f'{self.ours:.5g}'}"
         if self.low is not None and self.high is not None:
             words += f" ({self.low:.5g} to {self.high:.5g})"
         if self.published is not None:
@@ -68,7 +72,8 @@ class Figure:
 
     def to_json(self) -> dict[str, Any]:
         return {"what": self.what, "ours": {"value": self.ours, "interval": None if self.low is None else [self.low, self.high]},
-                "published": {"value": self.published, "source": self.source}, "goal": self.goal, "reached": self.reached}
+                "published": {"value": self.published, "source": self.source}, "goal": self.goal, "reached": self.reached,
+                "probability": self.probability}
 
 
 @dataclass(frozen=True)

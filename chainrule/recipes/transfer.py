@@ -11,6 +11,7 @@ import chainrule
 from chainrule.core.registry import recipes
 from chainrule.data import fingerprint
 from chainrule.data.source import Source
+from chainrule.evaluate.significance import probability
 from chainrule.recipes.outcome import Figure, Outcome, Setting, p_of_improvement
 
 LABELS = 10                      # of each class
@@ -36,13 +37,13 @@ def transfer(setting: Setting) -> Outcome:
         anew = chainrule.train(few, net=net, seed=seed, out=setting.out / f"anew-{seed}", **FEW)
         helped = chainrule.train(few, from_=first, seed=seed, out=setting.out / f"from-zero-to-four-{seed}", **FEW)
         pair = chainrule.compare(anew, helped).pairs[0]
-        for name, run, p in (("anew", anew, ""), ("from 0 to 4", helped, f"{pair.p:.2g}")):
+        for name, run, p in (("anew", anew, ""), ("from 0 to 4", helped, probability(pair.p))):
             result = run.test()
             assert result.accuracy is not None
             rows.append([str(seed), name, str(result.errors), f"{result.n:,}", f"{100 * result.accuracy:.2f}", p])
         worst = max(worst, p_of_improvement(pair))
     return Outcome([Figure("p of digits 5-9 started from 0-4 against from scratch, the greatest of all seeds", worst, published=0.01,
-                           source=SOURCE, goal="none" if setting.short else "at most")], rows)
+                           source=SOURCE, goal="none" if setting.short else "at most", probability=True)], rows)
 
 
 def fewer(data: Source, classes: list[str], each: int, seed: int) -> Source:

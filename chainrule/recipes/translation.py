@@ -57,7 +57,7 @@ def translation(setting: Setting) -> Outcome:
         Figure("edits a letter of these, with attention", edits.value, edits.low, edits.high, 0.01, ASKED,
                "none" if setting.short else "at most"),
         exact("% of strings without an error, without attention", "without attention"),
-        Figure("p of as many edits with attention as without, by sign flips", pair.p),
+        Figure("p of as many edits with attention as without, by sign flips", pair.p, probability=True),
         exact("% of days that are written as ISO 8601 without an error", "days", 98),
         Figure(f"% of {BEAM_ROWS} validation days without an error, symbol by symbol", 100 * greedy),
         Figure(f"the same by a beam of {WIDTH}", 100 * beam),

@@ -15,9 +15,9 @@ from chainrule.core.schema import intelligible
 from chainrule.data.source import Data, Part
 from chainrule.evaluate.mistakes import WORST, worst_rows
 from chainrule.evaluate.result import Result
-from chainrule.job.beside import with_simpler
 from chainrule.job.linear import linear_of
 from chainrule.job.record import REMEDY, read_own
+from chainrule.job.simpler_answers import with_simpler
 from chainrule.job.trained import Trained
 from chainrule.runs.folder import Folder
 

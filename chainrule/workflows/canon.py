@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from chainrule.core.errors import ChainruleError, InputError, suggest
 from chainrule.core.text import table
+from chainrule.evaluate.significance import probability
 
 Verdict = Literal["reached", "missed", "in part", "not judged", "could not run", "not built yet"]
 Attempt = Callable[[str], Mapping[str, Any]]  # a recipe's name to its outcome as plain values
@@ -61,6 +62,11 @@ class Score:
     @property
     def ours(self) -> float | None:
         return self.headline["ours"]["value"] if self.headline else None
+
+    @property
+    def measured(self) -> str:
+        """Our figure with five digits, a bound for a p value that a float does not hold; a dash where there is none."""
+        return number(self.ours) if self.ours is None or not self.headline["probability"] else probability(self.ours, 5)
 
     @property
     def interval(self) -> list[float] | None:
@@ -174,7 +180,7 @@ HEADS = ("row", "recipe", "published", "ours", "95 % interval", "verdict", "s")
 
 def cells(standings: Sequence[Standing]) -> list[list[str]]:
     """A line a check: the row's name stands at its first."""
-    return [[standing.row.name if at == 0 else "", one.check.recipe, number(one.published), number(one.ours), ends(one.interval),
+    return [[standing.row.name if at == 0 else "", one.check.recipe, number(one.published), one.measured, ends(one.interval),
              one.verdict, f"{one.seconds:.1f}" if one.outcome or one.reason else ""]
             for standing in standings for at, one in enumerate(standing.scores)]
 

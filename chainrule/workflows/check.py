@@ -30,7 +30,7 @@ from chainrule.data.splits import parse_split
 from chainrule.engine.members.grouping import train_members
 from chainrule.engine.members.groups import Member
 from chainrule.engine.stop import Stop
-from chainrule.evaluate.significance import mcnemar, probability
+from chainrule.evaluate.significance import mcnemar, p_value
 from chainrule.job.build import LossLike, build
 from chainrule.job.job import Job
 from chainrule.job.options import Options
@@ -263,12 +263,12 @@ class _Looking:
         p = mcnemar(spared, added)
         if spared <= added or p >= SKILLED:
             return (f"nets that did not train on them are wrong in {int(wrong.sum()):,} of {len(labels):,} rows, the most frequent class "
-                    f"in {int(without.sum()):,} (exact McNemar, p = {probability(p)}); without skill above that they can doubt no label. "
+                    f"in {int(without.sum()):,} (exact McNemar, {p_value(p)}); without skill above that they can doubt no label. "
                     "Give inputs that tell the classes apart, or a better --net.")
         most = contradiction(probabilities, labels)
         if most.p >= SURE:
             return (f"the labels of {most.seen:,} of {len(labels):,} rows are at least {1 / most.odds:.0f} times less likely than another "
-                    f"class, where nets that did not train on them expect {most.expected:.1f} (p = {probability(most.p)}); the classes "
+                    f"class, where nets that did not train on them expect {most.expected:.1f} ({p_value(most.p)}); the classes "
                     "overlap, and that explains the doubts.")
         return ""
 

@@ -23,11 +23,11 @@ from chainrule.data.row_hashes import row_hashes
 from chainrule.data.source import Opening, Part
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
-from chainrule.job.beside import with_simpler
 from chainrule.job.job import Job
 from chainrule.job.linear import linear_of
 from chainrule.job.options import Options
 from chainrule.job.record import REMEDY, read_threshold
+from chainrule.job.simpler_answers import with_simpler
 from chainrule.job.trained import Trained, as_asked
 from chainrule.runs.folder import LOG, PREDICTED, TESTED, Folder, test_set
 from chainrule.runs.validation import read_result

@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from chainrule.core.errors import InputError
-from chainrule.evaluate.significance import Cases, compare, holm, mcnemar, paired_difference, paired_flips
+from chainrule.evaluate.significance import Cases, compare, holm, mcnemar, p_value, paired_difference, paired_flips, probability
 
 
 def cases(both_wrong, a_only, b_only, both_right):
@@ -43,6 +43,18 @@ def test_mcnemar_agrees_with_statsmodels_and_with_counting_coins():
     b, c = 2, 9
     extreme = sum(math.comb(b + c, k) for k in range(b + c + 1) if abs(2 * k - b - c) >= abs(b - c))
     assert mcnemar(b, c) == pytest.approx(extreme / 2 ** (b + c), abs=1e-15)
+
+
+@pytest.mark.parametrize("errors", [1000, 1080, 3000])
+def test_a_p_that_a_float_does_not_hold_is_printed_as_a_bound(errors):
+    """All errors on one side: p is 2 ** (1 - errors), less than 1e-300 in each case and nothing to a float from 1076 on."""
+    comparison = compare(["a", "b", "c"], [*cases(3, 0, errors, 7), cases(3, errors, 0, 7)[1]])
+    pair = comparison.pairs[0]
+    assert pair.p == pytest.approx(2.0 ** (1 - errors), rel=1e-9, abs=0)
+    assert json.loads(comparison.to_json())["pairs"][0]["p"] == pair.p
+    assert "cases, p < 1e-300 (exact McNemar" in pair.verdict
+    assert comparison.paired()[1][-2:] == ["< 1e-300", "< 1e-300"]
+    assert (probability(1.5e-299), p_value(1.5e-299)) == ("1.5e-299", "p = 1.5e-299")
 
 
 def test_holm_agrees_with_statsmodels():

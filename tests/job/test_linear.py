@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 import chainrule as cr
 from chainrule.core.abilities.tasks import AnswersConstantly
 from chainrule.core.registry import tasks
-from chainrule.evaluate.beside import Beside, beside
+from chainrule.evaluate.advantage import Advantage, advantage
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
 from chainrule.job.linear import NAME, PENALTIES, linear_of, logistic, ridge
@@ -109,10 +109,10 @@ def test_no_random_number_is_drawn_for_it():
 def test_a_tie_a_loss_and_a_win_are_said_as_such():
     rows = torch.arange(200)
     right = Cases(rows, "x", right=rows >= 20)
-    assert "no difference is shown" in str(beside("the same", right, right))
-    assert "the net is better by 40.00 (" in str(beside("worse", right, Cases(rows, "x", right=rows >= 100)))
-    assert "the net is worse by 10.00 (" in str(beside("better", right, Cases(rows, "x", right=rows >= 0)))
-    cost = Beside("a", "mean squared error", 10, -2.0, -3.0, -1.0, 0.95, 0.01, "paired sign flips")
+    assert "no difference is shown" in str(advantage("the same", right, right))
+    assert "the net is better by 40.00 (" in str(advantage("worse", right, Cases(rows, "x", right=rows >= 100)))
+    assert "the net is worse by 10.00 (" in str(advantage("better", right, Cases(rows, "x", right=rows >= 0)))
+    cost = Advantage("a", "mean squared error", 10, -2.0, -3.0, -1.0, 0.95, 0.01, "paired sign flips")
     assert str(cost) == "the net is better by 2.000 (1.000 to 3.000) in mean squared error, p = 0.01"
 
 

@@ -16,9 +16,9 @@ from chainrule.workflows.canon import Check, Row, chosen, lines, score
 LENGTHS = {"A": 7, "B": 7, "C": 10, "D": 10, "E": 10, "F": 8, "G": 8}
 
 
-def figure(ours, reached, published=1.0):
+def figure(ours, reached, published=1.0, probability=False):
     return {"what": "w", "ours": {"value": ours, "interval": [0.0, 2.0]}, "published": {"value": published, "source": "s"},
-            "reached": reached}
+            "reached": reached, "probability": probability}
 
 
 def row(*names):
@@ -65,6 +65,12 @@ def test_what_is_shown_is_the_figure_that_was_missed():
     told = standing({"a": [figure(1, True), figure(3, False, published=2.0)], "b": [figure(5, True)]}, "a", "b").to_json()
     assert (told["ours"], told["published"], told["interval"], told["source"]) == (3, 2.0, [0.0, 2.0], "source of a")
     assert [check["ours"] for check in told["checks"]] == [3, 5]
+
+
+def test_a_p_that_a_float_does_not_hold_is_shown_as_a_bound_and_told_as_a_number():
+    made = standing({"a": [figure(0.0, True, published=0.01, probability=True)]}, "a")
+    assert "< 1e-300" in "\n".join(lines([made]))
+    assert made.to_json()["ours"] == 0.0
 
 
 def test_what_is_not_built_has_its_published_figure_and_none_of_ours():

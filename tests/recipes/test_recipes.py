@@ -49,6 +49,13 @@ def test_a_figure_is_judged_by_its_goal(goal, ours, reached):
     assert Figure("x", ours).reached is None
 
 
+def test_a_figure_that_is_a_p_is_never_nothing():
+    figure = Figure("p of x against y", mcnemar(0, 3000), published=0.01, goal="at most", probability=True)
+    assert figure.ours == 0.0
+    assert str(figure).startswith("p of x against y: < 1e-300; published at most 0.01, reached")
+    assert figure.to_json()["ours"]["value"] == 0.0
+
+
 def test_the_interval_is_wilsons_over_all_seeds(tmp_path, monkeypatch):
     """Wilson (1927) for 95 of 100: 88.82 to 97.85; two such seeds: 91.04 to 97.26; their standard deviation is zero."""
     import chainrule

@@ -10,7 +10,7 @@ from torch import Tensor
 from chainrule.core.abilities.tasks import AnswersConstantly, Decides
 from chainrule.core.errors import InputError
 from chainrule.data.source import Part
-from chainrule.evaluate.beside import Beside, beside
+from chainrule.evaluate.advantage import Advantage, advantage
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
 from chainrule.job.linear import NAME, Linear
@@ -28,7 +28,7 @@ def with_simpler(trained: Trained, linear: Linear | None, part: Part, answers: T
         result = replace(result, linear=linear.baseline(trained, part))
     some = part if len(answers) == len(part) else part.rows_at(0, len(answers))
     ours = trained.outcomes(some, rows, answers)
-    against: list[Beside] = []
+    against: list[Advantage] = []
     if ours is not None and linear is not None:
         against += _compared(NAME, ours, _plain(trained, some, linear.answer(trained, some.x), rows))
     task = trained.task
@@ -46,10 +46,10 @@ def _plain(trained: Trained, part: Part, answers: Tensor, rows: str) -> Cases | 
     return task.outcomes(trained.inference, part, answers, rows)
 
 
-def _compared(name: str, ours: Cases, theirs: Cases | None) -> list[Beside]:
+def _compared(name: str, ours: Cases, theirs: Cases | None) -> list[Advantage]:
     """The comparison, nothing where cases do not allow one."""
     try:
-        return [] if theirs is None else [beside(name, _few(ours), _few(theirs))]
+        return [] if theirs is None else [advantage(name, _few(ours), _few(theirs))]
     except InputError:
         return []
 

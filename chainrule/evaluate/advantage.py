@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chainrule.core.text import shown
-from chainrule.evaluate.significance import Cases, compare, probability
+from chainrule.evaluate.significance import Cases, compare, p_value
 
 ALPHA = 0.05     # below it a difference is taken for shown
 
 
 @dataclass(frozen=True)
-class Beside:
+class Advantage:
     """The net less `name` on `n` cases: the difference of `measure`, negative where the net is better, its ends, and p of `test`.
 
     Where errors are counted the difference is one of their shares.
@@ -38,17 +38,13 @@ class Beside:
         if self.better is None:
             apart = "" if self.low <= 0 <= self.high else "; the interval is approximate, the exact test decides"
             between = f"{shown(unit * self.low)} to {shown(unit * self.high)}"
-            return f"no difference is shown ({between}{sign}, {_p(self.p)}{apart})"
+            return f"no difference is shown ({between}{sign}, {p_value(self.p)}{apart})"
         word = "better" if self.better else "worse"
-        return f"the net is {word} by {size} ({shown(ends[0])} to {shown(ends[1])}){sign}, {_p(self.p)}"
+        return f"the net is {word} by {size} ({shown(ends[0])} to {shown(ends[1])}){sign}, {p_value(self.p)}"
 
 
-def beside(name: str, ours: Cases, theirs: Cases) -> Beside:
+def advantage(name: str, ours: Cases, theirs: Cases) -> Advantage:
     """The net's cases beside those of the answer called `name`. Raises InputError where they are not the same."""
     comparison = compare(("the net", name), (ours, theirs))
     pair, d = comparison.pairs[0], comparison.pairs[0].difference
-    return Beside(name, comparison.measure, comparison.n, d.value, d.low, d.high, d.level, pair.p, comparison.test)
-
-
-def _p(p: float) -> str:
-    return f"p = {probability(p)}" if p > 0 else "p < 1e-300"     # beyond what a float holds
+    return Advantage(name, comparison.measure, comparison.n, d.value, d.low, d.high, d.level, pair.p, comparison.test)
