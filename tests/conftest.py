@@ -1,13 +1,27 @@
-"""What every test needs: no plan remembered from another; and what would cost all of them time: waiting for the disk, trials, pictures."""
+"""What every test needs: nothing left over from another; and what would cost all of them time: the disk, trials, pictures."""
 
 import os
 import uuid
 
 import pytest
 
+from chainrule.core.threads import torch_threads
 from chainrule.engine.plans import trial
 from chainrule.job import job
 from chainrule.plots.figure import to_png
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _threads_of_a_module():
+    """Whatever number of threads the fixtures of a module set, the next one has as many as there were before."""
+    with torch_threads():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _threads_of_a_test(_threads_of_a_module):
+    with torch_threads():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ from chainrule.core.errors import InputError, PlanRejected, suggest
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, nets, optimizers, rules
 from chainrule.core.rule import Learner
+from chainrule.core.threads import torch_threads
 from chainrule.core.tree import clone
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.plans.plan import Plan, arrange
@@ -67,8 +68,9 @@ class Sides:
         for name in PLANS:
             plan = replace(Plan.parse(name), threads=self.threads)
             try:
-                admitted[name] = measure(self.rule, self.learner, self.batches, plan, 0,
-                                         agree_with=None if name == "eager" else Plan(threads=self.threads))
+                with torch_threads():
+                    admitted[name] = measure(self.rule, self.learner, self.batches, plan, 0,
+                                             agree_with=None if name == "eager" else Plan(threads=self.threads))
             except PlanRejected as error:
                 refused[name] = str(error)
         return admitted, refused
@@ -82,10 +84,10 @@ class Sides:
         arrange(learner, trial.plan.channels_last)
 
         def run() -> float:
-            torch.set_num_threads(self.threads)
-            began = time.perf_counter()
-            trial.advance(learner, self.batches)
-            return (time.perf_counter() - began) / len(self.batches.x)
+            with torch_threads(self.threads):
+                began = time.perf_counter()
+                trial.advance(learner, self.batches)
+                return (time.perf_counter() - began) / len(self.batches.x)
 
         return run
 
@@ -105,13 +107,13 @@ class Sides:
             return loss
 
         def run() -> float:
-            torch.set_num_threads(self.threads)
-            began = time.perf_counter()
-            for x, y in zip(self.batches.x, self.batches.y, strict=True):
-                optimizer.zero_grad()
-                loss_of(x, y).backward()
-                optimizer.step()
-            return (time.perf_counter() - began) / len(self.batches.x)
+            with torch_threads(self.threads):
+                began = time.perf_counter()
+                for x, y in zip(self.batches.x, self.batches.y, strict=True):
+                    optimizer.zero_grad()
+                    loss_of(x, y).backward()
+                    optimizer.step()
+                return (time.perf_counter() - began) / len(self.batches.x)
 
         return run
 

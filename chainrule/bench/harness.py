@@ -18,6 +18,7 @@ import torch
 
 from chainrule import __version__
 from chainrule.core.errors import InputError
+from chainrule.core.threads import torch_threads
 from chainrule.engine.plans.cache import processor
 
 ROOT = Path(__file__).parents[2]  # of the checkout
@@ -45,18 +46,20 @@ class Spread:
 
 
 def in_turns(sides: Mapping[str, Callable[[], T]], repeats: int) -> dict[str, list[T]]:
-    """Each side once a round, A B A B, so that a busy machine slows them all alike. One round before is thrown away.
+    """Each side once a round, A B A B, so that a busy machine slows them all alike. One round before is thrown away;
+    whatever number of threads a side sets, torch has as many afterwards as before.
 
     Raises InputError for fewer than five repeats: a median of less says little.
     """
     if repeats < FEWEST_REPEATS:
         raise InputError(f"--repeats must be at least {FEWEST_REPEATS} for a median and a spread; got {repeats}.")
     values: dict[str, list[T]] = {name: [] for name in sides}
-    for round_ in range(repeats + 1):
-        for name, side in sides.items():
-            value = side()
-            if round_:
-                values[name].append(value)
+    with torch_threads():
+        for round_ in range(repeats + 1):
+            for name, side in sides.items():
+                value = side()
+                if round_:
+                    values[name].append(value)
     return values
 
 

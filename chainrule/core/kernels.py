@@ -66,7 +66,7 @@ def split() -> bool:
     return _split.get()
 
 
-def asked_for(module: nn.Module) -> frozenset[str]:
+def offered_to(module: nn.Module) -> frozenset[str]:
     """The kernels that parts of a module ask for, by their attribute `kernel`, among those that are offered."""
     names = (getattr(part, "kernel", None) for part in module.modules())
     return frozenset(name for name in names if isinstance(name, str) and name in _offered)

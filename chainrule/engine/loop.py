@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.events import Warned
+from chainrule.core.threads import torch_threads
 from chainrule.engine.group import Events, Group, Tail
 from chainrule.engine.plans.microbatch import out_of_memory
 from chainrule.engine.seat import Seat
@@ -38,7 +39,7 @@ class Loop:
 
     def run(self) -> Events:
         """Train every seat to its end; yields (seat, event), for each the events of an ordinary run, the last `Finished`."""
-        try:
+        with torch_threads():
             yield from self._start()
             while self.group.live:
                 torch.set_num_threads(self.threads)
@@ -63,8 +64,6 @@ class Loop:
                 for seat in self.group.seats:
                     if seat.goes_on:
                         seat.next_stage()
-        finally:
-            torch.set_num_threads(self.threads)
 
     def _start(self) -> Events:
         """Every seat from its last checkpoint, where there is one; those that had ended have ended."""

@@ -22,6 +22,7 @@ from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, rules
 from chainrule.core.rule import Learner, Report, Rule
 from chainrule.core.stage import Budget, Stage
+from chainrule.core.threads import torch_threads
 from chainrule.core.traits import NetTraits, RuleTraits
 from chainrule.core.tree import Tree
 from chainrule.data.encode.decoding import unscaled
@@ -338,7 +339,7 @@ def _run(job: Job, watch: bool) -> Learned:
     """Train to the end, with no folder, and keep what predicts. The caller's number of threads is put back."""
     history: list[dict[str, Any]] = []
     ended, fault = None, ""
-    with _as_it_was(), _watching(watch) as tell:
+    with torch_threads(), _watching(watch) as tell:
         for event in job.events(made=_quick_plan(job)):
             tell(event)
             if isinstance(event, Evaluated):
@@ -360,15 +361,6 @@ def _quick_plan(job: Job) -> list[dict[str, Any]] | None:
     if options.plan not in ("auto", "eager") or options.precision == "bf16" or 6.0 * job.net.count() * n * epochs > QUICK_OPERATIONS:
         return None
     return [{"since": 0, "made": asdict(Plan(chunk=QUICK_CHUNK, threads=options.threads or 1))}]
-
-
-@contextmanager
-def _as_it_was() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import chainrule
 from chainrule.core.registry import recipes
 from chainrule.core.text import table
+from chainrule.core.threads import torch_threads
 from chainrule.evaluate.intervals import Interval, wilson
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Pair, probability
@@ -107,7 +108,8 @@ def run(name: str, setting: Setting) -> Outcome:
     """Run the recipe called `name`. Raises InputError that offers the nearest."""
     chosen = recipes.choose(name)
     setting.out.mkdir(parents=True, exist_ok=True)
-    outcome: Outcome = chosen.make(setting)
+    with torch_threads():                     # some time plans with numbers of threads of their own
+        outcome: Outcome = chosen.make(setting)
     return outcome
 
 

@@ -23,6 +23,12 @@ def test_sides_take_turns_and_the_first_round_is_thrown_away():
     assert found == {"a": [2, 4, 6, 8, 10], "b": [3, 5, 7, 9, 11]}
 
 
+def test_whatever_threads_a_side_sets_there_are_as_many_afterwards():
+    before = torch.get_num_threads()
+    harness.in_turns({"a": lambda: torch.set_num_threads(before + 1), "b": lambda: torch.set_num_threads(before + 2)}, 5)
+    assert torch.get_num_threads() == before
+
+
 def test_fewer_than_five_rounds_are_refused():
     with pytest.raises(InputError, match="at least 5"):
         harness.in_turns({"a": int}, 4)

@@ -10,7 +10,8 @@ from chainrule.core.registry import nets
 def test_both_sides_are_at_the_same_weights_after_the_same_steps():
     """With further heads too, whose costs each side adds up by itself."""
     for net, shape in (("convnet:pattern=4-pool,dense=8,norm=batch", (3, 8, 8)), ("capsnet:filters=8,capsules=2,hidden=8", (1, 20, 20))):
-        sides = Sides(Work(net, shape, 4), steps=3, threads=1)
+        threads = torch.get_num_threads()
+        sides = Sides(Work(net, shape, 4), steps=3, threads=threads + 1)
         admitted, _ = sides.trials()
         ours, module = sides.fresh(), sides.fresh().net.module.train()
         sides.ours(admitted["eager"], ours)()
@@ -18,6 +19,7 @@ def test_both_sides_are_at_the_same_weights_after_the_same_steps():
         assert all(not torch.equal(t, sides.net.params[name]) for name, t in module.named_parameters() if t.dim() > 1)
         for name, t in module.state_dict().items():
             torch.testing.assert_close(ours.net.tensors[name], t, rtol=1e-4, atol=1e-6)
+        assert torch.get_num_threads() == threads
 
 
 def test_a_row_names_the_plan_and_why_there_is_no_program(monkeypatch):

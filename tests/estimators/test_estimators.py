@@ -235,7 +235,6 @@ def test_the_seed_decides_and_nothing_leaks():
     assert np.array_equal(expected[1], found[1])
     assert expected[2] == found[2]
     assert torch.get_num_threads() == threads + 1
-    torch.set_num_threads(threads)
     np.testing.assert_array_equal(clone(net).fit(X, y).predict_proba(X), first)
     assert not np.array_equal(clone(net).set_params(random_state=2).fit(X, y).predict_proba(X), first)
     free = clone(net).set_params(random_state=None)

@@ -28,6 +28,7 @@ from chainrule.bench.faults.programs import CONSTANT, Program
 from chainrule.core.errors import ChainruleError, Diverged, InputError
 from chainrule.core.events import Event
 from chainrule.core.files import write_atomically
+from chainrule.core.threads import torch_threads
 from chainrule.engine import looking
 from chainrule.evaluate.result import Result
 from chainrule.workflows.train import train
@@ -83,9 +84,9 @@ def unhurried() -> Iterator[None]:
         looking.FREE_SECONDS, looking.MOST = before
 
 
+@torch_threads(1)
 def execute(task: Task) -> Outcome:
     """Train one program into a folder that is thrown away."""
-    torch.set_num_threads(1)
     program = PROGRAMS[task.program]
     events: list[Event] = []
     error, result, tested = "", None, None

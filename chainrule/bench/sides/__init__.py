@@ -53,7 +53,7 @@ class Entry:
 
     @property
     def versions(self) -> list[str]:
-        return [f"{name} {_version(name)}" for name in self.needs]
+        return [f"{name} {_version_of(name)}" for name in self.needs]
 
     def make(self, setting: Setting) -> Side:
         module, _, name = self.place.partition(":")
@@ -79,7 +79,7 @@ def installed(names: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
     return [name for name in names if name not in absent], absent
 
 
-def _version(module: str) -> str:
+def _version_of(module: str) -> str:
     try:
         return version({"sklearn": "scikit-learn"}.get(module, module))
     except PackageNotFoundError:

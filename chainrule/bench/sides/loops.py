@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from chainrule.bench.sides import BLOCK
 from chainrule.bench.works import Setting, Work
+from chainrule.core.threads import torch_threads
 
 EAGER_BATCHES = (100, 1_000)  # rows predicted at once; the faster counts
 TRIAL_SECONDS, TRIAL_BLOCKS = 0.5, 2
@@ -76,8 +77,11 @@ class Eager:
         return {"threads": threads, "batch": batch}
 
     def run(self, units: int, chosen: dict[str, Any]) -> list[float]:
-        torch.set_num_threads(chosen.get("threads", self.all_threads))
-        count = torch.get_num_threads()
+        count = chosen.get("threads", self.all_threads)
+        with torch_threads(count):
+            return self._run(units, chosen, count)
+
+    def _run(self, units: int, chosen: dict[str, Any], count: int) -> list[float]:
         self.remarks = f"{count} thread{'s' * (count != 1)}"
         if self.work.kind == "predict":
             self.remarks += f", {chosen['batch']} rows at once"

@@ -23,6 +23,7 @@ from chainrule.core.batch import Batch
 from chainrule.core.errors import PlanRejected
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner, Report
+from chainrule.core.threads import torch_threads
 from chainrule.core.tree import Tree
 from chainrule.engine import native
 from chainrule.engine.infer.replay import Program, Unrecordable, record
@@ -159,14 +160,13 @@ class Inference:
         if not way.lanes:
             yield from map(one, batches)
             return
-        threads = torch.get_num_threads()
-        pool = ThreadPoolExecutor(way.lanes, "chainrule-inference", torch.set_num_threads, (1,))
-        try:
-            while window := list(islice(batches, WINDOW)):
-                yield from pool.map(torch.no_grad()(one), window)
-        finally:
-            pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(threads)  # a worker sets the number that later threads start with
+        with torch_threads():     # a worker sets the number that later threads start with
+            pool = ThreadPoolExecutor(way.lanes, "chainrule-inference", torch.set_num_threads, (1,))
+            try:
+                while window := list(islice(batches, WINDOW)):
+                    yield from pool.map(torch.no_grad()(one), window)
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     @torch.no_grad()
     def outputs(self, way: Way, run: Run, x: Any) -> Tensor:

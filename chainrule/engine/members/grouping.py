@@ -14,6 +14,7 @@ from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError, PlanRejected
 from chainrule.core.events import Event, Planned
 from chainrule.core.rule import Learner, Rule
+from chainrule.core.threads import torch_threads
 from chainrule.core.tree import clone
 from chainrule.data.feed.shuffled import Feed
 from chainrule.engine.consult import consulted
@@ -69,7 +70,7 @@ def train_members(members: Sequence[Member]) -> MemberEvents:
     are saved. Where checkpoints exist, the members go on from them, stacked as they were.
     """
     threads = torch.get_num_threads()
-    try:
+    with torch_threads():
         fresh: list[int] = []
         begun: dict[tuple[int, ...], list[int]] = {}
         for i, m in enumerate(members):
@@ -87,8 +88,6 @@ def train_members(members: Sequence[Member]) -> MemberEvents:
         for kin in kindred(members, fresh, WORTH_STACKING_SECONDS):
             yield from _first_time(members, kin)
             torch.set_num_threads(threads)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _again(members: Sequence[Member], going: list[int], size: int, apart: bool) -> MemberEvents:

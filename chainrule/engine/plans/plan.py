@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError, MachineFailed, suggest
-from chainrule.core.kernels import asked_for, can_split, split_products
+from chainrule.core.kernels import can_split, offered_to, split_products
 from chainrule.core.net import Net
 from chainrule.core.options import MOST_THREADS
 from chainrule.core.rule import Learner, Report, Rule
@@ -147,7 +147,7 @@ class Plan:
 
 def splits(net: Net) -> bool:
     """Whether the net asks for a kernel that can split products on this machine. The first time such a kernel is compiled."""
-    return net.device.type == "cpu" and can_split(asked_for(net.module))
+    return net.device.type == "cpu" and can_split(offered_to(net.module))
 
 
 def fused(step: Step, like: Net, k: int, backend: str = "inductor") -> Advance:

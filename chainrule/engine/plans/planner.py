@@ -106,7 +106,7 @@ def choose(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Ch
     """
     check_asked(planning.plan, planning.precision, learner.net.device)
     asked = planning.plan != "auto" or planning.precision == "bf16"
-    choice = (_asked_for if asked else _fastest)(rule, learner, chunk, planning)
+    choice = (_requested if asked else _fastest)(rule, learner, chunk, planning)
     if choice.plan.threads:
         torch.set_num_threads(choice.plan.threads)  # trials have set others
     return choice
@@ -263,7 +263,7 @@ def _making(candidate: Plan, known: Measured, planning: Planning, operations: in
     return known.compiling.get(candidate.name) or planning.memory.compile_seconds(candidate.program, operations)
 
 
-def _asked_for(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Choice:
+def _requested(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Choice:
     threads = planning.threads or _own_threads(learner.net.device, planning)
     plan = Plan.parse(planning.plan) if planning.plan != "auto" else Plan(channels_last=_convolutional(learner))
     plan = replace(plan, threads=threads, bf16=plan.bf16 or planning.precision == "bf16")

@@ -3,7 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import torch
 from kernels import KINDS, Kernels
 
 from chainrule.core.errors import PlanRejected
@@ -22,11 +21,3 @@ def made(tmp_path_factory):
 @pytest.fixture(params=KINDS)
 def kernels(made, request):
     return made[request.param]
-
-
-@pytest.fixture
-def threads():
-    """Whatever number of threads a test sets, the next one has the number that there was before."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)

@@ -18,7 +18,6 @@ from chainrule.nets.rnn import ElmanLayer
 LAYERS = (LSTMLayer, GRULayer, ElmanLayer)
 SHAPES = [(3, 9, 5, 7), (1, 4, 2, 3), (7, 5, 3, 33), (13, 6, 20, 40), (2, 3, 4, 300)]     # rows, steps, inputs, units
 
-pytestmark = pytest.mark.usefixtures("threads")
 each_layer = pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.kernel)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from chainrule.core.kernels import asked_for, can_split, split_products
+from chainrule.core.kernels import can_split, offered_to, split_products
 from chainrule.engine.native import scan
 from chainrule.engine.native.compiling import library
 from chainrule.nets.layers.gated import GRULayer, LSTMLayer
@@ -42,7 +42,6 @@ LAYERS = (LSTMLayer, GRULayer, ElmanLayer)
 SHAPES = [(1, 4, 2, 3), (5, 7, 33, 33), (33, 3, 20, 40), (32, 5, 27, 64), (7, 6, 40, 300), (67, 2, 3, 16)]      # rows, steps, inputs, units
 BOUND = 3e-5        # of the norm of what is computed, or of numbers about one; single precision is off by 1e-7, bfloat16 by 3e-3
 
-pytestmark = pytest.mark.usefixtures("threads")
 each_layer = pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.kernel)
 
 
@@ -159,8 +158,8 @@ def test_products_are_split_where_that_is_asked_for_and_nowhere_else(layer):
 
 
 def test_a_net_says_which_kernels_it_asks_for_and_the_machine_whether_they_split():
-    assert asked_for(LSTM((7, 4), 3, hidden=6, layers=2, bidirectional=True)) == {"lstm"}
-    assert asked_for(torch.nn.Conv2d(3, 4, 5)) == set()
+    assert offered_to(LSTM((7, 4), 3, hidden=6, layers=2, bidirectional=True)) == {"lstm"}
+    assert offered_to(torch.nn.Conv2d(3, 4, 5)) == set()
     assert can_split(["lstm"])
     assert not can_split([])
     assert not can_split(["winnow"])

@@ -312,14 +312,10 @@ def test_a_native_program_takes_all_threads_only_where_they_save_a_quarter(monke
         plan, count = used[-1] if used[-1][0] == "native" else used[-2] if len(used) > 1 and used[-2][0] == "native" else used[-1]
         return 1e-3 * (10.0 if plan == "eager" else alone if count == 1 else together)
 
-    before = torch.get_num_threads()
     monkeypatch.setattr(cache, "COMPILE_SECONDS", {"native": 1.0, "fused": math.inf, "compiled": math.inf})
     monkeypatch.setattr(Plan, "build", build)
     monkeypatch.setattr(trial, "_seconds_per_step", seconds)
-    try:
-        choice = decide(dense(), batches=chunk(10), threads=None, most_threads=4)
-    finally:
-        torch.set_num_threads(before)
+    choice = decide(dense(), batches=chunk(10), threads=None, most_threads=4)
     assert choice.plan.native
     assert choice.plan.threads == threads
     assert {"native", "native, 4 threads", "native, 1 thread"} & {r["plan"] for r in choice.rejected}
