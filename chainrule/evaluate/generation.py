@@ -6,6 +6,8 @@ https://arxiv.org/abs/1904.06991; Heusel, Ramsauer, Unterthiner, Nessler & Hochr
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -32,17 +34,16 @@ def faithful(rows: Tensor, samples: Tensor, neighbours: int = NEIGHBOURS) -> Ten
 
 
 def centres_of(rows: Tensor, count: int = CLUSTERS) -> Tensor:
-    """The centres of clusters of rows (n, d), (count, d), by Lloyd's iteration from rows as far from one another as may be."""
-    count = min(count, len(rows))
+    """The centres (count, d) of clusters of rows (n, d): k-means from rows as far from one another as may be."""
+    from scipy.cluster.vq import kmeans2
+
     chosen = [(rows - rows.mean(0)).square().sum(1).argmax()]
-    for _ in range(1, count):
+    for _ in range(1, min(count, len(rows))):
         chosen.append(torch.cdist(rows, rows[torch.stack(chosen)]).amin(1).argmax())
-    centres = rows[torch.stack(chosen)]
-    for _ in range(ITERATIONS):
-        own = torch.nn.functional.one_hot(torch.cdist(rows, centres).argmin(1), count).to(rows.dtype)    # (n, count)
-        mass = own.sum(0)
-        centres = torch.where(mass[:, None] > 0, own.T @ rows / mass.clamp(min=1)[:, None], centres)
-    return centres
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "One of the clusters is empty")    # of rows that repeat; its centre stays where it is
+        centres, _ = kmeans2(rows.numpy(), rows[torch.stack(chosen)].numpy(), iter=ITERATIONS, minit="matrix")
+    return torch.from_numpy(centres).to(rows.dtype)
 
 
 def reached(centres: Tensor, rows: Tensor, samples: Tensor, fair: float = FAIR) -> Tensor:
