@@ -7,45 +7,15 @@ are (kind of each input, some values by row), what the target is, and which word
 from __future__ import annotations
 
 import gzip
-import io
 import sys
-import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from workbook import workbook
-
-N = 40
-DRAW = np.random.default_rng(7)
-SIZE = (DRAW.integers(100, 9999, N) / 100).tolist()             # 1.00 to 99.99
-AMOUNT = DRAW.integers(1_000_000, 99_999_999, N).tolist()       # in hundredths: 10,000.00 to 999,999.99
-CLASS = ["no", "yes"] * (N // 2)
-NAN = float("nan")
-
-
-@dataclass(frozen=True)
-class Case:
-    """One file. `kinds` are of the inputs, in order; `values` by column and row; `note` and `error` are parts of what is said."""
-
-    name: str
-    content: bytes
-    kinds: dict[str, str] = field(default_factory=dict)
-    values: dict[str, dict[int, Any]] = field(default_factory=dict)
-    rows: int = N
-    task: str = "class"
-    note: str = ""
-    error: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
-    target: str | int | None = "y"
-    remedy: dict[str, Any] = field(default_factory=dict)  # with these options the file of an error is read
-
-
-def lines(names: list[str], *columns: list[Any], separator: str = ",") -> str:
-    return "\n".join([separator.join(names), *(separator.join(map(str, row)) for row in zip(*columns, strict=True))]) + "\n"
+from messy_case import AMOUNT, CLASS, DRAW, NAN, SIZE, Case, N, lines, zipped
+from messy_formats import kind_cases
 
 
 def cents(value: int, thousands: str, decimal: str) -> str:
@@ -54,8 +24,7 @@ def cents(value: int, thousands: str, decimal: str) -> str:
 
 
 def numbers(name: str, words: list[str], values: list[float], *, separator: str = ",", quote: bool = False, note: str = "",
-            kind: str = "numeric",
-            **more: Any) -> Case:
+            kind: str = "numeric", **more: Any) -> Case:
     """A file whose column `a` is written so, beside a plain one and a target."""
     cells = [f'"{w}"' if quote else w for w in words]
     text = lines(["a", "b", "y"], cells, range(N), CLASS, separator=separator)
@@ -88,19 +57,18 @@ def number_cases() -> list[Case]:
         numbers("thousands-whole.csv", [f"{v:,}" for v in whole], [float(v) for v in whole], quote=True,
              note="--decimal , reads it otherwise"),
         numbers("thousands-whole-as-fraction.csv", [f"{v:,}" for v in whole], [float(f"{v:,}".replace(",", ".")) for v in whole],
-                quote=True,
-                options={"decimal": ","}, note="'a' is read as numbers"),
+                quote=True, options={"decimal": ","}, note="'a' is read as numbers"),
         numbers("lakh.csv", [f"{v // 10:02},{v % 10}5,120" for v in range(100, 140)],
                 [float(f"{v // 10:02}{v % 10}5120") for v in range(100, 140)],
                 quote=True, note="'a' is read as numbers"),
         numbers("dollars.csv", [f"${cents(v, ',', '.')}" for v in AMOUNT], exact, quote=True, note="in $"),
         numbers("euros-behind.csv", [f"{cents(v, '.', ',')} €" for v in AMOUNT], exact, separator=";", note="in €"),
         numbers("code-of-currency.csv", [f"USD {v}" for v in mixed], rounded, note="in USD"),
-        numbers("accounting.csv", [f"({v})" if i % 2 else v for i, v in enumerate(mixed)], [-v if i % 2 else v for i,
-                                                                                            v in enumerate(rounded)],
+        numbers("accounting.csv", [f"({v})" if i % 2 else v for i, v in enumerate(mixed)],
+                [-v if i % 2 else v for i, v in enumerate(rounded)],
                 note="'a' is read as numbers"),
-        numbers("minus-sign.csv", [f"−{v}" if i % 2 else v for i, v in enumerate(mixed)], [-v if i % 2 else v for i,
-                                                                                           v in enumerate(rounded)],
+        numbers("minus-sign.csv", [f"−{v}" if i % 2 else v for i, v in enumerate(mixed)],
+                [-v if i % 2 else v for i, v in enumerate(rounded)],
                 note="'a' is read as numbers"),
         numbers("percent.csv", [f"{v} %" for v in mixed], rounded, note="in %"),
         numbers("percent-attached.csv", [f"{v}%" for v in mixed], rounded, note="in %"),
@@ -113,8 +81,8 @@ def number_cases() -> list[Case]:
         numbers("blanks-around.csv", [f"  {v} " for v in mixed], rounded),
         numbers("one-typing-error.csv", [v if i != 11 else "oops" for i, v in enumerate(mixed)], rounded,
              note="'oops' in row 12 is no number"),
-        numbers("sentinel.csv", ["-999" if i % 9 == 0 else v for i, v in enumerate(mixed)], [NAN if i % 9 == 0 else v for i,
-                                                                                             v in enumerate(rounded)],
+        numbers("sentinel.csv", ["-999" if i % 9 == 0 else v for i, v in enumerate(mixed)],
+                [NAN if i % 9 == 0 else v for i, v in enumerate(rounded)],
                 options={"missing": "-999"}),
         *map(marked, ("#N/A", "None", "-", ".", "missing", "n/a", "NA", "?", "", "--", "unknown", "N.A.", "nil", "#DIV/0!",
                       "not available")),
@@ -154,11 +122,11 @@ def date_cases() -> list[Case]:
         dated("dates-compact.csv", [d.replace("-", "") for d in iso], iso),
         dated("dates-two-formats.csv", [f"{d}/{m}/{y}" if i % 2 else f"{y}-{m}-{d}" for i, (y, m, d) in enumerate(parts)], iso,
              "the day first"),
-        dated("dates-one-unknown.csv", ["unknown" if i % 11 == 5 else d for i, d in enumerate(iso)], ["" if i % 11 == 5 else d for i,
-                                                                                                      d in enumerate(iso)],
+        dated("dates-one-unknown.csv", ["unknown" if i % 11 == 5 else d for i, d in enumerate(iso)],
+              ["" if i % 11 == 5 else d for i, d in enumerate(iso)],
               "'unknown' in 4 rows is read as missing"),
-        dated("dates-zero.csv", ["0000-00-00" if i == 5 else d for i, d in enumerate(iso)], ["" if i == 5 else d for i,
-                                                                                             d in enumerate(iso)],
+        dated("dates-zero.csv", ["0000-00-00" if i == 5 else d for i, d in enumerate(iso)],
+              ["" if i == 5 else d for i, d in enumerate(iso)],
               "'0000-00-00' in row 6 is no date"),
         dated("dates-with-time.csv", stamped, stamped),
         dated("dates-with-time-american.csv", [f"{m}/{d}/{y} {1 + (i % 12)}:30 PM" for i, (y, m, d) in enumerate(parts)],
@@ -181,8 +149,8 @@ def layout_cases() -> list[Case]:
     body = plain.split("\n", 1)[1]
     rows = body.splitlines()
     right: dict[str, Any] = {"kinds": {"a": "numeric", "b": "numeric"}, "values": {"a": {0: SIZE[0], N - 1: SIZE[-1]}}}
-    unnamed: dict[str, Any] = {"kinds": {"column_0": "numeric", "column_1": "numeric"}, "values": {"column_0": {0: SIZE[0],
-                                                                                                                N - 1: SIZE[-1]}},
+    unnamed: dict[str, Any] = {"kinds": {"column_0": "numeric", "column_1": "numeric"},
+                               "values": {"column_0": {0: SIZE[0], N - 1: SIZE[-1]}},
                                "target": "column_2"}
 
     def case(name: str, text: str | bytes, note: str = "", **more: Any) -> Case:
@@ -243,12 +211,12 @@ def layout_cases() -> list[Case]:
         case("separated-by-tabs.csv", plain.replace(",", "\t")), case("separated-by-pipes.csv", plain.replace(",", "|")),
         case("separated-by-colons.csv", plain.replace(",", ":"), options={"separator": "colon"}),
         case("separated-by-blanks.dat", plain.replace(",", "   ")),
-        case("semicolons-in-words.csv", lines(["note", "a", "y"], ["x;1", "z;2"] * (N // 2), SIZE, CLASS), kinds={"note": "categorical",
-                                                                                                                  "a": "numeric"}),
+        case("semicolons-in-words.csv", lines(["note", "a", "y"], ["x;1", "z;2"] * (N // 2), SIZE, CLASS),
+             kinds={"note": "categorical", "a": "numeric"}),
         case("quoted-newlines.csv", lines(["note", "a", "y"], ['"one\ntwo, three"', "four"] * (N // 2), SIZE, CLASS),
              kinds={"note": "categorical", "a": "numeric"}, values={"note": {0: "one\ntwo, three"}, "a": {5: SIZE[5]}}),
-        case("inches.csv", lines(["pipe", "a", "y"], ['5" steel', '6" brass'] * (N // 2), SIZE, CLASS), kinds={"pipe": "categorical",
-                                                                                                               "a": "numeric"},
+        case("inches.csv", lines(["pipe", "a", "y"], ['5" steel', '6" brass'] * (N // 2), SIZE, CLASS),
+             kinds={"pipe": "categorical", "a": "numeric"},
              values={"pipe": {0: '5" steel'}}),
         case("same-name-twice.csv", lines(["a", "a", "y"], SIZE, range(N), CLASS), "a_2", kinds={"a": "numeric", "a_2": "numeric"}),
         case("packed.csv.gz", gzip.compress(plain.encode())), case("packed.csv.zip", zipped(plain)),
@@ -313,78 +281,6 @@ def target_cases() -> list[Case]:
     ]
 
 
-def kind_cases() -> list[Case]:
-    frame = pl.DataFrame({"a": SIZE, "b": range(N), "y": CLASS})
-    feather, gz = io.BytesIO(), io.BytesIO()
-    frame.write_ipc(feather)
-    frame.write_parquet(gz)
-    right: dict[str, Any] = {"kinds": {"a": "numeric", "b": "numeric"}, "values": {"a": {0: SIZE[0], N - 1: SIZE[-1]}}}
-    nested = frame.with_columns(pl.struct("a", "b").alias("both")).select("both", "y").write_ndjson()
-    pairs = pl.DataFrame({"source": ["ein Haus"] * N, "target": ["a house"] * N}).write_ndjson()
-    return [
-        Case("lines.jsonl", frame.write_ndjson().encode(), **right),
-        Case("lines-with-currency.jsonl", frame.with_columns(pl.format("$ {}", "a").alias("a")).write_ndjson().encode(),
-             **{**right, "note": "in $"}),
-        Case("nested.jsonl", nested.encode(), error="Flatten it into columns of its own"),
-        Case("translation.jsonl", pairs.encode(), error="which are translated", target="target"),
-        Case("not-json.jsonl", b'{"a": 1}\nhello\n', error="does not hold an object of JSON in each line"),
-        Case("table.feather", feather.getvalue(), **right), Case("TABLE.FEATHER", feather.getvalue(), **right),
-        Case("damaged.feather", b"ARROW1" + bytes(30), error="is damaged or not a Feather file"),
-        Case("table.parquet.gz", gzip.compress(gz.getvalue()), **right),
-        Case("TABLE.PARQUET", gz.getvalue(), **right),
-        *archive_cases(frame, right), *sheet_cases(frame, right),
-    ]
-
-
-def sheet_cases(frame: pl.DataFrame, right: dict[str, Any]) -> list[Case]:
-    """Workbooks of Excel: numbers, days, gaps, errors of formulas, numbers written as words."""
-    plain = workbook(frame.columns, frame.rows())
-    days = [np.datetime64("2024-02-20") + i for i in range(N)]
-    cells = [(d, None if i % 9 == 4 else "#N/A" if i % 9 == 7 else v, i % 3 == 0, c)
-             for i, (d, v, c) in enumerate(zip(days, SIZE, CLASS, strict=True))]
-    typed: dict[str, Any] = {"kinds": {"day": "date", "a": "numeric", "flag": "boolean"},
-                             "values": {"day": {9: float(days[9].astype(int))}, "a": {0: SIZE[0], 4: NAN, 7: NAN},
-                                        "flag": {3: 1.0, 4: 0.0}}}
-    return [
-        Case("sheet.xlsx", plain, **right), Case("SHEET.XLSX", plain, **right), Case("sheet.xlsx.gz", gzip.compress(plain), **right),
-        Case("sheet-of-kinds.xlsx", workbook(["day", "a", "flag", "y"], cells), **typed),
-        Case("sheet-with-currency.xlsx", workbook(["a", "b", "y"], [(f"$ {v:,.2f}", b, c) for v, b, c in frame.rows()]),
-             **{**right, "note": "in $"}),
-        Case("sheets.xlsx", workbook(frame.columns, frame.rows(), sheets=3), **{**right, "note": "the first of 3 sheets is read"}),
-        Case("sheet-of-names.xlsx", workbook(["a", "b", "y"], []), error="has no rows"),
-        Case("no-sheet.xlsx", zipped("x"), error="is damaged, locked or not an .xlsx file"),
-    ]
-
-
-def archive_cases(frame: pl.DataFrame, right: dict[str, Any]) -> list[Case]:
-    """Packed tables whose kind only their archive tells, and archives that hold no one table."""
-    text, feather = frame.write_csv(), io.BytesIO()
-    frame.write_ipc(feather)
-    return [
-        Case("archive.zip", archive({"t.csv": text}), **right), Case("ARCHIVE.ZIP", archive({"folder/T.CSV": text}), **right),
-        Case("archive-of-feather.zip", archive({"t.feather": feather.getvalue()}), **right),
-        Case("archive-of-lines.zip", archive({"t.jsonl": frame.write_ndjson()}), **right),
-        Case("named-otherwise-inside.csv.zip", archive({"data.txt": text}), **right),
-        Case("PACKED.CSV.GZ", gzip.compress(text.encode()), **right),
-        Case("two-tables.csv.zip", zipped("a", "b"), error="holds 2 files (table0.csv, table1.csv); expected one table"),
-        Case("two-tables.zip", zipped("a", "b"), error="holds 2 files (table0.csv, table1.csv); expected one table"),
-        Case("empty.zip", archive({}), error="holds 0 files; expected one table"),
-        Case("no-archive.zip", b"PK\x03\x04" + bytes(50), error="is damaged, locked, or no ZIP archive"),
-        Case("archive-of-nothing-known.zip", archive({"t.docx": "x"}), error="is of no kind that chainrule reads"),
-    ]
-
-
-def zipped(*texts: str) -> bytes:
-    return archive({f"table{i}.csv": text for i, text in enumerate(texts)})
-
-
-def archive(members: dict[str, str | bytes]) -> bytes:
-    """A ZIP archive of these files."""
-    into = io.BytesIO()
-    with zipfile.ZipFile(into, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return into.getvalue()
 
 
 GROUPS: dict[str, Callable[[], list[Case]]] = {

@@ -48,6 +48,26 @@ def test_a_program_is_kept_where_only_its_owner_writes(folders, compiled):
     assert not any(stat.S_IMODE(path.stat().st_mode) & 0o022 for path in (usual, *kept(usual)))
 
 
+def test_a_program_is_compiled_once_and_never_loaded_corrupt(tmp_path, compiled):
+    for _ in range(2):
+        assert library(SOURCE, 1, tmp_path).answer() == 42
+        assert len(compiled) == 1
+    (program,) = kept(tmp_path)
+    program.unlink()  # another file in its place: what is loaded already must not change under us
+    program.write_bytes(b"not a library")
+    assert library(SOURCE, 1, tmp_path).answer() == 42
+    assert len(compiled) == 2
+    assert list(tmp_path.iterdir()) == [program]
+    library(SOURCE, 2, tmp_path)
+    assert len(compiled) == 3, "with threads it is another program"
+
+
+def test_what_the_compiler_says_of_a_program_is_told_and_nothing_is_left(tmp_path):
+    with pytest.raises(PlanRejected, match=r"the C compiler failed: .*error: .*nonsense"):
+        library("int run(void) { return nonsense; }", 1, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777, 0o702])
 def test_nothing_is_loaded_from_a_folder_that_others_may_write(folders, compiled, mode):
     """As root, a program that another user had put there was run."""

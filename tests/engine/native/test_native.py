@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
+from varied_nets import CLASSES, NETS, Recurrent
 
 from chainrule.core import registry
 from chainrule.core.batch import Batch
@@ -34,7 +34,7 @@ from chainrule.rules.backprop import backprop
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, compiling.COMPILERS)), reason="there is no C compiler on this machine")
 
 FLAGS = compiling.FLAGS
-STEPS, ROWS, FEATURES, CLASSES = 4, 12, 6, 3
+STEPS, ROWS, FEATURES = 4, 12, 6
 # Rules of large steps over everything, which eager does as fast; Rule I sorts the sums of its units.
 REFUSED = {"closedform": "aten.linalg_qr", "lloyd": "aten.topk", "competitive": "aten.topk", "kohonen-batch": "aten.topk",
            "hebb": "aten.sort", "ridge-readout": "aten.linalg_cholesky_ex",
@@ -236,62 +236,6 @@ def test_more_draws_than_are_held_at_once(monkeypatch):
     assert advance.__self__.at_once == 2
 
 
-class Residual(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.words, self.norm = nn.Embedding(11, 6), nn.LayerNorm(6)
-        self.inner, self.out = nn.Linear(6, 6), nn.Linear(6, CLASSES)
-
-    def forward(self, x):
-        h = self.words(x)
-        return self.out((h + F.gelu(self.inner(self.norm(h)))).mean(1))
-
-
-class Shortcut(nn.Module):
-    """Half as many places and more channels, as between the stages of a residual net of He et al. (2016)."""
-
-    def __init__(self):
-        super().__init__()
-        self.inner = nn.Conv2d(4, 6, 3, stride=2, padding=1)
-
-    def forward(self, x):
-        return F.relu(self.inner(x) + F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, 2)))
-
-
-class Recurrent(nn.Module):
-    def __init__(self, kind):
-        super().__init__()
-        self.cells, self.out = kind(4, 5, batch_first=True), nn.Linear(5, CLASSES)
-
-    def forward(self, x):
-        return self.out(self.cells(x)[0][:, -1])
-
-
-class Attention(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.inner, self.out = nn.Linear(6, 18), nn.Linear(6, CLASSES)
-
-    def forward(self, x):
-        n, t, d = x.shape
-        q, k, v = self.inner(x).view(n, t, 3, 2, 3).permute(2, 0, 3, 1, 4)
-        later = torch.triu(torch.ones(t, t, dtype=torch.bool), 1)
-        shares = (q @ k.transpose(-1, -2) / 3**0.5).masked_fill(later, float("-inf")).softmax(-1)
-        return self.out((shares @ v).transpose(1, 2).reshape(n, t, d).mean(1))
-
-
-NETS = {
-    "normalised": lambda: (nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, CLASSES)), (6,)),
-    "convolutional": lambda: (nn.Sequential(
-        nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), Shortcut(), nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(), nn.Linear(6, CLASSES)), (2, 9, 8)),
-    "lenet": lambda: (registry.nets.choose("lenet:filters=3x4,hidden=10").make((1, 28, 28), CLASSES), (1, 28, 28)),
-    "averaging": lambda: (registry.nets.choose("lenet:filters=3x4,hidden=9,pooling=average").make((3, 13, 12), CLASSES), (3, 13, 12)),
-    "embedded": lambda: (Residual(), None), "attentive": lambda: (Attention(), (5, 6)), "gated": lambda: (Recurrent(nn.GRU), (3, 4)),
-    "recurrent": lambda: (Recurrent(nn.LSTM), (3, 4)),
-}
-
-
 @pytest.mark.parametrize("name", NETS)
 def test_nets_of_all_kinds(name):
     torch.manual_seed(0)
@@ -399,26 +343,3 @@ def test_without_a_compiler_the_plan_is_refused(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(PlanRejected, match=r"there is no C compiler on this machine"):
         native.build(*learning(mlp()), wanting("class"), 1)
-
-
-def test_what_the_compiler_says_is_told(tmp_path):
-    with pytest.raises(PlanRejected, match=r"the C compiler failed: .*error: .*nonsense"):
-        compiling.library("int run(void) { return nonsense; }", 1, tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_program_is_compiled_once_and_never_loaded_corrupt(tmp_path, monkeypatch):
-    source, compiled = "long run(void) { return 42; }", []
-    real = compiling._Process
-    monkeypatch.setattr(compiling, "_Process", lambda *given: compiled.append(given) or real(*given))
-    for times in (1, 1):
-        assert compiling.library(source, 1, tmp_path).run() == 42
-        assert len(compiled) == times
-    (kept,) = tmp_path.glob("*.so")
-    kept.unlink()  # another file in its place: what is loaded already must not change under us
-    kept.write_bytes(b"not a library")
-    assert compiling.library(source, 1, tmp_path).run() == 42
-    assert len(compiled) == 2
-    assert [p.name for p in tmp_path.iterdir()] == [kept.name]
-    compiling.library(source, 2, tmp_path)
-    assert len(compiled) == 3, "with threads it is another program"

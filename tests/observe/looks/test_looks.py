@@ -1,30 +1,21 @@
-"""Each kind of look against a slow twin: loops over samples, finite differences, whole Hessians, NumPy."""
+"""Looks at layers, weights and steps, each against a slow twin: loops over samples, finite differences, NumPy."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
+from scenes import RATE, scene, tanh_net
 from torch import nn
 
-from chainrule.core.batch import Batch
-from chainrule.core.criterion import Stepwise, Supervised, mean_costs
-from chainrule.core.descend import Descend, Descent
-from chainrule.core.net import Net
+from chainrule.core.criterion import Stepwise, Supervised
 from chainrule.core.registry import losses, nets
-from chainrule.core.rule import Learner
-from chainrule.losses.classic import cross_entropy, squared
-from chainrule.nets.rbm import RBM
+from chainrule.losses.classic import cross_entropy
 from chainrule.observe.look import BINS, HIGHEST, LOWEST, Look, edges
 from chainrule.observe.looks.activations import activations, dead, saturated
-from chainrule.observe.looks.codes import codes
-from chainrule.observe.looks.curvature import curvature, largest
-from chainrule.observe.looks.energies import energies
 from chainrule.observe.looks.evaluation import evaluation
-from chainrule.observe.looks.generators import covered, generators
 from chainrule.observe.looks.gradients import gradients
 from chainrule.observe.looks.histograms import counted
-from chainrule.observe.looks.noise import noise, scale_of
 from chainrule.observe.looks.normalisation import normalisation
 from chainrule.observe.looks.spectrum import EXACT
 from chainrule.observe.looks.spectrum import largest as stretch
@@ -33,25 +24,7 @@ from chainrule.observe.looks.units import units
 from chainrule.observe.looks.weights import weights
 from chainrule.observe.observer import on_host
 from chainrule.observe.scene import Scene
-from chainrule.optim.first_order import adam, sgd
-from chainrule.rules.adversarial import Adversarial
-from chainrule.rules.backprop import backprop
-from chainrule.rules.contrastive_divergence import Divergence
-
-RATE = 0.25
-
-
-def scene(module, x, y=None, criterion=None, optimizer=None, number=0, rule=None):
-    net = Net.of(module.train())
-    criterion = criterion or Supervised(cross_entropy())
-    rule = rule or Descend(lambda net, batch: backprop(net, batch, criterion=criterion), optimizer or sgd(rate=RATE))
-    return Scene(Learner(net, rule.init(net)), rule, Batch(x, y), number, "backprop", criterion, ready=lambda x: x)
-
-
-def tanh_net(rows=24):
-    torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)).double()
-    return module, torch.randn(rows, 4, dtype=torch.float64), torch.arange(rows) % 3
+from chainrule.optim.first_order import adam
 
 
 def test_activations_are_those_of_numpy():
@@ -184,87 +157,6 @@ def test_the_loss_in_evaluation_mode_is_that_without_chance():
     assert found == pytest.approx(float(cross_entropy().each(module(x), y).mean().detach()), rel=1e-6)
 
 
-def test_the_noise_scale_is_that_of_the_samples_own_gradients():
-    """The formula is without bias: over many draws of rows, trace and square of the mean are those of the whole population."""
-    torch.manual_seed(0)
-    module, x, y = tanh_net(256)
-    rows = []
-    for row, wanted in zip(x, y, strict=True):
-        loss = cross_entropy().each(module(row[None]), wanted[None]).sum()
-        rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(module.parameters()))]))
-    each = torch.stack(rows)                                            # (n, parameters)
-    small = torch.stack([part.mean(0).square().sum() for part in each.split(32)]).mean()
-    expected = scale_of(float(small), float(each.mean(0).square().sum()), 32, 256)
-    assert noise(scene(module, x, y)) == pytest.approx(expected)
-    generator = torch.Generator().manual_seed(3)
-    traces, squares = [], []
-    population = each
-    mean, trace = population.mean(0), float((population - population.mean(0)).square().sum(1).mean())
-    for _ in range(3000):
-        drawn = population[torch.randint(256, (32,), generator=generator)]
-        parts = float(torch.stack([p.mean(0).square().sum() for p in drawn.split(4)]).mean())
-        whole = float(drawn.mean(0).square().sum())
-        squares.append((32 * whole - 4 * parts) / 28)
-        traces.append((parts - whole) / (1 / 4 - 1 / 32))
-    assert np.mean(traces) == pytest.approx(trace, rel=0.05)
-    assert np.mean(squares) == pytest.approx(float(mean.square().sum()), rel=0.2)
-
-
-def hessian(module, x, y, criterion):
-    params = dict(module.named_parameters())
-    shapes = [p.shape for p in params.values()]
-    flat = torch.cat([p.detach().flatten() for p in params.values()])
-
-    def loss(flat):
-        parts = [t.view(s) for t, s in zip(flat.split([s.numel() for s in shapes]), shapes, strict=True)]
-        out = torch.func.functional_call(module, dict(zip(params, parts, strict=True)), (x,))
-        return criterion.costs(out, Batch(x, y)).mean()
-
-    return torch.autograd.functional.hessian(loss, flat), torch.func.grad(loss)(flat)
-
-
-def test_curvature_is_the_largest_eigenvalue_of_the_whole_hessian():
-    module, x, y = tanh_net()
-    one = scene(module, x, y)
-    found = on_host(curvature(one))
-    matrix, slope = hessian(module, x, y, Supervised(cross_entropy()))
-    assert found["curvature"] == pytest.approx(float(torch.linalg.eigvalsh(matrix)[-1]), rel=0.05)
-    assert found["slope_curvature"] == pytest.approx(float(slope @ matrix @ slope / slope.square().sum()), rel=1e-6)
-
-
-def test_curvature_along_the_gradient_is_that_of_finite_differences():
-    module, x, y = tanh_net()
-    found = on_host(curvature(scene(module, x, y)))["slope_curvature"]
-    net = Net.of(module)
-    loss = lambda: mean_costs(Supervised(cross_entropy())(net, Batch(x, y)), Batch(x, y))[0]
-    g = torch.autograd.grad(loss(), list(net.params.values()))
-    norm, step, values = math.sqrt(sum(float(t.square().sum()) for t in g)), 1e-3, []
-    for k in (-1, 0, 1):
-        with torch.no_grad():
-            for p, t in zip(net.params.values(), g, strict=True):
-                p += k * step * t / norm
-            values.append(float(loss()))
-            for p, t in zip(net.params.values(), g, strict=True):
-                p -= k * step * t / norm
-    assert found == pytest.approx((values[0] - 2 * values[1] + values[2]) / step**2, rel=1e-3)
-
-
-@pytest.mark.parametrize("values", [(3.0, 1.0, 0.5), (2.0, -5.0, 1.0), (-1.0, -4.0, -2.0)])
-def test_the_largest_eigenvalue_is_found_where_another_is_larger_in_size(values):
-    q, _ = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
-    matrix = q @ torch.tensor(values, dtype=torch.float64).diag() @ q.T
-    found = largest(lambda v: [matrix @ v[0]], [torch.ones(3, dtype=torch.float64)])
-    assert found == pytest.approx(max(values), abs=0.05)
-
-
-def test_the_delta_rules_own_step_is_beyond_two_by_the_curvature():
-    """One linear unit on x = (34, 1, 4): the curvature is |x|^2 + 1, so rates from 2 / 1174 on diverge."""
-    module = nn.Linear(3, 1).double()
-    x = torch.tensor([[34.0, 1.0, 4.0]] * 4, dtype=torch.float64)
-    found = on_host(curvature(scene(module, x, torch.ones(4, 1, dtype=torch.float64), Supervised(squared()))))
-    assert found["curvature"] == pytest.approx(34**2 + 1 + 16 + 1, rel=0.02)
-
-
 @pytest.mark.parametrize("answer", ["last", "steps"])
 def test_what_comes_back_through_time_is_the_slope_of_the_end_by_each_step(answer):
     torch.manual_seed(0)
@@ -302,88 +194,6 @@ def test_units_are_the_first_weights_as_they_are():
     assert {name: (len(rows), len(rows[0])) for name, rows in found.items()} == {"0": (16, 30), "2": (16, 40)}
     exact = module[0].weight.detach()[:16].double()
     torch.testing.assert_close(torch.tensor(found["0"], dtype=torch.float64), exact, rtol=0, atol=float(exact.abs().max()) / 1000)
-
-
-def machine():
-    torch.manual_seed(0)
-    net = RBM((6,), 0, hidden=4).double()
-    with torch.no_grad():
-        for p in net.parameters():
-            p.normal_()
-    return net
-
-
-def test_a_machine_is_looked_at_by_its_energies_and_its_own_direction():
-    module, x = machine(), (torch.rand(40, 6, generator=torch.Generator().manual_seed(0)) < 0.5).double()
-    valid = (torch.rand(30, 6, generator=torch.Generator().manual_seed(1)) < 0.5).double()
-    rule = Divergence(Descent(sgd(rate=0.1)), cost=0.0)
-    one = Scene(Learner(Net.of(module), rule.init(Net.of(module))), rule, Batch(x), 0, "divergence", None, lambda x: x, lambda: valid)
-    torch.manual_seed(5)
-    found = on_host(energies(one))
-    w, b, c = (getattr(module, name).detach().numpy() for name in ("weight", "visible_bias", "hidden_bias"))
-
-    def free(v):
-        return -(v @ b) - np.log1p(np.exp(v @ w.T + c)).sum(1)
-
-    torch.manual_seed(5)
-    again = module.gibbs(x).detach().numpy()
-    assert found["reconstruction"] == pytest.approx(((again - x.numpy()) ** 2).sum(1).mean())
-    assert found["free_energy_gap"] == pytest.approx(free(valid.numpy()).mean() - free(x.numpy()).mean())
-    assert found["chain_gap"] == pytest.approx(free(again).mean() - free(x.numpy()).mean())
-    assert one.direction == "divergence"
-    slopes = on_host(gradients(one))
-    assert slopes["gradient"] == [None]
-    moved = one.step.after.params["weight"].detach() - module.weight.detach()
-    assert slopes["weight_gradient"][0] == pytest.approx(float(moved.square().mean().sqrt()) / 0.1)
-    shown = on_host(activations(one))
-    assert shown["layers"] == ["(net)"]
-    assert shown["activation_mean"][0] == pytest.approx(float((1 / (1 + np.exp(-(x.numpy() @ w.T + c)))).mean()))
-
-
-def pair(form="non-saturating"):
-    torch.manual_seed(0)
-    return nets.choose(f"gan:noise=3,hidden=8,form={form}").make((2,), 0)
-
-
-def test_generators_are_looked_at_by_balance_and_coverage():
-    module, x = pair(), torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
-    rule = Adversarial(generator=Descent(adam(rate=1e-3)), discriminator=Descent(adam(rate=1e-3)))
-    one = scene(module, x, rule=rule)
-    torch.manual_seed(7)
-    found = on_host(generators(one))
-    torch.manual_seed(7)
-    samples = module.sample(64)
-    right = int((module(x) > 0).sum()) + int((module(samples) <= 0).sum())
-    assert found["balance"] == pytest.approx(right / 128)
-    near = []
-    for row in x:
-        others = sorted(float((row - other).norm()) for other in x)
-        near.append(min(float((row - s).norm()) for s in samples) <= others[5])
-    assert found["coverage"] == pytest.approx(np.mean(near))
-    assert found["spread"] == pytest.approx(float(samples.std(0).mean() / x.std(0).mean()), rel=1e-5)
-    assert float(covered(x, x)) == 1.0
-    assert one.direction == ""
-    layers = on_host(gradients(one))
-    assert all(g is not None and g > 0 for g in layers["gradient"])
-    assert [layer.name.split(".")[0] for layer in one.layers] == ["generator", "generator", "discriminator", "discriminator"]
-
-
-def test_a_game_whose_scores_have_no_middle_has_no_balance():
-    rule = Adversarial(generator=Descent(adam(rate=1e-3)), discriminator=Descent(adam(rate=1e-3)))
-    found = on_host(generators(scene(pair("wgan-gp"), torch.randn(16, 2), rule=rule)))
-    assert "balance" not in found
-    assert 0 <= found["coverage"] <= 1
-
-
-def test_codes_say_so_many_nats():
-    torch.manual_seed(0)
-    module = nets.choose("vae:hidden=8,code=3").make((5,), 5).double()
-    x = torch.rand(20, 5, dtype=torch.float64)
-    found = on_host(codes(scene(module, x, x, Supervised(squared()))))["divergence"]
-    mean, log_variance = module.posterior(x)
-    own = torch.distributions.Normal(mean, (log_variance / 2).exp())
-    prior = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
-    assert found == pytest.approx(torch.distributions.kl_divergence(own, prior).mean(0).tolist())
 
 
 def test_a_record_is_read_back_with_numbers_that_are_not_finite():
