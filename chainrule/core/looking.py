@@ -40,4 +40,4 @@ def steps_between(look: str | None) -> int | None:
     if name.strip() == "every" and number.strip().isdecimal() and int(number) >= 1:
         return int(number)
     raise InputError(f"--look expects every=N, with a whole number of steps of at least 1, or off; got '{look}'. Write --look every=100, "
-                     "or leave it out to look as often as costs 2 % of the time.")
+                     "or leave it out to look as often as costs 2 % of the time, or half a second in all.")

@@ -1,4 +1,4 @@
-"""When a training is looked at: often while it begins, then as often as costs a fiftieth of its time."""
+"""When a training is looked at: often while it begins, then as often as costs a fiftieth of its time, or half a second in all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ROWS = 256                  # training rows, always the same ones, that a step is replayed with
 SHARE = 0.02                # of the time of training that looking may take
-FREE_SECONDS = 0.5          # that it may take in any case, which nobody waits for
+FREE_SECONDS = 0.5          # that it may take in any case: a training of seconds is judged by its last looks too, see docs/decisions
 MOST = 200                  # looks wanted of a stage whose length is known
 GROWTH = 50                 # and where it is not: the next one after a fiftieth of the steps so far
 

@@ -91,8 +91,8 @@ class Options:
     device: str = option("auto", "auto, cpu, cuda or mps.")
     threads: int | None = option(None, "Processor threads; measured where left out.", least=1, most=MOST_THREADS, advice=CHOSEN)
     save_every: float | None = option(None, "Seconds between checkpoints.", least=0)
-    look: str | None = option(None, "How often steps are looked at: every=N, or off; where left out as often as costs 2 % of the time.",
-                              example="every=100")
+    look: str | None = option(None, "How often steps are looked at: every=N, or off; where left out as often as costs 2 % of the time, or "
+                              "half a second in all.", example="every=100")
 
     def checked(self) -> Options:
         """Itself, once every number is in its range. Raises InputError naming the option."""

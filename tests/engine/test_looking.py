@@ -199,7 +199,7 @@ def course(steps: float, step_seconds: float, cost: float, beside: int = 1, ever
 @pytest.mark.parametrize("cost", [0.5, 2.0, 20.0])
 @pytest.mark.parametrize("beside", [1, 7])
 @pytest.mark.parametrize("known", [True, False])
-def test_looking_takes_a_fiftieth_of_the_time_or_a_quarter_of_a_second(step_seconds, cost, beside, known):
+def test_looking_takes_a_fiftieth_of_the_time_or_half_a_second(step_seconds, cost, beside, known):
     """A look costs so many steps and the overhead of a millisecond."""
     cost = cost * step_seconds + 1e-3
     for steps in (300, 20_000):
