@@ -27,6 +27,6 @@ def encode(of: OfRun, rows: NewRows, coding: Coding, writing: Writing, printing:
     path = writing.out or Path("codes.csv")
     n, width = encode_to(open_run(of.run).trained, rows.data, path, layer=coding.layer, neighbours=coding.neighbours,
                          overwrite=writing.overwrite)
-    say(f"{n} codes of {width} number{'s' * (width != 1)} in {path}")
+    say(f"{n:,} code{'s' * (n != 1)} of {width} number{'s' * (width != 1)} in {path}")
     if printing.as_json:
         print_json({"n": n, "width": width, "out": str(path)})
