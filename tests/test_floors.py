@@ -3,9 +3,27 @@
 import ast
 
 import pytest
-from structure import FLOORS, MAY, ROOT, ROOT_FILES, SUBPACKAGES, circles, files, graph, hidden_imports, imports, module_of, wrong_arrows
+import torch
+from structure import (
+    FLOORS,
+    MAY,
+    ROOT,
+    ROOT_FILES,
+    SUBPACKAGES,
+    borrowed,
+    circles,
+    files,
+    graph,
+    hidden_imports,
+    imports,
+    module_of,
+    private_names,
+    wrong_arrows,
+)
 
 FILES = files()
+TESTS = sorted((ROOT.parent / "tests").rglob("*.py"))
+PRIVATE = set().union(*(private_names(path.read_text()) for path in FILES)) - set(vars(torch.nn.Module()))     # torch has a few of the same
 LINES = 400
 MOST_ROOMS, MOST_FLOORS = 26, 10
 HEAVY = {"matplotlib", "polars", "sklearn", "scipy", "pandas", "narwhals", "starlette", "uvicorn", "onnx", "onnxruntime", "onnxscript"}
@@ -125,6 +143,15 @@ def test_files_are_short_and_say_what_they_are(path):
     assert (path.name.startswith("_") and path.name != "__init__.py") or not undocumented(path.read_text())
 
 
+@each_file
+def test_private_names_stay_at_home(path):
+    assert borrowed(path.read_text(), module_of(path), PRIVATE, path.name == "__init__.py") == []
+
+
+def test_tests_are_short_too():
+    assert [str(path.relative_to(ROOT.parent)) for path in TESTS if too_long(path.read_text())] == []
+
+
 @pytest.mark.parametrize(("module", "source"), [
     ("chainrule.core.net", "import chainrule.data.source"),
     ("chainrule.core.net", "from chainrule import engine"),
@@ -213,6 +240,18 @@ def test_a_planted_hidden_import_is_found(module, source):
 ])
 def test_late_imports_of_slow_packages_are_let_through(module, source):
     assert hidden_imports(source, module) == []
+
+
+@pytest.mark.parametrize("source", ["from chainrule.plots.evaluation import _figure", "from .evaluation import _figure",
+                                    "trained._classes_of(x)", "self.run._classes_of", "def f(run):\n    run._classes_of = 1"])
+def test_a_planted_loan_of_a_private_name_is_found(source):
+    assert len(borrowed(source, "chainrule.plots.x", {"_classes_of"})) == 1
+
+
+@pytest.mark.parametrize("source", ["from torch.utils import _pytree as pytree", "self._classes_of", "super()._classes_of()",
+                                    "aten._softmax", "class A:\n    def _classes_of(self, other):\n        return other._classes_of"])
+def test_private_names_of_ones_own_and_of_torch_are_let_through(source):
+    assert borrowed(source, "chainrule.plots.x", {"_classes_of"}) == []
 
 
 def test_planted_circles_are_found():

@@ -72,7 +72,7 @@ def nearest(name: str, choices: Iterable[str]) -> list[str]:
     ranked = []
     for choice in choices:
         low, other = name.casefold(), choice.casefold()
-        errors = _errors(low, other)
+        errors = typing_errors(low, other)
         ours, theirs = WORD.findall(low), WORD.findall(other)
         shared = min(len(ours), len(theirs))
         if errors <= (0 if len(low) < 3 else min(3, len(low) // 3)):
@@ -82,7 +82,7 @@ def nearest(name: str, choices: Iterable[str]) -> list[str]:
     return [choice for *_, choice in sorted(ranked)[:3]]
 
 
-def _errors(a: str, b: str) -> int:
+def typing_errors(a: str, b: str) -> int:
     """Letters added, left out, changed or swapped with the next between two words. Damerau (1964), https://doi.org/10.1145/363958.363994"""
     before: list[int] = []
     row = list(range(len(b) + 1))

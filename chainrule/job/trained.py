@@ -183,7 +183,7 @@ class Trained:
                 able = ", ".join(e.name for e in nets.entries() if e.traits.kind in ("generative", "energy"))
                 raise InputError(f"{self.net_name} answers and makes no samples. Train a net that does: {able}, or one for a text "
                                  "(--task language).")
-            of_class = bool(self._classes_given(module))
+            of_class = bool(self.sampled_classes)
             if foreign := [name for name in request.of_symbols if not (of_class and name == "given")]:
                 flags = ", ".join(f"--{name.replace('_', '-')}" for name in foreign)
                 raise InputError(f"{self.net_name} draws whole rows; {flags} {'is' if len(foreign) == 1 else 'are'} for texts. Leave "
@@ -212,15 +212,17 @@ class Trained:
         encode = encoding(self.net.module.eval(), self.net_name, layer)
         return in_blocks(encode, self.ready, x, self.device, plain_rows(self.inference.row_bytes(x)))
 
-    def _classes_given(self, module: object) -> tuple[str, ...]:
-        """The classes that samples may be asked of; none of a net that was told none."""
+    @property
+    def sampled_classes(self) -> tuple[str, ...]:
+        """The classes that samples may be asked of; none of a net that was told none, or that draws no samples."""
+        module = self.net.module
         if isinstance(module, PlaysGame):
             return self.encoder.target.classes if module.labels else ()
         return self.task.classes if isinstance(module, SamplesGiven) else ()
 
     def _class_of(self, name: str) -> Tensor:
         """The number of a class, a scalar. Raises InputError for one that there is not."""
-        names = self._classes_given(self.net.module)
+        names = self.sampled_classes
         if name not in names:
             raise InputError(f"--given {name} is none of the classes. {suggest(name, names)}")
         return torch.tensor(names.index(name), device=self.device)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from chainrule.core.registry import pictures
 from chainrule.core.text import visible
-from chainrule.plots.evaluation import INK
+from chainrule.plots.style import INK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from chainrule.plots.evaluation import INK, _figure, _grid, _short
 from chainrule.plots.maps import picture
+from chainrule.plots.style import INK, figure_of, panels, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ def beside(pictures: Tensor, maps: Tensor, captions: Sequence[str], what: str, *
 
     All maps are on one scale, from white, or with `signed` from blue below zero to red above it.
     """
-    figure = _figure(1.5 * len(pictures) + 0.9, 3.4)
+    figure = figure_of(1.5 * len(pictures) + 0.9, 3.4)
     cells = figure.subplots(2, len(pictures), squeeze=False)
     limit = float(maps.abs().max()) or 1.0
     for column, (pixels, values, caption) in enumerate(zip(pictures, maps, captions, strict=True)):
@@ -41,11 +41,11 @@ def beside(pictures: Tensor, maps: Tensor, captions: Sequence[str], what: str, *
 def layer_maps(pixels: Tensor, maps: Tensor, caption: str) -> Figure:
     """The picture (c, h, w), uint8, and the first maps (k, h', w') that a layer gives for it, each from its least to its greatest value."""
     few = maps[:MOST_MAPS]
-    figure, cells = _grid(len(few) + 1, 9, 0.95, 1.0)
+    figure, cells = panels(len(few) + 1, 9, 0.95, 1.0)
     _show(cells[0], pixels)
     for one, axes in zip(few, cells[1:], strict=True):
         axes.imshow(one.cpu().numpy(), cmap="viridis", interpolation="nearest")
-    figure.suptitle(_short(caption, 90), fontsize=9, color=INK)
+    figure.suptitle(shortened(caption, 90), fontsize=9, color=INK)
     return figure
 
 

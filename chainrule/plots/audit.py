@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
-from chainrule.plots.evaluation import COLOURS, INK, _figure, _plain, _short
+from chainrule.plots.style import COLOURS, INK, figure_of, make_plain, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ def suspicions(joint: Joint | None, distances: Distances | None, classes: Sequen
     panels = [panel for panel in (joint, distances) if panel is not None]
     if not panels:
         raise InputError("A picture of suspicions needs suspects or outliers; got neither. Check data with enough rows.")
-    figure = _figure(5.4 * len(panels), 4.5)
+    figure = figure_of(5.4 * len(panels), 4.5)
     cells = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, panel in zip(cells, panels, strict=True):
         if isinstance(panel, Joint):
@@ -58,7 +58,7 @@ def _joint(figure: Figure, axes: Axes, joint: Joint, classes: Sequence[str]) -> 
     image = axes.imshow(off.numpy(), cmap="Blues", vmin=0, vmax=max(float(off.max()), 1.0))
     c = len(classes)
     ticks = list(range(0, c, math.ceil(c / 40)))
-    names = [_short(str(classes[i])) for i in ticks]
+    names = [shortened(str(classes[i])) for i in ticks]
     if c > 4 and max(map(len, names)) > 3:
         axes.set_xticks(ticks, names, rotation=45, ha="right", rotation_mode="anchor")
     else:
@@ -85,7 +85,7 @@ def _distances(axes: Axes, distances: Distances) -> None:
     known = distances.values[distances.values > 0]
     axes.set_xlabel(distances.how, color=INK)
     axes.set_ylabel("rows", color=INK)
-    _plain(axes)
+    make_plain(axes)
     if not len(known):
         axes.set_title("no row apart", fontsize=10, color=INK)
         return

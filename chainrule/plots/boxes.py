@@ -9,8 +9,8 @@ from torch import Tensor
 
 from chainrule.core.registry import pictures
 from chainrule.evaluate.detection import SURE
-from chainrule.plots.evaluation import COLOURS
 from chainrule.plots.maps import picture
+from chainrule.plots.style import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

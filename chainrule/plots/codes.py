@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.registry import pictures
-from chainrule.plots.evaluation import COLOURS, FAINT, INK
+from chainrule.plots.style import COLOURS, FAINT, INK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

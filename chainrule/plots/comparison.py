@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from chainrule.core.errors import InputError
 from chainrule.evaluate.intervals import Interval
-from chainrule.plots.evaluation import COLOURS, INK, _figure, _plain, _short
+from chainrule.plots.style import COLOURS, INK, figure_of, make_plain, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,15 +19,15 @@ def standings(names: Sequence[str], shares: Sequence[float], intervals: Sequence
         raise InputError(f"A picture of standings needs a share and an interval for each name; got {len(names)} names, {len(shares)} "
                          f"shares, {len(intervals)} intervals.")
     order = sorted(range(len(names)), key=lambda i: -shares[i])
-    figure = _figure(6.4, 1.1 + 0.36 * len(names))
+    figure = figure_of(6.4, 1.1 + 0.36 * len(names))
     axes = figure.add_subplot()
     for row, i in enumerate(order):
         axes.plot([100 * intervals[i].low, 100 * intervals[i].high], [row, row], color=COLOURS[0], linewidth=2.2, alpha=0.45,
                   solid_capstyle="butt")
         axes.plot([100 * shares[i]], [row], "o", color=COLOURS[0], markersize=6)
-    axes.set_yticks(range(len(order)), [_short(names[i]) for i in order])
+    axes.set_yticks(range(len(order)), [shortened(names[i]) for i in order])
     axes.set_ylim(-0.6, len(order) - 0.4)
     axes.set_xlim(left=0)
     axes.set_xlabel(f"errors, % of cases, with {100 * intervals[0].level:g} % intervals", color=INK)
-    _plain(axes)
+    make_plain(axes)
     return figure

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from chainrule.core.registry import pictures
 from chainrule.evaluate.contacts import residues
-from chainrule.plots.evaluation import INK
+from chainrule.plots.style import INK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from chainrule.plots.evaluation import COLOURS, INK, _figure, _plain
+from chainrule.plots.style import COLOURS, INK, figure_of, make_plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,9 +15,9 @@ LEAST = 1e-30       # below which strengths are drawn as this
 
 def slopes_by_layer(strengths: Mapping[str, Sequence[float]]) -> Figure:
     """The standard deviation of the gradient at each layer's output, the lowest layer first, one line a net."""
-    figure = _figure(6.4, 3.8)
+    figure = figure_of(6.4, 3.8)
     axes = figure.subplots()
-    _plain(axes)
+    make_plain(axes)
     for number, (name, values) in enumerate(strengths.items()):
         places = [k / max(len(values) - 1, 1) for k in range(len(values))]
         axes.plot(places, [max(value, LEAST) for value in values], color=COLOURS[number % len(COLOURS)], marker=".", label=name)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
-from chainrule.plots.evaluation import COLOURS, FAINT, INK, _figure, _plain
+from chainrule.plots.style import COLOURS, FAINT, INK, figure_of, make_plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ def rates(at: Sequence[float], losses: Sequence[float], smoothed: Sequence[float
     """The loss while the rate rises, as measured and smoothed; the suggested rate, and the edge after which the loss rises."""
     if len(at) < 2:
         raise InputError(f"A picture of rates needs at least two steps; got {len(at)}.")
-    figure = _figure(6.4, 4.2)
+    figure = figure_of(6.4, 4.2)
     axes = figure.add_subplot()
     axes.plot(at, losses, color=FAINT, linewidth=1, label="loss of each batch")
     axes.plot(at, smoothed, color=COLOURS[0], linewidth=2, label="smoothed")
@@ -39,7 +39,7 @@ def rates(at: Sequence[float], losses: Sequence[float], smoothed: Sequence[float
     axes.set_ylim(low - 0.1 * (start - low or 1.0), start + 0.6 * (start - low or 1.0))
     axes.set_xlabel(f"rate of {optimizer}".rstrip(" of"), color=INK)
     axes.set_ylabel("training loss", color=INK)
-    _plain(axes)
+    make_plain(axes)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower left")
     return figure
 
@@ -52,7 +52,7 @@ def surface(across: Tensor, up: Tensor, heights: Tensor, paths: Mapping[str, Ten
     """
     if heights.shape != (len(up), len(across)):
         raise InputError(f"A surface needs heights ({len(up)}, {len(across)}); got {tuple(heights.shape)}.")
-    figure = _figure(7.0, 5.4)
+    figure = figure_of(7.0, 5.4)
     axes = figure.add_subplot()
     _contours(figure, axes, across, up, heights, height)
     for (name, path), style in zip(paths.items(), _path_styles(), strict=False):
@@ -76,7 +76,7 @@ def surface(across: Tensor, up: Tensor, heights: Tensor, paths: Mapping[str, Ten
     axes.set(xlim=(float(across[0]), float(across[-1])), ylim=(float(up[0]), float(up[-1])))
     axes.set_xlabel(labels[0], color=INK)
     axes.set_ylabel(labels[1], color=INK)
-    _plain(axes)
+    make_plain(axes)
     axes.grid(visible=False)
     if title:
         axes.set_title(title, fontsize=10, color=INK)

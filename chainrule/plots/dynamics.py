@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from chainrule.plots.evaluation import COLOURS, INK
+from chainrule.plots.style import COLOURS, INK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from chainrule.core.errors import InputError
 from chainrule.evaluate.intervals import Interval
-from chainrule.plots.evaluation import COLOURS, INK, _figure, _legend, _plain, _styles
+from chainrule.plots.style import COLOURS, INK, add_legend, figure_of, line_styles, make_plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +27,7 @@ def growth(scores: Mapping[str, Sequence[float]], own: str, *, alone: Sequence[f
                          f"{', '.join(scores)} of lengths {sorted(lengths)}.")
     n = lengths.pop()
     sizes = list(range(1, n + 1))
-    figure = _figure(6.4, 4.2)
+    figure = figure_of(6.4, 4.2)
     axes = figure.add_subplot()
     if intervals:
         axes.fill_between(sizes, [i.low for i in intervals], [i.high for i in intervals], color=COLOURS[0], alpha=0.14, linewidth=0,
@@ -35,7 +35,7 @@ def growth(scores: Mapping[str, Sequence[float]], own: str, *, alone: Sequence[f
     if alone:
         axes.plot(sizes, list(alone), "o", color="#777777", markersize=8, markerfacecolor="none", label="each member alone", zorder=5)
     others = [way for way in scores if way != own]
-    for way, style in zip([own, *others], _styles(), strict=False):
+    for way, style in zip([own, *others], line_styles(), strict=False):
         front = way == own
         axes.plot(sizes, list(scores[way]), label=way, **{**style, "linewidth": 2.2 if front else 1.3, "linestyle": "-" if front else "--"},
                   marker="o" if front and n <= 30 else None, markersize=4, zorder=3 if front else 4)
@@ -44,6 +44,6 @@ def growth(scores: Mapping[str, Sequence[float]], own: str, *, alone: Sequence[f
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(1 - 0.03 * n, n + 0.03 * n)
-    _plain(axes)
-    _legend(axes, 1, "lower left")
+    make_plain(axes)
+    add_legend(axes, 1, "lower left")
     return figure

@@ -1,6 +1,6 @@
 """Pictures of what an evaluation found, as matplotlib figures that need no display.
 
-Colours: Okabe & Ito (2008), https://jfly.uni-koeln.de/color/; the maps Blues and RdBu are safe for colour-blind readers too.
+The maps Blues and RdBu are safe for colour-blind readers too.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,13 +17,12 @@ from chainrule.core.errors import InputError
 from chainrule.evaluate.calibration import Bin
 from chainrule.evaluate.curves import OperatingPoints
 from chainrule.evaluate.curves import precision_recall as precision_recall_of
+from chainrule.plots.style import COLOURS, FAINT, INK, add_legend, figure_of, line_styles, make_plain, panels, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
-INK, FAINT = "#333333", "#BBBBBB"
 NUMBERED = 25        # a confusion matrix of more classes shows colours only
 MOST_PICTURES = 100
 MOST_POINTS = 3000   # above this, density is drawn instead of points
@@ -41,12 +40,12 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str])
     share = counts / counts.sum(1, keepdim=True).clamp(min=1)
     c = len(classes)
     side = 1.9 + min(max(0.62 * c, 1.8), 9.0)
-    figure = _figure(side + 1.0, side)
+    figure = figure_of(side + 1.0, side)
     axes = figure.add_subplot()
     image = axes.imshow(share.numpy(), cmap="Blues", norm=PowerNorm(0.5, 0, 1), aspect="equal")
     every = math.ceil(c / 40)
     ticks = list(range(0, c, every))
-    names = [_short(str(classes[i])) for i in ticks]
+    names = [shortened(str(classes[i])) for i in ticks]
     turned = c > 4 and max(map(len, names)) > 3
     axes.set_xticks(ticks, names)
     if turned:
@@ -78,26 +77,26 @@ def roc(curves: Mapping[str, OperatingPoints]) -> Figure:
     """True against false positives as the threshold falls, one line for each name."""
     figure, axes = _square("false-positive rate", "true-positive rate")
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
-    for (name, points), style in zip(curves.items(), _styles(), strict=False):
-        axes.plot(*_thinned(points.fpr, points.tpr), label=f"{_short(name)}  (area {points.auc:.4f})", **style)
-    _legend(axes, len(curves), "lower right")
+    for (name, points), style in zip(curves.items(), line_styles(), strict=False):
+        axes.plot(*_thinned(points.fpr, points.tpr), label=f"{shortened(name)}  (area {points.auc:.4f})", **style)
+    add_legend(axes, len(curves), "lower right")
     return figure
 
 
 def precision_recall(curves: Mapping[str, OperatingPoints]) -> Figure:
     """Precision against recall as the threshold falls, one line for each name."""
     figure, axes = _square("recall", "precision")
-    for (name, points), style in zip(curves.items(), _styles(), strict=False):
+    for (name, points), style in zip(curves.items(), line_styles(), strict=False):
         precision, recall = precision_recall_of(points)
-        label = f"{_short(name)}  (average {points.average_precision:.4f})"
+        label = f"{shortened(name)}  (average {points.average_precision:.4f})"
         axes.step(*_thinned(recall, precision), where="pre", label=label, **style)
-    _legend(axes, len(curves), "lower left")
+    add_legend(axes, len(curves), "lower left")
     return figure
 
 
 def reliability(bins: Sequence[Bin]) -> Figure:
     """How often the net was right against how sure it was, with intervals; below, how many cases each bin holds."""
-    figure = _figure(5.2, 6.0)
+    figure = figure_of(5.2, 6.0)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     above.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
     x, y = [b.confidence for b in bins], [b.accuracy for b in bins]
@@ -115,15 +114,15 @@ def reliability(bins: Sequence[Bin]) -> Figure:
     below.set_ylabel("share of cases", color=INK)
     below.set_xlabel("confidence: the greatest probability", color=INK)
     below.set_xlim(-0.02, 1.02)
-    _plain(above)
-    _plain(below)
+    make_plain(above)
+    make_plain(below)
     return figure
 
 
 def predicted_against_true(predictions: Tensor, y: Tensor, targets: Sequence[str] = ()) -> Figure:
     """Predictions against targets (n, k) with the line of equality, a panel for each of the first four targets."""
     p, t, names = _columns(predictions, y, targets)
-    figure = _figure(4.4 * len(names), 4.3)
+    figure = figure_of(4.4 * len(names), 4.3)
     for i, name in enumerate(names):
         axes = figure.add_subplot(1, len(names), i + 1)
         low, high = float(torch.minimum(p[:, i], t[:, i]).min()), float(torch.maximum(p[:, i], t[:, i]).max())
@@ -134,7 +133,7 @@ def predicted_against_true(predictions: Tensor, y: Tensor, targets: Sequence[str
         axes.set(xlim=ends, ylim=ends, aspect="equal")
         axes.set_xlabel(f"true {name}", color=INK)
         axes.set_ylabel(f"predicted {name}", color=INK)
-        _plain(axes)
+        make_plain(axes)
     return figure
 
 
@@ -143,7 +142,7 @@ def residuals(predictions: Tensor, y: Tensor, targets: Sequence[str] = ()) -> Fi
     from matplotlib.ticker import MaxNLocator
 
     p, t, names = _columns(predictions, y, targets)
-    figure = _figure(7.4, 3.2 * len(names))
+    figure = figure_of(7.4, 3.2 * len(names))
     for i, name in enumerate(names):
         left, right = figure.add_subplot(len(names), 2, 2 * i + 1), figure.add_subplot(len(names), 2, 2 * i + 2)
         off = t[:, i] - p[:, i]
@@ -156,8 +155,8 @@ def residuals(predictions: Tensor, y: Tensor, targets: Sequence[str] = ()) -> Fi
         right.set_xlabel(f"true - predicted {name}".rstrip(), color=INK)
         right.set_ylabel("cases", color=INK)
         right.yaxis.set_major_locator(MaxNLocator(integer=True))
-        _plain(left)
-        _plain(right)
+        make_plain(left)
+        make_plain(right)
     return figure
 
 
@@ -176,7 +175,7 @@ def image_grid(images: Tensor, titles: Sequence[str] = (), *, columns: int = 8) 
         real = (real - low) / (high - low)
     wrapped = ["\n".join(textwrap.fill(line, TITLE_LETTERS) for line in str(t).split("\n")) for t in titles]
     lines = max((t.count("\n") + 1 for t in wrapped), default=0)
-    figure, cells = _grid(len(real), columns, 1.15, 1.15 + 0.17 * lines)
+    figure, cells = panels(len(real), columns, 1.15, 1.15 + 0.17 * lines)
     for i, axes in enumerate(cells):
         if real.shape[1] == 3:
             axes.imshow(real[i].permute(1, 2, 0).numpy(), interpolation="nearest")
@@ -202,9 +201,9 @@ def weight_pictures(weight: Tensor, shape: Sequence[int], *, columns: int = 10, 
     if channels not in (1, 3):
         maps = maps.mean(1, keepdim=True)
     limit = float(torch.quantile(maps.abs().flatten()[: 2**23], 0.995)) or 1.0
-    figure, cells = _grid(len(maps), columns, 0.95, 1.15 if titles else 0.95)
+    figure, cells = panels(len(maps), columns, 0.95, 1.15 if titles else 0.95)
     for axes, title in zip(cells, titles, strict=False):
-        axes.set_title(_short(str(title)), fontsize=8, color=INK, pad=3)
+        axes.set_title(shortened(str(title)), fontsize=8, color=INK, pad=3)
     for unit, axes in zip(maps, cells, strict=True):
         if len(unit) == 3:
             axes.imshow((0.5 + 0.5 * unit / limit).clamp(0, 1).permute(1, 2, 0).numpy(), interpolation="nearest")
@@ -218,53 +217,14 @@ def weight_pictures(weight: Tensor, shape: Sequence[int], *, columns: int = 10, 
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr, call-arg]
-    return figure
-
-
 def _square(x: str, y: str) -> tuple[Figure, Axes]:
-    figure = _figure(5.2, 5.0)
+    figure = figure_of(5.2, 5.0)
     axes = figure.add_subplot()
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     axes.set_xlabel(x, color=INK)
     axes.set_ylabel(y, color=INK)
-    _plain(axes)
+    make_plain(axes)
     return figure, axes
-
-
-def _grid(n: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    columns = min(columns, n)
-    rows = math.ceil(n / columns)
-    figure = _figure(max(2.2, columns * width + 0.6), rows * height + 0.15)
-    cells = [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
-    for axes in cells:
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_color(FAINT)
-        axes.spines[:].set_linewidth(0.5)
-    return figure, cells
-
-
-def _styles() -> list[dict[str, Any]]:
-    """Line styles that stay apart without colour: eight colours, then again dashed, then dotted."""
-    return [{"color": c, "linestyle": s, "linewidth": 1.7} for s in ("-", "--", ":") for c in COLOURS]
-
-
-def _legend(axes: Axes, n: int, where: Literal["lower right", "lower left"]) -> None:
-    if n:
-        axes.legend(loc=where, frameon=True, framealpha=0.9, edgecolor="none", fontsize=9 if n <= 6 else 7.5, labelcolor=INK)
-
-
-def _plain(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(FAINT)
-    axes.tick_params(colors=INK, labelsize=9, color=FAINT)
-    axes.grid(color="#EEEEEE", linewidth=0.8)
-    axes.set_axisbelow(True)
 
 
 def _cloud(axes: Axes, x: Tensor, y: Tensor, extent: tuple[float, float, float, float] | None) -> None:
@@ -292,7 +252,3 @@ def _thinned(x: Tensor, y: Tensor) -> tuple[Any, Any]:
     """At most about CURVE_POINTS of a curve's points, first and last among them, as arrays."""
     picked = torch.linspace(0, len(x) - 1, min(len(x), CURVE_POINTS)).round().long()
     return x[picked].numpy(), y[picked].numpy()
-
-
-def _short(name: str, most: int = 18) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"

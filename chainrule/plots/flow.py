@@ -16,7 +16,7 @@ import numpy as np
 
 from chainrule.core.errors import InputError
 from chainrule.core.flow import Flow, scale_of, sentence
-from chainrule.plots.evaluation import COLOURS, INK, _figure, _plain, _short
+from chainrule.plots.style import COLOURS, INK, figure_of, make_plain, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,14 +43,14 @@ def flow(named: Sequence[tuple[str, Flow]]) -> Figure:
     reading, scale = flows[0].reading, scale_of(flows)
     deepest = max(len(one.layers) for one in flows)
     height = min(2.4 + 0.24 * deepest, 12.0)
-    figure = _figure(1.6 + 5.6 * len(named), height)
+    figure = figure_of(1.6 + 5.6 * len(named), height)
     figure.get_layout_engine().set(rect=(0, BELOW / height, 1, 1 - BELOW / height))  # type: ignore[union-attr, call-arg]
     cells = figure.subplots(1, 2 * len(named), width_ratios=[3.4, 1.4] * len(named), squeeze=False)[0]
     colours = colormaps["cividis"].with_extremes(bad=EMPTY, under=ZERO, over=NOT_FINITE)
     norm = Normalize(*scale)
     for i, (name, one) in enumerate(named):
         _heat(cells[2 * i], one, scale, colours, norm)
-        cells[2 * i].set_title(_short(name, 44), fontsize=10, color=INK)
+        cells[2 * i].set_title(shortened(name, 44), fontsize=10, color=INK)
         _profile(cells[2 * i + 1], one, scale)
         below = "\n".join(textwrap.wrap(sentence(one), 76))
         text = cells[2 * i].annotate(below, (0, 0), (0, -38), xycoords="axes fraction", textcoords="offset points", va="top", fontsize=8.5,
@@ -88,7 +88,7 @@ def _heat(axes: Axes, one: Flow, scale: tuple[float, float], colours: Any, norm:
     axes.set_xticks([place for place, _ in marks], [text for _, text in marks], fontsize=8)
     every = math.ceil(len(one.layers) / NAMED)
     rows = list(range(len(one.layers) - 1, -1, -every))[::-1]
-    axes.set_yticks([row + 0.5 for row in rows], [_short(one.layers[row], 22) for row in rows], fontsize=8)
+    axes.set_yticks([row + 0.5 for row in rows], [shortened(one.layers[row], 22) for row in rows], fontsize=8)
     axes.set_xlabel("step", color=INK, fontsize=9)
     axes.tick_params(colors=INK, length=2)
     axes.spines[:].set_visible(False)
@@ -118,7 +118,7 @@ def _profile(axes: Axes, one: Flow, scale: tuple[float, float]) -> None:
     ticks = _decades(scale, 6) if one.reading.logarithmic else [0.0, 0.5, 1.0]
     axes.set_xticks(ticks, [_power(t) for t in ticks] if one.reading.logarithmic else ["0 %", "50 %", "100 %"])
     axes.set_title(f"at step {one.steps[-1]:,}", fontsize=9, color=INK)
-    _plain(axes)
+    make_plain(axes)
     axes.tick_params(labelsize=8)
 
 

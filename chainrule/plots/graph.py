@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from chainrule.plots.evaluation import COLOURS, INK, _figure, _short
+from chainrule.plots.style import COLOURS, INK, figure_of, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,9 +23,9 @@ def graph(names: Sequence[str], values: Sequence[float], derivatives: Sequence[f
 
     Edges are as dark as their factor is large, orange where it is negative; labelled where there are few.
     """
-    places = _places(columns, edges)
+    places = layout(columns, edges)
     rows = max(columns.count(column) for column in set(columns))
-    figure = _figure(WIDE * (max(columns) + 1) + 0.6, max(2.4, HIGH * rows + 1.0))
+    figure = figure_of(WIDE * (max(columns) + 1) + 0.6, max(2.4, HIGH * rows + 1.0))
     axes = figure.subplots()
     axes.axis("off")
     axes.set_xlim(-0.5, max(columns) + 0.5)
@@ -33,7 +33,7 @@ def graph(names: Sequence[str], values: Sequence[float], derivatives: Sequence[f
     axes.set_ylim(min(heights) - 0.6, max(heights) + 0.6)
     boxes = []
     for name, value, slope, place in zip(names, values, derivatives, places, strict=True):
-        words = f"{_short(name, 20)}\n{_number(value)}\nd {_number(slope)}"
+        words = f"{shortened(name, 20)}\n{_number(value)}\nd {_number(slope)}"
         boxes.append(axes.text(*place, words, fontsize=8, color=INK, ha="center", va="center", zorder=3, linespacing=1.3, bbox=BOX))
     figure.draw_without_rendering()                       # so that arrows know where boxes end
     greatest = max((abs(factor) for *_, factor in edges), default=1.0) or 1.0
@@ -46,9 +46,9 @@ def graph(names: Sequence[str], values: Sequence[float], derivatives: Sequence[f
         if len(edges) <= MOST_LABELS:
             axes.text(*_along(axes, places[tail], places[head], bend), _number(factor), fontsize=8, color=INK, ha="center", va="center",
                       zorder=2, bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"})
-    axes.set_title(_short(title, 90), fontsize=9, color=INK)
+    axes.set_title(shortened(title, 90), fontsize=9, color=INK)
     how = "on each edge its factor" if len(edges) <= MOST_LABELS else "edges as dark as their factors are large, orange where negative"
-    below = f"in each node its value, and d: the derivative of {_short(result, 20)} by it; {how}"
+    below = f"in each node its value, and d: the derivative of {shortened(result, 20)} by it; {how}"
     figure.supxlabel(below, fontsize=8, color=INK)
     return figure
 
@@ -63,7 +63,7 @@ def _along(axes: Axes, start: tuple[float, float], end: tuple[float, float], ben
     return float(across), float(up)
 
 
-def _places(columns: Sequence[int], edges: Sequence[tuple[int, int, float]]) -> list[tuple[float, float]]:
+def layout(columns: Sequence[int], edges: Sequence[tuple[int, int, float]]) -> list[tuple[float, float]]:
     """Where each node is drawn: its column, and spread evenly in it, near the middle of the nodes that lead to it."""
     places: list[tuple[float, float]] = [(0.0, 0.0)] * len(columns)
     for column in sorted(set(columns)):

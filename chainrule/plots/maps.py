@@ -10,7 +10,7 @@ from torch import Tensor
 
 from chainrule.core.maps import central
 from chainrule.core.registry import pictures
-from chainrule.plots.evaluation import COLOURS, INK
+from chainrule.plots.style import COLOURS, INK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

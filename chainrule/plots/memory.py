@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from chainrule.plots.evaluation import COLOURS, FAINT, INK, _figure, _plain
+from chainrule.plots.style import COLOURS, FAINT, INK, figure_of, make_plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ SHOWN = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8)    # of the loads on the axis
 
 def capacity(loads: Sequence[float], shares: Mapping[str, Sequence[float]]) -> Figure:
     """The share of patterns that each memory recalls at so many patterns a unit; the theory of Hebb's rule as a line."""
-    figure = _figure(6.4, 4.0)
+    figure = figure_of(6.4, 4.0)
     axes = figure.add_subplot()
     axes.axvline(CAPACITY, color=FAINT, linewidth=1.4, linestyle="--", label=f"capacity of Hebb's rule, {CAPACITY}")
     for (name, own), colour in zip(shares.items(), COLOURS, strict=False):
@@ -27,6 +27,6 @@ def capacity(loads: Sequence[float], shares: Mapping[str, Sequence[float]]) -> F
     axes.set_xlabel("patterns stored for each unit", color=INK)
     axes.set_ylabel("% of patterns recalled", color=INK)
     axes.set_ylim(-3, 103)
-    _plain(axes)
+    make_plain(axes)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower left")
     return figure

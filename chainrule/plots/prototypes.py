@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from chainrule.core.registry import pictures
-from chainrule.plots.evaluation import INK, _figure, image_grid
+from chainrule.plots.evaluation import image_grid
+from chainrule.plots.style import INK, figure_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +46,7 @@ def u_matrix_picture(answer: Tensor, truth: Tensor, names: Sequence[str], protot
     heights = u_matrix(prototypes, grid)
     rows, columns = grid
     side = 0.34
-    figure = _figure(max(3.2, side * columns + 1.6), max(2.6, side * rows + 0.7))
+    figure = figure_of(max(3.2, side * columns + 1.6), max(2.6, side * rows + 0.7))
     axes = figure.add_subplot()
     image = axes.imshow(heights.numpy(), cmap="Blues", interpolation="nearest", aspect="equal")
     _bare(axes)

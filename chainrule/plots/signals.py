@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
-from chainrule.plots.evaluation import COLOURS, INK, _figure, _plain, _short
+from chainrule.plots.style import COLOURS, INK, figure_of, make_plain, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,12 +35,12 @@ def histograms(layers: Sequence[Spread]) -> Figure:
     if not layers:
         raise InputError("Histograms need at least one layer; got none.")
     shown = list(layers)[:MOST_LAYERS]
-    figure = _figure(max(1.75 * len(shown), 4.5), 4.6)
+    figure = figure_of(max(1.75 * len(shown), 4.5), 4.6)
     cells = figure.subplots(2, len(shown), squeeze=False)
     for column, layer in enumerate(shown):
         for row, (values, colour) in enumerate(((layer.activations, COLOURS[0]), (layer.gradients, COLOURS[1]))):
             _one(cells[row, column], values, colour)
-        cells[0, column].set_title(f"{_short(layer.name)}\n{_figures(layer.activations)}", fontsize=8, color=INK)
+        cells[0, column].set_title(f"{shortened(layer.name)}\n{_figures(layer.activations)}", fontsize=8, color=INK)
         cells[1, column].set_title(_figures(layer.gradients), fontsize=8, color=INK)
     cells[0, 0].set_ylabel("share of activations", color=INK, fontsize=9)
     cells[1, 0].set_ylabel("share of gradients", color=INK, fontsize=9)
@@ -85,7 +85,7 @@ def boundary(across: Tensor, up: Tensor, chances: Tensor, points: Tensor, y: Ten
         raise InputError(f"Regions need probabilities ({len(up)}, {len(across)}, {len(classes)}); got {tuple(chances.shape)}.")
     from matplotlib.colors import to_rgb
 
-    figure = _figure(6.2, 5.0)
+    figure = figure_of(6.2, 5.0)
     axes = figure.add_subplot()
     palette = torch.tensor([to_rgb(COLOURS[i % len(COLOURS)]) for i in range(len(classes))], dtype=torch.float64)   # (classes, 3)
     sure, which = chances.double().max(-1)                                      # (up, across)
@@ -101,11 +101,11 @@ def boundary(across: Tensor, up: Tensor, chances: Tensor, points: Tensor, y: Ten
     for c, name in enumerate(classes):
         mine = points[y == c]
         axes.scatter(mine[:, 0].tolist(), mine[:, 1].tolist(), s=size, color=COLOURS[c % len(COLOURS)], marker=MARKERS[c % len(MARKERS)],
-                     edgecolors="white", linewidths=0.5, label=_short(str(name)), zorder=3)
+                     edgecolors="white", linewidths=0.5, label=shortened(str(name)), zorder=3)
     axes.set_xlabel(labels[0], color=INK)
     axes.set_ylabel(labels[1], color=INK)
     axes.set_title("regions as the net divides them, paler where it is less sure", fontsize=10, color=INK)
-    _plain(axes)
+    make_plain(axes)
     axes.grid(visible=False)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9, labelcolor=INK,
                   title="training points", title_fontsize=9)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from chainrule.plots.evaluation import COLOURS, INK, _figure, _plain
+from chainrule.plots.style import COLOURS, INK, figure_of, make_plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,9 +20,9 @@ LEAST = 1e-12       # below which lengths are drawn as this
 
 def slopes_through_time(lengths: Mapping[str, Tensor]) -> Figure:
     """The gradient's length (t,) by the state after each step, one line a net, relative to the last step and against the steps back."""
-    figure = _figure(6.4, 3.8)
+    figure = figure_of(6.4, 3.8)
     axes = figure.subplots()
-    _plain(axes)
+    make_plain(axes)
     for number, (name, length) in enumerate(lengths.items()):
         back = (length / length[-1].clamp(min=LEAST)).clamp(min=LEAST).flip(0)
         axes.plot(range(len(back)), back.tolist(), color=COLOURS[number % len(COLOURS)], label=name)
@@ -35,9 +35,9 @@ def slopes_through_time(lengths: Mapping[str, Tensor]) -> Figure:
 
 def gates_over_time(gates: Mapping[str, Tensor], inputs: Tensor) -> Figure:
     """How far each gate (t, units) is open, from 0 to 1, below what the net reads (t, d) of one sequence."""
-    figure = _figure(7.2, 1.2 + 1.5 * len(gates))
+    figure = figure_of(7.2, 1.2 + 1.5 * len(gates))
     rows = figure.subplots(1 + len(gates), 1, sharex=True, squeeze=False)[:, 0]
-    _plain(rows[0])
+    make_plain(rows[0])
     for i, column in enumerate(inputs.unbind(1)):
         rows[0].plot(column.tolist(), color=COLOURS[i % len(COLOURS)], linewidth=0.8)
     rows[0].set_ylabel("inputs", color=INK)
@@ -52,9 +52,9 @@ def gates_over_time(gates: Mapping[str, Tensor], inputs: Tensor) -> Figure:
 
 def memory_by_delay(shares: Tensor) -> Figure:
     """How much of the variance of what was read so many steps ago (delays,) a readout tells, from 0 to 1, and where it falls to a half."""
-    figure = _figure(6.4, 3.2)
+    figure = figure_of(6.4, 3.2)
     axes = figure.subplots()
-    _plain(axes)
+    make_plain(axes)
     axes.fill_between(range(len(shares)), shares.numpy(), color=COLOURS[0], alpha=0.2, linewidth=0)
     axes.plot(shares.tolist(), color=COLOURS[0])
     axes.axhline(0.5, color=INK, linewidth=0.6, linestyle=":")

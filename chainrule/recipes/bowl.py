@@ -20,7 +20,7 @@ from chainrule.core.net import Net
 from chainrule.core.registry import Entry, optimizers, recipes, rules
 from chainrule.core.traits import OptimizerTraits
 from chainrule.job.rule_spec import make_rule
-from chainrule.plots.evaluation import INK, _figure, _plain, _styles
+from chainrule.plots.style import INK, figure_of, line_styles, make_plain
 from chainrule.recipes.outcome import Figure, Outcome, Setting
 from chainrule.workflows.picture import write
 
@@ -134,9 +134,9 @@ def _height(net: Net) -> float:
 
 def _drawn(descents: list[Descent]) -> Drawing:
     """The height left by passes, one line for each optimizer, in the legend from the fastest to the slowest."""
-    figure = _figure(9.5, 5.6)
+    figure = figure_of(9.5, 5.6)
     axes = figure.add_subplot()
-    for descent, style in zip(descents, _styles(), strict=False):
+    for descent, style in zip(descents, line_styles(), strict=False):
         above = [max(v / descent.losses[0], FLOOR) for v in descent.losses]
         axes.plot([max(p, 0.8) for p in descent.passes], above, label=f"{descent.spec}: {_told(descent)}", **style)
     axes.axhline(ENOUGH, color=INK, linewidth=0.8, linestyle=":")
@@ -145,7 +145,7 @@ def _drawn(descents: list[Descent]) -> Drawing:
     axes.set_ylabel("height / height at the start", color=INK)
     axes.set_title(f"A bowl of condition {CONDITION:,.0f} in {DIMENSIONS} dimensions, each optimizer at its best rate", fontsize=10,
                    color=INK)
-    _plain(axes)
+    make_plain(axes)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8, labelcolor=INK,
                   title="passes to a millionth", title_fontsize=9)
     return figure

@@ -15,7 +15,7 @@ from chainrule.core.registry import losses, optimizers, recipes, rules
 from chainrule.evaluate.dose_response import coefficients, effective_dose, logistic_covariance
 from chainrule.evaluate.intervals import wilson
 from chainrule.job.rule_spec import make_rule
-from chainrule.plots.evaluation import COLOURS, INK, _figure, _plain
+from chainrule.plots.style import COLOURS, INK, figure_of, make_plain
 from chainrule.recipes.outcome import Figure, Outcome, Setting
 from chainrule.workflows.picture import write
 
@@ -73,7 +73,7 @@ class _Odds(nn.Module):
 
 
 def _drawn(slope: float, intercept: float, half: float) -> Drawing:
-    figure = _figure(6.4, 4.2)
+    figure = figure_of(6.4, 4.2)
     axes = figure.add_subplot()
     at = torch.linspace(LOG_DOSE[0] - 0.03, LOG_DOSE[-1] + 0.03, 200, dtype=torch.float64)
     axes.plot(at.numpy(), torch.sigmoid(intercept + slope * at).numpy(), color=COLOURS[0], linewidth=1.8,
@@ -87,6 +87,6 @@ def _drawn(slope: float, intercept: float, half: float) -> Drawing:
     axes.set_xlabel("log10 of the dose in mg/l", color=INK)
     axes.set_ylabel("share of beetles killed", color=INK)
     axes.set_title("Beetles after five hours of gaseous carbon disulphide", fontsize=10, color=INK)
-    _plain(axes)
+    make_plain(axes)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower right")
     return figure

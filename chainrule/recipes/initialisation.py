@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from chainrule.core.registry import inits, nets, recipes
 from chainrule.nets.init.initial import initialise
-from chainrule.plots.evaluation import COLOURS, INK, _figure
+from chainrule.plots.style import COLOURS, INK, figure_of
 from chainrule.recipes.outcome import Figure, Outcome, Setting
 from chainrule.workflows.picture import write
 
@@ -119,7 +119,7 @@ def _slopes(drawn: list[tuple[Case, list[Tensor]]]) -> Drawing:
 
 
 def _panels(rows: int) -> tuple[Drawing, Any]:
-    figure = _figure(1.5 * LAYERS, 1.4 * rows + 0.3)
+    figure = figure_of(1.5 * LAYERS, 1.4 * rows + 0.3)
     cells = figure.subplots(rows, LAYERS, squeeze=False)
     for cell in cells.flat:
         cell.set_yticks([])

@@ -21,7 +21,7 @@ def dream(opened: Opened, question: dict[str, Any]) -> dict[str, Any]:
     given = question.get("given") or None
     temperature = question.get("temperature", 1.0)
     drawn = samples_of(trained, Request(n, given, float(temperature) if trained.encoder.inputs.vocabulary is not None else 1.0, seed=seed))
-    classes = list(trained._classes_given(trained.net.module))
+    classes = list(trained.sampled_classes)
     result: dict[str, Any] = {"classes": classes, "given": given, "seed": seed, "notes": list(drawn.notes)}
     shape = trained.encoder.inputs.picture_shape
     if drawn.rows is None:

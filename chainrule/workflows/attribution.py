@@ -65,7 +65,7 @@ def occlusion(run: Run, drawing: Drawing) -> Figure:
 
 def attention(run: Run, drawing: Drawing) -> Figure:
     """Where the net looks for each symbol that it writes, for one row or some of the validation part. Raises InputError."""
-    part, rows = _places(run, drawing.row, WRITTEN)
+    part, rows = row_places(run, drawing.row, WRITTEN)
     return drawn(run.trained, part.x[rows])
 
 
@@ -115,14 +115,17 @@ def _layer(name: str | None, every: Mapping[str, Tensor], run: Run) -> str:
 
 
 def _rows(run: Run, row: int | None, several: int) -> tuple[Part, Tensor]:
-    """The part that holds a row of the data, and its place there; the first ones of the validation part where none is named."""
+    """The same for a run that reads pictures. Raises InputError for another."""
     if run.trained.encoder.inputs.picture_shape is None:
         raise InputError(f"{run.name} reads no pictures. Use the kind surface or histograms.")
-    return _places(run, row, several)
+    return row_places(run, row, several)
 
 
-def _places(run: Run, row: int | None, several: int) -> tuple[Part, Tensor]:
-    """The same for rows of any kind."""
+def row_places(run: Run, row: int | None, several: int) -> tuple[Part, Tensor]:
+    """The part that holds a row of the data, and its place there; the first ones of the validation part where none is named.
+
+    Raises InputError for a row of the test part, or one that there is not.
+    """
     data = run.job.data
     if row is None:
         part = data.valid if len(data.valid) else data.train

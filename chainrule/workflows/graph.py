@@ -12,7 +12,7 @@ from chainrule.core.text import table
 from chainrule.observe.graph import MOST_EDGES, MOST_NODES, Graph, Operation, along, of_net, of_operations
 from chainrule.optim.solvers.formula import OPERATIONS, Formula, Term, read_named
 from chainrule.plots.graph import graph as graph_picture
-from chainrule.workflows.attribution import _places
+from chainrule.workflows.attribution import row_places
 from chainrule.workflows.options import Drawing
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def of_run(run: Run, drawing: Drawing) -> tuple[list[dict[str, Any]], Figure]:
     loss = job.loss
     if loss is None or job.data.train.y is None:
         raise InputError(f"{job.rule_name} has no loss of targets whose derivatives could be drawn. Use a rule that has, e.g. backprop.")
-    part, rows = _places(run, drawing.row, 1)
+    part, rows = row_places(run, drawing.row, 1)
     x = trained.ready(part.x[rows].to(trained.device)).cpu()
     y = part.y[rows].cpu()
     y = y.double() if y.is_floating_point() else y

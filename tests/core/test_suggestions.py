@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from chainrule.core.errors import _errors, nearest, suggest
+from chainrule.core.errors import nearest, suggest, typing_errors
 
 
 @pytest.mark.parametrize(("name", "choices", "offered"), [
@@ -34,8 +34,8 @@ def test_errors_are_counted_as_a_search_over_all_single_errors_counts_them():
             edge = [w for w in {w for old in edge for w in one_error(old)} if w not in reached and len(w) <= 5]
             reached |= dict.fromkeys(edge, distance)
         for end in words:
-            assert reached[end] <= _errors(start, end) <= reached[end] + (reached[end] >= 2)   # what was swapped is not touched again
-            assert (_errors(start, end) == 1) == (reached[end] == 1)
+            assert reached[end] <= typing_errors(start, end) <= reached[end] + (reached[end] >= 2)   # what was swapped is not touched again
+            assert (typing_errors(start, end) == 1) == (reached[end] == 1)
 
 
 def test_a_long_list_is_cut():

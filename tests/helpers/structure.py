@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,6 +117,36 @@ def hidden_imports(source: str, module: str, package: bool = False) -> list[str]
         if one.in_function and root not in SLOW and not (root == "chainrule" and face in LAZY_FACES):
             wrong.append(f"line {one.line}: {one.target} inside a function")
     return wrong
+
+
+def private_names(source: str) -> set[str]:
+    """The private names that a file defines: functions, classes, values and attributes of its objects, with one underscore."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) in ("self", "cls"):
+            names.add(node.attr)
+    return {name for name in names if _private(name)}
+
+
+def borrowed(source: str, module: str, theirs: Collection[str], package: bool = False) -> list[str]:
+    """Private names of other files of the house that a file imports, or reads from other objects; `theirs` are names that others define."""
+    wrong = [f"line {one.line}: imports {one.target}" for one in imports(source, module, package)
+             if one.target.startswith("chainrule.") and _private(one.target.split(".")[-1])]
+    own = private_names(source)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and _private(node.attr) and node.attr in theirs and node.attr not in own:
+            owner = ast.unparse(node.value)
+            if owner not in ("self", "cls", "super()"):
+                wrong.append(f"line {node.lineno}: {owner}.{node.attr}")
+    return wrong
+
+
+def _private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name != "_"
 
 
 def graph(root: Path = ROOT) -> dict[str, set[str]]:

@@ -9,7 +9,7 @@ import chainrule as cr
 from chainrule.cli.main import run_command
 from chainrule.core.errors import InputError
 from chainrule.observe.graph import of_operations
-from chainrule.plots.graph import _places
+from chainrule.plots.graph import layout
 from chainrule.workflows.graph import figures
 from chainrule.workflows.picture import is_formula, picture
 
@@ -70,7 +70,7 @@ def test_a_folder_is_no_formula(tmp_path):
 
 
 def test_nodes_of_one_column_stand_apart():
-    places = _places([0, 0, 1, 1, 2], [(0, 2, 1.0), (1, 3, 1.0), (2, 4, 1.0), (3, 4, 1.0)])
+    places = layout([0, 0, 1, 1, 2], [(0, 2, 1.0), (1, 3, 1.0), (2, 4, 1.0), (3, 4, 1.0)])
     assert len(set(places)) == 5
     assert places[4][1] == pytest.approx((places[2][1] + places[3][1]) / 2)
 

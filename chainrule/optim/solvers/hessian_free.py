@@ -63,7 +63,7 @@ def hessian_free(*, damping: float = 1.0, iterations: int = 250, progress: float
         some = surface.some(math.ceil(curvature * len(batch)))
         bare = GaussNewton(surface, surface.start, some)
         matrix = GaussNewton(surface, surface.start, some, structural=structural * strength) if structural else bare
-        scales = (_squares(surface, some) + strength) ** POWER if preconditioned else None
+        scales = (squared_slopes(surface, some) + strength) ** POWER if preconditioned else None
         iterates = minimise(lambda v: matrix(v) + strength * v, slope, decay * state["solution"], scales=scales, iterations=iterations,
                         progress=progress)
         last = iterates[-1].solution
@@ -154,7 +154,7 @@ def _shorter(surface: Surface, move: Tensor, reached: float, value: float, slope
     return 0.0, False
 
 
-def _squares(surface: Surface, batch: Batch) -> Tensor:
+def squared_slopes(surface: Surface, batch: Batch) -> Tensor:
     """The mean over samples of each parameter's squared slope (p,): the diagonal of the empirical Fisher matrix.
 
     A sample's own slope is that of its part of the mean loss, times how many samples there are; the steps of a sequence are one sample.

@@ -10,7 +10,7 @@ from chainrule.core.net import Net
 from chainrule.core.registry import losses, optimizers
 from chainrule.optim.solvers import kfac
 from chainrule.optim.solvers.curvature import GaussNewton, Surface, flat
-from chainrule.optim.solvers.hessian_free import _squares
+from chainrule.optim.solvers.hessian_free import squared_slopes
 from chainrule.optim.solvers.levenberg import residuals
 
 N, T, D, K = 5, 4, 2, 3
@@ -91,7 +91,7 @@ def test_the_preconditioner_is_made_of_each_sequences_part_of_the_mean_loss(mask
         total += weight[i] * slope.square() / N
         slopes += weight[i] * slope / N
     torch.testing.assert_close(slopes, surface.slope(surface.start)[1])
-    torch.testing.assert_close(_squares(surface, batch), total)
+    torch.testing.assert_close(squared_slopes(surface, batch), total)
 
 
 def test_classes_are_drawn_for_every_step():
