@@ -7,19 +7,20 @@ from dataclasses import replace
 import pytest
 import torch
 
-from chainrule.bench.faults import report, rivals, runs, user_code
-from chainrule.bench.faults.data import SOURCES, source
-from chainrule.bench.faults.faulty import FAULTY
-from chainrule.bench.faults.healthy import HEALTHY
-from chainrule.bench.faults.history import Alarm, History, first_cause
-from chainrule.bench.faults.judging import Share, Verified, harm, judged, ours, remedied, restored, verified
-from chainrule.bench.faults.listed import PROGRAMS
-from chainrule.bench.faults.programs import HALVES_SEED, half_of
+from chainrule.bench.faults import report, rivals
 from chainrule.bench.faults.report import chosen, lines_of
-from chainrule.bench.faults.runs import Outcome, Task, execute, outcomes, score
 from chainrule.core.errors import InputError
 from chainrule.core.events import Diagnosed, Evaluated, Finished, Looked, Started
 from chainrule.engine import looking
+from chainrule.recipes.faults import runs, user_code
+from chainrule.recipes.faults.data import SOURCES, source
+from chainrule.recipes.faults.faulty import FAULTY
+from chainrule.recipes.faults.healthy import HEALTHY
+from chainrule.recipes.faults.history import Alarm, History, first_cause
+from chainrule.recipes.faults.judging import Share, Verified, harm, judged, ours, remedied, restored, verified
+from chainrule.recipes.faults.listed import PROGRAMS
+from chainrule.recipes.faults.programs import HALVES_SEED, half_of
+from chainrule.recipes.faults.runs import Outcome, Task, execute, outcomes, score
 
 FAMILIES = {"mlp", "convolutional", "recurrent", "autoencoder", "gan", "rbm"}
 

@@ -30,8 +30,8 @@ FLOORS: list[dict[str, tuple[str, ...]]] = [  # of each floor its packages, and 
 MAY = {package: allowed for floor in FLOORS for package, allowed in floor.items()}
 ROOT_FILES = ("__init__.py", "__main__.py", "py.typed")
 SUBPACKAGES = {"nets.layers", "nets.init", "optim.solvers", "data.readers", "data.writers", "data.encode", "data.storage", "data.feed",
-               "data.synthetic", "engine.plans", "engine.members", "engine.infer", "engine.native", "recipes.canon", "bench.sides",
-               "bench.faults", "core.abilities", "observe.doctor", "observe.looks"}
+               "data.synthetic", "engine.plans", "engine.members", "engine.infer", "engine.native", "recipes.canon", "recipes.faults",
+               "bench.sides", "bench.faults", "core.abilities", "observe.doctor", "observe.looks"}
 SHARED_BY_NETS = ("nets.layers", "nets.init")  # the only files of nets that families import
 SLOW = {"matplotlib", "polars", "pyarrow", "pandas", "scipy", "sklearn", "jinja2", "rich", "starlette", "uvicorn", "PIL", "onnx",
         "hmmlearn", "onnxruntime", "onnxscript", "fastexcel", "tokenizers", "torch", "keras", "jax", "lightning", "skorch",

@@ -7,18 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from chainrule.bench.faults.history import Alarm, first_cause
-from chainrule.bench.faults.judging import Judged, Share, Verified, judged, ours, remedied, restored, verified
-from chainrule.bench.faults.listed import PROGRAMS
-from chainrule.bench.faults.programs import HALVES_SEED, RESTORED, Program, find, half_of
 from chainrule.bench.faults.rivals import RIVALS
-from chainrule.bench.faults.runs import Outcome, Task, outcomes
 from chainrule.bench.harness import aligned, verdict
 from chainrule.core.errors import InputError
+from chainrule.recipes.faults.history import Alarm, first_cause
+from chainrule.recipes.faults.judging import Judged, Share, Verified, judged, ours, remedied, restored, verified
+from chainrule.recipes.faults.listed import PROGRAMS, SHORT
+from chainrule.recipes.faults.programs import HALVES_SEED, RESTORED, Program, find, half_of
+from chainrule.recipes.faults.runs import Outcome, Task, outcomes
 
 FOUND, PRECISE, RIGHT, WORKING = 0.95, 0.95, 0.9, 0.8      # what is asked for
-SHORT = ("vanishing-sigmoid-small", "symmetric-zeros", "rate-500", "scale-normal-1", "dead-first-layer", "creeping-sgd",
-         "sign-cross-entropy", "mlp-sigmoid", "rate-half", "frozen-backbone", "cosine", "dropout-half")
 
 
 def chosen(half: str, only: str = "", short: bool = False) -> list[Program]:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from chainrule.bench.faults.history import Alarm, History
+from chainrule.recipes.faults.history import Alarm, History
 
 Rules = Callable[[History], list[Alarm]]
 VANISHING, EXPLODING = ("D14", "D15"), ("D13", "D16", "D19", "D21")

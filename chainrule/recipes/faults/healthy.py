@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from chainrule.bench.faults import user_code as own
-from chainrule.bench.faults.programs import Family, Program, Registered
+from chainrule.recipes.faults import user_code as own
+from chainrule.recipes.faults.programs import Family, Program, Registered
 
 HEALTHY = Registered()
 SGD, ADAM = "sgd:rate=0.1", "adam:rate=0.003"

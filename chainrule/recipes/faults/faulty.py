@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from chainrule.bench.faults import healthy as twin
-from chainrule.bench.faults import user_code as own
-from chainrule.bench.faults.programs import Program, Registered
+from chainrule.recipes.faults import healthy as twin
+from chainrule.recipes.faults import user_code as own
+from chainrule.recipes.faults.programs import Program, Registered
 
 FAULTY = Registered()
 EIGHT = twin.DEEP

@@ -21,16 +21,16 @@ from typing import Any
 
 import torch
 
-from chainrule.bench.faults.data import source
-from chainrule.bench.faults.history import History
-from chainrule.bench.faults.listed import PROGRAMS
-from chainrule.bench.faults.programs import CONSTANT, Program
 from chainrule.core.errors import ChainruleError, Diverged, InputError
 from chainrule.core.events import Event
 from chainrule.core.files import write_atomically
 from chainrule.core.threads import torch_threads
 from chainrule.engine import looking
 from chainrule.evaluate.result import Result
+from chainrule.recipes.faults.data import source
+from chainrule.recipes.faults.history import History
+from chainrule.recipes.faults.listed import PROGRAMS
+from chainrule.recipes.faults.programs import CONSTANT, Program
 from chainrule.workflows.train import train
 
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from chainrule.bench.faults.history import Alarm, History, first_cause
-from chainrule.bench.faults.listed import PROGRAMS
-from chainrule.bench.faults.programs import RESTORED, Program
-from chainrule.bench.faults.runs import Outcome, Task
 from chainrule.evaluate.intervals import wilson
+from chainrule.recipes.faults.history import Alarm, History, first_cause
+from chainrule.recipes.faults.listed import PROGRAMS
+from chainrule.recipes.faults.programs import RESTORED, Program
+from chainrule.recipes.faults.runs import Outcome, Task
 
 Alarms = Callable[[History], Sequence[Alarm]]
 

@@ -1,0 +1,1 @@
+"""Faulty and healthy programs, running them, and what is counted over the runs."""
