@@ -17,6 +17,7 @@ from chainrule.data.source import Part
 from chainrule.job.job import Job
 from chainrule.observe.doctor.facts import Facts
 from chainrule.rules.one_layer import only_layer, seen
+from chainrule.tasks.reconstruction import Reconstruction
 
 ROWS, COLUMNS = 1000, 256                # of the training part, looked at
 WIDEST = 2048                            # layer whose curvature is reckoned
@@ -146,6 +147,8 @@ def _curvature(job: Job, some: Tensor) -> float | None:
 def _of_targets(job: Job) -> dict[str, Any]:
     """How classes are shared out, or what numbers there are, and the loss of the constant answer."""
     train: Part = job.data.train
+    if isinstance(job.task, Reconstruction):
+        return {"constant_loss": _of_mean_row(job)}
     y, kind = train.y, job.target
     if not isinstance(y, Tensor) or not len(train):
         return {}
@@ -179,6 +182,15 @@ def _of_targets(job: Job) -> dict[str, Any]:
                "high": float(values.max())}
     constant = 0.5 * float(values.var(0, correction=0).sum()) if loss == "squared" else _loss_of(job, values.mean(0).float(), y)
     return {"targets": targets, "constant_loss": constant}
+
+
+def _of_mean_row(job: Job) -> float | None:
+    """The loss of who gives back the mean of the training rows whatever the row; None where that is not known."""
+    train, mean = job.data.train, job.trained.constant                                          # (d,)
+    if mean is None or job.loss is None or not len(train) or not isinstance(train.x, Tensor):
+        return None
+    rows = job.data.ready(train.x[_evenly(len(train), ROWS)].to(job.device)).flatten(1).cpu()   # (n, d)
+    return _loss_of(job, (mean.logit(1e-6) if job.loss.name == "binary-cross-entropy" else mean).float(), rows)
 
 
 def _loss_of(job: Job, constant: Tensor, y: Tensor) -> float | None:

@@ -10,7 +10,7 @@ from torch import nn
 
 import chainrule as cr
 from chainrule.core.errors import ChainruleError
-from chainrule.core.events import Diagnosed, Finished, Judged, Started, Warned, first_cause
+from chainrule.core.events import Diagnosed, Evaluated, Finished, Judged, Started, Warned, first_cause
 from chainrule.core.registry import nets, optimizers
 from chainrule.job.build import build
 from chainrule.job.options import Options
@@ -51,6 +51,15 @@ def test_of_numbers_it_is_half_their_variance(loss):
     job = build(cr.load("diabetes"), Options(net="mlp", loss=loss))
     y = job.data.train.y
     assert facts_of(job).constant_loss == pytest.approx(float(0.5 * (y - y.mean(0)).square().sum(1).mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize(("loss", "lost"), [
+    ("squared", lambda mean, x: 0.5 * (x - mean).square().sum(1)),
+    ("binary-cross-entropy", lambda mean, x: nn.functional.binary_cross_entropy(mean.expand_as(x), x, reduction="none").sum(1))])
+def test_of_rows_that_are_given_back_it_is_what_their_mean_costs(loss, lost):
+    job = build(cr.load("digits"), Options(net="autoencoder:hidden=8,code=2", loss=loss, scale="unit"))
+    x = job.data.ready(job.data.train.x).flatten(1)
+    assert facts_of(job).constant_loss == pytest.approx(float(lost(x.mean(0).clamp(1e-6, 1 - 1e-6), x).mean()), rel=0.02)
 
 
 def test_options_are_read_as_they_are_spelled():
@@ -262,3 +271,33 @@ def test_mend_begins_anew_where_the_weights_so_far_are_worth_nothing(tmp_path):
     assert run.options.from_ is None
     assert run.options.optimizer != "sgd:rate=500"
     assert run.valid.accuracy > 0.8
+
+
+class Few(nn.Module):
+    """A net of one's own whose weights have the digits of a type."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inside = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)).to(dtype)
+        self.dtype = dtype
+
+    def forward(self, x):
+        return self.inside(x.to(self.dtype)).float()
+
+
+@pytest.mark.parametrize(("dtype", "rate", "cause"), [(torch.bfloat16, 0.003, "rounded away"), (torch.float32, 0.003, None),
+                                                      (torch.bfloat16, 0.1, None)])
+def test_steps_are_rounded_away_where_weights_have_few_digits_and_the_rate_is_small(dtype, rate, cause):
+    events = list(cr.events("digits", net=Few(dtype), optimizer=f"sgd:rate={rate}", steps=150, plan="eager", look="every=10"))
+    named = first_cause(events)
+    assert (named and named.name) == cause
+    losses = [e.valid["loss"] for e in events if isinstance(e, Evaluated)]
+    assert (losses[-1] < 2.295) is (cause is None)
+
+
+@pytest.mark.parametrize(("split", "noted"), [("train=.8,valid=.1,test=.1", True), ("train=.4,valid=.5,test=.1", False)])
+def test_few_validation_rows_are_noted_and_never_a_cause(tmp_path, split, noted):
+    run = trained(tmp_path, "iris", net="mlp:hidden=8", optimizer="adam:rate=0.01", epochs=30, split=split)
+    assert ("interval too wide" in [e.name for e in diagnoses(run)]) is noted
+    assert first_cause(run.events) is None

@@ -16,7 +16,7 @@ PASSING = ("Dropout", "Pool", "Flatten", "Norm", "Identity")       # what may fo
 
 
 @diagnoses("dead-units", source="Maas, Hannun & Ng (2013), https://ai.stanford.edu/~amaas/papers/relu_hybrid_icml2013_final.pdf; Lu, Shin, "
-           "Su & Karniadakis (2019), https://arxiv.org/abs/1903.06733", code="D17", after=("vanishing-gradient",),
+           "Su & Karniadakis (2019), https://arxiv.org/abs/1903.06733", code="D17", after=("generator-collapse",),
            variants={"start": ("vanishing-through-time",)}, unless=("symmetry",),
            cause="A rectified unit whose sum is negative for every row is zero and has no slope: no gradient reaches its weights again.",
            remedy="A lower rate and `--init he`; units that leak, as `--net mlp:...,activation=leaky`.")

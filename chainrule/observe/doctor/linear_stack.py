@@ -11,7 +11,7 @@ from chainrule.observe.doctor.remedy import Remedy, altered, remedy
 
 
 @diagnoses("linear-stack", source="Minsky & Papert (1969), Perceptrons", code="D11", reads=("Judged",), note=True, outcome=True,
-           after=("one-class-only",), variants={"outcome": ("generator-collapse",)},
+           after=("one-class-only",), variants={"outcome": ("not-finite",)},
            cause="The product of two matrices is a matrix: both layers together can do no more than one, and part no classes that a plane "
                  "does not.",
            remedy="A nonlinearity between them: `--net mlp:...,activation=relu`.")

@@ -12,7 +12,7 @@ from chainrule.observe.doctor.remedy import Remedy
 
 @diagnoses("posterior-collapse", source="Bowman et al. (2016), https://arxiv.org/abs/1511.06349; Kingma et al. (2016), "
            "https://arxiv.org/abs/1606.04934",
-           code="D28", after=("generator-collapse",),
+           code="D28", after=("not-finite",),
            cause="The price of a code is higher than what it helps: the encoder answers the prior whatever the row is, and the decoder "
                  "learns to do without.",
            remedy="A lower price of codes at first, wider codes' decoders weaker, fewer codes.")

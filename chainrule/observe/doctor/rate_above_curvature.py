@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chainrule.core.registry import diagnoses
-from chainrule.observe.doctor.case import Case
+from chainrule.observe.doctor.case import Case, middle
 from chainrule.observe.doctor.finding import Finding
 from chainrule.observe.doctor.rate_too_high import lower
 from chainrule.observe.doctor.remedy import at_rate, remedy
@@ -19,10 +19,11 @@ from chainrule.observe.doctor.remedy import at_rate, remedy
                  "4) every rate above 2 / 1174 = .0017 diverges, .01 among them.",
            remedy="A rate below 2 over the largest curvature; half of it goes straight to the minimum along that direction: `--optimizer "
                   "sgd:rate=0.0008`. Scaled inputs, or `--rule adaline:normalised=yes`.")
-def rate_above_curvature(case: Case, *, beyond: float = 1.1, measured: float = 2.0) -> Iterator[Finding]:
+def rate_above_curvature(case: Case, *, beyond: float = 1.1, measured: float = 2.0, looks: int = 5) -> Iterator[Finding]:
     """A linear layer under half the squared error is trained by plain gradient descent at more than `beyond` times 2 / (largest curvature).
 
-    Of other nets, where a look has measured the curvature: at more than `measured` times that, and the loss has risen above its beginning.
+    Of other nets, where a look has measured the curvature: at more than `measured` times that, and the loss has risen above its beginning,
+    not at one look alone but in the median of the last `looks`, as a net that learns may pass a steep place.
     """
     facts = case.facts
     if facts.rate is None or not facts.optimizer.startswith("sgd"):
@@ -35,7 +36,8 @@ def rate_above_curvature(case: Case, *, beyond: float = 1.1, measured: float = 2
     measures = [(at, value) for at in case.looks if (value := at.number("curvature")) is not None and value > 0]
     if facts.curvature is not None or not measures or measures[-1][0] is not case.looks[-1]:
         return
-    now, before = case.looks[-1].number("loss"), case.first_loss
+    recent = [loss for at in case.looks[-looks:] if (loss := at.number("loss")) is not None]
+    now, before = middle(recent) if len(recent) == looks else None, case.first_loss
     if facts.rate * measures[-1][1] > measured * reach and now is not None and before is not None and now > before:
         yield _finding(case, measures[-1][1], reach, f"; the loss rose from {before:.3g} to {now:.3g}", "measured")
 

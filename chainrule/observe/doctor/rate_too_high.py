@@ -45,7 +45,7 @@ def rate_too_high(case: Case, *, first: float = 1.0, strong: float = 0.3, lastin
         outcome = "the loss is no longer finite"
     rate = case.facts.rate
     untouched = case.looks[0].moved if case.looks and case.looks[0].step == 0 else step                # by a gradient that is usual yet
-    aim = untouched if math.isfinite(untouched) and untouched > 0 else step
+    aim = untouched / (1 - case.facts.momentum) if math.isfinite(untouched) and untouched > 0 else step      # what it grows to
     when = f"in the first {early + 1} steps" if at_once else "over most of the run"
     yield Finding("optimizer", f"at a rate of {rate:g} a step changes the weights by {step:.3g} times their length ({when}), and {outcome}",
                   remedy(optimizer=lower(case, AIM / aim if math.isfinite(aim) else 1e-4)),

@@ -53,16 +53,27 @@ def remedy(words: str = "", **options: str | None) -> Remedy:
 
 
 def altered(kind: str, spec: str, **values: Any) -> str | None:
-    """The same name of a `kind` in READ_BY with other values of its options; None where it is no name, or has none of these options."""
+    """The same name of a `kind` in READ_BY with other values of its options; None where it is no name, or has none of these options.
+
+    An option of a part, as of `adversarial:generator=adam`, is `generator.rate`.
+    """
     try:
         chosen = READ_BY[kind].choose(spec)
     except InputError:
         return None
-    known = {name: value for name, value in values.items() if name in chosen.entry.options}
+    known = {name: value for name, value in values.items() if name in chosen.values()}
     if not known:
         return None
     text = str(chosen.at(known))
     return text if readable(kind, text) else None
+
+
+def option_of(kind: str, spec: str, name: str) -> Any:
+    """The value of an option of a `kind` in READ_BY, of a part's as `generator.rate`; None where there is none, or the name is none."""
+    try:
+        return READ_BY[kind].choose(spec).values().get(name)
+    except InputError:
+        return None
 
 
 def at_rate(optimizer: str, rate: float) -> str | None:

@@ -11,7 +11,7 @@ from chainrule.observe.doctor.init_scale import suited_init
 from chainrule.observe.doctor.rate_too_high import lower
 from chainrule.observe.doctor.remedy import remedy
 
-BENT = ("Sigmoid", "Tanh", "ScaledTanh", "Hardtanh")
+BENT = ("Sigmoid", "Tanh", "ScaledTanh", "Hardtanh", "ElmanLayer")
 
 
 @diagnoses(source="LeCun, Bottou, Orr & Mueller (1998), https://doi.org/10.1007/3-540-49430-8_2; Glorot & Bengio (2010), "

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from chainrule.core.registry import diagnoses
 from chainrule.observe.doctor.case import Case
+from chainrule.observe.doctor.facts import Facts
 from chainrule.observe.doctor.finding import Finding
 from chainrule.observe.doctor.remedy import Remedy, remedy
 
@@ -21,7 +22,11 @@ def still_improving(case: Case) -> Iterator[Finding]:
         return
     if not facts.monitored or facts.schedule or not facts.validating:
         return
-    amount = {"epochs": 2 * end.epochs, "steps": 2 * end.steps}.get(facts.budget)
-    cure = Remedy({}, f"more --{facts.budget}") if amount is None else remedy(**{facts.budget: str(amount)})
-    yield Finding("training", f"still improving: the last of {end.epochs:,} epochs was the best on the validation part", cure,
-                  {"epochs": end.epochs})
+    yield Finding("training", f"still improving: the last of {end.epochs:,} epochs was the best on the validation part",
+                  longer(facts, end.epochs, end.steps, 2), {"epochs": end.epochs})
+
+
+def longer(facts: Facts, epochs: int, steps: int, times: int) -> Remedy:
+    """So many times the training of so many epochs and steps, by the option that ended it; in words where that is the clock."""
+    amount = {"epochs": times * max(1, epochs), "steps": times * steps}.get(facts.budget)
+    return Remedy({}, f"more --{facts.budget}") if amount is None else remedy(**{facts.budget: str(amount)})

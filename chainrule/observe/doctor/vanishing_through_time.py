@@ -15,7 +15,7 @@ from chainrule.observe.doctor.remedy import remedy
            "https://doi.org/10.1109/72.279181", code="D15", reads=("Looked", "Evaluated"), after=("init-scale",),
            cause="The weights from step to step shorten the gradient each time it goes back by one: what came early is not learned from.",
            remedy="Gates: `--net lstm` or `--net gru`; `--init orthogonal`; shorter windows, `--rule bptt:window=32`.")
-def vanishing_through_time(case: Case, *, ratio: float = 3e-5, looks: int = 2, steps: int = 12, small: float = 1e-4,
+def vanishing_through_time(case: Case, *, ratio: float = 1e-7, looks: int = 2, steps: int = 12, small: float = 1e-4,
                            stuck: float = 0.97, fewest: int = 200) -> Iterator[Finding]:
     """In sequences of `steps` or more, the gradient at the first quarter is below `ratio` of that at the last: median of `looks`.
 

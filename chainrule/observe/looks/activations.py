@@ -15,7 +15,7 @@ from chainrule.observe.scene import Scene
 
 ZERO = 1e-12                                                    # what is nearer to zero than this counts as zero
 FLAT = {"Tanh": (-0.990, 0.990), "Sigmoid": (0.0067, 0.9933),   # where |x| is 2.65 and more, and 5
-        "ScaledTanh": (-1.699, 1.699), "Hardtanh": (-1.0, 1.0)}
+        "ScaledTanh": (-1.699, 1.699), "Hardtanh": (-1.0, 1.0), "ElmanLayer": (-0.990, 0.990)}
 SEVERAL_AXES = ("Conv1d", "ConvTranspose1d")                    # layers of three axes whose units are the second
 
 

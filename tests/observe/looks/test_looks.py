@@ -17,6 +17,7 @@ from chainrule.observe.looks.evaluation import evaluation
 from chainrule.observe.looks.gradients import gradients
 from chainrule.observe.looks.histograms import counted
 from chainrule.observe.looks.normalisation import normalisation
+from chainrule.observe.looks.rounding import rounding
 from chainrule.observe.looks.spectrum import EXACT
 from chainrule.observe.looks.spectrum import largest as stretch
 from chainrule.observe.looks.through_time import through_time
@@ -212,3 +213,38 @@ def test_a_record_is_read_back_with_numbers_that_are_not_finite():
     assert edges()[0] == pytest.approx(LOWEST)
     assert edges()[-1] == pytest.approx(HIGHEST)
     assert losses.names()
+
+
+def test_weights_that_a_step_rounds_away_are_counted():
+    """Weight by weight: bfloat16 holds eight digits, so that w less a rate times its slope is w again where that is below half a digit."""
+    module, x, y = tanh_net()
+    with torch.no_grad():
+        module[2].bias.fill_(1.0)
+    module = nn.Sequential(*(layer.bfloat16() if at in (0, 2) else layer.float() for at, layer in enumerate(module)))
+    module = nn.Sequential(Cast(torch.bfloat16), *module[:4], Cast(torch.float32), module[4])
+    seen = scene(module, x.float(), y, optimizer=sgd(rate=0.01))
+    found = rounding(seen)["rounded"]
+    slopes = seen.step.direction
+    for share, name in zip(found[:2], ("1.weight", "3.weight"), strict=True):
+        w, g = seen.before.params[name].detach(), slopes[name]
+        pairs = [(a, float(a) - 0.01 * float(b)) for a, b in zip(w.flatten(), g.flatten(), strict=True) if float(b)]
+        still = sum(float(torch.tensor(moved).bfloat16()) == float(a) for a, moved in pairs)
+        assert 0 < still < len(pairs)
+        assert float(share) == pytest.approx(still / len(pairs), abs=1 / len(pairs))
+    assert found[2] is None
+
+
+def test_of_weights_with_all_their_digits_nothing_is_counted():
+    module, x, y = tanh_net()
+    assert rounding(scene(module, x, y)) == {}
+
+
+class Cast(nn.Module):
+    """What it is given in another type."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, x):
+        return x.to(self.dtype)
