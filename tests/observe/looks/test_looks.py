@@ -25,7 +25,7 @@ from chainrule.observe.looks.units import units
 from chainrule.observe.looks.weights import weights
 from chainrule.observe.observer import on_host
 from chainrule.observe.scene import Scene
-from chainrule.optim.first_order import adam
+from chainrule.optim.first_order import adam, sgd
 
 
 def test_activations_are_those_of_numpy():
