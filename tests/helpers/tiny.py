@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from chainrule.data.feed.shuffled import Feed
 from chainrule.data.source import Part
 from chainrule.engine import checkpoint
 from chainrule.engine.plans import cache, planner, trial
+from chainrule.engine.plans.eager import Advance
 from chainrule.engine.plans.plan import Plan
 from chainrule.engine.plans.signature import Signature
 from chainrule.engine.position import Settings
@@ -125,6 +127,15 @@ class Ready:
     def ready(self) -> bool:
         self.waits -= 1
         return self.waits < 0
+
+
+def planted(monkeypatch: pytest.MonkeyPatch, which: Callable[[Plan], bool], advance_of: Callable[[Rule], Advance]) -> None:
+    """Replace what plans for which `which(plan)` holds do: `advance_of(rule)` is their advance."""
+
+    def build(plan: Plan, rule: Rule, one: Learner, few: Batch, written: Any = None) -> Advance:
+        return advance_of(rule) if which(plan) else BUILD(plan, rule, one, few)
+
+    monkeypatch.setattr(Plan, "build", build)
 
 
 def told_seconds(patch: pytest.MonkeyPatch, seconds: dict[str, float], making: dict[str, float]) -> list[str]:

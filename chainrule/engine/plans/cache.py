@@ -119,14 +119,14 @@ def usual_folder() -> Path:
     return cache_folder() / "plans"
 
 
-def about(identity: str, learner: Learner, few: Batch, graph: str = "") -> str:
+def about(identity: str, learner: Learner, few: Batch, graph: str = "", threads: str = "") -> str:
     """The words under which a measurement is kept: net and rule, what a step computes (the hash of its `graph`), all shapes, the machine,
-    the versions, those of the C compiler and of what writes programs too. Empty for no identity."""
+    how many `threads` plans could have, the versions, those of the C compiler and of what writes programs too. Empty for no identity."""
     if not identity:
         return ""
     shapes = [f"{tuple(t.shape)} {t.dtype}" for t in leaves([learner.net.params, learner.net.buffers, learner.state])]
     reads = [f"{tuple(t.shape[1:])} {t.dtype}" for t in few.tensors()]
-    return " | ".join([identity, graph, "; ".join(shapes), "; ".join(reads), machine(), compiler_words(), writer_words()])
+    return " | ".join([identity, graph, "; ".join(shapes), "; ".join(reads), threads, machine(), compiler_words(), writer_words()])
 
 
 def machine() -> str:

@@ -87,6 +87,11 @@ class Planning:
     most_threads: int = 1            # torch's own number, before a plan or a trial set another
     beside: bool = False
 
+    @property
+    def choices_of_threads(self) -> str:
+        """How many threads a plan may have, in words: what was measured where one was all there was says nothing of two."""
+        return f"{self.threads} threads" if self.threads else f"1 or {self.most_threads} threads"
+
 
 def check_asked(plan: str, precision: str, device: torch.device) -> None:
     """Raises InputError for an unknown plan, or a precision that this machine does not have natively."""
@@ -115,7 +120,7 @@ def choose(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Ch
 def _fastest(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Choice:
     """The fastest of those worth a trial."""
     step = signature(rule, learner, chunk[0], planning.seed)
-    words = about(planning.identity, learner, chunk, step.digest)
+    words = about(planning.identity, learner, chunk, step.digest, planning.choices_of_threads)
     known = planning.memory.recall(words)
     few = enough(rule, learner, chunk, planning.seed)
     eager = _eager(rule, learner, few, planning, known)
@@ -169,7 +174,7 @@ def change_over(rule: Rule, learner: Learner, chunk: Batch, now: Choice, plannin
         return replace(now, later=[*begun, *later], compiling=0.0, recorded=True)
     if not now.plan.native:
         trial = _with_threads(against, trial, planning, step, refused, measurements, later)
-    words = about(planning.identity, learner, chunk, step.digest)
+    words = about(planning.identity, learner, chunk, step.digest, planning.choices_of_threads)
     known = planning.memory.recall(words)
     planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(measurements)[name]} for name in vars(measurements))))
     if trial.plan.threads:

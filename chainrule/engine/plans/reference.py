@@ -23,21 +23,31 @@ if TYPE_CHECKING:
     from chainrule.engine.plans.plan import Plan
 
 ROUNDINGS, DRAWS = 5.0, 3       # a step may be off by so many times what rounding the weights once does to eager, the most of some draws
+MOST_DRAWS = 9                  # of a step that is not so close after the first few
 NEGLIGIBLE = 1e-6               # of the whole update: by so much any tensor may be off, however little it moves
 MOST_OF_ONE = 0.01              # of what a tensor moves in a step, where that is more than eager's own draws are off by
+ALL = ""                        # the name under which the steps are counted in which all tensors together are close
 LAST_PLACES = 4                 # and by so many units in the last place of its own numbers
 MOST_BYTES = 2**29              # of learners that are kept for the next plan; larger ones are computed anew
 
 
 @dataclass
 class Taken:
-    """One piece of the batches: where eager steps begin and end, and how far from there each tensor may be, and all of them together."""
+    """One piece of the batches: where eager steps begin and end, how far from there draws of rounded weights end, and so how far each
+    tensor may be, and all of them together."""
 
     begin: Learner
     piece: Batch
     end: Learner
+    draws: list[dict[str, float]]
     allowed: dict[str, float]
     together: float
+
+    def close(self, offs: dict[str, float]) -> Iterator[str]:
+        """The names of the tensors that are near enough, being off by so much, and `ALL` if all together are."""
+        yield from (name for name, off in offs.items() if off <= self.allowed[name])
+        if size_of(offs) <= self.together:
+            yield ALL
 
 
 class Reference:
@@ -69,12 +79,28 @@ class Reference:
             assert plainly is not None
             piece = self.chunk.rows(i * size, (i + 1) * size)
             there = after(plainly, copied(now), piece, self.seed)
-            rounded = [distances(there, after(plainly, _rounded(now, self.seed + draw), piece, self.seed)) for draw in range(DRAWS)]
-            one = Taken(now, piece, there, *self._allowed(_moved(now, there), _slack(now, there), rounded))
+            one = Taken(now, piece, there, [], {}, 0.0)
+            self._draw(one, plainly, DRAWS)
             if keep:
                 taken.append(one)
             yield one
             now = there
+
+    def draw_again(self, step: Taken) -> bool:
+        """Some more draws of a step, whose bounds widen with them; False if it has had enough.
+
+        Whether a draw crosses a kink is chance, and a plan that sums in another order crosses more of them than a rounding does.
+        """
+        if len(step.draws) >= MOST_DRAWS:
+            return False
+        self._draw(step, self.plan.build(self.rule, copied(step.begin), self.chunk), DRAWS)
+        return True
+
+    def _draw(self, step: Taken, plainly: Advance, count: int) -> None:
+        for number in range(len(step.draws), len(step.draws) + count):
+            off = distances(step.end, after(plainly, _rounded(step.begin, self.seed + number), step.piece, self.seed))
+            step.draws.append(off)
+        step.allowed, step.together = self._allowed(_moved(step.begin, step.end), _slack(step.begin, step.end), step.draws)
 
     def pieces(self, size: int) -> int:
         return len(self.chunk) // size

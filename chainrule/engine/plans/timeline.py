@@ -83,7 +83,7 @@ class Plans:
         plan = Plan(threads=now.plan.threads)
         if fault.mark is not None:
             memory, step = self.settings.memory, signature(self.stage.rule, learner, batches[0], self.settings.seed)
-            words = about(self.settings.identity, learner, batches, step.digest)
+            words = about(self.settings.identity, learner, batches, step.digest, self.planning().choices_of_threads)
             known = memory.recall(words)
             memory.keep(words, replace(known, refused={**known.refused, now.plan.name: fault.why}))
         reason = f"The {now.plan.name} program was found wrong: {fault.why}. The run goes on eagerly from step {self.position.step}, "

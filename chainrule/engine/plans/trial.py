@@ -25,7 +25,7 @@ from chainrule.engine.plans.eager import Advance, copied
 from chainrule.engine.plans.fidelity import check_traceable
 from chainrule.engine.plans.microbatch import out_of_memory
 from chainrule.engine.plans.plan import Plan, arrange
-from chainrule.engine.plans.reference import NEGLIGIBLE, Reference, after, distances, norm, real, resolution, size_of
+from chainrule.engine.plans.reference import ALL, NEGLIGIBLE, Reference, after, distances, norm, real, resolution
 from chainrule.engine.randomness import Aside
 
 TRIAL_SECONDS = 0.25
@@ -34,7 +34,6 @@ LONG_STEP_SECONDS = 0.05        # can be timed singly, even on a machine that ot
 HOPELESS = 2.0                  # times the best's time for such a step, and a plan is not tried any further
 BF16_TOLERANCE = 0.1            # of the update as a whole, where bf16 is asked for by name; never where plans are chosen
 MOST_ROUNDING = 0.02            # but none by more than this
-ALL = ""                        # the name under which the steps are counted in which all tensors together are close
 MOST_APART = 0.2                # of the update over the whole trial: beyond it nothing tells a rounding from a fault
 TURNS = 3                       # at least so often two plans are timed side by side
 
@@ -199,8 +198,9 @@ class Tally:
             if any(off > step.allowed[name] == 0 for name, off in offs.items()):
                 return False
             self.steps += 1
-            self.close.update(name for name, off in offs.items() if off <= step.allowed[name])
-            self.close[ALL] += size_of(offs) <= step.together
+            while len(near := list(step.close(offs))) <= len(offs) and reference.draw_again(step):
+                pass
+            self.close.update(near)
             if any(2 * (self.close[name] + last - self.steps) <= last for name in (ALL, *offs)):
                 return False
         return True

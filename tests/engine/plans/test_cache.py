@@ -1,6 +1,7 @@
 """What planning remembers: measurements come back for the same work on the same machine, and nothing that is broken does any harm."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -79,7 +80,9 @@ def test_the_words_tell_works_apart():
     words = {about("mlp", one, chunk(2)), about("lenet", one, chunk(2)), about("mlp", one, chunk(2, rows=8)),
              about("mlp", learner(convolutional(), rule), chunk(2))}
     words |= {about("mlp", one, chunk(2), "a hash"), about("mlp", one, chunk(2), "another")}
-    assert len(words) == 6
+    words |= {about("mlp", one, chunk(2), "a hash", Planning(1, 1, **which).choices_of_threads)
+              for which in ({"most_threads": 2}, {"most_threads": 4}, {"threads": 1, "most_threads": 4}, {"threads": 4, "most_threads": 4})}
+    assert len(words) == 10
     assert torch.__version__ in cache.machine()
     assert about("mlp", one, chunk(2)) == about("mlp", learner(dense(), descend()), chunk(9)), "how many steps a chunk holds is no matter"
     assert about("", one, chunk(2)) == ""
@@ -92,9 +95,12 @@ def told(monkeypatch):
     return told_seconds(monkeypatch, {"eager": 1e-3, "native": 1e-5}, {"native": 5.0, "fused": 5.0})
 
 
+ONE_THREAD = Planning(20_000, 100, threads=1, identity="mlp")
+
+
 def decide(folder, steps=20_000):
     rule = descend()
-    return choose(rule, learner(dense(), rule), chunk(10), Planning(steps, 100, threads=1, identity="mlp", memory=Memory(folder)))
+    return choose(rule, learner(dense(), rule), chunk(10), replace(ONE_THREAD, steps_left=steps, memory=Memory(folder)))
 
 
 def test_a_second_run_knows_what_the_first_measured(tmp_path, told):
@@ -154,7 +160,7 @@ def test_another_compiler_is_asked_again_and_so_is_another_version_of_ours(words
 
 
 def test_what_lost_before_is_not_tried_again(tmp_path, told):
-    words = about("mlp", learner(dense(), descend()), chunk(10), "a step")
+    words = about("mlp", learner(dense(), descend()), chunk(10), "a step", ONE_THREAD.choices_of_threads)
     Memory(tmp_path).keep(words, Measured({"native": 2e-3}, {"native": 1.0}, {}, {}))
     choice = decide(tmp_path)
     assert choice.plan.name == "eager"
@@ -165,7 +171,7 @@ def test_what_lost_before_is_not_tried_again(tmp_path, told):
 def test_a_program_known_to_be_quick_to_make_is_made_for_a_run_too_short_otherwise(tmp_path, told):
     """Eight seconds of eager steps: against five of making it does not pay twice; against a remembered one it does."""
     assert decide(tmp_path / "new", steps=8_000).plan.name == "eager"
-    words = about("mlp", learner(dense(), descend()), chunk(10), "a step")
+    words = about("mlp", learner(dense(), descend()), chunk(10), "a step", ONE_THREAD.choices_of_threads)
     Memory(tmp_path / "known").keep(words, Measured({"native": 1e-5}, {"native": 1.0}, {}, {}))
     assert decide(tmp_path / "known", steps=8_000).plan.name == "native"
 

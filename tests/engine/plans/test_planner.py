@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny import BUILD, Bare, chunk, convolutional, dense, descend, learner, told_seconds
+from tiny import BUILD, Bare, chunk, convolutional, dense, descend, learner, planted, told_seconds
 from torch import nn
 
 from chainrule.core.errors import InputError, Interrupted, PlanRejected
@@ -37,15 +37,6 @@ def decide(net=None, steps_left=1e9, batches=None, **given):
     return choose(rule, learner(net, rule), batches, Planning(steps_left, 100, **{"threads": 1, **given}))
 
 
-def planted(monkeypatch, which, advance_of):
-    """Replace what plans for which `which(plan)` holds do: `advance_of(rule)` is their advance."""
-
-    def build(plan, rule, one, few, written=None):
-        return advance_of(rule) if which(plan) else BUILD(plan, rule, one, few)
-
-    monkeypatch.setattr(Plan, "build", build)
-
-
 def times(monkeypatch, seconds):
     told_seconds(monkeypatch, seconds, {"native": 4.0, "fused": 40.0})
 
@@ -69,71 +60,6 @@ def test_a_plan_with_a_wrong_number_is_refused_and_says_so(monkeypatch):
     assert choice.plan.name == "eager"
     refused = {r["plan"]: r["reason"] for r in choice.rejected}
     assert re.match(r"disagrees with eager by [12]\.\de-02 of the update; allowed 1e-03", refused["eager+channels-last"])
-
-
-class Chaotic(Bare):
-    """Every step the logistic map, which doubles a difference: what a rounding does depends on how many steps there are."""
-
-    def step(self, net, state, batch):
-        with torch.no_grad():
-            for p in net.params.values():
-                p.copy_(4 * p * (1 - p))
-        return net, state, {"loss": batch.x.sum()}
-
-
-@pytest.mark.parametrize(("roundings", "steps", "admitted"), [(2, 16, True), (2, 4, True), (100, 10, False), (1000, 6, False)])
-def test_a_plan_may_differ_by_what_a_rounding_of_the_weights_does(monkeypatch, roundings, steps, admitted):
-    """The same arithmetic from weights that are off by so many roundings, which sixteen steps magnify to more than is allowed."""
-
-    def rounded(rule):
-        def advance(one, batches):
-            with torch.no_grad():
-                for p in one.net.params.values():
-                    p.mul_(1 + roundings * (torch.rand_like(p) - 0.5) * torch.finfo(p.dtype).eps)
-            return eager(rule.step)(one, batches)
-
-        return advance
-
-    planted(monkeypatch, lambda plan: plan.channels_last, rounded)
-    torch.manual_seed(0)
-    net = Net.of(nn.Conv2d(2, 40, 2))
-    with torch.no_grad():
-        for p in net.params.values():
-            p.uniform_(0.1, 0.9)
-    one, chaotic, batches = learner(net, Chaotic()), Chaotic(), chunk(steps, rows=3, shape=(2, 6, 6))
-    if admitted:
-        assert trial.measure(chaotic, one, batches, Plan(channels_last=True), 0, agree_with=Plan()).plan.channels_last
-    else:
-        with pytest.raises(PlanRejected, match="disagrees"):
-            trial.measure(chaotic, one, batches, Plan(channels_last=True), 0, agree_with=Plan())
-
-
-@pytest.mark.parametrize(("off", "wrong", "admitted"),
-                         [(0.01, {1}, True), (0.01, {0, 3}, True), (0.01, {0, 2, 3}, False), (0.05, {1}, False)])
-def test_a_plan_may_stand_out_in_few_steps_as_where_a_rounding_moves_a_unit_across_its_kink(monkeypatch, off, wrong, admitted):
-    """Five steps of which some are off by a hundredth of the step, and one by a twentieth."""
-    rule, batches = descend(momentum=0.0), chunk(5, rows=3, shape=(2, 6, 6))
-    marked = {float(batches[i].x.sum()) for i in wrong}
-
-    def now_and_then(rule):
-        def advance(one, few):
-            for i in range(len(few)):
-                before = clone(one.net.params)
-                one, reports = eager(rule.step)(one, few.rows(i, i + 1))
-                with torch.no_grad():
-                    for name, p in one.net.params.items():
-                        p.add_(p - before[name], alpha=off * (float(few[i].x.sum()) in marked))
-            return one, reports
-
-        return advance
-
-    planted(monkeypatch, lambda plan: plan.channels_last, now_and_then)
-    one = learner(convolutional(), rule)
-    if admitted:
-        assert trial.measure(rule, one, batches, Plan(channels_last=True), 0, agree_with=Plan()).plan.channels_last
-    else:
-        with pytest.raises(PlanRejected, match="disagrees"):
-            trial.measure(rule, one, batches, Plan(channels_last=True), 0, agree_with=Plan())
 
 
 def test_a_plan_that_loses_the_optimizers_state_is_refused(monkeypatch):
