@@ -29,7 +29,8 @@ class Planted:
 
 
 FAULTS = (
-    Planted("vanishing gradient", {"net": DEEP}, {"net": f"{DEEP},activation=sigmoid", "init": "normal:0.01"}),
+    Planted("vanishing gradient", {"net": DEEP, "optimizer": "sgd:rate=0.05"},
+            {"net": f"{DEEP},activation=sigmoid", "init": "normal:0.01"}),
     Planted("rate too high", {}, {"optimizer": "sgd:rate=500"}),
     Planted("rate too low", {}, {"optimizer": "sgd:rate=0.00001"}),
     Planted("symmetry", {}, {"init": "zeros"}),
@@ -43,7 +44,12 @@ FAULTS = (
 
 @recipes("first-cause", source="asked of the library")
 def first_causes(setting: Setting) -> Outcome:
-    """The share of planted faults named as first cause, of remedies that restore the net, and of nets without fault that are silent."""
+    """The share of planted faults named as first cause, of remedies that restore the net, and of nets without fault that are silent.
+
+    Eight rectified layers follow half the rate of the other nets: at theirs, 0.1, they are without fault from some seeds only. From seed 1
+    the validation loss rises from 0.144 to 1.79 after epoch 5 and 72 % of the validation part are right at the end, which the doctor says;
+    at 0.05 more than 95 % are right from seeds 0, 1 and 2.
+    """
     seeds = 1 if setting.short else setting.seeds
     rows, right, restored, silent, n, healthy = [["fault", "named", "at step", "accuracy", "remedy", "accuracy"]], 0, 0, 0, 0, 0
     twins: dict[tuple[str, int], tuple[float, Diagnosed | None]] = {}

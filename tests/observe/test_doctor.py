@@ -173,7 +173,7 @@ SILENT = {
     "rare but recognised": (replace(FACTS, shares=(0.98, 0.02), classes=2), [judged(recall={"a": 1.0, "b": 0.8}, counts={"a": 190,
                                                                                                                          "b": 10})]),
     "ended under a schedule": (replace(FACTS, schedule="cosine"), [finished(best_epoch=10)]),
-    "enough rows": (FACTS, [judged(low=-0.9, high=-0.55)]),
+    "enough rows": (FACTS, [judged(low=-0.9, high=-0.66)]),
     "rounded late": (FACTS, [*healthy([0, 1, 2]), *looked([500, 600, 700, 800, 900], lambda s: look(
         rounded=[0.99] * 4, loss=1e-3, evaluated_loss=1e-3))]),
     "rounded in part": (FACTS, looked([50, 60, 70, 80, 90], lambda s: look(rounded=[0.6] * 4, loss=2.2))),

@@ -124,3 +124,12 @@ def test_a_gradient_that_begins_small_at_the_beginning_of_a_sequence_and_grows_i
     events = looked([0, 1, 2, 4, 8, 16, 64, 128, 210, 300], lambda s: look(
         through_time=[ratio ** (i / 40) for i in range(48)], loss=loss(s), evaluated_loss=loss(s)))
     assert names(replace(FACTS, net="rnn:hidden=32"), events)[0] == known
+
+
+def test_steps_that_are_small_since_the_first_have_leapt_too_far_are_no_low_rate():
+    facts = replace(FACTS, optimizer="sgd:rate=30", rate=30.0)
+    events = looked([0, 1, 2, 3, 4, 8, 16, 32, 64, 128, 200, 300, 400], lambda s: look(
+        update=[3.0 if s < 3 else 1e-7] * 4, loss=9.0 if s else 2.3))
+    known, _ = names(facts, events)
+    assert known[0] == "rate-too-high"
+    assert "rate-too-low" not in known

@@ -17,18 +17,22 @@ MOST = 0.4                 # of all rows that are not test, which a remedy has v
            reads=("Judged",), after=("linear-stack",), note=True, outcome=True,
            cause="What is measured on few rows is known but roughly: of two nets, or two epochs, the better one is chosen by chance.",
            remedy="More rows that validate, `--split valid=.3`; several nets that each validate on other rows, `--folds 5`.")
-def interval_too_wide(case: Case, *, wide: float = 0.5) -> Iterator[Finding]:
-    """The 95 % interval of the difference to the constant answer is wider than `wide` of that difference, though it does not reach zero."""
+def interval_too_wide(case: Case, *, points: float = 0.25, wide: float = 1.0) -> Iterator[Finding]:
+    """The 95 % interval of the difference to the constant answer, which does not reach zero, is wider than `points` of the rows.
+
+    Where answers are no classes, than `wide` times that difference.
+    """
     answers = case.judged.answers if case.judged else {}
     if "low" not in answers or not answers["high"] < 0:
         return
     width, difference, n = answers["high"] - answers["low"], -(answers["high"] + answers["low"]) / 2, int(answers["n"])
-    if not width > wide * difference:
+    limit = points if case.facts.classes else wide * difference
+    if not width > limit:
         return
-    needed = math.ceil(n * (width / (wide * difference)) ** 2)
-    yield Finding("validation", f"{n:,} validation rows leave an interval of {width:.3g} about a difference of {difference:.3g} to the "
+    needed = math.ceil(n * (width / limit) ** 2)
+    yield Finding("validation", f"{n:,} validation rows leave an interval {width:.3g} wide about a difference of {difference:.3g} to the "
                   f"constant answer ({answers['sentence']}): nets that differ by less cannot be told apart; {needed:,} rows would "
-                  f"narrow it to {100 * wide:.0f} % of the difference", more_rows(case, needed),
+                  f"narrow it to {limit:.3g}", more_rows(case, needed),
                   {"n": n, "width": width, "difference": difference, "needed": needed})
 
 

@@ -18,7 +18,8 @@ TRAVEL = 2.0        # lengths of the weights that a remedy has the steps of the 
 
 @diagnoses("rate-too-low", source="LeCun, Bottou, Orr & Mueller (1998), https://doi.org/10.1007/3-540-49430-8_2; Bengio (2012), "
            "https://arxiv.org/abs/1206.5533", code="D20", after=("rounded-away",), reads=("Looked", "Evaluated", "Finished"),
-           unless=("vanishing-gradient", "dead-units", "saturated", "symmetry", "vanishing-through-time"),
+           unless=("vanishing-gradient", "dead-units", "saturated", "symmetry", "vanishing-through-time", "rate-too-high",
+                   "rate-above-curvature"),
            cause="Each step is a tiny share of the weights' length, or nothing at all once it is rounded: they end next to where they "
                  "began.",
            remedy="A higher rate: `--optimizer sgd:rate=0.1`, by so much that the steps of the run go as far as weights usually do; "
