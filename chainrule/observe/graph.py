@@ -14,10 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.core.duplicate import duplicate
-from chainrule.core.errors import InputError
 
 MOST_NODES, MOST_EDGES = 60, 600
 SHAPING = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout)      # which change no number when a net answers
+
+
+class Unreadable(Exception):
+    """A net whose numbers cannot be drawn one by one; its message is why, a sentence without an end."""
 
 
 class Edge(NamedTuple):
@@ -73,14 +76,15 @@ class Graph:
             path = stack.pop()
             if path[-1].head == len(self.nodes) - 1:
                 yield path
-            stack += [[*path, edge] for edge in reversed(self.after[path[-1].head])]
+            stack += [[*path, edge] for edge in reversed(self.after[path[-1].head]) if self.ways[edge.head]]
 
-    def count_paths(self, start: int) -> int:
-        """How many ways lead from a node to the result."""
+    @cached_property
+    def ways(self) -> list[int]:
+        """How many ways lead from each node to the result."""
         counts = [0] * (len(self.nodes) - 1) + [1]
         for edge in sorted(self.edges, key=lambda edge: -edge.head):
             counts[edge.tail] += counts[edge.head]
-        return counts[start]
+        return counts
 
 
 def along(path: Sequence[Edge]) -> float:
@@ -120,23 +124,26 @@ def of_net(module: nn.Module, x: Tensor, each: Callable[[Tensor], Tensor], names
            result: str) -> Graph:
     """The graph of a small net for one row x (1, ...): its inputs, what each layer makes of the one before, the loss `each(outputs)` (1,).
 
-    Runs a copy in evaluation mode and in double precision. Raises InputError for a net that is larger than can be drawn, and for one
+    Runs a copy in evaluation mode and in double precision. Raises Unreadable for a net that is larger than can be drawn, and for one
     whose layers do not follow one another.
     """
     twin = duplicate(module).double().eval()
     for part in twin.modules():
         if hasattr(part, "inplace"):
             part.inplace = False  # type: ignore[assignment]
-    x = x.double() if x.is_floating_point() else x
+    if not x.is_floating_point():
+        raise Unreadable("it reads symbols and not numbers")
+    x = x.double()
     layers = _layers(twin, x)
-    _check_size([x.numel(), *(outward.numel() for _, _, _, outward in layers), 1], type(module).__name__)
+    size = x.numel() + sum(outward.numel() for _, _, _, outward in layers) + 1
+    if size > MOST_NODES:
+        raise Unreadable(f"there are {size:,} numbers for one row, and at most {MOST_NODES} are drawn one by one")
     nodes = [Node(name, float(value), 0) for name, value in zip(_named(names, "input", x.numel()), x.flatten().tolist(), strict=True)]
     edges: list[Edge] = []
     before, values = 0, x.flatten()
     for column, (name, layer, inward, outward) in enumerate(layers, 1):
         if inward.numel() != values.numel() or not torch.equal(inward.flatten(), values):
-            raise InputError(f"graph draws nets whose layers follow one another; layer {name} of this one reads something else than the "
-                             "layer before it gives. Use the kind histograms, or a plain net such as mlp:hidden=3.")
+            raise Unreadable(f"layer {name} reads something else than the layer before it gives")
         factors = _factors(layer, inward)                                                # (outputs, inputs)
         ends = outputs if column == len(layers) else ()
         first, values = len(nodes), outward.flatten()
@@ -152,18 +159,18 @@ def of_net(module: nn.Module, x: Tensor, each: Callable[[Tensor], Tensor], names
     edges += [Edge(before + i, len(nodes), slope) for i, slope in enumerate(slopes.flatten().tolist()) if slope]
     nodes.append(Node(result, float(loss.detach()), len(layers) + 1))
     if len(edges) > MOST_EDGES:
-        raise InputError(_too_large(type(module).__name__, f"{len(edges):,} edges", MOST_EDGES))
+        raise Unreadable(f"there are {len(edges):,} edges for one row, and at most {MOST_EDGES} are drawn one by one")
     return Graph(tuple(nodes), tuple(edges))
 
 
 def _layers(twin: nn.Module, x: Tensor) -> list[tuple[str, nn.Module, Tensor, Tensor]]:
-    """What runs for x, in order: name, module, what it reads and gives; not what changes shapes alone. Raises InputError for none."""
+    """What runs for x, in order: name, module, what it reads and gives; not what changes shapes alone. Raises Unreadable for none."""
     called = {part: name or "net" for name, part in twin.named_modules() if not any(True for _ in part.children())}
     layers: list[tuple[str, nn.Module, Tensor, Tensor]] = []
 
     def leave(part: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
         if not isinstance(output, Tensor) or not inputs or not isinstance(inputs[0], Tensor):
-            raise InputError(f"graph draws nets whose layers give one tensor each; {called[part]} does not. Use the kind histograms.")
+            raise Unreadable(f"{called[part]} gives more than one tensor")
         if not isinstance(part, SHAPING):
             layers.append((called[part], part, inputs[0].detach().clone(), output.detach().clone()))
 
@@ -174,10 +181,9 @@ def _layers(twin: nn.Module, x: Tensor) -> list[tuple[str, nn.Module, Tensor, Te
     for part in called:
         part._forward_hooks.clear()
     if not layers:
-        raise InputError(f"{type(twin).__name__} runs no layer of its own; there is no graph to draw. Give a net made of modules.")
+        raise Unreadable("it runs no layer of its own")
     if not torch.equal(outputs.flatten(), layers[-1][3].flatten()):
-        raise InputError("graph draws nets whose last layer gives the outputs; this one goes on from there by itself. Use the kind "
-                         "histograms.")
+        raise Unreadable("its last layer does not give the outputs")
     return layers
 
 
@@ -190,14 +196,3 @@ def _factors(layer: nn.Module, inward: Tensor) -> Tensor:
 def _named(names: Sequence[str], otherwise: str, count: int) -> list[str]:
     """`names` where there are as many, else numbers from 1."""
     return list(names) if len(names) == count else [f"{otherwise.rstrip()} {i + 1}" for i in range(count)]
-
-
-def _check_size(widths: Sequence[int], net: str) -> None:
-    if sum(widths) > MOST_NODES:
-        raise InputError(_too_large(net, f"{sum(widths):,} nodes", MOST_NODES))
-
-
-def _too_large(net: str, what: str, most: int) -> str:
-    kind = what.rsplit(" ", 1)[1]
-    return (f"graph draws every number of a net on its way, at most {most} {kind}; {net} has {what} for this row. Draw a smaller one, e.g. "
-            "chainrule train iris --net mlp:hidden=3, or use the kind histograms.")

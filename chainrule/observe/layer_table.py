@@ -16,10 +16,11 @@ NUMBER = re.compile(r"[0-9]+$")  # at the end of the name of one of several part
 
 
 class Repeated(NamedTuple):
-    """A layer, and how many there are of it: each has the parameters and multiply-adds of the row."""
+    """A layer, how many there are of it, and which of all they are: each has the parameters and multiply-adds of the row."""
 
     layer: Layer
     times: int = 1
+    members: tuple[int, ...] = ()
 
 
 def collapsed(layers: Sequence[Layer]) -> list[Repeated]:
@@ -31,22 +32,23 @@ def collapsed(layers: Sequence[Layer]) -> list[Repeated]:
     >>> [(row.layer.name, row.times) for row in collapsed([Layer(f"blocks.{i}.conv", "Conv2d", (8,), (8,), 72, 72, 32) for i in range(9)])]
     [('blocks.0-8.conv', 9)]
     """
-    return _collapsed([Repeated(layer) for layer in layers], 1)
+    return _collapsed([Repeated(layer, 1, (i,)) for i, layer in enumerate(layers)], 1)
 
 
 def layer_table(layers: Sequence[Layer], full: bool = False) -> str:
     """The rows as aligned text with their sums; `full` has every layer, otherwise equal blocks stand once."""
     rows = [Repeated(layer) for layer in layers] if full else collapsed(layers)
     parameters, products = sum(r.parameters for r in layers), sum(r.multiply_adds for r in layers)
-    several = any(times > 1 for _, times in rows)
+    several = any(row.times > 1 for row in rows)
 
-    def cells(row: Layer, times: int) -> list[str]:
+    def cells(repeated: Repeated) -> list[str]:
+        row, times = repeated.layer, repeated.times
         share = 100 * times * row.parameters / max(parameters, 1)
         return [row.name, row.kind, shape_text(row.input), shape_text(row.output), f"{row.parameters:,}", f"{share:.1f}",
                 f"{row.multiply_adds:,}", *([f"x {times}" if times > 1 else ""] if several else [])]
 
     total = ["total", "", "", "", f"{parameters:,}", "100.0" if parameters else "0.0", f"{products:,}"]
-    lines = table([HEADING + [""] * several, *(cells(*row) for row in rows), total + [""] * several], left=(0, 1, 2, 3), indent="")
+    lines = table([HEADING + [""] * several, *map(cells, rows), total + [""] * several], left=(0, 1, 2, 3), indent="")
     rule = "-" * max(map(len, lines))
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
@@ -57,8 +59,7 @@ def _collapsed(rows: list[Repeated], depth: int) -> list[Repeated]:
         return rows
     shown: list[Repeated] = []
     for run in _runs(_blocks(rows, depth), depth):
-        last = run[-1][0].layer.name.split(".")
-        first = run[0] if len(run) == 1 else [_standing_for(row, NUMBER.findall(last[depth - 1])[0], depth, len(run)) for row in run[0]]
+        first = run[0] if len(run) == 1 else [_standing_for(rows, depth) for rows in zip(*run, strict=True)]
         shown += _collapsed(first, depth + 1)
     return shown
 
@@ -82,8 +83,9 @@ def _without_number(parts: list[str], depth: int) -> list[str]:
     return [NUMBER.sub("#", part) if i + 1 == depth else part for i, part in enumerate(parts)]
 
 
-def _standing_for(row: Repeated, last: str, depth: int, times: int) -> Repeated:
-    """A row of the first of so many equal blocks, in the name of all."""
-    parts = row.layer.name.split(".")
-    parts[depth - 1] += f"-{last}"
-    return Repeated(dataclasses.replace(row.layer, name=".".join(parts)), row.times * times)
+def _standing_for(rows: Sequence[Repeated], depth: int) -> Repeated:
+    """The same row of equal blocks, in the name of all."""
+    parts = rows[0].layer.name.split(".")
+    parts[depth - 1] += "-" + NUMBER.findall(rows[-1].layer.name.split(".")[depth - 1])[0]
+    layer = dataclasses.replace(rows[0].layer, name=".".join(parts))
+    return Repeated(layer, sum(row.times for row in rows), tuple(sorted(i for row in rows for i in row.members)))

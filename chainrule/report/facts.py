@@ -75,7 +75,8 @@ class Facts:
     """What the report tells, as plain data. Only `title` is needed; sections without facts are left out.
 
     `history` holds rows {epoch, step, train{}, valid{}, best}, `losses` (step, loss) between them, `histories` the rows of several runs by
-    name; `layers` rows {name, kind, input, output, parameters, multiply_adds, times}, each so many times; `plans`, in the order they ran,
+    name; `layers` rows {name, kind, input, output, parameters, multiply_adds, times}, each so many times, and `graph` which reads
+    which, where they do not follow one another: nodes {name, kind, shape, times} and edges (tail, head); `plans`, in the order they ran,
     {name, since, precision, seconds_per_step, rejected[{plan, reason}], reason}; `timings` seconds; `test` and `valid` what
     `evaluate.Result.to_dict` gives. `flows` are readings of layers of each run by name, `histograms` those of each layer. `weights` and
     `pictures` are files: one large picture or many small ones. `verdicts` are sentences that stand on top, `next` is the command to type
@@ -88,6 +89,7 @@ class Facts:
     data: Mapping[str, Any] = field(default_factory=dict)
     splits: Mapping[str, int] = field(default_factory=dict)
     layers: Sequence[Mapping[str, Any]] = ()
+    graph: Mapping[str, Any] | None = None
     plans: Sequence[Mapping[str, Any]] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = ()

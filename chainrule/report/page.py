@@ -20,6 +20,7 @@ from chainrule.report.charts import Axes, Chart, charts, over_runs
 from chainrule.report.confusion import confusion
 from chainrule.report.facts import Facts, Picture
 from chainrule.report.flow import drawings, palette_address
+from chainrule.report.net import drawing
 from chainrule.report.verdict import headline
 from chainrule.report.words import flat, shape, start, value, words
 
@@ -55,7 +56,7 @@ def render(facts: Facts) -> str:
         flows=drawings(facts.flows), scale=palette_address(), mistakes=[(pictured(w.png), w.lines) for w in facts.mistakes],
         weights=_pictures(facts.weights), pictures=_pictures(facts.pictures), samples=_pictures(facts.samples),
         sections=_sections(facts), command=f"chainrule repeat {shlex.quote(facts.run)}" if facts.run else "",
-        totals=_totals(facts.layers), joined=_joined(facts.layers),
+        totals=_totals(facts.layers), joined=_joined(facts.layers), net=drawing(facts.graph),
         widest=max((row["parameters"] * row["times"] for row in facts.layers), default=0) or 1)
 
 

@@ -54,6 +54,7 @@ class Page:
             Route("/api/command", self.command, methods=["POST"]),
             Route("/api/ask", self.ask, methods=["POST"]),
             Route("/api/compare", self.compare, methods=["POST"]),
+            Route("/api/chain", self.chain, methods=["POST"]),
             Route("/api/play", self.play_on, methods=["POST"]),
         ]
 
@@ -114,6 +115,18 @@ class Page:
         for name in names:
             self._folder(name)
         return _json(await self.answering.ask({"about": "compare", "runs": names}))
+
+    async def chain(self, request: Request) -> Response:
+        """The graph of a formula or of a run's net; what cannot be read is a sentence, with 400."""
+        try:
+            asked = await _body(request)
+            if "run" in asked:
+                self._folder(_text(asked, "run"))
+            elif "formula" not in asked:
+                raise InputError("A graph is of a formula or of a run. Name one.")
+            return _json(await self.answering.ask({**asked, "about": "chain"}))
+        except InputError as error:
+            return _sentence(400, str(error))
 
     async def play_on(self, request: Request) -> Response:
         return JSONResponse(self.play.start(await _body(request)))
@@ -205,4 +218,5 @@ def _finite(value: Any) -> Any:
 
 
 def _sentence(status: int, text: str) -> Response:
-    return JSONResponse({"error": text}, status_code=status)
+    """In ASCII: a text may hold half a character, which no encoding has."""
+    return Response(json.dumps({"error": text}), status_code=status, media_type="application/json")

@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import InputError, suggest
 from chainrule.job.trained import Trained
+from chainrule.observe.wiring import wiring
 from chainrule.serve.drawing import few, name_of, pictures
 from chainrule.serve.opened import Opened, Watch, leaves, signed
 
@@ -23,58 +23,9 @@ WIDEST = 1024               # weights of a unit that are sent as numbers
 def graph_of(opened: Opened, question: dict[str, Any]) -> dict[str, Any]:
     """The layers of a net and which reads which, found by following the derivative of its outputs back to its inputs."""
     trained = opened.trained(question)
-    with torch.enable_grad():
-        nodes, edges = graph(duplicate(trained.net.module), trained.ready(trained.encoder.inputs.blank(2)))
-    return {"nodes": nodes[:MOST_NODES], "edges": [e for e in edges if max(e) < MOST_NODES], "parameters": trained.net.count()}
-
-
-def graph(module: nn.Module, x: Tensor) -> tuple[list[dict[str, Any]], list[tuple[int, int]]]:
-    """Nodes, of which the first is the input, and edges between their numbers, for rows (n, ...)."""
-    module.eval()
-    for p in module.parameters():
-        p.requires_grad_(True)
-    x = x.clone().requires_grad_(x.is_floating_point())
-    nodes: list[dict[str, Any]] = [{"name": "input", "kind": "input", "shape": list(x.shape[1:]), "parameters": 0}]
-    made_by: dict[Any, int] = {}                                # the layer that last gave what a function made
-    edges: set[tuple[int, int]] = set()
-
-    def noting(name: str) -> Any:
-        def note(part: nn.Module, inputs: Any, output: Any) -> None:
-            first = output[0] if isinstance(output, tuple | list) else output
-            if not isinstance(first, Tensor) or first.grad_fn is None:
-                return
-            number = len(nodes)
-            nodes.append({"name": name, "kind": type(part).__name__, "shape": list(first.shape[1:]),
-                          "parameters": sum(p.numel() for p in part.parameters())})
-            passed_on = made_by.get(first.grad_fn)               # by a layer that changes nothing, as dropout at rest
-            sources = {passed_on} if passed_on is not None else _sources(first.grad_fn, made_by, x)
-            edges.update((source, number) for source in sources)
-            made_by[first.grad_fn] = number
-
-        return note
-
-    for name, part in leaves(module).items():
-        part.register_forward_hook(noting(name))
-    module(x)
-    return nodes, sorted(edges)
-
-
-def _sources(function: Any, made_by: dict[Any, int], x: Tensor) -> set[int]:
-    """The layers whose outputs are reached first when the derivative is followed back from here; 0 is the input."""
-    found: set[int] = set()
-    seen, waiting = {function}, [f for f, _ in function.next_functions if f is not None]
-    while waiting:
-        one = waiting.pop()
-        if one in seen:
-            continue
-        seen.add(one)
-        if one in made_by:
-            found.add(made_by[one])
-        elif getattr(one, "variable", None) is x:
-            found.add(0)
-        else:
-            waiting += [f for f, _ in one.next_functions if f is not None]
-    return found
+    graph = wiring(trained.net.module, trained.ready(trained.encoder.inputs.blank(2)))
+    nodes = [{"name": node.name, "kind": node.kind, "shape": list(node.shape), "parameters": node.parameters} for node in graph.nodes]
+    return {"nodes": nodes[:MOST_NODES], "edges": [e for e in graph.edges if max(e) < MOST_NODES], "parameters": trained.net.count()}
 
 
 def neurons(opened: Opened, question: dict[str, Any]) -> dict[str, Any]:

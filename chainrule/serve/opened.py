@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from chainrule.core.errors import InputError
 from chainrule.data.source import Data
 from chainrule.engine.store import BEST, LAST
+from chainrule.job.job import Job
 from chainrule.job.trained import Trained
 from chainrule.serve.folders import Runs
 from chainrule.workflows.run import Run
@@ -27,7 +29,7 @@ class Opened:
     def __init__(self, runs: Runs):
         self.runs = runs
         self._nets: OrderedDict[str, tuple[tuple[int, ...], Trained]] = OrderedDict()
-        self._data: OrderedDict[str, Data] = OrderedDict()
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
         self.usual: dict[str, Tensor] = {}       # how far validation pictures are from the nearest one of training, by run
 
     def folder(self, question: dict[str, Any]) -> Path:
@@ -53,13 +55,20 @@ class Opened:
 
     def data(self, question: dict[str, Any]) -> Data:
         """The data that a run was trained on, read and divided as it was then. Raises InputError where they are gone."""
+        return self._fresh(question).data
+
+    def job(self, question: dict[str, Any]) -> Job:
+        """The job of a run with its best weights so far. Raises InputError where its data are gone."""
+        return replace(self._fresh(question), trained=self.trained(question))
+
+    def _fresh(self, question: dict[str, Any]) -> Job:
         name = str(self.folder(question))
-        if name not in self._data:
-            self._data[name] = Run(name).fresh_job().data
-        self._data.move_to_end(name)
-        while len(self._data) > MOST_OPEN:
-            self._data.popitem(last=False)
-        return self._data[name]
+        if name not in self._jobs:
+            self._jobs[name] = Run(name).fresh_job()
+        self._jobs.move_to_end(name)
+        while len(self._jobs) > MOST_OPEN:
+            self._jobs.popitem(last=False)
+        return self._jobs[name]
 
 
 def picture(pixels: Tensor) -> dict[str, Any]:

@@ -18,6 +18,7 @@ FLAGS = ("net", "rule", "loss", "optimizer", "init", "schedule", "constraint", "
          "columns")
 WORD = re.compile(r"[\w.:=,x+*/ -]{1,200}")
 EPOCHS = 100_000         # nobody plays to the end
+PATIENCE = 5.0           # seconds that a run may take to save and end
 TABLES = (".csv", ".tsv", ".parquet", ".npz")
 
 
@@ -34,21 +35,25 @@ class Play:
         self.close()
         folder = self._folder()
         send(folder, Command("pause"))
-        command = [sys.executable, "-m", "chainrule", "train", *words, f"--out={folder}", "--save-every=0", "--plan=eager", "--threads=1"]
-        self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=(folder / "play.txt").open("wb"),
-                                      start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        command = [sys.executable, "-m", "chainrule.serve.training", "train", *words, f"--out={folder}",
+                   "--save-every=0", "--plan=eager", "--threads=1"]
+        with (folder / "play.txt").open("wb") as messages:
+            self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages,
+                                          start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
         return {"run": folder.name, "command": shlex.join(["chainrule", "train", *words])}
 
     def close(self) -> None:
         """End the run that is played with."""
         child, self.child = self.child, None
-        if child is not None and child.poll() is None:
-            child.terminate()
-            try:
-                child.wait(5)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+        if child is None:
+            return
+        with child:                                          # whose standard input is closed, and which is waited for
+            if child.poll() is None:
+                child.terminate()
+                try:
+                    child.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    child.kill()
 
     def _folder(self) -> Path:
         number = 1

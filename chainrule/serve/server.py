@@ -74,7 +74,7 @@ def _end_by_signals(server: uvicorn.Server) -> None:
         server.should_exit = True
 
     with contextlib.suppress(NotImplementedError):           # where a loop knows no signals, uvicorn's own way remains
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
             asyncio.get_running_loop().add_signal_handler(number, end)
         server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from chainrule.core.errors import ChainruleError
-from chainrule.serve import drawing, generating, inside, pairing, playing
+from chainrule.serve import chain, drawing, generating, inside, pairing, playing
 from chainrule.serve.folders import Runs
 from chainrule.serve.opened import Opened
 
@@ -24,6 +24,7 @@ Answer = Callable[[Opened, dict[str, Any]], Any]
 QUESTIONS: dict[str, Answer] = {
     "net": inside.graph_of, "neurons": inside.neurons, "examples": drawing.examples, "answer": drawing.answer, "vary": drawing.vary,
     "mistakes": drawing.mistakes, "dream": generating.dream, "play": playing.pictures, "compare": pairing.compare_runs,
+    "chain": chain.chain,
 }
 NICENESS = 5              # it gives way to training
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import InputError, suggest
 from chainrule.data.source import Part
+from chainrule.job.job import Job
 from chainrule.observe import attribution
 from chainrule.plots.attribution import beside, layer_maps
 from chainrule.plots.evaluation import MOST_PICTURES, weight_pictures
@@ -65,7 +66,7 @@ def occlusion(run: Run, drawing: Drawing) -> Figure:
 
 def attention(run: Run, drawing: Drawing) -> Figure:
     """Where the net looks for each symbol that it writes, for one row or some of the validation part. Raises InputError."""
-    part, rows = row_places(run, drawing.row, WRITTEN)
+    part, rows = row_places(run.job, drawing.row, WRITTEN)
     return drawn(run.trained, part.x[rows])
 
 
@@ -118,25 +119,27 @@ def _rows(run: Run, row: int | None, several: int) -> tuple[Part, Tensor]:
     """The same for a run that reads pictures. Raises InputError for another."""
     if run.trained.encoder.inputs.picture_shape is None:
         raise InputError(f"{run.name} reads no pictures. Use the kind surface or histograms.")
-    return row_places(run, row, several)
+    return row_places(run.job, row, several)
 
 
-def row_places(run: Run, row: int | None, several: int) -> tuple[Part, Tensor]:
+def row_places(job: Job, row: int | None, several: int) -> tuple[Part, Tensor]:
     """The part that holds a row of the data, and its place there; the first ones of the validation part where none is named.
 
     Raises InputError for a row of the test part, or one that there is not.
     """
-    data = run.job.data
+    data = job.data
     if row is None:
         part = data.valid if len(data.valid) else data.train
         return part, torch.arange(min(several, len(part)))
+    if row >= len(job.source):
+        raise InputError(f"{data.name} has no row {row}; rows are numbered from 0 to {len(job.source) - 1}.")
     for part in (data.valid, data.train):
         places = (part.rows == row).nonzero()[:, 0]
         if len(places):
             return part, places[:1]
     if bool((data.door.rows == row).any()):
         raise InputError(f"row {row} belongs to the test part, which is not looked at. Name a row of the training or validation part.")
-    raise InputError(f"{data.name} has no row {row}; rows are numbered from 0 to {len(run.job.source) - 1}.")
+    raise InputError(f"row {row} of {data.name} was left out of the training. Name another.")
 
 
 def _inputs(run: Run, part: Part, rows: Tensor) -> Tensor:

@@ -285,6 +285,8 @@ class Drawn:
         """The figures for people."""
         if any("node" in row for row in self.figures):
             return graph.lines(self.figures)
+        if any("layer" in row and "gives" in row for row in self.figures):
+            return graph.layer_lines(self.figures)
         return ["  ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
                 for row in self.figures]
 

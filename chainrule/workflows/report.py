@@ -26,8 +26,10 @@ from chainrule.evaluate.result import Result
 from chainrule.evaluate.standing import Standing
 from chainrule.job.record import read_threshold
 from chainrule.job.trained import Trained
+from chainrule.observe.graph import MOST_NODES
 from chainrule.observe.layer_table import collapsed
 from chainrule.observe.layers import layers
+from chainrule.observe.wiring import folded, joined, wiring, within
 from chainrule.plots.figure import to_file, to_png
 from chainrule.report.ensemble import against, best_verdict, growth_picture, membership
 from chainrule.report.facts import Facts, Picture, Table
@@ -60,7 +62,8 @@ def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[E
     return write(out, dataclasses.replace(
         facts,
         run=str(path),
-        layers=[{**dataclasses.asdict(row), "times": times} for row, times in collapsed(layers(module, inputs.input_shape))],
+        layers=[{**dataclasses.asdict(row.layer), "times": row.times} for row in collapsed(layers(module, inputs.input_shape))],
+        graph=branched(trained),
         timings=timings or facts.timings,
         valid=None if validation.result is None else validation.result.to_dict(),
         test=tested.to_dict() if tested else None,
@@ -76,6 +79,19 @@ def write_run_report(out: Path, path: Path, trained: Trained, events: Sequence[E
         versions=versions(), about=about(record), again=again(record), next=next_step(path, record, facts.diagnoses, tested),
         files=files_in(path),
     ))
+
+
+def branched(trained: Trained) -> dict[str, Any] | None:
+    """Which layer reads which, equal blocks once, of a net whose layers do not just follow one another; None for one whose do."""
+    rows = trained.ready(trained.encoder.inputs.blank(2).to(trained.device))
+    try:
+        graph = within(folded(joined(wiring(trained.net.module, rows))), MOST_NODES)
+    except (RuntimeError, TypeError, ValueError):                # a module of one's own that runs, but not while derivatives are followed
+        return None
+    if not graph.branches:
+        return None
+    return {"nodes": [{"name": node.name, "kind": node.kind, "shape": node.shape, "times": node.times} for node in graph.nodes],
+            "edges": list(graph.edges)}
 
 
 def write_ensemble_report(out: Path, path: Path, record: dict[str, Any], trained: Trained, *, validation: Validation, tested: Result | None,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from chainrule.core.errors import InputError
-from chainrule.observe.graph import Edge, Graph, Node, along, of_net
+from chainrule.observe.graph import Edge, Graph, Node, Unreadable, along, of_net
 from chainrule.optim.solvers.formula import read_named
 from chainrule.workflows.graph import figures, graph_of, lines, values_of
 
@@ -47,7 +47,7 @@ def test_derivatives_are_autograd_s_and_the_sums_over_all_paths(text, at):
     for i, slope in enumerate(slopes.tolist()):
         assert drawn.derivatives[i] == pytest.approx(slope, rel=1e-12)
         assert sum(map(along, drawn.paths(i))) == pytest.approx(slope, rel=1e-12)
-        assert drawn.count_paths(i) == len(list(drawn.paths(i)))
+        assert drawn.ways[i] == len(list(drawn.paths(i)))
 
 
 def test_numbers_and_what_is_equal_are_not_drawn_twice():
@@ -84,8 +84,8 @@ def test_a_net_s_weights_have_autograd_s_derivatives():
                 assert drawn.nodes[edge.tail].value * drawn.derivatives[edge.head] == pytest.approx(float(own[i, j]), rel=1e-9, abs=1e-15)
 
 
-def test_a_net_too_large_to_read_is_refused_with_the_size():
-    with pytest.raises(InputError, match="at most 60 nodes; Linear has 111"):
+def test_a_net_too_large_to_read_is_told_with_its_size():
+    with pytest.raises(Unreadable, match="there are 111 numbers for one row, and at most 60"):
         of_net(nn.Linear(100, 10), torch.randn(1, 100), lambda outputs: outputs.sum(1), (), (), "sum")
 
 
@@ -98,20 +98,57 @@ class Shortcut(nn.Module):
         return self.outer(x + self.inner(x))
 
 
-def test_layers_that_do_not_follow_one_another_are_refused():
-    with pytest.raises(InputError, match="whose layers follow one another; layer outer"):
+def test_layers_that_do_not_follow_one_another_are_told():
+    with pytest.raises(Unreadable, match="layer outer reads something else"):
         of_net(Shortcut(), torch.randn(1, 3), lambda outputs: outputs.sum(1), (), (), "sum")
 
 
 @pytest.mark.parametrize(("at", "words"), [(None, "gives a and b no value"), ("a=1", "gives b no value"),
-                                           ("a=1,b=x", "expects b to be a number"), ("a=1,c=2", "no variable 'c'")])
+                                           ("a=1,b=x", "expects b to be a number"),
+                                           ("a=1,b=nan", "expects b to be a number"), ("a=1,b=1e999", "expects b to be a number"),
+                                           ("a=" + "1" * 600, "at most 600 characters"), ("a=1,c=2", "no variable 'c'")])
 def test_values_that_are_missing_or_wrong_are_said(at, words):
     with pytest.raises(InputError, match=words):
         graph("e = (a + b) * (b + 1)", at)
 
 
-@pytest.mark.parametrize("text", ["a = b + 1; a = 2b", "a + 1; a = 3 a", "exp = a + 1"])
+@pytest.mark.parametrize("text", ["a = b + 1; a = 2b", "a = a + 1", "a + 1; a = 3 a", "exp = a + 1"])
 def test_a_name_stands_for_one_thing(text):
     with pytest.raises(InputError, match="gives the name"):
         read_named(text)
 
+
+HALVES = "; ".join(f"x{i + 1} = x{i} x{i}" for i in range(40))
+
+
+def test_what_is_doubled_over_and_over_takes_no_longer():
+    """2^40 paths: every term is met once, in reading, in hashing and in what is a number alone."""
+    drawn = graph(HALVES + "; y = x40", "x0=1")
+    assert (len(drawn.nodes), drawn.derivatives[0]) == (41, 2.0**40)
+    assert drawn.nodes[1].name == "x1 = x0 * x0"
+    numbers = graph(HALVES.replace("x0 x0", "1 * 1") + "; y = x40 z", "z=3")
+    assert [node.name for node in numbers.nodes] == ["z", "y = x40 * z"]
+    assert numbers.derivatives == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("text", ["(" * 300 + "a", "-" * 500 + "a", "+" * 500 + "a", "^".join(["a"] * 200), "exp(" * 100 + "a" + ")" * 100,
+                                  "2(" * 150 + "a" + ")" * 150])
+def test_what_nests_too_deep_is_a_sentence(text):
+    with pytest.raises(InputError, match=r"nests at most 50 deep"):
+        read_named(text)
+
+
+def test_what_is_too_long_is_a_sentence_and_the_longest_is_drawn_or_told():
+    with pytest.raises(InputError, match="at most 600 characters; this one has 601"):
+        read_named("a+" * 300 + "a")
+    with pytest.raises(InputError, match="at most 60 nodes"):
+        graph("a+" * 299 + "a", "a=1")
+
+
+def test_paths_that_end_before_the_result_are_not_walked():
+    """Ten ranks of two nodes that lead nowhere, and one edge to the result."""
+    nodes = tuple(Node(str(i), 0.0, i) for i in range(42))
+    blind = [Edge(1 + 2 * i + a, 3 + 2 * i + b, 1.0) for i in range(18) for a in (0, 1) for b in (0, 1)]
+    drawn = Graph(nodes, (Edge(0, 1, 1.0), Edge(0, 2, 1.0), *blind, Edge(0, 41, 5.0)))
+    assert [along(path) for path in drawn.paths(0)] == [5.0]
+    assert drawn.ways[0] == 1

@@ -2,6 +2,7 @@
 
 import base64
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,11 +10,12 @@ import torch
 
 import chainrule as cr
 from chainrule.core.errors import InputError
-from chainrule.serve import drawing, generating, inside, pairing, playing
+from chainrule.serve import chain, drawing, generating, inside, pairing, playing
 from chainrule.serve.folders import Runs
 from chainrule.serve.opened import Opened
 from chainrule.serve.play import Play, arguments
 from chainrule.serve.worker import answered
+from chainrule.workflows.picture import picture
 
 QUICK = {"epochs": 4, "plan": "eager", "progress": False}
 
@@ -92,22 +94,55 @@ def test_what_is_no_picture_is_a_sentence(opened, pixels):
         drawing.answer(opened, {"run": "dense", "pixels": pixels})
 
 
-def test_the_graph_of_a_net_has_its_layers_and_who_reads_whom():
-    class Both(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a, self.b, self.c = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4), torch.nn.Linear(4, 2)
-            self.drop = torch.nn.Dropout(0.5)
+def test_the_graph_of_a_net_has_its_layers_and_who_reads_whom(opened):
+    result = inside.graph_of(opened, {"run": "iris"})
+    names = [node["name"] for node in result["nodes"]]
+    assert names[0] == "input"
+    assert {(names[i], names[j]) for i, j in result["edges"]} == set(pairwise(names))
+    assert sum(node["parameters"] for node in result["nodes"]) == result["parameters"] == 4 * 6 + 6 + 6 * 3 + 3
 
-        def forward(self, x):
-            y = self.drop(self.a(x)).relu()
-            return self.c(y + self.b(y))
 
-    nodes, edges = inside.graph(Both(), torch.zeros(2, 4))
-    names = [node["name"] for node in nodes]
-    assert names == ["input", "a", "drop", "b", "c"]
-    assert {(names[i], names[j]) for i, j in edges} == {("input", "a"), ("a", "drop"), ("drop", "b"), ("drop", "c"), ("b", "c")}
-    assert [node["parameters"] for node in nodes] == [0, 20, 0, 20, 10]
+def test_a_formula_on_the_page_is_the_lecture_s_and_its_sums_are_over_paths(opened):
+    result = chain.chain(opened, {"formula": "e = (a + b) * (b + 1)", "at": {"a": 2, "b": 1, "gone": 5}})
+    assert [(node["name"], node["value"], node["derivative"]) for node in result["nodes"]] == [
+        ("a", 2, 2), ("b", 1, 5), ("a + b", 3, 2), ("b + 1", 2, 3), ("e = (a + b) * (b + 1)", 6, 1)]
+    assert [(edge["tail"], edge["head"], edge["factor"]) for edge in result["edges"]] == [
+        (0, 2, 1), (1, 2, 1), (1, 3, 1), (2, 4, 2), (3, 4, 3)]
+    assert result["variables"] == {"a": 2, "b": 1}
+    by_b = result["nodes"][1]["sum"]
+    assert (by_b["paths"], by_b["total"]) == (2, 5)
+    assert [(path["nodes"], path["factors"], path["product"]) for path in by_b["largest"]] == [
+        ([1, 3, 4], [1, 3], 3), ([1, 2, 4], [1, 2], 2)]
+    assert chain.chain(opened, {"formula": "x y"})["variables"] == {"x": 1, "y": 1}
+
+
+def test_a_run_on_the_page_is_what_the_picture_of_it_says(opened, root, tmp_path):
+    run = cr.Run(root / "iris")
+    row = int(run.job.data.valid.rows[2])
+    ours = chain.chain(opened, {"run": "iris", "row": row})
+    with torch.enable_grad():
+        theirs = picture(run, "graph", tmp_path / "g.png", row=row).figures
+    nodes = {one["node"]: (one["value"], one["derivative"]) for one in theirs if "node" in one}
+    assert {node["name"]: (node["value"], node["derivative"]) for node in ours["nodes"]} == nodes
+    assert {(e["weight"], e["derivative"]) for e in ours["edges"] if e["weight"]} == {
+        (one["weight"], one["derivative of weight"]) for one in theirs if "weight" in one}
+    assert all(node["sum"]["total"] == pytest.approx(node["derivative"]) for node in ours["nodes"][:-1])
+    assert ours["row"] == row
+    layers = chain.chain(opened, {"run": "conv"})
+    assert "numbers for one row" in layers["why"]
+    assert layers["layers"][-1]["derivatives"] == [1.0]
+    assert layers["paths"] == 1
+
+
+@pytest.mark.parametrize("question", [
+    {"formula": 3}, {"formula": ""}, {"formula": "a = a + 1"}, {"formula": "a +"}, {"formula": "(" * 500 + "a"}, {"formula": "a" * 10**5},
+    {"formula": "import os; os"}, {"formula": "__import__('os')"}, {"formula": "a", "at": {}}, {"formula": "a b", "at": []},
+    {"formula": "a b", "at": {"a": "1"}}, {"formula": "a b", "at": {"a": True}}, {"formula": "a b", "at": {"a": 10**400}},
+    {"formula": "a b", "at": {"a": float("nan")}}, {"formula": "a b", "at": {"a": None}}, {"run": "iris", "row": -1},
+    {"run": "iris", "row": "3"}, {"run": "iris", "row": 10**30}, {"run": "iris", "row": True}, {"run": "numbers", "row": 442}])
+def test_what_is_no_formula_no_value_and_no_row_is_a_sentence(opened, question):
+    with pytest.raises(InputError):
+        chain.chain(opened, question)
 
 
 def test_the_rows_that_excite_a_unit_most_do(opened):

@@ -17,6 +17,7 @@ from synthetic_run import events, write_run
 import chainrule as cr
 from chainrule.core.events import Evaluated, Finished, Looked
 from chainrule.sinks.runlog import RunLog
+from chainrule.workflows.picture import picture
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
@@ -34,6 +35,7 @@ def root(tmp_path_factory):
     cr.train("digits", net="mlp:hidden=16", epochs=5, out=root / "digits-a", **quick)
     cr.train("digits", net="mlp:hidden=16", epochs=5, seed=0, split_seed=0, optimizer="sgd:rate=0.5", out=root / "digits-b", **quick)
     cr.train("digits", net="rbm:hidden=16", epochs=1, out=root / "machine", **quick)
+    cr.train("iris", net="mlp:hidden=3,activation=tanh", epochs=2, out=root / "small", **quick)
     write_run(root / "vanishing")
     write_run(root / "healthy", vanishing=False, options={"optimizer": "sgd:rate=0.3"})
     evil = write_run(root / EVIL, net=HOSTILE, classes=(HOSTILE, "b"), options={"init": HOSTILE})
@@ -75,7 +77,7 @@ def page(browser, served):
     faults, base = [], served.partition("/?")[0]
     page.on("pageerror", lambda error: faults.append(f"thrown: {error}"))
     page.on("console", lambda told: faults.append(f"{told.text} {told.location['url']}")
-            if told.type == "error" and "422" not in told.text else None)
+            if told.type == "error" and "422" not in told.text and "400" not in told.text else None)
     page.on("request", lambda asked: faults.append(f"asked {asked.url}") if not asked.url.startswith((base, "data:", "blob:")) else None)
     page.on("dialog", lambda dialog: faults.append("a dialog"))
     page.goto(served)
@@ -85,6 +87,29 @@ def page(browser, served):
     assert page.evaluate("window.pwned") is None
     context.close()
     assert faults == []
+
+
+# Every view with what it is shown of; one that the page has and that is missing here fails a test.
+VIEWS = (("runs", {}), ("run", {"run": "vanishing"}), ("run", {"run": "digits-a"}), ("compare", {"runs": "vanishing\nhealthy\ndigits-a"}),
+         ("draw", {"run": "digits-a"}), ("neurons", {"run": "digits-a"}), ("chain", {}), ("chain", {"run": "small"}),
+         ("chain", {"run": "digits-a"}), ("play", {}), ("dream", {"run": "machine"}))
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"      # npm install axe-core
+each_screen = [pytest.mark.parametrize("scheme", ["light", "dark"]), pytest.mark.parametrize("width", [390, 1280])]
+
+
+def on_each_screen(test):
+    for mark in each_screen:
+        test = mark(test)
+    return test
+
+
+def shown_on(page, scheme, width, view, values):
+    page.set_viewport_size({"width": width, "height": 844})
+    page.emulate_media(color_scheme=scheme)
+    go(page, view, **values)
+    page.get_by_role("heading", level=1).wait_for()
+    page.get_by_text("Opening …").wait_for(state="detached")
+    page.wait_for_timeout(300)
 
 
 def go(page, view, **values):
@@ -247,18 +272,85 @@ def test_play_trains_step_by_step_and_names_its_command(page):
     page.get_by_text("Broken.").wait_for()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+def test_the_chain_rule_of_a_formula_is_drawn_and_read(page):
+    """The lecture's example: e = 6, de/da = 2, de/db = 5, by two paths of 2 and 3; then with other numbers, by the keyboard, and anew."""
+    go(page, "chain")
+    page.get_by_text("∂ e / ∂ b = 5").wait_for()
+    products = page.locator(".product")
+    assert sorted(products.all_inner_texts()) == ["1 × 2 = 2", "1 × 3 = 3"]
+    nodes = page.locator("svg.numbers .node")
+    assert nodes.all_text_contents() == ["a2∂ 2", "b1∂ 5", "a + b3∂ 2", "b + 12∂ 3", "e = (a + b) * (b …6∂ 1"]
+    assert page.locator("svg.numbers .edge.on").count() == 4
+    nodes.first.focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("∂ e / ∂ a = 2").wait_for()
+    assert nodes.first.get_attribute("aria-pressed") == "true"
+    assert page.locator("svg.numbers .edge.on").count() == 2
+    page.get_by_label("b =").fill("3")
+    page.get_by_text("∂ e / ∂ a = 4").wait_for()
+    page.get_by_text("Nodes as a table").click()
+    assert page.locator("details[open] tbody tr").nth(4).inner_text().split("\t") == ["e = (a + b) * (b + 1)", "20", "1", "1"]
+    page.get_by_text("Edges as a table").click()
+    page.locator("details[open] tbody tr").nth(9).wait_for()
+    page.wait_for_timeout(400)
+    address = page.evaluate("location.hash")
+    assert "at=a%3D2%2Cb%3D3" in address
+    assert "by=a" in address
+    page.reload()                                                         # the address holds all of it
+    page.get_by_text("∂ e / ∂ a = 4").wait_for()
+    page.get_by_label("Formula").fill("y = x^2 sin(x)")
+    page.get_by_label("x =").fill("2")
+    page.get_by_text("∂ y / ∂ x = 1.973").wait_for()                      # 2 x sin x + x^2 cos x
+    for text in ("y = x^2 sin(", "<img src=x onerror=window.pwned=1>", "(" * 300):
+        page.get_by_label("Formula").fill(text)
+        page.get_by_role("status").filter(has_text="formula").or_(page.get_by_role("status").filter(has_text="Write")).first.wait_for()
+        assert page.locator("svg.numbers").count() == 0
+    page.get_by_label("Examples").select_option("0")
+    page.get_by_text("∂ e / ∂ b = 5").wait_for()
+
+
+def test_the_chain_rule_of_a_run_s_net_is_that_of_its_picture(page, root, tmp_path):
+    run = cr.Run(root / "small")
+    row = int(run.job.data.valid.rows[-1])
+    theirs = picture(run, "graph", tmp_path / "graph.png", row=row).figures
+    go(page, "chain", run="small", row=str(row))
+    page.locator("svg.numbers").wait_for()
+    page.get_by_text(f"Row {row} of the data.").wait_for()
+    page.get_by_text("Nodes as a table").click()
+    rows = [row.split("\t")[0] for row in page.locator("details[open] tbody tr").all_inner_texts()]
+    assert rows == [one["node"] for one in theirs if "node" in one]
+    page.get_by_label("Derivative by").select_option(label="petal width (cm)")
+    page.get_by_text("/ ∂ petal width (cm) =").wait_for()
+    assert page.locator(".product").count() == 6
+    page.get_by_label("Graph of").select_option("digits-a")
+    page.get_by_text("numbers for one row, and at most 60 are drawn one by one").wait_for()
+    page.get_by_text("Values and derivatives as a table").click()
+    assert "hidden1" in page.locator("details[open] tbody").inner_text()
+    page.get_by_role("link", name="The run").click()
+    page.get_by_role("link", name="The chain rule on it, for one row").click()
+    page.get_by_role("heading", name="Chain rule").wait_for()
+
+
+def test_every_view_of_the_page_is_among_those_that_are_looked_at(page):
+    links = page.locator("#views a").evaluate_all("all => all.map((a) => a.getAttribute('href').slice(1).split('?')[0])")
+    assert set(links) == {view for view, _ in VIEWS}
+
+
+@on_each_screen
 def test_no_view_is_wider_than_the_screen(page, scheme, width):
-    page.set_viewport_size({"width": width, "height": 844})
-    page.emulate_media(color_scheme=scheme)
-    views = (("runs", {}), ("run", {"run": "vanishing"}), ("compare", {"runs": "vanishing\nhealthy\ndigits-a"}),
-             ("draw", {"run": "digits-a"}), ("neurons", {"run": "digits-a"}), ("dream", {"run": "machine"}))
-    for view, values in views:
-        go(page, view, **values)
-        page.get_by_role("heading", level=1).wait_for()
-        page.wait_for_timeout(300)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+    for view, values in VIEWS:
+        shown_on(page, scheme, width, view, values)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (view, values)
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not there: npm install axe-core")
+@on_each_screen
+def test_every_view_can_be_read_by_all(page, scheme, width):
+    for view, values in VIEWS:
+        shown_on(page, scheme, width, view, values)
+        page.evaluate(AXE.read_text())
+        found = page.evaluate("axe.run(document, { resultTypes: ['violations'] }).then((all) => all.violations)")
+        assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], (view, values)
 
 
 def test_a_server_that_ends_is_said_and_what_was_shown_stays(browser, root):

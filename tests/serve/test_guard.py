@@ -1,10 +1,12 @@
 """Whoever is not this page at this machine with its token gets nothing, by any route and any method; asked of the route table itself."""
 
+import asyncio
 import json
 import re
 from http.cookies import SimpleCookie
 from urllib.parse import quote
 
+import httpx2 as httpx
 import pytest
 from starlette.testclient import TestClient
 from synthetic_run import write_run
@@ -140,7 +142,7 @@ def test_no_path_leads_outside(known):
         for path in ("/api/record", "/api/log"):
             assert known.get(path, params={"run": payload}).status_code == 404, payload
         for path, body in (("/api/command", {"run": payload, "command": "stop"}), ("/api/ask", {"about": "net", "run": payload}),
-                           ("/api/compare", {"runs": ["one", payload]})):
+                           ("/api/compare", {"runs": ["one", payload]}), ("/api/chain", {"run": payload})):
             assert known.post(path, content=json.dumps(body), headers=headers).status_code == 404, payload
         answer = known.get(f"/static/{quote(payload, safe=PLAIN)}")
         assert answer.status_code in (400, 404), payload
@@ -172,11 +174,44 @@ def test_a_large_body_is_refused(known):
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"', b"\xff", b"[" * 100_000])
-@pytest.mark.parametrize("path", ["/api/command", "/api/ask", "/api/compare", "/api/play"])
+@pytest.mark.parametrize("path", ["/api/command", "/api/ask", "/api/compare", "/api/chain", "/api/play"])
 def test_what_is_no_object_is_a_sentence(known, path, body):
     answer = known.post(path, content=body, headers={"origin": f"http://{HOST}", "content-type": "application/json"})
     assert answer.status_code in (400, 404, 422)
     assert answer.status_code == 404 or answer.json()["error"]
+
+
+HOSTILE = ["<script>alert(1)</script>", "\ud800", "a" * 10**5, "(" * 1000, "-" * 600, "a\x00b", "'; DROP TABLE runs; --", "${7*7}",
+           "x0=a;" + ";".join(f"x{i + 1} = x{i} x{i}" for i in range(45)), "a" + "+a" * 290, "a/0", "a^" * 40 + "a", "9" * 590 + "a"]
+
+
+def test_a_hostile_formula_is_one_sentence_or_a_graph(page):
+    """By the process that answers, as the page asks it: nothing hangs, nothing is thrown, and the next question is answered."""
+    headers = {"origin": f"http://{HOST}", "content-type": "application/json", "cookie": f"chainrule-{PORT}={TOKEN}"}
+
+    async def asking():
+        app = Guard(application(page), PORT, TOKEN)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{HOST}", headers=headers, timeout=120) as client:
+            answers = [(text, await client.post("/api/chain", content=json.dumps({"formula": text, "at": {"a": 2}}))) for text in HOSTILE]
+            answers += [(str(at), await client.post("/api/chain", content=json.dumps({"formula": "a b", "at": at})))
+                        for at in (3, {"a": "x" * 1000}, {"a": [1]})]
+            answers.append(("", await client.post("/api/chain", content=json.dumps({"formula": "e = (a + b) (b + 1)"}))))
+        await page.close()
+        return answers
+
+    answers = asyncio.run(asking())
+    for text, answer in answers:
+        assert answer.headers["content-type"] == "application/json", text[:60]
+        assert answer.status_code == (200 if "nodes" in answer.json() else 400), (text[:60], answer.text[:300])
+        assert answer.status_code == 200 or len(answer.json()["error"]) < 1000
+        assert "cannot be answered" not in answer.text, answer.text[:300]
+    assert [answer.status_code for _, answer in answers[-4:]] == [400, 400, 400, 200]
+
+
+def test_a_graph_is_of_a_formula_or_of_a_run(known):
+    headers = {"origin": f"http://{HOST}", "content-type": "application/json"}
+    answer = known.post("/api/chain", content="{}", headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (400, "A graph is of a formula or of a run. Name one.")
 
 
 def test_hostile_names_are_json_and_nothing_else(known, page):
@@ -189,8 +224,6 @@ def test_hostile_names_are_json_and_nothing_else(known, page):
 
 def test_a_whole_log_comes_with_the_place_after_it(page):
     """The stream of a finished run: all of its events, once, each whole."""
-    import asyncio
-
     async def first(count):
         got = []
         stream = page.streams.records([page.runs.root / "one"], "")

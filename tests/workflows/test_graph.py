@@ -1,6 +1,7 @@
 """The picture of a graph, of a formula and of a run: figures, refusals, and a file that is a picture."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,13 +54,46 @@ def test_a_run_s_net_is_drawn_for_a_row_and_its_derivatives_are_autograd_s(tmp_p
     assert next(one["paths"] for one in drawn.figures if "from" in one) == 3 * 3      # hidden units, scores
 
 
-def test_what_cannot_be_drawn_is_refused_with_what_can(tmp_path):
+def test_a_larger_net_is_drawn_by_layers_whose_derivatives_are_autograd_s(tmp_path):
     run = cr.train("digits", net="mlp:hidden=16", **QUICK)
-    with pytest.raises(InputError, match=r"at most 60 nodes; .* has"):
-        picture(run, "graph")
+    drawn = picture(run, "graph")
+    assert drawn.path.read_bytes().startswith(b"\x89PNG")
+    layers = {one["layer"]: one for one in drawn.figures if "layer" in one}
+    assert [(name, one["kind"]) for name, one in layers.items()][1:] == [
+        ("hidden1", "Dense + ReLU"), ("output", "Dense"), ("cross-entropy loss", "loss")]
+    x, y = run.trained.ready(run.job.data.valid.x[:1]), run.job.data.valid.y[:1]
+    scores = run.net(x).requires_grad_()
+    loss = run.job.loss.each(scores, y).sum()
+    (slope,) = torch.autograd.grad(loss, scores)
+    assert layers["output"]["values"] == pytest.approx([float(scores.detach().square().mean().sqrt())], rel=1e-5)
+    assert layers["output"]["derivatives"] == pytest.approx([float(slope.square().mean().sqrt())], rel=1e-5)
+    assert layers["cross-entropy loss"]["derivatives"] == [1.0]
+    assert any("numbers for one row, and at most 60 are drawn one by one" in line for line in drawn.lines)
+    assert drawn.lines[-1] == "1 path from the input to the loss, the sum over which is the derivative"
+
+
+def test_a_net_of_blocks_is_drawn_with_equal_ones_once(capsys):
+    run = cr.train("digits", net="resnet:depth=20,width=0.25", **{**QUICK, "epochs": 1, "steps": 2})
+    assert run_command(["picture", str(run.path), "graph", "--out", "net.svg", "--json"]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    layers = [one for one in json.loads(last)["figures"] if "layer" in one]
+    assert max(one["times"] for one in layers) >= 3
+    assert all(len(one["derivatives"]) in (0, one["times"]) for one in layers)
+    assert "512 paths from the input to the loss, the sum over which is the derivative" in lines    # two ways around each of nine blocks
+    assert "histograms" not in "".join(lines)
+    text = Path("net.svg").read_text()
+    assert all(f"× {one['times']}<" in text for one in layers if one["times"] > 1)
+
+
+def test_what_cannot_be_drawn_is_refused_with_what_can(tmp_path):
     run = cr.train("iris", net="linear", **QUICK)
     with pytest.raises(InputError, match="belongs to the test part"):
         picture(run, "graph", row=int(run.job.data.door.rows[0]))
+    with pytest.raises(InputError, match="has no row 99999999999999999999; rows are numbered from 0 to 149"):
+        picture(run, "graph", row=99999999999999999999)
+    machine = cr.train("digits", net="rbm:hidden=4", **{**QUICK, "epochs": 1})
+    with pytest.raises(InputError, match="no loss of targets"):
+        picture(machine, "graph")
 
 
 def test_a_folder_is_no_formula(tmp_path):
@@ -77,3 +111,10 @@ def test_nodes_of_one_column_stand_apart():
 
 def test_a_graph_without_edges_has_no_sums():
     assert [row for row in figures(of_operations([("a", 3.0)], [])) if "from" in row] == []
+
+
+@pytest.mark.parametrize(("net", "branches"), [("resnet:depth=8,width=0.25", True), ("densenet:depth=10,growth=4", True), ("lenet", False)])
+def test_the_report_draws_branches_where_there_are_such(net, branches):
+    run = cr.train("digits", net=net, **{**QUICK, "epochs": 1, "steps": 1})
+    page = run.report().read_text()
+    assert ('class="wired"' in page, '<ol class="net">' in page) == (branches, not branches)

@@ -24,12 +24,16 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "+": torch.add, "-": torch.sub, "*": torch.mul, "/": torch.div, "^": torch.pow, "minus": torch.neg, **FUNCTIONS}
 STRENGTH = {"+": 1, "-": 1, "*": 2, "/": 2, "minus": 3, "^": 4}     # how tightly a sign binds; brackets stand around what binds less
 WHOLE = 5                                                          # of what needs none
+MOST_LETTERS, DEEPEST = 600, 50                                    # of a text, and how deep brackets, signs and powers may nest in it
 Values = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Term:
-    """A variable by its name, a number with its `value`, or an operation on `parts`: a sign or a function."""
+    """A variable by its name, a number with its `value`, or an operation on `parts`: a sign or a function.
+
+    A reader makes equal terms once, so that they are one object: comparing them by their parts would take as long as there are paths.
+    """
 
     word: str
     parts: tuple[Term, ...] = ()
@@ -122,7 +126,9 @@ class _Reader:
 
     def __init__(self, text: str):
         self.text, self.names, self.tokens, self.at = text, list[str](), list[tuple[str, str, int]](), 0
-        self.named = dict[str, Term]()
+        self.named, self.known, self.depth = dict[str, Term](), dict[tuple[object, ...], Term](), 0
+        if len(text) > MOST_LETTERS:
+            raise InputError(f"A formula has at most {MOST_LETTERS} characters; this one has {len(text):,}. Write a shorter one.")
         place = 0
         while text[place:].strip():
             match = TOKEN.match(text, place)
@@ -144,6 +150,10 @@ class _Reader:
             return word
         return ""
 
+    def term(self, word: str, *parts: Term, value: float | None = None) -> Term:
+        """The one term that is this operation on these parts, this number or this variable."""
+        return self.known.setdefault((word, value, *parts), Term(word, parts, value))
+
     def end(self) -> None:
         if self.at < len(self.tokens):
             raise self.refusal(f"'{self.tokens[self.at][1]}'", self.tokens[self.at][2])
@@ -155,9 +165,9 @@ class _Reader:
             if [kind for kind, *_ in self.tokens[self.at : self.at + 2]] == ["name", "mark"] and self.tokens[self.at + 1][1] == "=":
                 _, name, place = self.tokens[self.at]
                 self.at += 2
-            if name in self.names or name in self.named or name in FUNCTIONS:
-                raise InputError(f"'{self.text}' gives the name '{name}' to a second thing, at character {place + 1}. Use another name.")
             term = self.sum()
+            if name in self.names or name in self.named or name in FUNCTIONS:                # which its own formula may have used too
+                raise InputError(f"'{self.text}' gives the name '{name}' to a second thing, at character {place + 1}. Use another name.")
             if name:
                 self.named[name] = term
             if not self.next(";"):
@@ -167,28 +177,38 @@ class _Reader:
     def sum(self) -> Term:
         term = self.product()
         while mark := self.next("+", "-"):
-            term = Term(mark, (term, self.product()))
+            term = self.term(mark, term, self.product())
         return term
 
     def product(self) -> Term:
         term = self.signed()
         while True:
             if mark := self.next("*", "/"):
-                term = Term(mark, (term, self.signed()))
+                term = self.term(mark, term, self.signed())
             elif self.at < len(self.tokens) and (self.tokens[self.at][0] in ("name", "number") or self.tokens[self.at][1] == "("):
-                term = Term("*", (term, self.power()))
+                term = self.term("*", term, self.power())
             else:
                 return term
 
+    def inside(self, read: Callable[[], Term]) -> Term:
+        """What is read within something else: a bracket, a sign, a power."""
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise InputError(f"A formula nests at most {DEEPEST} deep; '{self.text[:40]}...' nests deeper. Give a part of it a name: "
+                             "c = a + b; e = c^2.")
+        term = read()
+        self.depth -= 1
+        return term
+
     def signed(self) -> Term:
         if mark := self.next("+", "-"):
-            term = self.signed()
-            return term if mark == "+" else Term("minus", (term,))
+            term = self.inside(self.signed)
+            return term if mark == "+" else self.term("minus", term)
         return self.power()
 
     def power(self) -> Term:
         term = self.atom()
-        return Term("^", (term, self.signed())) if self.next("^", "**") else term
+        return self.term("^", term, self.inside(self.signed)) if self.next("^", "**") else term
 
     def atom(self) -> Term:
         if self.at == len(self.tokens):
@@ -196,7 +216,7 @@ class _Reader:
         kind, word, place = self.tokens[self.at]
         self.at += 1
         if kind == "number":
-            return Term(word, value=float(word))
+            return self.term(word, value=float(word))
         if word == "(":
             return self.closed()
         if kind == "mark":
@@ -204,20 +224,20 @@ class _Reader:
         if word in FUNCTIONS:
             if not self.next("("):
                 raise self.refusal(f"{word} without brackets", place)
-            return Term(word, (self.closed(),))
+            return self.term(word, self.closed())
         if word in self.named:
             return self.named[word]
         if word in CONSTANTS:
-            return Term(word, value=CONSTANTS[word])
+            return self.term(word, value=CONSTANTS[word])
         if self.at < len(self.tokens) and self.tokens[self.at][1] == "(" and len(word) > 1:
             raise InputError(f"'{self.text}' uses a function '{word}', which is none of {', '.join(FUNCTIONS)}. {suggest(word, FUNCTIONS)}")
         if word not in self.names:
             self.names.append(word)
-        return Term(word)
+        return self.term(word)
 
     def closed(self) -> Term:
         """What stands up to the closing bracket."""
-        term = self.sum()
+        term = self.inside(self.sum)
         if not self.next(")"):
             self.end()
             raise self.refusal("its end", len(self.text))

@@ -17,6 +17,7 @@ export const record = (run) => get(`/api/record?${new URLSearchParams({ run })}`
 export const ask = (about, run, more = {}) => post("/api/ask", { about, run, ...more });
 export const command = (run, word, value = 0) => post("/api/command", { run, command: word, value });
 export const compare = (names) => post("/api/compare", { runs: names });
+export const chain = (question) => post("/api/chain", question);
 export const play = (options) => post("/api/play", options);
 
 /** Follow the logs of runs: `onrecords(number, events, anew)`, `oncurrent()` once all that is there has come. Returns what ends it. */

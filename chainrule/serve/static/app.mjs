@@ -3,6 +3,7 @@
 import { runs } from "./api.mjs";
 import { fill, h } from "./dom.mjs";
 import { address } from "./state.mjs";
+import * as chain from "./views/chain.mjs";
 import * as compare from "./views/compare.mjs";
 import * as draw from "./views/draw.mjs";
 import * as dream from "./views/dream.mjs";
@@ -12,7 +13,7 @@ import * as play from "./views/play.mjs";
 import * as run from "./views/run.mjs";
 
 const VIEWS = { runs: ["Runs", list], run: ["Run", run], compare: ["Compare", compare], draw: ["Draw", draw], neurons: ["Neurons", neurons],
-  play: ["Play", play], dream: ["Dream", dream] };
+  chain: ["Chain rule", chain], play: ["Play", play], dream: ["Dream", dream] };
 const OF_RUN = ["run", "draw", "neurons", "dream"];
 const main = document.getElementById("main"), line = document.getElementById("line");
 let close = null, shownView = "", known = "";

@@ -4,7 +4,7 @@ import dagre from "./vendor/dagre.mjs";
 import { asTable, h, table } from "./dom.mjs";
 import { cividis, placeOf } from "./flow.mjs";
 
-const WIDE = 150, TALL = 40;
+const WIDE = 168, TALL = 40;
 
 /** A graph of {nodes, edges}; `tint(valueOf, scale)` colours each layer by a value of its own. */
 export function graph({ nodes, edges }, onlayer) {

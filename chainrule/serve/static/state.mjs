@@ -6,13 +6,17 @@ export function address() {
   return { view: decodeURIComponent(view), values: Object.fromEntries(new URLSearchParams(query)) };
 }
 
-let timer = 0;
+let timer = 0, waiting = { view: "", changes: {} };
 /** Put values into the address, in place of what it said of them; those that are empty are left out. */
 export function remember(changes) {
-  const { view, values } = address();
-  const next = new URLSearchParams();
-  for (const [name, value] of Object.entries({ ...values, ...changes })) if (value !== null && value !== undefined && value !== "") next.set(name, value);
+  const { view } = address();
+  waiting = { view, changes: { ...(waiting.view === view ? waiting.changes : {}), ...changes } };
   clearTimeout(timer);
-  const hash = `#${view}?${next}`;
-  timer = setTimeout(() => { if (address().view === view) history.replaceState(null, "", hash); }, 150);
+  timer = setTimeout(() => {
+    const now = address(), next = new URLSearchParams(), { changes: several } = waiting;
+    waiting = { view: "", changes: {} };
+    if (now.view !== view) return;
+    for (const [name, value] of Object.entries({ ...now.values, ...several })) if (value !== null && value !== undefined && value !== "") next.set(name, value);
+    history.replaceState(null, "", `#${view}?${next}`);
+  }, 150);
 }

@@ -147,7 +147,7 @@ export async function open(main, values, online) {
       const drawn = graph(await api.ask("net", run), (name) => openLayer(name));
       tinted = drawn.tint;
       net.hidden = false;
-      fill(net, h("h2", {}, "The net"), drawn.element);
+      fill(net, h("h2", {}, "The net"), drawn.element, h("p", { class: "small" }, h("a", { href: `#chain?${new URLSearchParams({ run })}` }, "The chain rule on it, for one row")));
       atStep();
     } catch { net.hidden = true; }
   }
