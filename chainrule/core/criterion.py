@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -98,13 +99,22 @@ def separated(criterion: Criterion | None, module: object) -> Criterion | None:
 
 
 @dataclass(frozen=True)
-class Stepwise:
-    """The loss between outputs (n, t, k) and targets (n, t) or (n, t, k), of each step (n, t)."""
+class OneLoss(ABC):
+    """A criterion whose only cost is the loss of the net's outputs to a batch's inputs."""
 
     loss: Loss
 
     def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
         return {"loss": self.costs(net(batch.x), batch)}
+
+    @abstractmethod
+    def costs(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """What outputs (n, ...) cost each sample (n,), or each step of it (n, t)."""
+
+
+@dataclass(frozen=True)
+class Stepwise(OneLoss):
+    """The loss between outputs (n, t, k) and targets (n, t) or (n, t, k), of each step (n, t)."""
 
     def costs(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The loss (n, t) of outputs (n, t, k)."""
@@ -113,16 +123,11 @@ class Stepwise:
 
 
 @dataclass(frozen=True)
-class Pixelwise:
+class Pixelwise(OneLoss):
     """The loss between outputs (n, k, h, w) and class numbers of pixels, its mean over the pixels of each sample (n,).
 
     Of maps that are larger than the outputs it is the central part that is compared.
     """
-
-    loss: Loss
-
-    def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": self.costs(net(batch.x), batch)}
 
     def costs(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The mean loss (n,) of outputs (n, k, h, w). Raises InputError for outputs of another form."""
@@ -136,16 +141,11 @@ class Pixelwise:
 
 
 @dataclass(frozen=True)
-class Pairwise:
+class Pairwise(OneLoss):
     """The loss between outputs (n, k, t, t) and class numbers of pairs of steps, below 0 where a pair is not asked for.
 
     The cost of a step (n, t) is the mean over the pairs that it is in, 0 where there are none.
     """
-
-    loss: Loss
-
-    def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": self.costs(net(batch.x), batch)}
 
     def costs(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The costs (n, t) of outputs (n, k, t, t). Raises InputError for outputs of another form."""

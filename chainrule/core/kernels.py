@@ -6,7 +6,7 @@ A family asks for a kernel by name and goes without where nobody offers one; an 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -42,23 +42,22 @@ def offered(name: str) -> Kernel | None:
 
 
 @contextmanager
-def written_out() -> Iterator[None]:
+def _set(flag: ContextVar[bool]) -> Iterator[None]:
+    token = flag.set(True)
+    try:
+        yield
+    finally:
+        flag.reset(token)
+
+
+def written_out() -> AbstractContextManager[None]:
     """Inside, nets write out what kernels would do at once, so that it can be differentiated twice."""
-    token = _written_out.set(True)
-    try:
-        yield
-    finally:
-        _written_out.reset(token)
+    return _set(_written_out)
 
 
-@contextmanager
-def split_products() -> Iterator[None]:
+def split_products() -> AbstractContextManager[None]:
     """Inside, kernels that can compute products of single precision as three of bfloat16 do so, and differ by about 1e-5."""
-    token = _split.set(True)
-    try:
-        yield
-    finally:
-        _split.reset(token)
+    return _set(_split)
 
 
 def split() -> bool:

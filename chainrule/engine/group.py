@@ -54,6 +54,14 @@ class Group(ABC):
     def choose(self) -> None:
         """Choose the first plan of the stage, or take the recorded one."""
 
+    def follow(self, choice: Choice) -> None:
+        """Go on by the plan of a choice, made for this group; by eager steps where it cannot be."""
+        try:
+            advance = choice.plan.build(self.rule, self.learner, self.plans.few())
+        except PlanRejected:
+            advance = eager(self.rule.step)
+        self.choice = replace(choice, advance=advance)
+
     @abstractmethod
     def planned(self) -> Events:
         """Lay out the tensors for the choice, note it with every live seat, and tell of it."""
@@ -142,11 +150,7 @@ class Lone(Group):
         """The seat that others left, in the middle of its stage, under the plan that they had; eagerly where it cannot be made for one."""
         group = cls(seat)
         group._sit()
-        try:
-            advance = choice.plan.build(group.rule, group.learner, group.plans.few())
-        except PlanRejected:
-            advance = eager(group.rule.step)
-        group.choice = replace(choice, advance=advance)
+        group.follow(choice)
         return group
 
     def choose(self) -> None:
@@ -166,11 +170,7 @@ class Lone(Group):
         """Multiply the rate that the rule began with; a program, which has the rate in it, is made anew, or gives way to eager steps."""
         self.factor = factor
         multiply_rate(self.rule, factor)
-        try:
-            advance = self.choice.plan.build(self.rule, self.learner, self.plans.few())
-        except PlanRejected:
-            advance = eager(self.rule.step)
-        self.choice = replace(self.choice, advance=advance, later=[])
+        self.follow(replace(self.choice, later=[]))
 
     def parts(self, batches: Batch) -> Batch:
         return batches

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from chainrule.core.abilities.densities import Expected
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
+from chainrule.core.steps import until_last
 from chainrule.nets.layers.emissions import Gaussians, Symbols
 from chainrule.nets.layers.forward_backward import (
     Chain,
@@ -83,8 +84,7 @@ class HiddenMarkov(nn.Module):
 
     def present(self, x: Tensor) -> Tensor:
         """The steps (n, t) that exist: those up to the last that was observed."""
-        after: Tensor = self.emissions.observed(x).flip(1).cumsum(1).flip(1)
-        return after > 0
+        return until_last(self.emissions.observed(x))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.expected(x).states

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from chainrule.core.abilities.densities import Smoothing
 from chainrule.core.errors import InputError
 from chainrule.core.registry import nets
+from chainrule.core.steps import until_last
 from chainrule.nets.layers.kalman import System, kalman_filter, smoother
 
 
@@ -62,9 +63,7 @@ class LinearDynamicalSystem(nn.Module):
 
     def present(self, x: Tensor) -> Tensor:
         """The steps (n, t) that exist: those up to the last of which a number was observed."""
-        seen = (~x.isnan()).any(2)
-        present: Tensor = seen.flip(1).cumsum(1).flip(1) > 0
-        return present
+        return until_last((~x.isnan()).any(2))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.where(self.present(x)[..., None], self.smoothed(x).means, 0.0)

@@ -11,9 +11,8 @@ import chainrule
 from chainrule.core.registry import recipes
 from chainrule.data import fingerprint
 from chainrule.data.source import Source
-from chainrule.evaluate.significance import probability
-from chainrule.recipes.outcome import Figure, Outcome, Setting, p_of_improvement
-from chainrule.recipes.transfer import fewer
+from chainrule.recipes.outcome import Figure, Outcome, Setting
+from chainrule.recipes.transfer import HEADS, against, fewer
 
 LABELS = 10                        # of each class
 SOURCE = "Erhan et al. (2010), https://jmlr.org/papers/v11/erhan10a.html"
@@ -34,20 +33,16 @@ def few_labels(setting: Setting) -> Outcome:
                              stage_optimizer=MACHINES,
                              split="train=0.95,valid=0.05,test=0",
                              out=setting.out / "without-labels", progress=False)
-    rows = [["seed", "start", "errors", "cases", "accuracy %", "p, exact McNemar"]]
-    worst = 0.0
+    rows, worst = [["seed", "start", *HEADS]], 0.0
     for seed in range(1 if setting.short else setting.seeds):
         setting.say(f"{LABELS} labels a class, seed {seed}")
         few = fewer(data, list(data.classes), LABELS, seed)
         net = f"mlp:hidden={layers},activation=sigmoid"
         drawn = chainrule.train(few, net=net, seed=seed, out=setting.out / f"as-drawn-{seed}", **FEW)
         helped = chainrule.train(few, net=net, from_=before, seed=seed, out=setting.out / f"from-machines-{seed}", **FEW)
-        pair = chainrule.compare(drawn, helped).pairs[0]
-        for name, run, p in (("as drawn", drawn, ""), ("machines", helped, probability(pair.p))):
-            result = run.test()
-            assert result.accuracy is not None
-            rows.append([str(seed), name, str(result.errors), f"{result.n:,}", f"{100 * result.accuracy:.2f}", p])
-        worst = max(worst, p_of_improvement(pair))
+        own, p = against({"as drawn": drawn, "machines": helped})
+        rows += [[str(seed), *row] for row in own]
+        worst = max(worst, p)
     return Outcome([Figure("p of 100 labels after layers learned without labels against from scratch, the greatest of all seeds", worst,
                            published=0.01, source=SOURCE, goal="none" if setting.short else "at most", probability=True)], rows)
 

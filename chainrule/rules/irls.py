@@ -13,7 +13,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.rule import Report, rule
 from chainrule.core.tree import Tree
-from chainrule.rules.one_layer import only_layer, seen, signs
+from chainrule.rules.one_layer import check_ridge, only_layer, seen, signs
 
 ROWS = 4096      # samples whose share of the curvature is formed at a time
 MOST = 4000      # weights: the curvature is a table of this many squared
@@ -31,8 +31,7 @@ class IRLS:
     """
 
     def __init__(self, *, ridge: float = 0.0):
-        if not 0 <= ridge < float("inf"):
-            raise InputError(f"irls expects ridge to be a number of at least 0; got {ridge}. Write e.g. irls:ridge=1.")
+        check_ridge("irls", ridge, 1)
         self.ridge = ridge
 
     def init(self, net: Net) -> Tree:

@@ -12,7 +12,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.rule import Report, rule
 from chainrule.core.tree import Tree
-from chainrule.rules.one_layer import SINGLE, only_layer, seen, wanted
+from chainrule.rules.one_layer import SINGLE, check_ridge, only_layer, seen, wanted
 
 SHOWN = 5    # columns, and terms of each, that a sentence about them names
 ROWS = 8192  # samples reduced at a time: bounds the memory, changes nothing else
@@ -28,8 +28,7 @@ class ClosedForm:
     """
 
     def __init__(self, *, ridge: float = 0.0):
-        if not 0 <= ridge < float("inf"):
-            raise InputError(f"closedform expects ridge to be a number of at least 0; got {ridge}. Write e.g. closedform:ridge=0.1.")
+        check_ridge("closedform", ridge, 0.1)
         self.ridge = ridge
 
     def init(self, net: Net) -> Tree:

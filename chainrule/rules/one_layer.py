@@ -40,6 +40,12 @@ def only_layer(net: Net, rule: str) -> tuple[str, str | None]:
                      f"Use --rule backprop, or one of the nets {', '.join(SINGLE)}.")
 
 
+def check_ridge(rule: str, ridge: float, example: float) -> None:
+    """Raises InputError for a penalty that is below zero, infinite or no number."""
+    if not 0 <= ridge < float("inf"):
+        raise InputError(f"{rule} expects ridge to be a number of at least 0; got {ridge}. Write e.g. {rule}:ridge={example:g}.")
+
+
 def refuse_frozen(net: Net, rule: str) -> None:
     """Raises InputError where a parameter is frozen: these rules set a whole layer, and have no answer for a part of it."""
     if net.frozen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
@@ -36,6 +36,12 @@ class Runner(Protocol):
     def plainly(self, x: Any) -> Tensor: ...
 
     def __call__(self, x: Any, expected: int | None = None) -> Tensor: ...
+
+
+def ready_blocks(runner: Runner, part: Part) -> Iterator[Tensor]:
+    """The inputs of a part as the net reads them, on its device, `BLOCK_ROWS` rows at a time."""
+    for begin in range(0, len(part), BLOCK_ROWS):
+        yield runner.ready(part.x[begin : begin + BLOCK_ROWS].to(runner.device))
 
 
 class Task(Protocol):

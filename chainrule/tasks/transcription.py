@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from chainrule.core.batch import Batch
-from chainrule.core.criterion import Criterion
+from chainrule.core.criterion import Criterion, OneLoss
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss
-from chainrule.core.net import Net
 from chainrule.core.registry import tasks
+from chainrule.core.steps import until_last
 from chainrule.data.encode.vocabulary import Symbols
 from chainrule.data.source import Part, Source
 from chainrule.evaluate.strings import best_path
 from chainrule.tasks.strings import StringTask
-from chainrule.tasks.task import BLOCK_ROWS, Runner
+from chainrule.tasks.task import Runner, ready_blocks
 
 SURE = 1e4  # the score of a blank that is certain
 
@@ -31,13 +31,8 @@ def has_strings(source: Source) -> bool:
 
 
 @dataclass(frozen=True)
-class Aligned:
+class Aligned(OneLoss):
     """The loss of strings given all frames of each sequence that exist: those up to the last that is not zero."""
-
-    loss: Loss
-
-    def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": self.costs(net(batch.x), batch)}
 
     def costs(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The loss (n,) of outputs (n, t, symbols + 1)."""
@@ -46,8 +41,7 @@ class Aligned:
 
 def present(x: Tensor) -> Tensor:
     """The frames (n, t) of x (n, t, d) that exist: those up to the last that is not zero."""
-    exists: Tensor = (x != 0).any(2).flip(1).cumsum(1).flip(1) > 0
-    return exists
+    return until_last((x != 0).any(2))
 
 
 def ended(outputs: Tensor, x: Tensor) -> Tensor:
@@ -87,11 +81,7 @@ class Transcription(StringTask):
 
     @torch.no_grad()
     def raw(self, runner: Runner, part: Part, expected: int | None = None) -> Tensor:
-        blocks = []
-        for begin in range(0, len(part), BLOCK_ROWS):
-            x = runner.ready(part.x[begin : begin + BLOCK_ROWS].to(runner.device))
-            blocks.append(ended(runner.net(x), x).float().cpu())
-        return torch.cat(blocks)
+        return torch.cat([ended(runner.net(x), x).float().cpu() for x in ready_blocks(runner, part)])
 
     def answer(self, raw: Tensor, loss: Loss | None) -> Tensor:
         return best_path(raw)

@@ -24,7 +24,7 @@ from chainrule.data.encode.vocabulary import Symbols
 from chainrule.data.source import Part, Source
 from chainrule.evaluate.strings import beam_search, until_end
 from chainrule.tasks.strings import StringTask
-from chainrule.tasks.task import BLOCK_ROWS, Runner
+from chainrule.tasks.task import Runner, ready_blocks
 
 LAST = "\x03"  # the symbol behind the last of a source, "end of text" in ASCII: so what is unknown there is not taken for what fills up
 
@@ -90,8 +90,7 @@ class Translation(StringTask):
     def raw(self, runner: Runner, part: Part, expected: int | None = None) -> Tensor:
         """Scores (n, steps, symbols + 1) of the likeliest symbol after each; of a beam the numbers of symbols (n, steps)."""
         blocks = []
-        for begin in range(0, len(part), BLOCK_ROWS):
-            x = runner.ready(part.x[begin : begin + BLOCK_ROWS].to(runner.device))
+        for x in ready_blocks(runner, part):
             scores = runner.net(x)
             if self.beam > 1:
                 scores = self._searched(runner.net, x, until_end(scores.argmax(2), self.outputs - 1))

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from chainrule.bench.sides import BLOCK
 from chainrule.bench.sides.loops import loss_of, optimizer_of, said_of, targets, tiled
+from chainrule.bench.sides.with_loader import WithLoader
 from chainrule.bench.works import Setting, Work
 
 
@@ -42,7 +43,7 @@ class Module(lightning.LightningModule):
         return optimizer_of(self.work, self.net)
 
 
-class Lightning:
+class Lightning(WithLoader):
     """`Trainer.fit` on a DataLoader without workers, as its users write it."""
 
     def __init__(self, setting: Setting):
@@ -52,9 +53,6 @@ class Lightning:
         self.setting, self.work = setting, setting.work
         self.y = targets(setting)
         self.module: Any = None
-
-    def settle(self) -> dict[str, Any]:
-        return {}
 
     def run(self, units: int, chosen: dict[str, Any]) -> list[float]:
         self.module = Module(self.work, copy.deepcopy(self.setting.start))
@@ -69,14 +67,5 @@ class Lightning:
         trainer.fit(self.module, loader)
         return [began, *self.module.marks]
 
-    def learn(self, epochs: int) -> bool:
-        """As many steps from the same start; which rows a batch has is its loader's own choice."""
-        if epochs:
-            self.run(epochs, {})
-        return not epochs
-
     def outputs(self) -> np.ndarray:
         return said_of(self.setting, self.module.net)
-
-    def remark(self) -> str:
-        return f"{torch.get_num_threads()} threads"

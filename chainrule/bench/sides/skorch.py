@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from chainrule.bench.sides import BLOCK
 from chainrule.bench.sides.loops import half_squared, said_of, targets, tiled
+from chainrule.bench.sides.with_loader import WithLoader
 from chainrule.bench.works import Setting
 
 
@@ -33,16 +34,13 @@ class Marked(skorch.NeuralNet):
         marks.append(time.perf_counter())
 
 
-class Skorch:
+class Skorch(WithLoader):
     """`NeuralNet.fit` without validation."""
 
     def __init__(self, setting: Setting):
         self.setting, self.work = setting, setting.work
         self.y = targets(setting)
         self.net: Any = None
-
-    def settle(self) -> dict[str, Any]:
-        return {}
 
     def run(self, units: int, chosen: dict[str, Any]) -> list[float]:
         net = self.net = self._fresh(units)
@@ -56,17 +54,8 @@ class Skorch:
         net.fit(self.setting.x, self.y)
         return [began, *net.marks]
 
-    def learn(self, epochs: int) -> bool:
-        """As many steps from the same start; which rows a batch has is its loader's own choice."""
-        if epochs:
-            self.run(epochs, {})
-        return not epochs
-
     def outputs(self) -> np.ndarray:
         return said_of(self.setting, self.net.module_)
-
-    def remark(self) -> str:
-        return f"{torch.get_num_threads()} threads"
 
     def _fresh(self, epochs: int) -> Marked:
         work = self.work

@@ -5,12 +5,13 @@ Chains on lattices: Lau & Dill (1989), https://doi.org/10.1021/ma00200a030
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.core.registry import datasets
@@ -46,16 +47,26 @@ def chains(data_dir: str | Path | None = None, say: Callable[[str], None] = to_s
     where it goes over into the next strand say whether it turns left, right or not; the others whether many or few strands stand around
     them. `noise` is the share of letters that are drawn anew from all. Raises InputError for options that allow no chain.
     """
-    if count < 3 or not 0 <= noise <= 1:
-        raise InputError(f"chains expects count of at least 3 and noise from 0 to 1; got count={count}, noise={noise:g}. Write e.g. "
-                         "chains:count=600,noise=0.05.")
+    check_chains("chains", count, noise, 0.05)
     folded = [fold(np.random.default_rng([seed, number]), noise) for number in range(count)]
-    place = {letter: i for i, letter in enumerate(LETTERS)}
-    codes, _ = pad([torch.tensor([place[letter] for letter in chain.letters], dtype=torch.uint8) for chain in folded], fill=len(LETTERS))
+    codes = coded(folded)
     y = asked([touching(chain.places) for chain in folded], [len(chain.letters) for chain in folded], codes.shape[1])
     what = f"chains:count={count},noise={noise:g},seed={seed}"
     digest = fingerprint.of(codes, y, (*LETTERS, *CLASSES))
     return Source("chains", Symbols(codes, LETTERS), y, "pairs", {"kind": "named", "what": what}, digest, CLASSES)
+
+
+def check_chains(name: str, count: int, noise: float, usual: float) -> None:
+    """Raises InputError for fewer chains than there are parts, and for a share of noise that is none."""
+    if count < 3 or not 0 <= noise <= 1:
+        raise InputError(f"{name} expects count of at least 3 and noise from 0 to 1; got count={count}, noise={noise:g}. Write e.g. "
+                         f"{name}:count=600,noise={usual:g}.")
+
+
+def coded(chains: Sequence[Chain]) -> Tensor:
+    """The number of each residue's letter (n, t), shorter chains filled up."""
+    place = {letter: i for i, letter in enumerate(LETTERS)}
+    return pad([torch.tensor([place[letter] for letter in chain.letters], dtype=torch.uint8) for chain in chains], fill=len(LETTERS))[0]
 
 
 def fold(random: np.random.Generator, noise: float) -> Chain:

@@ -12,14 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from chainrule.core.errors import InputError
 from chainrule.core.registry import datasets
 from chainrule.data import fingerprint
 from chainrule.data.encode.vocabulary import Symbols
 from chainrule.data.readers.download import to_stderr
 from chainrule.data.readers.sequences import pad
 from chainrule.data.source import Source
-from chainrule.data.synthetic.chains import LETTERS, Chain
+from chainrule.data.synthetic.chains import LETTERS, Chain, check_chains, coded
 
 TAGS = ("helix", "loop", "strand")
 HELIX, LOOP, STRAND = range(3)
@@ -43,12 +42,9 @@ def structures(data_dir: str | Path | None = None, say: Callable[[str], None] = 
     or, for the share `noise` of them, any: what a residue is must be told by its neighbours as well. Raises InputError for options that
     allow no chain.
     """
-    if count < 3 or not 0 <= noise <= 1:
-        raise InputError(f"structures expects count of at least 3 and noise from 0 to 1; got count={count}, noise={noise:g}. Write e.g. "
-                         "structures:count=600,noise=0.4.")
+    check_chains("structures", count, noise, 0.4)
     folded = [wound(np.random.default_rng([seed, number]), noise) for number in range(count)]
-    place = {letter: i for i, letter in enumerate(LETTERS)}
-    codes, _ = pad([torch.tensor([place[letter] for letter in chain.letters], dtype=torch.uint8) for chain in folded], fill=len(LETTERS))
+    codes = coded(folded)
     y, _ = pad([torch.from_numpy(tags_of(chain.places)) for chain in folded])
     what = f"structures:count={count},noise={noise:g},seed={seed}"
     digest = fingerprint.of(codes, y, (*LETTERS, *TAGS))

@@ -21,7 +21,7 @@ from chainrule.engine.members.parallel import Beside, beside_name, tried
 from chainrule.engine.members.stacked import Abreast, Make, Together, member, stack
 from chainrule.engine.nonfinite import finite, infinite, watched
 from chainrule.engine.pace import Pace
-from chainrule.engine.plans.eager import eager, unused
+from chainrule.engine.plans.eager import unused
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan, arrange
 from chainrule.engine.plans.planner import Choice
 from chainrule.engine.plans.timeline import Plans, steps_of
@@ -181,11 +181,7 @@ class Stack(Group):
             self.take(live[0][0])
             return Lone.left(lead, choice)
         group = self._of_live()
-        try:
-            advance = plan.build(group.rule, group.learner, group.plans.few())
-        except PlanRejected:
-            advance = eager(group.rule.step)
-        group.choice = replace(choice, advance=advance)
+        group.follow(choice)
         return group
 
     def _of_live(self) -> Stack:
