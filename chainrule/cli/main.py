@@ -87,10 +87,11 @@ def run_command(arguments: list[str]) -> int:
         return 0
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
+        command = context.command_path if context else " ".join(["chainrule", *(word for word in arguments[:1] if word in COMMANDS)])
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
             return 0
-        to_stderr(f"{_mistake(error, arguments)} See {context.command_path if context else 'chainrule'} --help.")
+        to_stderr(f"{_mistake(error, arguments)} See {command} --help.")
         return 2
     except ChainruleError as error:
         to_stderr(again(str(error), arguments) if isinstance(error, Interrupted) else str(error))
@@ -160,6 +161,8 @@ def _mistake(error: typer.TyperException, arguments: list[str]) -> str:
     if name and near is not None:
         near = nearest(name, near)
         return f"There is no option {name}." + (f" Did you mean {' or '.join(near)}?" if near else "")
+    if name and "requires an argument" in error.format_message():
+        return f"{name} lacks its value."
     flag = (getattr(getattr(error, "param", None), "opts", None) or [""])[-1]
     for at, word in enumerate(arguments):
         before = arguments[at - 1] if at else ""

@@ -16,7 +16,7 @@ import typer
 
 from chainrule.core.errors import InputError
 from chainrule.core.files import read_plain
-from chainrule.core.options import about, flag, kinds, main_kind, option, read, required
+from chainrule.core.options import about, check, flag, kinds, main_kind, option, read, required
 from chainrule.job.options import Options
 
 Command = Callable[..., None]
@@ -84,7 +84,7 @@ def command(*, without: Collection[str] = ()) -> Callable[[Command], Command]:
             built = {}
             for name, record in records.items():
                 own = {one.name: values[one.name] for one in _fields(record, without)}
-                built[name] = _under(config, own, typed_in(context, own), without) if record is Options else record(**own)
+                built[name] = _under(config, own, typed_in(context, own), without) if record is Options else _checked(record(**own))
             body(**built)
 
         run.__signature__ = inspect.Signature([*_parameters(records, without)])  # type: ignore[attr-defined]
@@ -93,6 +93,12 @@ def command(*, without: Collection[str] = ()) -> Callable[[Command], Command]:
         return run
 
     return decorated
+
+
+def _checked(record: Any) -> Any:
+    """The record, once its numbers are in their ranges and its words known. Raises InputError naming the option."""
+    check(record)
+    return record
 
 
 def typed_in(context: typer.Context, names: Collection[str]) -> list[str]:

@@ -29,11 +29,13 @@ class Subject:
 @command()
 def picture(subject: Subject, drawing: Drawing, printing: Printing) -> None:
     """Draw a run, optimizers racing downhill, or the chain rule. Example: chainrule picture runs/digits-mlp-1 histograms"""
+    from chainrule.workflows.drawing import FORMULA, PATHS, check_suited
     from chainrule.workflows.optimizer_race import race, split_specs
     from chainrule.workflows.picture import KINDS, Drawn, formula_picture, is_formula, picture, write
     from chainrule.workflows.run import Run
 
-    if subject.what == "paths" and subject.kind is None:
+    if subject.what == PATHS and subject.kind is None:
+        check_suited(PATHS, drawing)
         path = writable(subject.out or Path("paths.png"), subject.overwrite)
         descents, figure = race(split_specs(drawing.optimizers), drawing.on)
         figures = [{"optimizer": d.spec, "steps": len(d.path) - 1, "height": d.heights[-1]} for d in descents]
@@ -41,8 +43,11 @@ def picture(subject: Subject, drawing: Drawing, printing: Printing) -> None:
     elif subject.kind is None:
         raise InputError(f"expected a kind of picture after {subject.what}: {', '.join(KINDS)}; or paths alone.")
     elif subject.kind == "graph" and is_formula(subject.what):
+        check_suited(FORMULA, drawing)
         drawn = formula_picture(subject.what, drawing.at, subject.out, overwrite=subject.overwrite)
     else:
+        if subject.kind in KINDS:
+            check_suited(subject.kind, drawing)
         drawn = picture(Run(subject.what), subject.kind, subject.out, plane=drawing.plane, row=drawing.row, layer=drawing.layer,
                         when=drawing.when, reading=drawing.reading, against=drawing.against, overwrite=subject.overwrite)
     for line in drawn.lines:

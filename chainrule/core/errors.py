@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 SHOWN = 40                            # names in one message
+BEGINNING = 4                         # letters of a name that may be the beginning of another
 WORD = re.compile(r"[^\W_]+")
 
 
@@ -63,8 +64,8 @@ def suggest(name: str, choices: Iterable[str]) -> str:
 def nearest(name: str, choices: Iterable[str]) -> list[str]:
     """At most three of `choices` that differ from `name` as typing errors do, the nearest first.
 
-    They differ in case alone, in one letter of three to five, two of six to eight, three of more, or one begins with all words of the
-    other, as `age_years` does with `age`.
+    They differ in case alone, in one letter of three to five, two of six to eight, three of more; or one begins with all words of the
+    other, as `age_years` does with `age`, or with the other itself, of four letters at least, as `backpropagation` does with `backprop`.
 
     >>> nearest("mnst", ["runs", "mnist", "kmnist"]), nearest("age", ["Garage", "Age", "age_years"]), nearest("a", ["b"])
     (['mnist'], ['Age', 'age_years'], [])
@@ -79,6 +80,8 @@ def nearest(name: str, choices: Iterable[str]) -> list[str]:
             ranked.append((0, errors, choice))
         elif shared and len(low) > 1 and len(other) > 1 and ours[:shared] == theirs[:shared]:
             ranked.append((1, errors, choice))
+        elif min(len(low), len(other)) >= BEGINNING and (low.startswith(other) or other.startswith(low)):
+            ranked.append((2, errors, choice))
     return [choice for *_, choice in sorted(ranked)[:3]]
 
 

@@ -61,7 +61,7 @@ class Reading:
             if value is not None:
                 object.__setattr__(self, name, _mark(name, value, most))
         if self.dates is not None and self.dates not in ORDERS:
-            raise InputError(f"--dates is one of {', '.join(ORDERS)}; got '{self.dates}'. {suggest(self.dates, ORDERS)}")
+            raise InputError(f"--dates expects the order of day, month and year; got '{self.dates}'. {suggest(self.dates, ORDERS)}")
         if self.header is not None:
             object.__setattr__(self, "header", self.header.strip().lower())
         if self.header is not None and self.header not in ("yes", "no"):

@@ -331,9 +331,9 @@ def _aligned(names: list[str], cases: list[Cases]) -> tuple[Tensor, str]:
         if first is None:
             first = rows
         if c.fingerprint != cases[0].fingerprint or not torch.equal(rows, first):
-            why = "the data differ" if c.fingerprint != cases[0].fingerprint else "other rows of the data"
-            raise InputError(f"{names[0]} and {name} were tested on different cases ({why}), so no paired test applies; "
-                             "test both on one set with chainrule test RUN --on DATA.")
+            why = "other data, or other rows held out" if c.fingerprint != cases[0].fingerprint else "other rows of the data"
+            raise InputError(f"{names[0]} and {name} were tested on different cases ({why}), so no paired test applies. Train "
+                             "both with the same --split and --split-seed, or test both on one set with chainrule test RUN --on DATA.")
         values = values.detach().cpu()[order].double()
         outcomes.append(1 - values if counted else values)
     return torch.stack(outcomes), measure

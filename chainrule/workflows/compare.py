@@ -52,8 +52,9 @@ def compare(*several: Answering | str | Path, out: str | Path | None = None, ove
     named = [_named(one) if isinstance(one, str | Path) else one for one in several]
     runs = [one for one in named if not isinstance(one, str)]
     if len(named) < 2 or not runs:
-        raise InputError(f"compare needs a run and something to compare it with; got {len(runs)} runs and {len(named) - len(runs)} "
-                         f"comparators. Write e.g. chainrule compare runs/digits-mlp-1 {NAMES[0]} {NAMES[5]}.")
+        raise InputError(f"compare needs a run and something to compare it with; got {_counted(len(runs), 'run')} and "
+                         f"{_counted(len(named) - len(runs), 'comparator')}. Write e.g. "
+                         f"chainrule compare runs/digits-mlp-1 {NAMES[0]} {NAMES[5]}.")
     beside = fitted_cases(runs[0], [one for one in named if isinstance(one, str)])
     names = [one if isinstance(one, str) else one.name for one in named]
     cases = [beside[one] if isinstance(one, str) else one.cases() for one in named]
@@ -61,6 +62,11 @@ def compare(*several: Answering | str | Path, out: str | Path | None = None, ove
     if page is not None:
         write_comparison(comparison, page, _flows(names, named))
     return comparison
+
+
+def _counted(n: int, what: str) -> str:
+    """`no run`, `1 run`, `2 runs`."""
+    return f"{n or 'no'} {what}{'s' * (n > 1)}"
 
 
 def _flows(names: Sequence[str], named: Sequence[Answering | str]) -> list[tuple[str, Mapping[str, Flow]]]:

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from chainrule.core.files import writable
+from chainrule.core.options import check
 from chainrule.core.terminal import drawing
 from chainrule.data.writers.predictions import Table
 from chainrule.job.trained import Trained
 from chainrule.observe.neighbours import near
+from chainrule.workflows.options import Coding
 from chainrule.workflows.predict import STREAM_BYTES, Labels, Line, blocks_of, interruptible, rows_of
 
 
@@ -30,6 +32,7 @@ def encode_to(trained: Trained, what: Any, out: Path, *, layer: str | None = Non
     With `neighbours`, the numbers of so many rows whose codes are nearest stand beside each, and all codes are in memory meanwhile. `out`
     appears when it is whole. Raises InputError, also where `out` is there and is not to be overwritten, or is what is read; Interrupted.
     """
+    check(Coding(layer, neighbours))
     table = Table(out)
     writable(out, overwrite, what)
     line, width = Line(drawing(stream or sys.stderr), done="encoded"), 0

@@ -40,6 +40,7 @@ from chainrule.runs.folder import LOG, Folder
 from chainrule.runs.validation import Validation
 from chainrule.sinks import runlog
 from chainrule.workflows import attribution, code_pictures, graph
+from chainrule.workflows.drawing import check_suited
 from chainrule.workflows.fantasies import draws_pictures, fantasies
 from chainrule.workflows.options import Drawing
 
@@ -301,9 +302,11 @@ def picture(run: Run, kind: str, out: str | Path | None = None, *, plane: str = 
     """
     if kind not in KINDS:
         raise InputError(f"There is no picture called '{kind}'. {suggest(kind, [*KINDS, 'paths'])}")
+    drawing = Drawing(plane=plane, row=row, layer=layer, when=when, reading=reading,
+                      against=None if against is None else Path(against))
+    check_suited(kind, drawing)
     path = writable(Path(out), overwrite) if out else run.path / f"{kind}.png"
-    drawn = KINDS[kind](run, Drawing(plane=plane, row=row, layer=layer, when=when, reading=reading,
-                                      against=None if against is None else Path(against)))
+    drawn = KINDS[kind](run, drawing)
     figures, figure = drawn if isinstance(drawn, tuple) else ([], drawn)
     return Drawn(write(figure, path), figures)
 

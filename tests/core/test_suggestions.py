@@ -11,7 +11,9 @@ from chainrule.core.errors import nearest, suggest, typing_errors
     ("age", ["Garage", "stage", "wages", "page"], ["page"]), ("age", ["Age"], ["Age"]), ("mnst", ["runs", "mnist", "kmnist"], ["mnist"]),
     ("age", ["age_years", "average"], ["age_years"]), ("minst", ["mnist"], ["mnist"]), ("a", ["b", "A"], ["A"]), ("x", ["xy", "y"], []),
     ("sepal", ["sepal length (cm)", "petal"], ["sepal length (cm)"]), ("cross_entropy", ["cross-entropy"], ["cross-entropy"]),
-    ("lenett", ["lenet", "linear"], ["lenet"]),
+    ("lenett", ["lenet", "linear"], ["lenet"]), ("backpropagation", ["backprop", "bptt"], ["backprop"]),
+    ("conv", ["convnet", "rbm"], ["convnet"]),
+    ("con", ["convnet"], []),
 ])
 def test_what_typing_errors_make_is_offered_and_nothing_else(name, choices, offered):
     assert nearest(name, choices) == offered

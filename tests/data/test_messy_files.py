@@ -105,7 +105,7 @@ def test_unseen_words_are_counted_and_told_and_another_case_is_no_other_word(tmp
     encoder, said = prepare(load(frame)).encoder, []
     new = pl.DataFrame({"town": ["ULM", "Oslo", None, "Bern", "Rom"], "x": [1.0] * 5})
     out = encoder.inputs.encode(new, say=said.append)
-    assert said == ["the data: 2 of 5 rows have a word in 'town' that training never saw, first 'Oslo' in row 2; none of the known ones "
+    assert said == ["the data: in 2 of 5 rows 'town' has a word that training never saw, first 'Oslo' in row 2; none of the known ones "
                     "stands "
                     "for it."]
     assert out[:, :3].sum(1).tolist() == [1, 0, 0, 0, 1]

@@ -220,7 +220,7 @@ def test_regression_is_compared_by_squared_errors():
 
 def test_different_cases_are_refused():
     a, b = cases(1, 1, 1, 7)
-    with pytest.raises(InputError, match="the data differ"):
+    with pytest.raises(InputError, match="other data, or other rows held out"):
         compare(["a", "b"], [a, Cases(b.rows, "another", right=b.right)])
     with pytest.raises(InputError, match="other rows"):
         compare(["a", "b"], [a, Cases(b.rows + 1, "print", right=b.right)])

@@ -106,7 +106,7 @@ def test_a_singular_design_is_refused_or_told_by_rank_and_column(tmp_path, capsy
     (("--seconds", "x"), "--seconds expects a number; got 'x'."),
     (("--target", "--out", "there"), "--target may lack its value"),
     (("--stages", "foo"), "--stages is layers, none or a rule that learns from batches without targets, e.g. divergence; got 'foo'."),
-    (("--epochs",), "'--epochs' requires an argument."),
+    (("--epochs",), "--epochs lacks its value. See chainrule train --help."),
     (("--net", "mlp:hidden=30,hidden=40"), "given hidden twice"),
 ])
 def test_a_mistake_is_one_sentence_that_says_what_to_do(words, sentence, tmp_path, capsys, monkeypatch):

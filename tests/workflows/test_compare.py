@@ -139,9 +139,9 @@ def test_what_cannot_be_compared_is_refused(iris, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"There is no run and no comparator called 'forrest'. Did you mean forest"):
         compare(iris, "forrest")
-    with pytest.raises(InputError, match="needs a run and something to compare it with; got 1 runs and 0 comparators"):
+    with pytest.raises(InputError, match="needs a run and something to compare it with; got 1 run and no comparator"):
         compare(iris)
-    with pytest.raises(InputError, match="got 0 runs and 2 comparators"):
+    with pytest.raises(InputError, match="got no run and 2 comparators"):
         compare("knn", "svm")
     with pytest.raises(InputError, match=r"There is no comparator called 'vsm'\. Did you mean svm"):
         model("vsm", True)

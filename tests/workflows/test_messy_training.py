@@ -70,7 +70,7 @@ def test_reading_in_pieces_is_reading_at_once(run, tmp_path, capsys):
     (tmp_path / "n.csv").write_text("# a comment\n" + frame.write_csv(separator=";"))
     for name, stream_bytes in (("whole", 2**40), ("pieces", 0)):
         assert predict_to(run.trained, tmp_path / "n.csv", tmp_path / f"{name}.csv", stream_bytes=stream_bytes) == 2_000
-        assert "20 of 2,000 rows have a word in 'town' that training never saw, first 'Oslo' in row 8" in capsys.readouterr().err
+        assert "in 20 of 2,000 rows 'town' has a word that training never saw, first 'Oslo' in row 8" in capsys.readouterr().err
     assert (tmp_path / "pieces.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 

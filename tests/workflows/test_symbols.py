@@ -97,7 +97,7 @@ def test_a_column_of_sentences_is_given_word_by_word_to_a_net_of_sequences(tmp_p
     capsys.readouterr()
     answer, names = cr.Run(run.path).predict(tmp_path / "one.csv")
     assert names[int(answer.argmax())] == "y"
-    assert "1 of 1 rows have a word in 'remark' that training never saw, first 'zebras'" in capsys.readouterr().err
+    assert "in 1 of 1 rows 'remark' has a word that training never saw, first 'zebras'" in capsys.readouterr().err
     assert run.test_on(tmp_path / "t.csv").n == 80
     assert run_command(["predict", str(run.path), str(tmp_path / "t.csv"), "--out", str(tmp_path / "said.csv")]) == 0
     frame.with_columns(other=pl.col("remark") + pl.lit(" indeed")).write_csv(tmp_path / "two.csv")

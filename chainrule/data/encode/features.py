@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
+from chainrule.core.text import shown
 from chainrule.core.traits import Range
 from chainrule.data.dates import PARTS, Part, part_of, turn
 from chainrule.data.encode import words
@@ -181,8 +182,10 @@ class Features:
             columns.append(Fitted(seen.name, seen.kind, seen.absent > 0, seen.categories, parts=seen.parts))
             scale.append(torch.stack([centre, factor, seen.known.mean]))
             if seen.absent:
-                notes.append(f"'{seen.name}' is missing in {seen.absent} of {seen.n} training rows: the mean {seen.known.mean:.4g} stands "
-                             "in, and an input of its own says so.")
+                mean = seen.known.mean
+                word = Column(seen.name, "date", mean[None]).word(0) if seen.kind == "date" else shown(float(mean))
+                notes.append(f"'{seen.name}' is missing in {seen.absent} of {seen.n} training rows: the mean {word} stands in, and an "
+                             "input of its own says so.")
         if not columns:
             raise InputError(f"no input column is left to learn from: {notes[0].removesuffix('.')}. Give columns of numbers or categories, "
                              "or train on a text by itself, as a .txt file.")
@@ -194,7 +197,9 @@ class Features:
         absent = [n for n in names if n not in table.names]
         strange = [n for n in table.names if n not in names and n not in apart]
         if absent:
-            hint = suggest(absent[0], strange).replace("Did you mean", "Is it there as") if strange else "Add it."
+            hint = f"Add {'it' if len(absent) == 1 else 'them'}."
+            if strange:
+                hint = suggest(absent[0], strange).replace("Did you mean", "Is it there as")
             raise InputError(f"{where} lacks {len(absent)} of the {len(names)} columns that training read: "
                              f"{', '.join(map(repr, absent[:5]))}. {hint}")
         if strange:

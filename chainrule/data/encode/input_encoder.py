@@ -258,7 +258,7 @@ class InputEncoder:
     def strangers(self, unseen: Mapping[str, tuple[int, int, str]], where: str, n: int) -> list[str]:
         """What is said of words that training never saw, by column: how many rows of `n` have one, the first such row and its word."""
         texts = {c.name for c in self.features.columns if c.kind == "text"} if self.features else {self.column}
-        return [f"{where}: {count:,} of {n:,} rows have a word in '{name}' that training never saw, first '{word}' in row {row + 1}; "
+        return [f"{where}: in {count:,} of {n:,} rows '{name}' has a word that training never saw, first '{word}' in row {row + 1}; "
                 f"{'such words count as unknown' if name in texts else 'none of the known ones stands for it'}."
                 for name, (count, row, word) in unseen.items()]
 
@@ -266,7 +266,7 @@ class InputEncoder:
         """What is said of symbols of sequences that training never saw: how many sequences have one, the first such and its symbol."""
         assert self.vocabulary is not None
         n = len(symbols) if rows is None else len(rows)
-        return [f"{where}: {count:,} of {n:,} sequences have a symbol that training never saw, first '{visible(symbol)}' in sequence "
+        return [f"{where}: in {count:,} of {n:,} sequences is a symbol that training never saw, first '{visible(symbol)}' in sequence "
                 f"{row + 1}; such symbols count as unknown." for count, row, symbol in _unknown(self.vocabulary, symbols, rows).values()]
 
     def scaled(self, x: Tensor) -> Tensor:

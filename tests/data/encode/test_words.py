@@ -120,7 +120,7 @@ def test_unknown_words_of_new_rows_are_counted_and_one_row_or_an_empty_text_is_a
     answer, names = run.predict("one.csv")
     assert names == ("bad", "good")
     assert answer.argmax(1).tolist() == [1]
-    assert "1 of 1 rows have a word in 'remark' that training never saw, first 'quasars' in row 1; such words count as unknown" in (
+    assert "in 1 of 1 rows 'remark' has a word that training never saw, first 'quasars' in row 1; such words count as unknown" in (
         capsys.readouterr().err)
     for empty in ("", None, "?!"):
         answer, _ = run.predict(table(2).with_columns(remark=pl.lit(empty, dtype=pl.String)).drop("verdict"))

@@ -90,7 +90,7 @@ def test_symbols_that_training_never_saw_are_unknown_counted_and_told(tmp_path, 
     new = Translation.read(load_inputs(path, like=inputs), 1, targets=False)
     codes = inputs.encode(new)
     notes = capsys.readouterr().err
-    assert "2 of 3 sequences have a symbol that training never saw, first 'x' in sequence 2" in notes
+    assert "in 2 of 3 sequences is a symbol that training never saw, first 'x' in sequence 2" in notes
     assert known.decode(codes[1]) == f"a{UNKNOWN}{LAST}"
     assert float(inputs.ready(codes)[1, 1].sum()) == TRACE
     assert inputs.ready(codes)[1, 2].sum() == 1                      # so that a net sees where it ends
