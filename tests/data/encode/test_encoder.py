@@ -1,6 +1,7 @@
 """The encoder against scikit-learn's, its round trip through tensors and JSON, and what it says of data that do not fit."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,17 @@ def test_a_table_is_encoded_as_scikit_learn_would(span):
         np.testing.assert_allclose(part.y, y, atol=1e-6)
         np.testing.assert_allclose(data.encoder.target.unscale(part.y)[:, 0], here["y"], rtol=1e-5)
     assert any("'income' is missing in" in note for note in data.encoder.inputs.notes)
+
+
+def test_what_stands_in_for_a_gap_is_written_as_people_write_it(tmp_path):
+    """A mean of days was `1.974e+04`, one of incomes `5.859e+04`."""
+    rows = [f"{'' if i % 10 == 3 else f'2024-01-{1 + i % 2 * 2:02}'},{'' if i % 10 == 7 else 58_000 + 1_000 * (i % 3)},{'ab'[i % 2]}"
+            for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["day,income,y", *rows]) + "\n")
+    notes = prepare(load(tmp_path / "t.csv", target="y"), seed=1).encoder.inputs.notes
+    day, income = (next(note for note in notes if f"'{name}' is missing" in note) for name in ("day", "income"))
+    assert "rows: the mean 2024-01-0" in day
+    assert re.search(r"rows: the mean 5[89],\d{3} stands in, and an input of its own says so\.", income)
 
 
 def test_large_offsets_keep_their_precision():
@@ -142,6 +154,8 @@ def test_new_data_that_do_not_fit_are_refused_in_one_sentence():
     encoder = prepare(load(frame)).encoder
     with pytest.raises(InputError, match=r"lacks 1 of the 6 columns that training read: 'income'\. Is it there as incomes\?"):
         encoder.inputs.encode(frame.rename(columns={"income": "incomes"}))
+    with pytest.raises(InputError, match=r"lacks 2 of the 6 columns that training read: 'age', 'income'\. Add them\."):
+        encoder.inputs.encode(frame.drop(columns=["age", "income"]))
     with pytest.raises(InputError, match="row 2, column 'age': expected a number as in training; got 'old'"):
         encoder.inputs.encode(frame.head(3).assign(age=[None, "old", "young"]))
     with pytest.raises(InputError, match="column 'size' holds 'xl'; training knew s, m, l"):
