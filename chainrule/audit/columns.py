@@ -51,9 +51,9 @@ def repeating(data: Data, x: Tensor, names: list[str]) -> list[Finding]:
         return []
     inputs = data.encoder.inputs
     pictures, remaining = inputs.features is None and len(inputs.shape) > 1, list(range(len(names)))
-    if inputs.features is not None:                                        # the last category of each follows from the others
+    if inputs.features is not None:                                        # the last category follows from the other inputs
         last = {indices[len(c.categories) - 1] for c, indices in zip(inputs.features.columns, _of_table(data).values(), strict=True)
-                if c.kind == "categorical" and len(c.categories) > 1 and not c.indicator}
+                if c.kind == "categorical" and len(c.categories) + c.indicator > 1}
         remaining = [i for i in remaining if i not in last]
     redundancy, n = redundant(flat[:, remaining]), len(flat)
     names = [names[i] for i in remaining]

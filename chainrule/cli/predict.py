@@ -31,6 +31,6 @@ def predict(of: OfRun, rows: NewRows, sampling: Sampling, searching: Searching, 
     flag = None if flagging.anomaly is None else flag_of(run.trained, run.validation, flagging.anomaly)
     n = predict_to(run.trained, rows.data, path, samples=sampling.samples, beam=searching.beam, flag=flag,
                    overwrite=writing.overwrite)
-    say(f"{n} predictions in {path}")
+    say(f"{n:,} prediction{'s' * (n != 1)} in {path}")
     if printing.as_json:
         print_json({"n": n, "out": str(path)})

@@ -82,7 +82,10 @@ def linear(*, final: float = 0.0) -> Schedule:
 
 @schedules(source="Chen, Papandreou, Kokkinos, Murphy & Yuille (2016), https://arxiv.org/abs/1606.00915")
 def polynomial(*, power: float = 0.9, final: float = 0.0) -> Schedule:
-    """From 1 down to `final`, above it by a power of the share of the run that is left. Raises InputError for a power not above 0."""
+    """From 1 down to `final`, above it by a power of the share of the run that is left.
+
+    Raises InputError for a power not above 0.
+    """
     _within("polynomial", "final", final, zero=True)
     if not 0 < power < math.inf:
         raise InputError(f"polynomial expects power to be a number above 0; got {power}. Write e.g. polynomial:power=0.9.")

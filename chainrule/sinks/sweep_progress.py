@@ -65,7 +65,7 @@ class Tally:
             return
         self._drawn = now
         going = [e for i, e in self.epochs.items() if i not in self.ended]
-        at = f", the others in epoch {min(going) + 1}" + (f" to {max(going) + 1}" if max(going) > min(going) else "") if going else ""
+        at = f", the others after epoch {min(going)}" + (f" to {max(going)}" if max(going) > min(going) else "") if going else ""
         best = f"; best {self.best[1]} ({self.best[0]})" if self.best[0] else ""
         text = f"{len(self.ended)} of {len(self.names)} runs ended{at}{best}"
         if self.line:

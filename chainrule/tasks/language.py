@@ -15,7 +15,7 @@ from chainrule.core.loss import Loss
 from chainrule.core.registry import tasks
 from chainrule.core.sampling import Drawn, Request
 from chainrule.data.encode.encoder import Encoder
-from chainrule.data.encode.vocabulary import Symbols, Vocabulary
+from chainrule.data.encode.vocabulary import Symbols, Vocabulary, few_of
 from chainrule.data.readers.text import as_steps
 from chainrule.data.source import Part, Source
 from chainrule.evaluate.measures import step_means
@@ -140,7 +140,7 @@ def bits(of_nats: float) -> float:
 def strangers(given: str, strange: Tensor, known: Vocabulary) -> str:
     """What is said of symbols (t,) of a beginning that the net does not know."""
     missing = list(dict.fromkeys(s for s, unknown in zip(known.split(given), strange.tolist(), strict=True) if unknown))
-    listed = ", ".join(map(repr, missing[:5])) + (f" and {len(missing) - 5} others" if len(missing) > 5 else "")
+    listed = few_of(missing)
     return (f"--given holds {int(strange.sum())} of {len(strange)} {known.unit} that the net does not know ({listed}); each is read as the "
             "unknown symbol.")
 

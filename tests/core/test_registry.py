@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chainrule.cli.names import KINDS
 from chainrule.core import registry
 from chainrule.core.errors import InputError
 from chainrule.core.registry import Registry, options_of
@@ -207,3 +208,8 @@ def test_what_can_be_no_name_is_told_the_names_that_there_are():
     program = "from chainrule.core.registry import nets; nets.find('runs/iris-mlp-1')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "There is no net called 'runs/iris-mlp-1'. Known: alexnet, " in done.stderr
+
+
+def test_summaries_say_what_a_thing_is_and_leave_errors_to_what_follows():
+    every = [getattr(registry, kind).entries() for kind in KINDS.values()]
+    assert [entry.name for entries in every for entry in entries if "Raises" in entry.summary] == []

@@ -169,3 +169,11 @@ def test_samples_are_set_beside_rows_and_beside_what_a_classifier_makes_of_them(
     assert "at least 50 samples; got 9" in capsys.readouterr().err
     with pytest.raises(InputError, match="have 4 numbers each"):
         likeness(machine.trained, Drawn(rows=torch.rand(60, 4)), "digits")
+
+
+def test_a_text_with_symbols_that_training_never_saw_says_which_they_are(run, tmp_path, capsys):
+    (tmp_path / "other.txt").write_text("quiz & Zebra & quiz")
+    assert run_command(["predict", str(run.path), str(tmp_path / "other.txt"), "--out", str(tmp_path / "p.csv")]) == 0
+    out = capsys.readouterr()
+    assert out.err == "other holds 3 of 11 characters that training never saw ('&', 'Z', 'z'); each is read as the unknown symbol.\n"
+    assert out.out.startswith("19 predictions in ")

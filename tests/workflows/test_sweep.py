@@ -377,4 +377,5 @@ def test_the_tally_is_a_few_calm_lines():
     tally.close()
     lines = stream.getvalue().splitlines()
     assert 3 <= len(lines) <= 8
+    assert lines[0] == "0 of 2 runs ended, the others after epoch 1; best loss 1 (a)"
     assert lines[-1] == "2 of 2 runs ended; best loss 0.125 (a)"

@@ -196,14 +196,14 @@ class InputEncoder:
         if self.vocabulary is not None:
             if isinstance(values, Table) and self.column in values.names:
                 values, _ = word_by_word(values[self.column])
-                for sentence in self.strangers(_unknown(self.vocabulary, values, rows), where, len(values)):
+                for sentence in self.strangers(self.vocabulary.rows_with_unknown(values, rows), where, len(values)):
                     say(sentence)
             if not isinstance(values, Symbols):
                 raise InputError(f"{where}: expected text or sequences of symbols; got rows of numbers. Give a .txt or FASTA file.")
             if values.shape[1:] != self.shape and (values.of_text or self.stride is not None):
                 raise InputError(f"{where} has a context of {values.shape[1]} symbols; the network was trained on {self.shape[0]}. Read it "
                                  "with that context.")
-            if not (self.column or values.of_text) and say is not silent:
+            if not self.column and say is not silent:
                 for sentence in self.strange_symbols(values, rows, where):
                     say(sentence)
             codes = self.vocabulary.recode(values, rows)
@@ -263,11 +263,13 @@ class InputEncoder:
                 for name, (count, row, word) in unseen.items()]
 
     def strange_symbols(self, symbols: Symbols, rows: Tensor | None, where: str) -> list[str]:
-        """What is said of symbols of sequences that training never saw: how many sequences have one, the first such and its symbol."""
+        """What is said of symbols that training never saw: of a text which, else how many rows have one, the first and its symbol."""
         assert self.vocabulary is not None
-        n = len(symbols) if rows is None else len(rows)
+        if symbols.of_text:
+            return self.vocabulary.unknown_in(symbols, where)
+        n, strange = len(symbols) if rows is None else len(rows), self.vocabulary.rows_with_unknown(symbols, rows)
         return [f"{where}: in {count:,} of {n:,} sequences is a symbol that training never saw, first '{visible(symbol)}' in sequence "
-                f"{row + 1}; such symbols count as unknown." for count, row, symbol in _unknown(self.vocabulary, symbols, rows).values()]
+                f"{row + 1}; such symbols count as unknown." for count, row, symbol in strange.values()]
 
     def scaled(self, x: Tensor) -> Tensor:
         """Rows of an array or of images as they are stored."""
@@ -361,16 +363,6 @@ def _kinds(source: Source) -> dict[str, str]:
     if isinstance(source.inputs, Symbols):
         return {source.inputs.column: "text"} if source.inputs.column else {}
     return {c.name: c.kind for c in source.inputs.columns} if isinstance(source.inputs, Table | StoredTable) else {}
-
-
-def _unknown(vocabulary: Vocabulary, symbols: Symbols, rows: Tensor | None) -> dict[str, tuple[int, int, str]]:
-    """Of a column of sentences, how many rows have words that the vocabulary lacks, the first of them, and its word."""
-    strange = vocabulary.recode(symbols, rows) == vocabulary.unknown                                             # (n, t)
-    if not bool(strange.any()):
-        return {}
-    row, step = strange.nonzero()[0].tolist()
-    first = symbols.codes[row if rows is None else int(rows[row]), step]
-    return {symbols.column: (int(strange.any(1).sum()), row, symbols.alphabet[int(first)])}
 
 
 def silent(_: str) -> None:

@@ -107,6 +107,23 @@ class Vocabulary:
         return [f"the {len(self):,} most frequent {self.unit} are known; {strange / max(total, 1):.1%} of those in training count as "
                 "unknown."]
 
+    def rows_with_unknown(self, symbols: Symbols, rows: Tensor | None) -> dict[str, tuple[int, int, str]]:
+        """How many rows have symbols that are not known, the first of them, and its symbol, by their column; {} where none has."""
+        strange = self.recode(symbols, rows) == self.unknown                                                     # (n, t)
+        if not bool(strange.any()):
+            return {}
+        row, step = strange.nonzero()[0].tolist()
+        first = symbols.codes[row if rows is None else int(rows[row]), step]
+        return {symbols.column: (int(strange.any(1).sum()), row, symbols.alphabet[int(first)])}
+
+    def unknown_in(self, text: Symbols, where: str) -> list[str]:
+        """In a sentence which symbols of a text are not known; nothing where all are."""
+        missing = [s for s in text.alphabet if s not in self._places]
+        if not missing:
+            return []
+        return [f"{where} holds {len(missing):,} of {len(text.alphabet):,} {self.unit} that training never saw ({few_of(missing)}); each "
+                "is read as the unknown symbol."]
+
     def __len__(self) -> int:
         return len(self.symbols)
 
@@ -159,6 +176,15 @@ class Vocabulary:
         for into, some in zip(out.split(ROWS), rows.split(ROWS)):
             into.copy_(lookup[symbols.codes[some].long()])
         return out
+
+
+def few_of(symbols: Sequence[str]) -> str:
+    """The first five of some symbols, in quotation marks, and how many others there are.
+
+    >>> few_of("abcdefg")
+    "'a', 'b', 'c', 'd', 'e' and 2 others"
+    """
+    return ", ".join(map(repr, symbols[:5])) + (f" and {len(symbols) - 5:,} others" if len(symbols) > 5 else "")
 
 
 def one_hot(codes: Tensor, count: int) -> Tensor:

@@ -25,7 +25,10 @@ APART = 10.0       # the side of the square in which centres of clouds lie
 @datasets("ring8", source="Metz, Poole, Pfau & Sohl-Dickstein (2017), https://arxiv.org/abs/1611.02163, section 3.2")
 def ring8(data_dir: str | Path | None = None, say: Callable[[str], None] = to_stderr, *, count: int = 8000, radius: float = RADIUS,
           deviation: float = DEVIATION, seed: int = 0) -> Source:
-    """Points (n, 2) about eight places on a ring, normal with this deviation; which place is the class. Raises InputError for few rows."""
+    """Points (n, 2) about eight places on a ring, normal with this deviation; which place is the class.
+
+    Raises InputError for few rows.
+    """
     if count < 8 * MODES or radius <= 0 or deviation <= 0:
         raise InputError(f"ring8 expects count of at least {8 * MODES}, and a radius and a deviation above 0; got count={count}, "
                          f"radius={radius}, deviation={deviation}. Write e.g. ring8:count=8000,deviation=0.02.")

@@ -77,8 +77,9 @@ def newton_raphson(f: Function, start: Tensor | float, *, minimise: bool = False
             slope, bend = f(x).reshape(-1), torch.func.grad(f)(x).reshape(1, 1)
         solved, info = torch.linalg.solve_ex(bend, slope)
         if int(info) or not bool(solved.isfinite().all()):
-            what = "Hessian" if minimise else "derivative"
-            raise InputError(f"newton_raphson cannot go on from {x.tolist()}: the {what} is singular there. Start elsewhere, or use "
+            where = ", ".join(f"{v:.6g}" for v in x.reshape(-1).tolist())
+            what = "Hessian is singular" if minimise else "slope is zero or no number"
+            raise InputError(f"Newton's way cannot go on from {where}: the {what} there. Start elsewhere, or use "
                              f"{'gradient descent' if minimise else 'bisection'}.")
         x = x - solved.reshape(x.shape)
         path.append(x)
