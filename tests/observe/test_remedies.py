@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from histories import FACTS, evaluated, falling, judged, look, looked, progressed
 
+from chainrule.core.events import Diagnosed
 from chainrule.observe.doctor.doctor import Doctor
 from chainrule.observe.doctor.remedy import READ_BY
 
@@ -57,8 +58,8 @@ def test_within_the_first_epoch_the_losses_of_its_steps_say_whether_the_net_was_
 
 
 @pytest.mark.parametrize(("optimizer", "rate", "moved", "wanted"), [
-    ("sgd", 1e-5, 1e-6, 0.05),            # two lengths of the weights in 400 steps are a step of .005
-    ("sgd", 1e-7, 1e-8, 0.05), ("adam", 1e-8, 5e-8, 0.001), ("sgd", 1e-3, 1.5e-5, 0.3)])
+    ("sgd", 1e-5, 1e-6, 0.2),            # eight lengths of the weights in 400 steps are a step of .02
+    ("sgd", 1e-7, 1e-8, 0.2), ("adam", 1e-8, 5e-8, 0.004), ("sgd", 1e-3, 1.5e-5, 1.0)])
 def test_a_rate_is_raised_by_what_its_steps_fall_short_of(optimizer, rate, moved, wanted):
     facts = replace(FACTS, optimizer=f"{optimizer}:rate={rate}", rate=rate, steps=400)
     events = looked([0, 1, 2, 4, 8, 16, 64, 128, 210, 300], lambda s: look(update=[moved] * 4, loss=2.3))
@@ -133,3 +134,19 @@ def test_steps_that_are_small_since_the_first_have_leapt_too_far_are_no_low_rate
     known, _ = names(facts, events)
     assert known[0] == "rate-too-high"
     assert "rate-too-low" not in known
+
+
+@pytest.mark.parametrize(("net", "init", "options"), [
+    ("rnn:hidden=32", "normal:0.05", {"init": "orthogonal"}), ("rnn:hidden=32", "orthogonal:gain=0.5", {"init": "orthogonal"}),
+    ("rnn:hidden=32", "orthogonal", {"net": "lstm:hidden=32"}), ("rnn", "", {"net": "lstm"}),
+    ("gru", "normal:0.01", {"init": "orthogonal"})])
+def test_what_forgets_is_to_begin_with_weights_that_keep_lengths_then_to_have_gates(net, init, options):
+    facts = replace(FACTS, net=net, init=init)
+    events = looked([0, 1, 2, 4, 8], lambda s: look(through_time=[0.3**i for i in range(40)]))
+    assert remedies(facts, events)["vanishing-through-time"].options == options
+
+
+@pytest.mark.parametrize(("step", "options"), [(0, {}), (3, {"optimizer": "sgd:rate=0.01"})])
+def test_a_lower_rate_is_no_remedy_of_what_broke_before_the_first_step(step, options):
+    lost = Diagnosed(0, 0.0, "D21", "loss", "not finite", "lower the rate", step=step, numbers={"step": step})
+    assert remedies(FACTS, [*looked(range(step + 1), lambda s: look()), lost])["not-finite"].options == options

@@ -11,6 +11,8 @@ from chainrule.observe.doctor.facts import Facts
 from chainrule.observe.doctor.finding import Finding
 from chainrule.observe.doctor.remedy import remedy
 
+RECURRENT = ("rnn", "lstm", "gru")       # families whose weights are multiplied by themselves, step by step
+
 
 @diagnoses("init-scale", source="LeCun, Bottou, Orr & Mueller (1998), https://doi.org/10.1007/3-540-49430-8_2; He et al. (2015), "
            "https://doi.org/10.1109/ICCV.2015.123", code="D13", after=("saturated/start",),
@@ -45,6 +47,8 @@ def judged(facts: Facts) -> bool:
 
 
 def suited_init(facts: Facts) -> str:
-    """The init that the net's units ask for."""
+    """The init that the net's units ask for, or its steps back through time."""
+    if facts.net.partition(":")[0] in RECURRENT:
+        return "orthogonal"
     return "he" if facts.activation in ("", "relu", "leaky", "elu", "gelu",
                                         "silu") else "table" if facts.activation == "sigmoid" else "xavier"

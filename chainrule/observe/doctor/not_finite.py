@@ -11,7 +11,7 @@ from chainrule.observe.doctor.finding import Finding
 from chainrule.observe.doctor.rate_too_high import clip, lower
 from chainrule.observe.doctor.remedy import Remedy
 
-AT_INPUT, IN_STATE = "input", "optimizer"
+AT_INPUT = "input"
 
 
 @diagnoses("not-finite", source="Goldberg (1991), https://doi.org/10.1145/103162.103163", code=NOT_FINITE, reads=("Broken",),
@@ -27,6 +27,9 @@ def not_finite(case: Case) -> Iterator[Finding]:
     cure = clip(case)
     if event.layer == AT_INPUT:
         cure = Remedy({}, event.remedy)
+    elif event.step == case.began:                    # no step was taken that could be too long
+        cure = Remedy({}, f"see what {event.layer} computes: of zero a logarithm, a quotient and the slope of a root are not finite, nor "
+                          "is exp of large numbers")
     elif (optimizer := lower(case, 0.1)) is not None:
         cure = Remedy({"optimizer": optimizer}, event.remedy)
     yield Finding(event.layer, event.evidence, cure, dict(event.numbers))

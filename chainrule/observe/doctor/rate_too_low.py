@@ -8,12 +8,11 @@ from chainrule.core.registry import diagnoses
 from chainrule.observe.doctor.case import Case, middle
 from chainrule.observe.doctor.facts import Facts
 from chainrule.observe.doctor.finding import Finding
-from chainrule.observe.doctor.rate_too_high import AIM as STRONG
 from chainrule.observe.doctor.rate_too_high import raised
 from chainrule.observe.doctor.remedy import altered, option_of, remedy
 
-WEAK = 1e-3         # of a step, over the weights: what is usual, see `observe/looks/weights.py`; a remedy aims at no less, nor above STRONG
-TRAVEL = 2.0        # lengths of the weights that a remedy has the steps of the run go
+TRAVEL = 8.0                    # lengths of the weights that a remedy has the steps of the run go
+WEAK, STRONG = 1e-3, 0.02       # the least and the longest step, over the weights, that it aims at, see `observe/looks/weights.py`
 
 
 @diagnoses("rate-too-low", source="LeCun, Bottou, Orr & Mueller (1998), https://doi.org/10.1007/3-540-49430-8_2; Bengio (2012), "

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from chainrule.core.registry import diagnoses
 from chainrule.observe.doctor.case import Case, middle
 from chainrule.observe.doctor.exploding_through_time import through_time
+from chainrule.observe.doctor.facts import Facts
 from chainrule.observe.doctor.finding import Finding
-from chainrule.observe.doctor.remedy import remedy
+from chainrule.observe.doctor.init_scale import RECURRENT
+from chainrule.observe.doctor.remedy import Remedy, remedy
 
 
 @diagnoses("vanishing-through-time", source="Hochreiter (1991), diploma thesis, TU Munich; Bengio, Simard & Frasconi (1994), "
@@ -28,9 +30,15 @@ def vanishing_through_time(case: Case, *, ratio: float = 1e-7, looks: int = 2, s
     idle = case.step >= fewest and recent is not None and before is not None and recent > stuck * before
     if not (middle(ratios) < ratio or idle):
         return
-    now, family = middle(ratios), case.facts.net.partition(":")[0]
-    cure = remedy(net=case.facts.net.replace("rnn", "lstm", 1)) if family == "rnn" else remedy(init="orthogonal")
-    if not cure.options:
-        cure = remedy(net="lstm")
+    now = middle(ratios)
     yield Finding("through time", f"the gradient at the first quarter of a sequence is {now:.1e} of that at its last quarter (median of "
-                  f"{len(ratios)} looks)", cure, {"ratio": now})
+                  f"{len(ratios)} looks)", cure(case.facts), {"ratio": now})
+
+
+def cure(facts: Facts) -> Remedy:
+    """Weights that lengthen nothing and shorten nothing; where a net has these, gates."""
+    family, _, options = facts.net.partition(":")
+    if family in RECURRENT and not (facts.init == "orthogonal" or (family == "rnn" and not facts.init)):
+        return remedy("or gates: --net lstm" if family == "rnn" else "", init="orthogonal")
+    gated = remedy(net=f"lstm:{options}" if options else "lstm") if family == "rnn" else Remedy()
+    return gated if gated.options else remedy(net="lstm")
