@@ -48,6 +48,21 @@ def test_archives_of_several_files_and_damaged_ones_are_refused(tmp_path):
         gzipped.content(tmp_path / "v.csv.zip")
 
 
+@pytest.mark.parametrize("where", ["listed", "before its content"])
+@pytest.mark.parametrize(("name", "changed", "message"), [
+    ("v.csv", b"\0.csv", "holds 0 files; expected one table"),                       # a name ends with a NUL, and so is none
+    ("é.csv", b"\xff\xff.csv", r"damaged, locked, or no ZIP archive.*decode"),
+])
+def test_an_archive_whose_names_are_damaged_is_refused(where, name, changed, message, tmp_path):
+    """Mutants that a parser of names ended over."""
+    path, written = archive(tmp_path / "t.csv.zip", **{name: "a,y\n1,2\n" * 900}), name.encode()
+    content = path.read_bytes()
+    at = content.rindex(written) if where == "listed" else content.index(written)
+    path.write_bytes(content[:at] + changed + content[at + len(written) :])
+    with pytest.raises(InputError, match=message if where == "listed" or changed[0] else "damaged, locked, or no ZIP archive: File name"):
+        gzipped.content(path)
+
+
 def test_what_unpacks_to_far_more_than_it_is_is_left_alone(tmp_path, monkeypatch):
     """With limits a thousandth of the usual: an archive of zeros, the same as gzip, and a workbook, an archive in itself."""
     monkeypatch.setattr(gzipped, "MOST_BYTES", 2**21)

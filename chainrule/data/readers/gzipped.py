@@ -105,11 +105,12 @@ def _archive(path: Path) -> tuple[zipfile.ZipFile, str]:
     """A ZIP archive, and the name of the one file that it holds. Raises InputError where it holds several, CorruptFile where it is none."""
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:      # names that are no text among them
         raise CorruptFile(f"{path} is damaged, locked, or no ZIP archive: {error}. Fetch it again, or unpack it.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
-    names = [e.filename for e in archive.infolist() if not e.is_dir() and not e.filename.startswith(("__MACOSX/", "."))]
+    named = [e.filename for e in archive.infolist() if e.filename and not e.filename.endswith("/")]
+    names = [name for name in named if not name.startswith(("__MACOSX/", "."))]
     if len(names) != 1:
         archive.close()
         listed = f" ({', '.join(names[:5])})" if names else ""
@@ -122,7 +123,7 @@ def _member(path: Path) -> BinaryIO:
     archive, name = _archive(path)
     try:
         return cast(BinaryIO, archive.open(name))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
         raise CorruptFile(f"{path} is damaged, locked, or no ZIP archive: {error}. Fetch it again, or unpack it.") from None
 
 
