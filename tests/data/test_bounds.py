@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import struct
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from PIL import Image
 from scipy.io import savemat
 
 import chainrule as cr
@@ -19,7 +21,7 @@ from chainrule.cli.main import run_command
 from chainrule.core.errors import CorruptFile, InputError
 from chainrule.data import memory
 from chainrule.data.load import load
-from chainrule.data.readers import gzipped
+from chainrule.data.readers import gzipped, tables
 from chainrule.evaluate.measures import MOST_CLASSES, classification
 
 MB = 10**6
@@ -37,6 +39,12 @@ def written(path, content):
     return path
 
 
+def pictures(folder, count):
+    for i in range(count):
+        (folder / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (128, 128)).save(folder / "ab"[i % 2] / f"{i}.png")
+
+
 LARGE = {
     "t.csv": lambda p: written(p, b"a,y\n" + b"1.5,x\n2.5,z\n" * 400_000),
     "t.csv.gz": lambda p: written(p, gzip.compress(b"a,y\n" + b"1.5,x\n2.5,z\n" * 400_000)),
@@ -46,7 +54,13 @@ LARGE = {
     "t.npz": lambda p: np.savez_compressed(p, x=np.zeros((1000, 1000)), y=np.zeros(1000)),
     "t.parquet": lambda p: pl.DataFrame({"a": np.zeros(2 * MB), "y": np.zeros(2 * MB)}).write_parquet(p),
     "t.mat": lambda p: savemat(p, {"X": np.zeros((32, 32, 3, 3000), np.uint8), "y": np.ones((3000, 1), np.uint8)}, do_compression=True),
-    "t.fasta": lambda p: written(p, b">a label=x\n" + b"ACGT" * 500_000),
+    "t.fasta": lambda p: written(p, b">a label=x\n" + b"ACGT" * 1_500_000),
+    "short.fasta": lambda p: written(p, b">a\nA\n" * 20_000),
+    "long.fasta": lambda p: written(p, b">a\nA\n" * 400 + b">b\n" + b"A" * 200_000),
+    "t.jsonl": lambda p: written(p, b'{"source": "a", "target": "b"}\n' * 20_000),
+    "t-images-idx3-ubyte": lambda p: written(p, bytes([0, 0, 8, 3]) + struct.pack(">3i", 15_000, 28, 28) + bytes(15_000 * 784)),
+    "t.bin": lambda p: written(p, bytes(4000 * 3073)),
+    "pictures": lambda p: pictures(p, 400),
 }
 
 
@@ -55,6 +69,17 @@ def test_what_does_not_fit_is_refused_with_a_sum(name, tmp_path, little):
     LARGE[name](tmp_path / name)
     with pytest.raises(InputError, match=r"takes about [\d.,]+ (MB|GB) of memory, and 20.0 MB are free"):
         load(tmp_path / name, stream=False)
+
+
+def test_words_that_all_differ_are_refused_with_a_sum_where_numbers_are_not(tmp_path, monkeypatch):
+    """Their categories cost more than their bytes."""
+    numbers = written(tmp_path / "n.csv", b"a,y\n" + b"".join(b"%d,1\n2,0\n" % (10**7 + i) for i in range(50_000)))
+    words = written(tmp_path / "w.csv", b"a,y\n" + b"".join(b"w%07d,1\nw,0\n" % i for i in range(50_000)))
+    monkeypatch.setattr(memory, "free_memory", lambda: 14 * MB)
+    monkeypatch.setattr(tables, "WORTH_ASKING", 0)
+    assert len(load(numbers, stream=False)) == 100_000
+    with pytest.raises(InputError, match=r"the words of column 'a' of .*w\.csv takes about 18\.5 MB of memory, and 14\.0 MB are free"):
+        load(words, stream=False)
 
 
 def test_a_small_parquet_file_of_many_rows(tmp_path, monkeypatch):

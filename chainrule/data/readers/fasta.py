@@ -18,6 +18,7 @@ from chainrule.data import fingerprint
 from chainrule.data.encode.columns import of_words
 from chainrule.data.encode.targets import of_column
 from chainrule.data.encode.vocabulary import Symbols
+from chainrule.data.memory import afford
 from chainrule.data.readers.sequences import pad
 from chainrule.data.readers.text import read
 from chainrule.data.source import Source
@@ -28,6 +29,8 @@ LETTERS = {".fna": NUCLEOTIDES, ".faa": AMINO_ACIDS}
 SUFFIXES = (".fasta", ".fa", *LETTERS)
 LINE = 60
 MOST_LABELS = 12  # kinds of labels that a line below a sequence may have; with more it is taken for more of the sequence
+# what reading takes in memory, so many bytes for each byte and each sequence: measured on 2026-12-01 by tests/helpers/reading_memory.py
+BYTE_TIMES, RECORD_BYTES = 5, 1500
 LINE_END = re.compile(r"\r\n|\n|\r")
 LABEL = re.compile(r"(?:^|[\s|;])(?:label|class)=([^\s|;]+)")
 
@@ -118,7 +121,10 @@ def coded(records: Sequence[Record], letters: str) -> Symbols:
 def source(path: Path, suffix: str, *, origin: dict[str, Any], name: str, targets: bool = True, lenient: bool = False) -> Source:
     """The sequences of a file; their classes where headers say `label=` or `class=`. `lenient` lets some lack it: then none is read."""
     letters = LETTERS.get(suffix)
-    records = read_fasta(read(path), str(path), letters)
+    content = read(path, BYTE_TIMES)
+    count = content.count(">")
+    afford(BYTE_TIMES * len(content) + RECORD_BYTES * count, f"reading {path}, which has about {count:,} sequences,")
+    records = read_fasta(content, str(path), letters)
     symbols = coded(records, letters or alphabet_of(records))
     headers = {"sequence": [r.name for r in records]}
     if targets and all(r.labels for r in records):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +14,12 @@ from torch import Tensor
 
 from chainrule.core.errors import CorruptFile, InputError
 from chainrule.core.text import natural
+from chainrule.data.memory import afford
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")   # whose decoders start no program, as that of PostScript does
 MOST_PIXELS = 64 * 10**6
+TIMES = 1.2       # how much memory reading takes, by the pixels of all pictures: 1.05 to 1.06 times, measured on 2026-12-01
 PARTS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test", "testing": "test"}
 ORIENTATION = 0x0112
 LONGEST, SHRUNK = 128, 96   # pixels of a side: pictures with a longer one are shrunk to this, unless a size is asked for
@@ -116,6 +119,8 @@ def decoded(paths: Sequence[Path], shape: tuple[int, int, int], resized: bool = 
     from PIL.Image import Resampling
 
     size = (shape[2], shape[1])
+    nbytes = len(paths) * math.prod(shape)
+    afford(int(TIMES * nbytes), f"decoding {len(paths):,} pictures of {shape[1]} x {shape[2]}")
     whole = np.empty((len(paths), *shape), np.uint8)
     for at, path in enumerate(paths):
         with opened(path) as image:

@@ -13,6 +13,7 @@ from torch import Tensor
 from chainrule.core.errors import InputError, suggest
 from chainrule.data import fingerprint
 from chainrule.data.encode.vocabulary import Symbols
+from chainrule.data.memory import afford
 from chainrule.data.readers.gzipped import content
 from chainrule.data.readers.sequences import pad
 from chainrule.data.readers.text import read
@@ -22,6 +23,8 @@ SUFFIXES = (".jsonl",)
 EXAMPLE = '{"source": "...", "target": "..."}'
 ABSENT = -1  # fills up targets
 HEAD = 2**20  # bytes, in which the first line is sought
+# what reading takes in memory, so many bytes for each byte and each pair: measured on 2026-12-01 by tests/helpers/reading_memory.py
+BYTE_TIMES, PAIR_BYTES = 12, 1500
 
 
 class Pair(NamedTuple):
@@ -55,7 +58,10 @@ def holds_pairs(path: Path) -> bool:
 
 def source(path: Path, *, origin: dict[str, Any], name: str, targets: bool = True) -> Source:
     """The pairs of a file, character by character; without `targets` its sources alone."""
-    pairs = read_pairs(read(path), str(path), targets)
+    content = read(path, BYTE_TIMES)
+    count = content.count("\n") + 1
+    afford(BYTE_TIMES * len(content) + PAIR_BYTES * count, f"reading {path}, which has about {count:,} pairs,")
+    pairs = read_pairs(content, str(path), targets)
     return source_of(pairs, origin=origin, name=name, targets=targets)
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
+from chainrule.data.memory import afford
 
 MOST_PLACES = 9                                                      # digits after the point that a pen's coordinates can have
 MOST_DIGITS = 15                                                     # of a coordinate, before and after the point
@@ -30,7 +31,10 @@ def pad(sequences: Sequence[Tensor], fill: float = 0) -> tuple[Tensor, Tensor]:
             raise InputError(f"sequence {i + 1} has shape {tuple(s.shape)} and {s.dtype}; the first {tuple(first.shape)} and "
                              f"{first.dtype}. Only their lengths may differ.")
     lengths = torch.tensor([len(s) for s in sequences])              # (n,)
-    mask = torch.arange(int(lengths.max())) < lengths[:, None]       # (n, longest)
+    longest = int(lengths.max())
+    step = first[:1].nbytes if len(first) else first.element_size()
+    afford(len(sequences) * longest * (step + 1), f"filling up {len(sequences):,} sequences to the longest, of {longest:,} steps,")
+    mask = torch.arange(longest) < lengths[:, None]       # (n, longest)
     padded = torch.full((*mask.shape, *first.shape[1:]), fill, dtype=first.dtype)
     for into, s in zip(padded, sequences):
         into[: len(s)] = s

@@ -18,9 +18,12 @@ from chainrule.data.readers.subprocess_check import check_readable
 from chainrule.data.readers.tables import Known, Typed, typed
 from chainrule.data.reading import USUAL, Reading
 
-EXCEL_TIMES = 8      # and one of Excel, by the text of its sheets
-WORD_BYTES = 64       # what a word costs as a Python object
-TIMES = 3             # how much memory a table of typed columns takes, by its values: as they come, and as columns of ours
+# What reading a table takes in memory, as it was measured on 2026-12-01 by tests/helpers/reading_memory.py, and rounded up.
+BYTE_TIMES = 3        # of separated values the bytes so often: as they are, and as polars has them
+VALUE_BYTES = 45      # and so much for each value: 40 to 42
+WORD_BYTES = 64       # of typed columns so much for each word, and 8 for each number,
+TIMES = 3.5           # and those so often: numbers 2.2 to 2.4 times, words that all differ 3.1 times
+EXCEL_TIMES = 8       # of a workbook the text of its sheets so often: 2.9 to 3.1 times where its numbers are long
 TYPED = (".parquet", ".feather", ".arrow", ".ipc")   # whose columns have types of their own
 SUFFIXES = tuple(dict.fromkeys((".csv", ".tsv", *TYPED, ".xlsx", ".jsonl", ".ndjson", *delimited.SUFFIXES)))
 
@@ -46,7 +49,7 @@ def _read_columns(path: Path, suffix: str) -> Any:
         if suffix == ".parquet":
             lazy = pl.scan_parquet(source)
             rows = int(lazy.select(pl.len()).collect().item())
-            afford(TIMES * size_of(path, lazy.collect_schema(), rows), f"reading {rows:,} rows from {path}")
+            afford(int(TIMES * size_of(path, lazy.collect_schema(), rows)), f"reading {rows:,} rows from {path}")
         return pl.read_parquet(source) if suffix == ".parquet" else pl.read_ipc(source)
 
 
@@ -117,8 +120,10 @@ def _read_lines(path: Path) -> Any:
 def read_words(path: Path, reading: Reading, known: Known | None) -> tuple[Any, list[str], bool]:
     """All values of a text file as words; notes; and whether semicolons part them. Raises InputError, CorruptFile."""
     where = str(path)
-    raw, notes = delimited.decoded(content(path), where, reading.encoding)
+    raw, notes = delimited.decoded(content(path, BYTE_TIMES), where, reading.encoding)
     dialect = delimited.sniff(raw, where, suffix_of(path), reading, known.names if known else ())
+    values = raw.count(dialect.separator.encode()) + raw.count(b"\n") + 1
+    afford(BYTE_TIMES * len(raw) + VALUE_BYTES * values, f"reading {path}, which has about {values:,} values,")
     data = delimited.blanks_as_one(raw) if dialect.separator == " " else raw
     frame, comments = dialect.rows(data[dialect.begin :], 1 + data.count(b"\n", 0, dialect.begin))
     comments += dialect.comments

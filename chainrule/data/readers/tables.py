@@ -16,10 +16,14 @@ from chainrule.data.column_types import decide, hidden_kind
 from chainrule.data.encode.columns import Column, Table, class_name, of_booleans, of_numbers, of_objects, of_words, refuse_infinite
 from chainrule.data.encode.words import holds_sentences
 from chainrule.data.formats import SENTENCES, Format, read, stripped
+from chainrule.data.memory import afford
 from chainrule.data.readers.labels import plain
 from chainrule.data.reading import USUAL, Reading
 
 MICROSECONDS_PER_DAY = 86_400 * 10**6
+# what a column of words takes in memory while its categories are made, for each word and each that differs: measured on 2026-12-01
+WORD_BYTES, DISTINCT_BYTES = 90, 190
+WORTH_ASKING = 2**24     # bytes: below it, looking how many are free would cost more than it tells
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,9 @@ def _of_words(name: str, words: Any, format: Format, where: str, trained: bool, 
         raise InputError(f"{where}, row {row + 1}, column '{name}': expected {format.expected}{' as in training' * trained}; got "
                          f"'{words[row]}'.")
     if format.kind in ("word", "text"):
+        needed = WORD_BYTES * len(values) + DISTINCT_BYTES * values.n_unique()
+        if needed >= WORTH_ASKING:
+            afford(needed, f"reading the words of column '{name}' of {where}")
         return of_words(name, values.to_list())
     numbers = values.cast(float).to_numpy()
     if format.kind == "date":

@@ -18,12 +18,15 @@ from chainrule.data.source import Source
 from chainrule.data.tokens import MOST_PAIRS, Unit, merges_of, tokens
 
 CONTEXT = 8
-TIMES = 20       # how much memory a text takes, by its bytes: a symbol for each, its code, and where the rows that it is in begin
+TIMES = 32       # how much memory a text takes, by its bytes: 30 to 31 times, measured on 2026-12-01 by tests/helpers/reading_memory.py
 
 
-def read(path: Path) -> str:
-    """The text of a UTF-8 file, plain or gzip, line ends as they are. Raises InputError naming the first byte that is not UTF-8."""
-    raw = content(path, TIMES)
+def read(path: Path, times: int = TIMES) -> str:
+    """The text of a UTF-8 file, plain or gzip, line ends as they are, of which `times` its bytes are needed.
+
+    Raises InputError naming the first byte that is not UTF-8, or where so much memory is not free.
+    """
+    raw = content(path, times)
     if not raw:
         raise InputError(f"{path} is empty; expected text. Fetch or write it again.")
     try:
