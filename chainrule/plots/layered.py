@@ -49,7 +49,7 @@ def layout(count: int, edges: Sequence[tuple[int, int]]) -> Layout:
     lines = [_line((across[tail], ranks[tail]), (across[head], ranks[head]), lanes.get(tail)) for tail, head in edges]
     left = min(min(across), *(x for line in lines for x, _ in line)) if lines else min(across)
     return Layout(tuple((round(x - left, 3), float(y)) for x, y in zip(across, ranks, strict=True)),
-                  tuple(tuple((round(x - left, 3), y) for x, y in line) for line in lines))
+                  tuple(tuple((round(x - left, 3), float(y)) for x, y in line) for line in lines))
 
 
 def _across(ranks: Sequence[int], sources: Sequence[Sequence[int]]) -> list[float]:
