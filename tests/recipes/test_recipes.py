@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -47,6 +48,14 @@ def test_a_figure_is_judged_by_its_goal(goal, ours, reached):
     assert ("MISSED" in str(figure)) is not reached
     assert Outcome([figure]).reached is reached
     assert Figure("x", ours).reached is None
+
+
+def test_whatever_threads_a_recipe_sets_there_are_as_many_afterwards(tmp_path, monkeypatch):
+    before = torch.get_num_threads()
+    timed = SimpleNamespace(make=lambda setting: torch.set_num_threads(before + 1) or Outcome([Figure("x", torch.get_num_threads())]))
+    monkeypatch.setattr(recipes, "choose", lambda name: timed)
+    assert run("timed", Setting(tmp_path)).figures[0].ours == before + 1
+    assert torch.get_num_threads() == before
 
 
 def test_a_figure_that_is_a_p_is_never_nothing():
