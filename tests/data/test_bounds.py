@@ -53,6 +53,7 @@ LARGE = {
     "t.npy": lambda p: np.save(p, np.zeros((1000, 1000))),
     "t.npz": lambda p: np.savez_compressed(p, x=np.zeros((1000, 1000)), y=np.zeros(1000)),
     "t.parquet": lambda p: pl.DataFrame({"a": np.zeros(2 * MB), "y": np.zeros(2 * MB)}).write_parquet(p),
+    "t.feather": lambda p: pl.DataFrame({"a": np.zeros(2 * MB), "y": np.zeros(2 * MB)}).write_ipc(p, compression="zstd"),
     "t.mat": lambda p: savemat(p, {"X": np.zeros((32, 32, 3, 3000), np.uint8), "y": np.ones((3000, 1), np.uint8)}, do_compression=True),
     "t.fasta": lambda p: written(p, b">a label=x\n" + b"ACGT" * 1_500_000),
     "short.fasta": lambda p: written(p, b">a\nA\n" * 20_000),

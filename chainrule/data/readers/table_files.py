@@ -46,10 +46,9 @@ def _read_columns(path: Path, suffix: str) -> Any:
     raw = None if path.suffix.lower() == suffix else content(path)
     with parquet_errors(path, raw):
         source = path if raw is None else io.BytesIO(raw)
-        if suffix == ".parquet":
-            lazy = pl.scan_parquet(source)
-            rows = int(lazy.select(pl.len()).collect().item())
-            afford(int(TIMES * size_of(path, lazy.collect_schema(), rows)), f"reading {rows:,} rows from {path}")
+        lazy = pl.scan_parquet(source) if suffix == ".parquet" else pl.scan_ipc(source)
+        rows = int(lazy.select(pl.len()).collect().item())
+        afford(int(TIMES * size_of(path, lazy.collect_schema(), rows)), f"reading {rows:,} rows from {path}")
         return pl.read_parquet(source) if suffix == ".parquet" else pl.read_ipc(source)
 
 
