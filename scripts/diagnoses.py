@@ -6,6 +6,8 @@ import inspect
 import sys
 from pathlib import Path
 
+from diagnosis_pictures import SUBJECTS
+
 from chainrule.core.registry import Entry, diagnoses
 from chainrule.core.traits import DiagnosisTraits
 from chainrule.observe.doctor.doctor import order
@@ -53,9 +55,10 @@ def groups() -> dict[str, list[Entry[DiagnosisTraits]]]:
 
 
 def page(code: str, entries: list[Entry[DiagnosisTraits]]) -> str:
-    """The page of a code: what is looked for, with its thresholds, why it happens, what to do."""
+    """The page of a code: its picture, what is looked for, with its thresholds, why it happens, what to do."""
     title = ", ".join(entry.name.replace("-", " ") for entry in entries)
-    return f"# {code}: {title}\n\n" + "\n".join(_section(entry, len(entries) > 1) for entry in entries)
+    picture = f"![{SUBJECTS[code].caption}]({code}.svg)\n\n{SUBJECTS[code].caption}\n\n" if code in SUBJECTS else ""
+    return f"# {code}: {title}\n\n{picture}" + "\n".join(_section(entry, len(entries) > 1) for entry in entries)
 
 
 def _section(entry: Entry[DiagnosisTraits], several: bool) -> str:
