@@ -357,9 +357,9 @@ def drawn(code: str, sick: Seen, well: Seen) -> bytes:
 
 
 def slim(svg: str) -> str:
-    """An SVG with two decimals, and without what is for tools and for the eye of an editor."""
+    """An SVG with two decimals of places, not of what is written, and without what is for tools and for the eye of an editor."""
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"(\d+\.\d\d)\d+", r"\1", svg)
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d\d)\d+", r"\1", tag[0]), svg)
     return re.sub(r">\s+<", ">\n<", re.sub(r"[ \t]*\n\s*", "\n", svg))
 
 

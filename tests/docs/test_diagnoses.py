@@ -14,7 +14,7 @@ from chainrule.core.registry import diagnoses
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))                # the scripts are run in their folder, where they find one another
-from diagnosis_pictures import SUBJECTS, WITHOUT, drawn, train_and_watch  # noqa: E402
+from diagnosis_pictures import SUBJECTS, WITHOUT, drawn, slim, train_and_watch  # noqa: E402
 
 spec = importlib.util.spec_from_file_location("diagnosis_pages", ROOT / "scripts" / "diagnoses.py")
 script = importlib.util.module_from_spec(spec)
@@ -77,3 +77,8 @@ def test_a_picture_is_of_a_run_that_is_told_so_and_of_a_twin_that_is_not():
         drawn("D14", well, well)
     with pytest.raises(InputError, match="is to be told D14 and its twin is not"):
         drawn("D14", sick, sick)
+
+
+def test_what_is_written_in_a_picture_keeps_its_digits():
+    text = slim('<svg>\n  <!-- for editors -->\n  <path d="M1.23456 7.5L0.129 2"/>\n  <text x="3.14159">by 0.0003 of 2.305</text>\n</svg>')
+    assert text == '<svg>\n<path d="M1.23 7.5L0.12 2"/>\n<text x="3.14">by 0.0003 of 2.305</text>\n</svg>'
