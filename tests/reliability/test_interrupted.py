@@ -124,8 +124,11 @@ class Trials:
         return came
 
     def next(self, folder, original, code, said):
-        """What the message says; after a kill, which says nothing, what a user would try: to resume, or the same once more."""
-        if code == -signal.SIGKILL:
+        """What the message says; after a kill, which says nothing, what a user would try: to resume, or the same once more. So too after a
+        signal that came before the command had begun, or when it had ended, and nobody handled it.
+        """
+        assert code in (129, 130, 143, *(-one for one in SIGNALS)), (code, said)
+        if code < 0:
             run = folder / "run"
             resumable = any((run / file).exists() for file in ("run.json", "sweep.json", "boosting.json"))
             if original[0] == "recipe":                                      # begins anew, elsewhere
@@ -133,9 +136,6 @@ class Trials:
             elif original[0] == "committee" and (run / "committee.json").exists():
                 shutil.rmtree(run)
             return ["resume", str(run)] if resumable and original[0] in ("train", "sweep", "boost") else original
-        assert code in (129, 130, 143, -signal.SIGTERM, -signal.SIGHUP), (code, said)
-        if code < 0:                                                          # before the command had begun
-            return original
         command = re.findall(r"chainrule [a-z-]+ .*", said)
         assert command, said
         words = shlex.split(command[-1].rstrip("."))[1:]
