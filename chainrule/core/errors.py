@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from chainrule.core.text import natural
+
 SHOWN = 40                            # names in one message
 BEGINNING = 4                         # letters of a name that may be the beginning of another
 WORD = re.compile(r"[^\W_]+")
@@ -54,7 +56,7 @@ class Interrupted(ChainruleError):
 
 def suggest(name: str, choices: Iterable[str]) -> str:
     """The part of an error message that offers those of `choices` that may be meant: ` Did you mean a or b?` or the list."""
-    known = sorted(choices)
+    known = sorted(choices, key=natural)
     near = nearest(name, known)
     if near:
         return f"Did you mean {' or '.join(near)}?"

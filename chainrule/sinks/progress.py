@@ -35,7 +35,7 @@ class Progress:
         self._live: Any = None
         self._epochs: int | None = None
         self._run, self._stage, self._since, self._began = "RUN", "", 0, 0.0
-        self._timed = False
+        self._timed = self._resumed = False
         self._best: Mapping[str, Any] = {}
         self._at: Progressed | None = None
         self._last: Evaluated | None = None
@@ -93,7 +93,7 @@ class Progress:
             self._advance(event)
             self._report(event)
         elif isinstance(event, Started):
-            self._run = event.run or "RUN"
+            self._run, self._resumed = event.run or "RUN", event.resumed
             self._epochs, self._timed = _whole(event.settings.get("epochs")), event.settings.get("seconds") is not None
             self._say("\n".join(started(event)))
         elif isinstance(event, Entered):
@@ -143,7 +143,8 @@ class Progress:
             self._once(f"{names}; chainrule doctor {self._run} tells what shows it and what to do.", "Also: ", "yellow")
         if self.line and (line := self._sparks(self.stream.encoding)):
             self._say(f"Loss {line} {measure('loss', self._losses.points[0])} to {measure('loss', self._losses.points[-1])}")
-        self._say(finished(event))
+        ended_before = self._resumed and self._at is None and self._last is None and event.reason in ("budget", "patience")
+        self._say(("Nothing was left to do. " if ended_before else "") + finished(event))
 
     def _say(self, message: str) -> None:
         if not self.quiet:

@@ -43,3 +43,7 @@ def test_errors_are_counted_as_a_search_over_all_single_errors_counts_them():
 def test_a_long_list_is_cut():
     assert suggest("q", ["b", "a"]) == "Known: a, b."
     assert suggest("q", [f"column {i:03}" for i in range(500)]).endswith("column 039, ....")
+
+
+def test_names_are_listed_as_people_count():
+    assert suggest("zebra", ["C10", "C9", "B1"]) == "Known: B1, C9, C10."

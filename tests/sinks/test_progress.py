@@ -135,3 +135,14 @@ def test_rich_is_imported_only_for_a_terminal():
     code = ("import sys, io; from chainrule.sinks.progress import Progress; from chainrule.core.events import Warned;"
             "Progress(stream=io.StringIO())(Warned(0, 0.0, 'x')); print('rich' in sys.modules)")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize(("steps", "words"), [((), "Nothing was left to do. Done after 3 epochs"), ((1,), "Done after 3 epochs")])
+def test_a_run_that_had_ended_says_that_nothing_was_left(steps, words):
+    stream = io.StringIO()
+    with Progress(stream=stream) as show:
+        show(Started(1, 0.0, "runs/a", "mlp", "backprop", 10, {}, {}, resumed=True))
+        for step in steps:
+            show(Progressed(2, 1.0, 3, step, 9, 0.5, 1.0, 0.0))
+        show(Finished(3, 2.0, "budget", 3, 9, 3, {"loss": 0.5}, {"total": 2.0}, saved=True))
+    assert next(line for line in stream.getvalue().splitlines() if "Done" in line).startswith(words)
