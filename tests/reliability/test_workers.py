@@ -197,7 +197,8 @@ def test_a_reading_process_does_not_outlive_a_command_that_is_interrupted(tmp_pa
     """SIGINT reaches the whole group of a terminal; here the command alone, which ends its child."""
     path = table(tmp_path / "t.parquet")
     program = f"""
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)    # which a process that was started in the background ignores
 from chainrule.data.readers import subprocess_check
 subprocess_check.PROGRAM = "open({str(tmp_path / 'pid')!r}, 'w').write(str(__import__('os').getpid())); import time; time.sleep(600)"
 from chainrule.data.load import load
