@@ -245,7 +245,7 @@ def test_mean_squared_slopes_of_single_samples():
     for i in range(len(batch)):
         alone = Surface(surface.net, Batch(batch.x[i : i + 1], batch.y[i : i + 1]), surface.objective)
         total += batch.weight[i] * alone.slope(alone.start)[1].square()
-    torch.testing.assert_close(hessian_free._squares(surface, batch), total / len(batch), rtol=1e-10, atol=1e-14)
+    torch.testing.assert_close(hessian_free.squared_slopes(surface, batch), total / len(batch), rtol=1e-10, atol=1e-14)
 
 
 def test_the_matrix_may_be_taken_over_a_share_of_the_rows():

@@ -89,7 +89,7 @@ def test_products_and_hessians_are_those_of_the_cell_written_out(kind):
         where = surface.start.clone().requires_grad_()
         matrices.append(hessian(surface.slope(where, again=True)[1], where))
     torch.testing.assert_close(*matrices, rtol=1e-9, atol=1e-11)
-    torch.testing.assert_close(hessian_free._squares(ours, batch), hessian_free._squares(twin, batch), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(hessian_free.squared_slopes(ours, batch), hessian_free.squared_slopes(twin, batch), rtol=1e-9, atol=1e-12)
     assert ours.recurrent
     assert not twin.recurrent
 
