@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chainrule.core.flow import HIGHEST, LOWEST
-from chainrule.plots.layered import Layout, layout
-from chainrule.plots.style import INK, figure_of, shortened
+from chainrule.plots.layout import Layout, layout
+from chainrule.plots.style import INK, end_of, figure_of, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ def layer_graph(names: Sequence[str], kinds: Sequence[str], shapes: Sequence[str
         axes.add_patch(FancyBboxPatch((x - BOX[0] / 2, y - BOX[1] / 2), *BOX, boxstyle="round,pad=0,rounding_size=0.05",
                                       facecolor=colour, edgecolor="none", zorder=3, mutation_aspect=WIDE / HIGH))
         sort = f"{shortened(kind, SORT - len(shape))}  {shape}"
-        for text, at, size, weight in ((_end(name), -0.21, 7.5, "bold"), (sort.strip(), 0.0, 6.5, "normal"),
+        for text, at, size, weight in ((end_of(name, NAMED), -0.21, 7.5, "bold"), (sort.strip(), 0.0, 6.5, "normal"),
                                        (line, 0.21, 6.5, "normal")):
             axes.text(x, y + at, text, fontsize=size, color=ink, ha="center", va="center", zorder=4, weight=weight)
     axes.set_title(shortened(title, 90), fontsize=9, color=INK)
@@ -59,11 +59,6 @@ def layer_graph(names: Sequence[str], kinds: Sequence[str], shapes: Sequence[str
         bar.ax.tick_params(labelsize=7, colors=INK)
         bar.outline.set_visible(False)
     return figure
-
-
-def _end(name: str) -> str:
-    """The end of a long name: what parts layers of one block stands there."""
-    return name if len(name) <= NAMED else f"…{name[1 - NAMED:]}"
 
 
 def _colour(derivative: float | None, norm: object) -> tuple[object, str]:

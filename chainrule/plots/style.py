@@ -66,3 +66,12 @@ def shortened(name: str, most: int = 18) -> str:
     ('sepal length', 'sepal…')
     """
     return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def end_of(name: str, most: int) -> str:
+    """The end of a name of at most so many letters: what parts layers of one block stands there.
+
+    >>> end_of("stages.1.0.norms.0", 9)
+    '….norms.0'
+    """
+    return name if len(name) <= most else f"…{name[1 - most:]}"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from chainrule.plots.layer_graph import corners
-from chainrule.plots.layered import layout
+from chainrule.plots.layout import layout
+from chainrule.plots.style import end_of
 
 WIDE, HIGH = 172, 64            # from box to box, across and down
 BOX_WIDE, BOX_HIGH = 156, 46
@@ -49,7 +50,7 @@ def drawing(graph: Mapping[str, Any] | None) -> Drawing | None:
 
 def _box(node: Mapping[str, Any], x: float, y: float) -> Box:
     name = node["name"] + (f" × {node['times']}" if node["times"] > 1 else "")
-    return Box(round(x, 1), round(y, 1), _short(name), _short(node["kind"]), node["shape"], f"{name}: {node['kind']}")
+    return Box(round(x, 1), round(y, 1), end_of(name, LETTERS), end_of(node["kind"], LETTERS), node["shape"], f"{name}: {node['kind']}")
 
 
 def _path(line: Sequence[tuple[float, float]]) -> str:
@@ -62,8 +63,3 @@ def _path(line: Sequence[tuple[float, float]]) -> str:
         path += code + " ".join(several[at : at + count])
         at += count
     return f"{path}m-3 -5l3 5l3 -5"
-
-
-def _short(text: str) -> str:
-    """The end of a long name: what parts layers of one block stands there."""
-    return text if len(text) <= LETTERS else f"…{text[1 - LETTERS:]}"

@@ -63,7 +63,7 @@ HEALTHY = {"coverage": 0.9, "precision": 0.8, "clusters": 1.0, "spread": 1.1, "d
 
 
 @pytest.mark.parametrize(("odd", "layer"), [
-    ({"clusters": 0.3, "coverage": 0.15}, "generator"), ({"clusters": 0.3, "coverage": 0.3}, None),
+    ({"clusters": 0.3, "coverage": 0.2}, "generator"), ({"clusters": 0.3, "coverage": 0.3}, None),
     ({"discriminator_accuracy": 0.99, "coverage": 0.1}, "discriminator"),
     ({}, None), ({"clusters": 0.3, "spread": 8.0}, None), ({"discriminator_accuracy": 0.99}, None)])
 def test_a_fault_is_told_where_it_lasts(odd, layer):

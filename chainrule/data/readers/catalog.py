@@ -91,11 +91,8 @@ def known_folder(folder: Path, name: str | None = None, check: idx.Check | None 
     return _source(name, *cifar.read_folder(folder, name == "cifar10"), origin)
 
 
-def _idx_folder(folder: Path, name: str | None, check: idx.Check | None, origin: dict[str, Any]) -> Source | None:
-    contents = idx.read_folder(folder, check)
-    if contents is None:
-        return None
-    x, y, trained = contents
+def _idx_folder(folder: Path, name: str | None, check: idx.Check | None, origin: dict[str, Any]) -> Source:
+    x, y, trained = idx.read_folder(folder, check)
     known = name or _recognised(folder)
     origin["set"], name = known, known or folder.name
     classes = CLASSES.get(known or "", tuple(map(str, range(int(y.max()) + 1))))

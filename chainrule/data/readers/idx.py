@@ -102,8 +102,8 @@ def member(folder: Path, part: str, what: str) -> Path | None:
     return None
 
 
-def read_folder(folder: Path, check: Check | None = None) -> tuple[Tensor, Tensor, int] | None:
-    """Images (n, 1, h, w), labels (n,) and how many rows are training ones, or None where the folder holds no such set."""
+def read_folder(folder: Path, check: Check | None = None) -> tuple[Tensor, Tensor, int]:
+    """Images (n, 1, h, w), labels (n,) and how many rows are training ones, of a folder that holds images."""
     parts = []
     for part in PARTS:
         images, labels = member(folder, part, "images"), member(folder, part, "labels")
@@ -111,8 +111,6 @@ def read_folder(folder: Path, check: Check | None = None) -> tuple[Tensor, Tenso
             raise InputError(f"{folder} holds {images.name} but not its labels; expected {part}-labels-idx1-ubyte beside it.")
         if images is not None and labels is not None:
             parts.append((part, images, labels))
-    if not parts:
-        return None
     x = pictures(read(*(images for _, images, _ in parts), check=check), parts[0][1])
     y = read(*(labels for *_, labels in parts), check=check)
     if len(x) != len(y) or y.dim() != 1:

@@ -21,7 +21,7 @@ STRONG = 0.1         # of a first step, over the weights
                   "adversarial:generator=adam:rate=0.0001`) or of the discriminator.")
 def generator_collapse(case: Case, *, validations: int = 5, near: float = 3.0, few: float = 0.5, one: float = 0.2, covered: float = 0.2,
                        certain: float = 0.98) -> Iterator[Finding]:
-    """At so many `validations` in a row samples cover less than `covered` of the rows and reach at most `few` of their clusters while they
+    """At so many `validations` in a row samples cover at most `covered` of the rows and reach at most `few` of their clusters while they
     are as `near` to centres of rows as rows, or at most `one` of them, wherever they are; or the discriminator is right more often than
     `certain` while samples cover less than `few` of the rows.
     """
@@ -35,7 +35,7 @@ def generator_collapse(case: Case, *, validations: int = 5, near: float = 3.0, f
                       "row, so that the generator has nothing to follow",
                       remedy("or gan:spectral=yes, or gan:form=wgan-gp", rule="adversarial:discriminator=adam:rate=0.00005"),
                       {"accuracy": now["discriminator_accuracy"], "coverage": now["coverage"]})
-    elif all(valid["coverage"] < covered and (valid["clusters"] <= one or (valid["clusters"] <= few and valid["spread"] <= near))
+    elif all(valid["coverage"] <= covered and (valid["clusters"] <= one or (valid["clusters"] <= few and valid["spread"] <= near))
              for valid in last):
         yield Finding("generator", f"samples reach {100 * now['clusters']:.0f} % of the clusters of rows at {validations} validations in a "
                                    f"row (coverage {100 * now['coverage']:.0f} %): it has collapsed to some of its modes", cure(case),

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from chainrule.plots.layer_graph import corners
-from chainrule.plots.layered import layout
+from chainrule.plots.layout import layout
 
 RESIDUAL = [(0, 1), (1, 2), (2, 3), (1, 3), (3, 4), (4, 5), (3, 5)]
 DENSE = list(itertools.combinations(range(7), 2))
