@@ -8,6 +8,7 @@ from torch import Tensor
 from chainrule.audit.finding import Finding
 from chainrule.audit.redundancy import Importance, importances, permutation_importance, redundant, skill_alone
 from chainrule.core.errors import InputError
+from chainrule.core.text import counted
 from chainrule.data.source import Data, Part
 from chainrule.job.job import Job
 
@@ -70,7 +71,7 @@ def repeating(data: Data, x: Tensor, names: list[str]) -> list[Finding]:
                                 columns=[names[i], names[j]]))
     for column, terms, coefficients in [] if pictures else redundancy.dependent:
         formula = " ".join(f"{'-' if c < 0 else '+'} {abs(c):.3g} x {names[t]}" for t, c in zip(terms[:6], coefficients[:6], strict=True))
-        findings.append(Finding("redundant", f"'{names[column]}' is a sum of {len(terms)} other column{'s' * (len(terms) != 1)}.",
+        findings.append(Finding("redundant", f"'{names[column]}' is a sum of {counted(len(terms), 'other column')}.",
                                 f"in columns as the net reads them, it is {formula.removeprefix('+ ')}{' ...' * (len(terms) > 6)} and a "
                                 "constant, to single precision.",
                                 "drop it: linear rules cannot tell what each of these columns does.",

@@ -22,7 +22,7 @@ def before(job: Job) -> list[str]:
     x = seen(job.net, job.data.ready(job.data.train.x)).detach()
     names = job.data.encoder.inputs.feature_names
     sentence = singular(x, names if len(names) == x.shape[1] else [f"input {i + 1}" for i in range(x.shape[1])],
-                    bias=only_layer(job.net, "closedform")[1] is not None)
+                        bias=only_layer(job.net, "closedform")[1] is not None)
     return [] if sentence is None else [sentence]
 
 

@@ -19,6 +19,7 @@ from chainrule.core.errors import InputError, PlanRejected, suggest
 from chainrule.core.net import Net
 from chainrule.core.registry import losses, nets, optimizers, rules
 from chainrule.core.rule import Learner
+from chainrule.core.text import counted
 from chainrule.core.threads import torch_threads
 from chainrule.core.tree import clone
 from chainrule.engine.plans.eager import copied
@@ -146,6 +147,6 @@ def main(only: Annotated[str, typer.Option(help="Families, joined by commas; all
         rows.append(row)
         slower += [name] if over.low > TARGET else []
         without += [f"no native program for {name}: {reason}"] if reason else []
-    tell("families", [f"{repeats} rounds in turns of {steps} steps, {threads} thread{'s' * (threads != 1)}, float32, made-up pictures", "",
+    tell("families", [f"{repeats} rounds in turns of {steps} steps, {counted(threads, 'thread')}, float32, made-up pictures", "",
                       *aligned(rows), "", *without,
                       f"slower than torch in every round: {', '.join(slower) or 'none'}; {verdict(not slower, 'none')}"], record)

@@ -16,6 +16,7 @@ from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import nets, rules
+from chainrule.core.text import counted
 from chainrule.core.threads import torch_threads
 
 TARGET = 3.0       # times faster than hmmlearn
@@ -23,7 +24,7 @@ SYMBOLS = 8
 
 
 def main(sequences: int = 1000, steps: int = 1000, states: int = 16, repeats: int = 5, threads: int = 1,
-         double: Annotated[bool, typer.Option("--double", help="In double precision, as hmmlearn reckons.")] = False,
+         double: Annotated[bool, typer.Option("--double", help="In double precision, as hmmlearn computes.")] = False,
          record: bool = False) -> None:
     """One iteration over sequences of symbols, ours and hmmlearn's: at least three times faster."""
     with torch_threads(threads):
@@ -33,7 +34,7 @@ def main(sequences: int = 1000, steps: int = 1000, states: int = 16, repeats: in
     rows = [["sequences", "steps", "states", "symbols", "ours, s of the processor", "hmmlearn, s", "hmmlearn / ours"],
             [f"{sequences:,}", f"{steps:,}", str(states), str(SYMBOLS), Spread.of(took["ours"]).shown(".3g"),
              Spread.of(took["hmmlearn"]).shown(".3g"), over.shown(".2f")]]
-    words = f"one iteration a turn, {repeats} rounds, {threads} thread{'s' * (threads != 1)}, ours in {dtype}"
+    words = f"one iteration a turn, {repeats} rounds, {counted(threads, 'thread')}, ours in {dtype}"
     tell("hidden-markov", [words, "", *aligned(rows), "", verdict(over.middle >= TARGET, f"at least {TARGET:g} times faster")], record)
 
 

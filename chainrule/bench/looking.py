@@ -17,6 +17,7 @@ from chainrule.core.batch import Batch
 from chainrule.core.events import Finished, Looked, Planned
 from chainrule.core.looking import Observer
 from chainrule.core.rule import Learner, Rule
+from chainrule.core.text import counted
 from chainrule.core.tree import clone
 from chainrule.data.load import load
 from chainrule.data.source import Source
@@ -122,5 +123,5 @@ def main(repeats: int = 5, threads: Annotated[int, typer.Option(help="Processor 
             row, cost = measure(work, seconds, repeats, threads)
             rows.append(row)
             lines.append(f"{work.name}: {cost.shown('.3f')}; {verdict(cost.middle <= TARGET, f'at most {TARGET}')}")
-    conditions = f"{repeats} rounds in turns, {threads} thread{'s' * (threads != 1)}, eager, float32, validation at the end of epochs"
+    conditions = f"{repeats} rounds in turns, {counted(threads, 'thread')}, eager, float32, validation at the end of epochs"
     tell("looking", [conditions, "", *aligned(rows), "", *lines], record)

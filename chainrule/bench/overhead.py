@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from chainrule.bench.harness import Spread, aligned, in_turns, ratio, tell, verdict
 from chainrule.core.events import Evaluated, Planned
 from chainrule.core.stage import Budget, Stage
+from chainrule.core.text import counted
 from chainrule.core.tree import clone
 from chainrule.data.load import load
 from chainrule.data.source import Source
@@ -174,5 +175,5 @@ def main(repeats: int = 7, threads: Annotated[int, typer.Option(help="Processor 
         rows += measured
         lines.append(f"{work.name}: engine / by hand {over.shown('.3f')}; {verdict(over.middle <= TARGET, f'at most {TARGET}')}")
     steps = ", ".join(f"{w.steps} steps of {w.name}" for w in works)
-    tell("overhead", [f"{repeats} rounds in turns, {threads} thread{'s' * (threads != 1)}, eager, float32, no validation; {steps}", "",
+    tell("overhead", [f"{repeats} rounds in turns, {counted(threads, 'thread')}, eager, float32, no validation; {steps}", "",
                       *aligned(rows), "", *lines], record)

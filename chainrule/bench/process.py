@@ -31,7 +31,7 @@ class Worker:
 
     def __init__(self, name: str, work: str, variant: str, quick: bool, home: Path, cuda: bool, threads: int = 0):
         self.name = name
-        self.heard = b""
+        self.received = b""
         self.stderr = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process is; `close` closes both
         command = [sys.executable, "-m", "chainrule.bench.worker", name, work, variant, "quick" if quick else "full"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr, cwd=home,
@@ -65,7 +65,7 @@ class Worker:
     def _answer(self, seconds: float) -> dict[str, Any]:
         assert self.process.stdout is not None
         end = time.perf_counter() + seconds
-        while b"\n" not in self.heard:
+        while b"\n" not in self.received:
             left = end - time.perf_counter()
             if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
                 self.process.kill()
@@ -73,8 +73,8 @@ class Worker:
             more = os.read(self.process.stdout.fileno(), 65_536)
             if not more:
                 raise Failed(self._last_words())
-            self.heard += more
-        line, _, self.heard = self.heard.partition(b"\n")
+            self.received += more
+        line, _, self.received = self.received.partition(b"\n")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise Failed(answer["error"])

@@ -18,6 +18,7 @@ from chainrule.bench.race import Outcome, Racer
 from chainrule.bench.sides import OURS, SIDES, installed
 from chainrule.bench.works import MEMBERS, WORKS, Work, find
 from chainrule.core.errors import InputError, suggest
+from chainrule.core.text import counted
 
 QUICK_REPEATS = 2
 MOST_COST = 3.0  # of 16 members, in runs of one
@@ -87,7 +88,7 @@ def block(outcome: Outcome) -> list[str]:
 
 def _named(outcome: Outcome) -> str:
     """The work, and how many threads every side might use."""
-    return outcome.work.name + (f", {outcome.threads} thread{'s' * (outcome.threads != 1)}" if outcome.threads else "")
+    return outcome.work.name + (f", {counted(outcome.threads, 'thread')}" if outcome.threads else "")
 
 
 def extra(outcome: Outcome) -> list[str]:
@@ -141,9 +142,9 @@ def records(outcome: Outcome) -> list[dict[str, Any]]:
             over = None if peer is ours else outcome.against(peer, ours)
             if over is not None:
                 rows.append({"work": outcome.work.name, "threads": outcome.threads, "variant": ours.variant,
-                              "ours": ours.spread.middle, "peer": peer.spread.middle,
-                              "peer_name": peer.label, "ratio": over.middle, "ratio_low": over.low, "ratio_high": over.high,
-                              "loss": ours.loss, "peer_loss": peer.loss, "astray": outcome.astray(peer), "peer_reckoned": peer.reckoned})
+                             "ours": ours.spread.middle, "peer": peer.spread.middle,
+                             "peer_name": peer.label, "ratio": over.middle, "ratio_low": over.low, "ratio_high": over.high,
+                             "loss": ours.loss, "peer_loss": peer.loss, "astray": outcome.astray(peer), "peer_reckoned": peer.reckoned})
     return rows
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from chainrule.cli.options import OfRun, Printing, Writing, command
 from chainrule.cli.output import print_json, say
 from chainrule.core.options import required
+from chainrule.core.text import counted
 from chainrule.workflows.options import Coding
 
 
@@ -27,6 +28,6 @@ def encode(of: OfRun, rows: NewRows, coding: Coding, writing: Writing, printing:
     path = writing.out or Path("codes.csv")
     n, width = encode_to(open_run(of.run).trained, rows.data, path, layer=coding.layer, neighbours=coding.neighbours,
                          overwrite=writing.overwrite)
-    say(f"{n:,} code{'s' * (n != 1)} of {width} number{'s' * (width != 1)} in {path}")
+    say(f"{counted(n, 'code')} of {counted(width, 'number')} in {path}")
     if printing.as_json:
         print_json({"n": n, "width": width, "out": str(path)})

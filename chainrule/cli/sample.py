@@ -9,6 +9,7 @@ from chainrule.cli.options import OfRun, Printing, Writing, command
 from chainrule.cli.output import print_json, say, to_stderr
 from chainrule.core.options import option
 from chainrule.core.sampling import Request
+from chainrule.core.text import counted
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def sample(of: OfRun, request: Request, showing: Showing, writing: Writing, prin
         facts: dict[str, Any] = {"n": len(drawn), "texts": list(drawn.texts)}
     else:
         facts = {"n": len(drawn), "out": str(write_samples(drawn, out, writing.overwrite, showing.visible))}
-        say(f"{len(drawn)} sample{'s' * (len(drawn) != 1)} in {out}")
+        say(f"{counted(len(drawn), 'sample')} in {out}")
     if far is not None:
         say(str(far))
         facts["against"] = far._asdict()

@@ -48,11 +48,11 @@ def end_by_signal() -> None:
             signal.signal(getattr(signal, name), handle)
 
 
-def again(said: str, arguments: list[str]) -> str:
+def again(message: str, arguments: list[str]) -> str:
     """What an interrupted command says, and a command that goes on: the one it names, one that resumes, or the same once more."""
-    if "chainrule " in said:
-        return said
+    if "chainrule " in message:
+        return message
     out = next((Path(value) for flag, value in pairwise(arguments) if flag == "--out"), None)
     if out is not None and arguments[0] in ("train", "sweep", "boost") and any((out / name).exists() for name in RESUMED):
-        return f"{said} Go on with: {shlex.join(['chainrule', 'resume', str(out)])}"
-    return f"{said} Run it again with: {shlex.join(['chainrule', *arguments])}"
+        return f"{message} Go on with: {shlex.join(['chainrule', 'resume', str(out)])}"
+    return f"{message} Run it again with: {shlex.join(['chainrule', *arguments])}"

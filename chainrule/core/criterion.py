@@ -87,10 +87,10 @@ class Separate:
     loss: Loss
 
     def __call__(self, net: Net, batch: Batch) -> dict[str, Tensor]:
-        said: Tensor = net.call("members", batch.x)                                             # (n, members, outputs)
-        n, members = said.shape[:2]
+        outputs: Tensor = net.call("members", batch.x)                                          # (n, members, outputs)
+        n, members = outputs.shape[:2]
         y = batch.y[:, None].expand(n, members, *batch.y.shape[1:]).flatten(0, 1)               # (n * members, ...)
-        return {"loss": self.loss.each(said.flatten(0, 1), y).view(n, members)}
+        return {"loss": self.loss.each(outputs.flatten(0, 1), y).view(n, members)}
 
 
 def separated(criterion: Criterion | None, module: object) -> Criterion | None:

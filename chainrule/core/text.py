@@ -46,6 +46,15 @@ def table(rows: list[list[str]], left: tuple[int, ...] = (0,), indent: str = "  
     return lines
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, which takes an s where it is not one.
+
+    >>> counted(1, "row"), counted(2000, "row"), counted(0, "error")
+    ('1 row', '2,000 rows', '0 errors')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def natural(text: str) -> list[tuple[int, int, str]]:
     """A key that sorts names as people do: runs of digits by their number.
 

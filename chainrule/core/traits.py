@@ -123,7 +123,7 @@ class TaskTraits:
 class MeasureTraits:
     """Which `task` is measured, which way is `better`, and in which `unit`: `share` is printed in per cent.
 
-    Without a `task` it is no function of each case: tasks reckon it together with others, and its name is registered for what it is.
+    Without a `task` it is no function of each case: tasks compute it together with others, and its name is registered for what it is.
     """
 
     task: str = ""

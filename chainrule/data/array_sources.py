@@ -35,7 +35,7 @@ def _column_number(target: str | int, where: str) -> int:
 
 
 def of_array(values: Any, y: Any, where: str, name: str, origin: dict[str, Any], target: int | str | None = None,
-           parts: dict[str, Tensor] | None = None) -> Source:
+             parts: dict[str, Tensor] | None = None) -> Source:
     """Rows (n, ...) with targets that came apart, or in the column that `target` numbers, or without."""
     x = arrays.of_inputs(values, where)
     if target is not None and target != "none" and y is None:

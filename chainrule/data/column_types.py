@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.errors import InputError
+from chainrule.core.text import counted
 from chainrule.data import dates, numerals
 from chainrule.data.encode.columns import MANY, MISFITS
 from chainrule.data.formats import NUMBER, SENTENCES, WORD, Format, read, spelt_alike, without_marks
@@ -276,8 +277,7 @@ def _date_format(one: Evidence, reading: Reading, order: tuple[dates.Order, str]
         first, second = (one.distinct.filter(~np.isnan(parsed.under[a]) & np.isnan(parsed.under[b]))[0]
                          for a, b in (("dmy", "mdy"), ("mdy", "dmy")))
         return WORD, [f"'{one.name}' holds '{first}' in row {one.row(first)} and '{second}' in row {one.row(second)}, so neither the day "
-                      f"nor "
-                      "the month is always first; it is read as words. --dates dmy or mdy reads one order, and the others as missing."]
+                      "nor the month is always first; it is read as words. --dates dmy or mdy reads one order, and the others as missing."]
     chosen, why = _order(one, possible, order)
     word = next(w for w, ordered in zip(one.distinct, parsed.ordered, strict=True) if ordered)
     spelt = {"dmy": "the day first", "mdy": "the month first", "ymd": "the year first"}[chosen]
@@ -360,7 +360,7 @@ def _absent(one: Evidence, chosen: Format) -> list[str]:
     notes = []
     if marks:
         n = int(one.words.is_in(marks).sum())
-        notes.append(f"'{one.name}': {', '.join(repr(m) for m in marks[:5])} in {n} row{'s' * (n != 1)} "
+        notes.append(f"'{one.name}': {', '.join(repr(m) for m in marks[:5])} in {counted(n, 'row')} "
                      f"{'are' if len(marks) > 1 else 'is'} "
                      "read as missing.")
     if chosen.missing:
@@ -377,6 +377,5 @@ def _refuse(one: Evidence, expected: str, where: str) -> None:
     _, bad = read(one.words, wanted)
     row = int(bad.arg_max())
     raise InputError(f"{where}, row {row + 1}, column '{one.name}': expected {expected}, as --columns says; got '{one.words[row]}'. "
-                     f"Correct it, or "
-                     f"write --missing {one.words[row]} if it stands for a missing value.")
+                     f"Correct it, or write --missing {one.words[row]} if it stands for a missing value.")
 

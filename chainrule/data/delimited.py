@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.core.errors import CorruptFile, InputError
+from chainrule.core.text import counted
 from chainrule.data.encode.columns import is_number
 from chainrule.data.reading import Reading
 
@@ -168,10 +169,8 @@ class Dialect:
             i = int(wrong[0])
             values = int(lines.separators[i]) + 1
             raise CorruptFile(f"{self.where} is not a table of values separated by {self.separator!r}: line {line + lines.number(i) - 1} "
-                              f"has {values} "
-                              f"value{'s' * (values != 1)} where {width} are expected. Correct that line, or name what separates values "
-                              f"with "
-                              "--separator.")
+                              f"has {counted(values, 'value')} where {width} are expected. Correct that line, or name what separates "
+                              "values with --separator.")
         return lines, content
 
     def rows(self, data: bytes, line: int = 1) -> tuple[Any, int]:
@@ -280,10 +279,8 @@ def _named(draft: Dialect, first: list[str], below: list[list[str]], width: int,
         names, trailing = names[:-1], True
     if below and len(names) + trailing != width and 2 * sum(len(row) == width for row in below) > len(below):
         raise CorruptFile(f"{draft.where} is not a table of values separated by {draft.separator!r}: line {lines.number(max(at - 1, 0))} "
-                          f"has "
-                          f"{len(first)} value{'s' * (len(first) != 1)} where the lines below have {width}. Remove it, or begin it with "
-                          f"# if it is no "
-                          "line of names.")
+                          f"has {counted(len(first), 'value')} where the lines below have {width}. Remove it, or begin it with "
+                          "# if it is no line of names.")
     unique, renamed = _distinct(names)
     if renamed:
         notes.append(f"{', '.join(renamed[:5])}: names that stand there twice or not at all were numbered.")

@@ -291,11 +291,10 @@ def _table_file(path: Path, origin: dict[str, Any], target: Target, roles: Roles
     unlike = next((name for name, kind in kinds.items() if kind != "out"), None)
     if unlike is not None and not lenient:
         raise InputError(f"{path}: --columns {unlike}:{kinds[unlike]} cannot change a column of a table that stays on disk. Write the "
-                         f"file with "
-                         f"that column as {kinds[unlike]}s.")
+                         f"file with that column as {kinds[unlike]}s.")
     source = source_of(table, str(path), name=stem_of(path), origin={**origin, "streamed": True}, fingerprint=lambda *_: "",
-                              target=target, roles=roles, lenient=lenient, reading=reading,
-                              formats=dict.fromkeys(kinds, Format("out")))
+                       target=target, roles=roles, lenient=lenient, reading=reading,
+                       formats=dict.fromkeys(kinds, Format("out")))
     given_roles = {role: source.origin[role] for role in ("target", "group", "time")}
     given_roles |= {} if source.weights is None else {"weight": source.origin["weight"]}
     given_roles |= {"reading": source.origin["reading"]} if "reading" in source.origin else {}
@@ -350,7 +349,7 @@ def _table(typed: Typed, where: str, origin: dict[str, Any], target: Target, rol
         source = series.of_table(typed, where, name=name, origin=origin, target=target, roles=roles, reading=reading, form=form)
         return replace(source, labels=typed.labels)
     source = source_of(typed.table, where, name=name, origin=origin, fingerprint=fingerprint.of, target=target, roles=roles,
-                              lenient=lenient, formats=typed.formats, notes=typed.notes, reading=reading)
+                       lenient=lenient, formats=typed.formats, notes=typed.notes, reading=reading)
     return replace(source, labels=typed.labels)
 
 

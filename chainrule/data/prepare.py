@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
+from chainrule.core.text import counted
 from chainrule.core.traits import Range
 from chainrule.data.encode.columns import is_number
 from chainrule.data.encode.encoder import Encoder, Like
@@ -40,7 +41,7 @@ def prepare(source: Source, *, split: Mapping[str, float] | Splits | None = None
     `codes` are whole numbers that the net looks up; `like` says how rows are read by the net that is started from. Raises InputError.
     """
     if len(source) < 2:
-        raise InputError(f"{source.name} has {len(source)} sample{'s' * (len(source) != 1)}; learning and checking need at least one "
+        raise InputError(f"{source.name} has {counted(len(source), 'sample')}; learning and checking need at least one "
                          "each. Give more rows.")
     source, kind = _as_target(source, target)
     chosen = torch.arange(len(source)) if rows is None else rows.sort().values
@@ -127,8 +128,7 @@ def _refuse_constant(source: Source, names: tuple[str, ...], rows: Tensor) -> No
         only = f"only '{source.classes[int(present[0])]}'" if len(present) else "no value"
         where = f" '{source.origin['target']}'" if source.origin.get("target") else ""
         raise InputError(f"{source.name}: the target{where} is constant ({only} in {len(rows)} rows of the classes "
-                         f"{', '.join(names[:5])}); "
-                         "there is nothing to learn. Pick another with --target, or more --classes.")
+                         f"{', '.join(names[:5])}); there is nothing to learn. Pick another with --target, or more --classes.")
 
 
 def _divided(source: Source, shares: Mapping[str, float] | None, seed: int, rows: Tensor) -> Splits:

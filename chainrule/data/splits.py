@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
+from chainrule.core.text import counted
 from chainrule.data.encode.lagged import Lagged
 from chainrule.data.source import Source
 
@@ -94,9 +95,8 @@ def _divide(source: Source, rows: Tensor, shares: list[float], seed: int, names:
         return _by_steps(source, rows, shares, names)
     wanted = sum(s > 0 for s in shares)
     if len(rows) < wanted:
-        raise InputError(f"{source.name} has {len(rows)} row{'s' * (len(rows) != 1)} to divide into {' and '.join(names)}; at least "
-                         f"{wanted} are needed. "
-                         "Give more data, or set shares to 0 with --split.")
+        raise InputError(f"{source.name} has {counted(len(rows), 'row')} to divide into {' and '.join(names)}; at least "
+                         f"{wanted} are needed. Give more data, or set shares to 0 with --split.")
     counts = _counts(len(rows), shares)
     if source.times is not None and source.groups is not None:
         raise InputError("expected --group or --time; got both, and whole groups cannot also be in order of time. Drop one.")
@@ -174,9 +174,8 @@ def _by_group(source: Source, rows: Tensor, counts: list[int], seed: int) -> lis
     sizes = torch.bincount(group)
     wanted = [i for i, c in enumerate(counts) if c > 0]
     if len(sizes) < len(wanted):
-        raise InputError(f"{source.name} has {len(sizes)} group{'s' * (len(sizes) != 1)} to divide into {len(wanted)} parts; a group is "
-                         "never divided. "
-                         "Give more groups, or set shares to 0 with --split.")
+        raise InputError(f"{source.name} has {counted(len(sizes), 'group')} to divide into {len(wanted)} parts; a group is "
+                         "never divided. Give more groups, or set shares to 0 with --split.")
     order = torch.randperm(len(sizes), generator=torch.Generator().manual_seed(seed))
     largest_first = order[sizes[order].argsort(descending=True, stable=True)].tolist()
     lacking, part_of, empty = list(map(float, counts)), torch.zeros(len(sizes), dtype=torch.int64), set(wanted)

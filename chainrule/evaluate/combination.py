@@ -32,7 +32,7 @@ def combine(answers: Tensor, by: str = "mean", weights: Sequence[float] | None =
     if by not in WAYS:
         raise InputError(f"A committee answers by {', '.join(WAYS[:-1])} or {WAYS[-1]}; got '{by}'. {suggest(by, WAYS)}")
     if answers.dim() < 3 or len(answers) < 1:
-        raise InputError(f"A committee needs what each member said, of shape (members, samples, outputs); got {tuple(answers.shape)}. "
+        raise InputError(f"A committee needs the answers of each member, of shape (members, samples, outputs); got {tuple(answers.shape)}. "
                          "Stack the members' predictions.")
     return joined(answers, by, shares(weights, len(answers)).to(answers))
 

@@ -87,17 +87,18 @@ class Chosen:
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Chosen:
         """What `to_json` wrote. Raises ValueError, or KeyError, for what it did not."""
-        said: Stored = as_type(Stored, {**stored, "name": stored["class"]})
-        ends = {name: Interval(low, high, LEVEL) for name, (low, high) in said.intervals.items()}
-        return cls(said.name, said.asked, Threshold(said.positive, said.threshold.value), ends["recall"], ends["precision"], ends["fpr"],
-                   {name: said.valid[name] for name in ends}, said.cases)
+        fields: Stored = as_type(Stored, {**stored, "name": stored["class"]})
+        ends = {name: Interval(low, high, LEVEL) for name, (low, high) in fields.intervals.items()}
+        return cls(fields.name, fields.asked, Threshold(fields.positive, fields.threshold.value), ends["recall"], ends["precision"],
+                   ends["fpr"], {name: fields.valid[name] for name in ends}, fields.cases)
 
     def __str__(self) -> str:
         words = {"recall": "recall", "precision": "precision", "fpr": "false-positive rate"}
-        told = ", ".join(f"{words[name]} {100 * value:.2f} % ({100 * getattr(self, name).low:.2f} to {100 * getattr(self, name).high:.2f})"
-                         for name, value in self.shares.items())
+        ends = {name: getattr(self, name) for name in self.shares}
+        shares = ", ".join(f"{words[name]} {100 * value:.2f} % ({100 * ends[name].low:.2f} to {100 * ends[name].high:.2f})"
+                           for name, value in self.shares.items())
         return (f"'{self.name}' is answered from a probability of {self.threshold.value:.4g} on ({self.asked}): on {self.cases[0]:,} "
-                f"positive and {self.cases[1]:,} other validation cases {told}")
+                f"positive and {self.cases[1]:,} other validation cases {shares}")
 
 
 def choose(probabilities: Tensor, truth: Tensor, classes: Sequence[str], name: str, *, recall: float | None = None,

@@ -81,7 +81,7 @@ def _by_step(predictions: Tensor, y: Tensor, errors: Sequence[float], widths: Te
     off, unit = (p - t).abs(), torch.tensor(errors, dtype=torch.float64)
     size = p.abs() + t.abs()
     measures = {"mase": (off / unit).mean(2), "smape": torch.where(size > 0, 2 * off / size.clamp(min=1e-300), 0.0).mean(2),
-             "rmse": off.square().mean(2)}
+                "rmse": off.square().mean(2)}
     if not bool((unit > 0).all()):
         del measures["mase"]
     if widths is not None:

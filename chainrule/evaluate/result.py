@@ -11,7 +11,7 @@ from typing import Any
 
 from chainrule.core.measure import headline, is_share
 from chainrule.core.schema import Misfit, as_type
-from chainrule.core.text import shown, table
+from chainrule.core.text import counted, shown, table
 from chainrule.evaluate.advantage import Advantage
 from chainrule.evaluate.intervals import Interval
 
@@ -144,11 +144,10 @@ def _in_words(name: str, m: Measure) -> str:
 
 
 def _headline(r: Result) -> list[str]:
-    plural = "" if r.errors == 1 else "s"
-    kind = f", {len(r.classes)} classes, {r.errors:,} error{plural}" if r.errors is not None else ""
+    kind = f", {len(r.classes)} classes, {counted(r.errors, 'error')}" if r.errors is not None else ""
     opened = f"; test set opened {'once' if r.opened == 1 else f'{r.opened} times'}" if r.opened else ""
     beside = "; last, the same of a constant answer" if r.baseline else ""
-    return [f"{r.n:,} cases{kind} ({100 * r.level:g} % intervals{opened}){beside}"]
+    return [f"{counted(r.n, 'case')}{kind} ({100 * r.level:g} % intervals{opened}){beside}"]
 
 
 def _overall(r: Result, width: int | None) -> list[str]:

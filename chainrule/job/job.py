@@ -46,8 +46,6 @@ from chainrule.job.trained import Trained
 from chainrule.tasks.task import Task
 
 DENSITY_ROWS = 2000
-
-
 PICTURED_AT = (100, 300, 1000, 3000, 10_000)       # steps after which pictures are recorded
 CHAIN_STEPS = 200                                  # of the Markov chain that ends at each
 
@@ -153,7 +151,7 @@ class Job:
         if options.stages != LAYERS:
             again = tasks.find(self.task.name).traits.targetless
             before = pretraining_of(self.net, example, len(self.task.classes), again, budget, options.stage_epochs, self.stage_rule,
-                                     self.data.ready)
+                                    self.data.ready)
             last = whole_after(self.net, before, again, self.reading(self.rule), budget, options.stage_epochs)
             return [*before, last], measuring(self.net, before, self.data.valid, self.validate)
         return stages_of(self.net, example, 1 if self.target == "sign" else self.data.outputs, budget, self.anew, self.reading,

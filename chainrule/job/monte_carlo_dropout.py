@@ -28,7 +28,7 @@ class Sampler:
 
     def __init__(self, trained: Trained, samples: int):
         if samples < FEWEST:
-            raise InputError(f"--samples expects at least {FEWEST} passes, whose spread is told; got {samples}. Write e.g. --samples 50.")
+            raise InputError(f"--samples expects at least {FEWEST} passes, for a spread; got {samples}. Write e.g. --samples 50.")
         self.dropouts = [part for part in trained.net.module.modules() if isinstance(part, DROPOUTS) and part.p > 0]
         if not self.dropouts:
             raise InputError(f"{trained.net_name} has no dropout, so that every pass would say the same. Leave --samples out, or train a "

@@ -76,6 +76,6 @@ def looks_up(module: nn.Module, source: Source) -> bool:
 def reason(error: Exception) -> str:
     """What an exception says, in one line, and where in the user's own code it was raised."""
     words = str(error).strip().splitlines() or [type(error).__name__]
-    said = words[0].rstrip(".") if isinstance(error, RuntimeError | ValueError) else f"{type(error).__name__}: {words[0].rstrip('.')}"
+    message = words[0].rstrip(".") if isinstance(error, RuntimeError | ValueError) else f"{type(error).__name__}: {words[0].rstrip('.')}"
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(LIBRARIES)]
-    return f"{said}; {own[-1].filename.rpartition('/')[2]} line {own[-1].lineno}" if own else said
+    return f"{message}; {own[-1].filename.rpartition('/')[2]} line {own[-1].lineno}" if own else message

@@ -166,7 +166,7 @@ def _check(inputs: tuple[int, ...], outputs: int, activation: str, unit: str, ti
         raise InputError("A layer of maxout is read by half as many units as it has, so that it is neither tied nor turned round; got "
                          "activation=maxout. Use activation=relu.")
     if contractive and (convolutional or activation in TOGETHER):
-        raise InputError("contractive is reckoned for dense layers whose units each have a slope of their own; got "
+        raise InputError("contractive is computed for dense layers whose units each have a slope of their own; got "
                          f"{'convolutional=yes' if convolutional else 'activation=' + activation}. Use e.g. activation=sigmoid.")
     if contractive < 0 or penalty < 0:
         raise InputError(f"autoencoder expects contractive and penalty to be at least 0; got contractive={contractive}, "

@@ -144,7 +144,7 @@ class Boltzmann(nn.Module):
     @property
     def caveat(self) -> str:
         """What is to be said of likelihoods, in a sentence."""
-        return ("The states of the hidden units are summed over in the mean field, so that likelihoods are at least what is told."
+        return ("The states of the hidden units are summed over in the mean field, so that likelihoods are at least what is given here."
                 if len(self.bias) - self.size > SUMMED else "")
 
     def log_partition(self) -> Tensor:

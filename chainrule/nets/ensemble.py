@@ -80,8 +80,8 @@ class Ensemble(nn.Module):
         x = x.flatten(1)                                    # (n, d)
         if self.clip:
             x = x * torch.rsqrt(1 + (x / self.clip).square())
-        said: Tensor = self.layers(x)                       # (members, n, outputs)
-        return said.transpose(0, 1)
+        answers: Tensor = self.layers(x)                    # (members, n, outputs)
+        return answers.transpose(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.members(x).mean(1)

@@ -65,7 +65,7 @@ class GoogLeNet(nn.Module):
             channels = a + c + d + e
             if auxiliary and name in HEADS.values():
                 self.auxiliary[name] = AuxiliaryHead(channels, sides, outputs, maps=round(width * 128), hidden=round(width * 1024),
-                                                 dropout=0.7, norm=batch)
+                                                     dropout=0.7, norm=batch)
             if name in POOLED:
                 sides = [pooled(side, 3, 2) for side in sides]
         self.pools = nn.ModuleDict({name: Pool("max", last_pool if name == POOLED[-1] else 3, 2) for name in POOLED})

@@ -56,7 +56,7 @@ class HiddenMarkov(nn.Module):
 
     Symbols come as one-hot rows and have shares in each state (`emissions=discrete`); numbers are `gaussian`, or a `mixture` of
     `components` Gaussians, in each state; `auto` takes what the inputs are. A row of zeros, or one with a NaN, is a step that was not
-    observed; those at the end are none, and have probabilities of zero. `form=log` reckons in logarithms. Raises InputError for inputs
+    observed; those at the end are none, and have probabilities of zero. `form=log` computes in logarithms. Raises InputError for inputs
     that are no sequences.
     """
 

@@ -23,6 +23,7 @@ from torch.utils import _pytree as pytree
 
 from chainrule.core.duplicate import duplicate
 from chainrule.core.errors import InputError
+from chainrule.core.text import counted
 
 SAMPLES = 2  # two, because a lone sample's axis is lost to squeeze()
 LARGE = 10**7  # parameters; below, a copy is cheaper than the second that loading the meta device's arithmetic takes
@@ -98,7 +99,7 @@ class _Walk:
         self.counted = dict.fromkeys(self.names, 0)  # multiply-adds of all calls and samples, those of submodules left out
         self.running: list[_Call] = []
         self.latest: nn.Module | None = None  # that has no parts
-        self.kept: dict[int, Tensor] = {}  # by their storages, which live as long as the walk, so that none is counted twice
+        self.storages: dict[int, Tensor] = {}  # by their storages, which live as long as the walk, so that none is counted twice
         self.memory = dict.fromkeys(self.names, 0)  # bytes for all samples
 
     def run(self, input_shape: tuple[int, ...]) -> list[Layer]:
@@ -141,8 +142,8 @@ class _Walk:
     def _keep(self, tensor: Tensor) -> None:
         """Count what the backward pass needs, a view as all that it is a view of."""
         storage = tensor.untyped_storage()
-        if storage._cdata not in self.kept and storage._cdata not in self.own:
-            self.kept[storage._cdata] = tensor
+        if storage._cdata not in self.storages and storage._cdata not in self.own:
+            self.storages[storage._cdata] = tensor
             asking = self.running[-1].module
             block = next(asking.children(), None) is not None and next(_own(asking), None) is None
             self.memory[self.latest if block and self.latest is not None else asking] += storage.nbytes()
@@ -234,7 +235,7 @@ def _wanted(module: nn.Module, shape: tuple[int, ...]) -> str:
     if isinstance(module, nn.Linear) and shape and module.in_features not in (shape[-1], math.prod(shape)):
         return f"it needs {module.in_features} numbers"
     if isinstance(module, CHANNELLED) and shape and shape[0] != module.in_channels:
-        return f"it needs {module.in_channels} channel{'' if module.in_channels == 1 else 's'}"
+        return f"it needs {counted(module.in_channels, 'channel')}"
     if isinstance(module, CONVOLUTIONS) and not isinstance(module.padding, str):
         kernel = [d * (k - 1) + 1 for k, d in zip(module.kernel_size, module.dilation)]
         if any(side + 2 * pad < k for side, pad, k in zip(shape[1:], module.padding, kernel)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -54,18 +54,19 @@ class LayerGraph:
     @cached_property
     def readers(self) -> list[list[int]]:
         """The layers that read each."""
-        heads: list[list[int]] = [[] for _ in self.nodes]
-        for tail, head in self.edges:
-            heads[tail].append(head)
-        return heads
+        return self._grouped((tail, head) for tail, head in self.edges)
 
     @cached_property
     def sources(self) -> list[list[int]]:
         """The layers that each reads."""
-        tails: list[list[int]] = [[] for _ in self.nodes]
-        for tail, head in self.edges:
-            tails[head].append(tail)
-        return tails
+        return self._grouped((head, tail) for tail, head in self.edges)
+
+    def _grouped(self, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+        """For each node the second numbers of the pairs that begin with it."""
+        others: list[list[int]] = [[] for _ in self.nodes]
+        for node, other in pairs:
+            others[node].append(other)
+        return others
 
     @property
     def paths(self) -> int:

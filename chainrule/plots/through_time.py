@@ -61,5 +61,5 @@ def memory_by_delay(shares: Tensor) -> Figure:
     axes.set_xlim(0, len(shares) - 1)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("steps back", color=INK)
-    axes.set_ylabel("share of the variance that is told", color=INK)
+    axes.set_ylabel("share of the variance explained", color=INK)
     return figure

@@ -26,7 +26,7 @@ CODES = 3
 LINEAR: dict[str, Any] = {"net": f"autoencoder:code={CODES}", "optimizer": "adam:rate=0.03", "schedule": "cosine",
                           "epochs": 1500, "batch": 1797, "split": "train=1"}
 DENOISING: dict[str, Any] = {"net": "autoencoder:code=1000,tied=yes,units=sigmoid,noise=0.3", "loss": "binary-cross-entropy",
-             "optimizer": "adam:rate=0.001", "epochs": 20, "batch": 100}
+                             "optimizer": "adam:rate=0.001", "epochs": 20, "batch": 100}
 SOFTMAX: dict[str, Any] = {"net": "softmax", "optimizer": "adam:rate=0.001", "epochs": 20, "batch": 100}
 VARIATIONAL: dict[str, Any] = {"net": "vae:hidden=200,code=20", "optimizer": "adam:rate=0.002", "schedule": "cosine",
                                "epochs": 40, "batch": 100}
@@ -75,7 +75,7 @@ def denoising(setting: Setting) -> Outcome:
     pair = significance.compare(["raw pixels", "codes"], cases).pairs[0]
     table = [["softmax of", "errors", "test cases", "test accuracy %"]]
     table += [[name, str(r.errors), f"{r.n:,}", f"{100 * float(r.accuracy or 0):.2f}"] for name, r in zip(("pixels", "codes"), results,
-                                                                                                   strict=True)]
+                                                                                                          strict=True)]
     return Outcome([Figure("p against a softmax of raw pixels", p_of_improvement(pair), published=0.01, source=VINCENT,
                            goal="none" if setting.short else "at most", probability=True)], table, [command(source.name, DENOISING)])
 

@@ -16,7 +16,7 @@ ZAGORUYKO = "Zagoruyko (2015), 92.45 % on CIFAR-10 in Torch, http://torch.ch/blo
 
 STEPPED: dict[str, Any] = {"schedule": "step", "augment": "crop+flip"}     # a tenth of the rate at a half and at three quarters
 RESNET110: dict[str, Any] = {"net": "resnet:depth=110", "optimizer": "momentum:rate=0.1,decay=0.0001", "batch": 128, "epochs": 164,
-                            **STEPPED}
+                             **STEPPED}
 RESNET164: dict[str, Any] = {**RESNET110, "net": "resnet:depth=164,form=v2"}
 DENSENET: dict[str, Any] = {"net": "densenet:depth=100,growth=12,bottleneck=yes,compression=0.5",
                             "optimizer": "nesterov:rate=0.1,decay=0.0001", "batch": 64, "epochs": 300, **STEPPED}

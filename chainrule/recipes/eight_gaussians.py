@@ -45,7 +45,7 @@ def modes_of(samples: Tensor) -> tuple[int, float]:
 def eight_gaussians(setting: Setting) -> Outcome:
     """Each form of the game on the ring of eight Gaussians, from ten seeds: modes covered, and samples near a mode."""
     seeds = 2 if setting.short else max(10, setting.seeds)
-    table = [["form", "seeds with 8 of 8", "modes, mean", "least", "near a mode", "faults told"]]
+    table = [["form", "seeds with 8 of 8", "modes, mean", "least", "near a mode", "faults reported"]]
     drawn: dict[str, Tensor] = {}
     covered: dict[str, list[int]] = {}
     for name in FORMS:

@@ -68,7 +68,7 @@ def first_causes(setting: Setting) -> Outcome:
                          f"{accuracy:.3f}", cause.remedy if cause is not None else "", f"{after:.3f}"])
     return Outcome([_share("% of planted faults named as first cause", right, n, 90), _share("% of remedies that restore 95 % of the "
                                                                                              "healthy net",
-                                                                                            restored, n, 80),
+                                                                                             restored, n, 80),
                     _share("% of healthy nets that are silent", silent, healthy, 95)], rows)
 
 

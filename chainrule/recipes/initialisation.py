@@ -114,7 +114,7 @@ def _slopes(drawn: list[tuple[Case, list[Tensor]]]) -> Drawing:
             cell.set_xticks(range(low + -low % 4, high + 1, 4))
         row[0].set_ylabel(f"{case.activation}\n{case.init}", fontsize=9, color=INK)
     figure.supxlabel("power of ten of the gradient at each activation, one scale for all; the gradient starts at layer 10",
-                   fontsize=10, color=INK)
+                     fontsize=10, color=INK)
     return figure
 
 

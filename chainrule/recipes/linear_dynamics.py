@@ -17,7 +17,7 @@ from chainrule.recipes.outcome import Figure, Goal, Outcome, Setting
 KALMAN = "Kalman (1960), https://doi.org/10.1115/1.3662552"
 SHUMWAY = "Shumway & Stoffer (1982), https://doi.org/10.1111/j.1467-9892.1982.tb00349.x"
 TURN, GAPS, ITERATIONS = 0.3, 0.1, 60
-FEW = 8                                           # steps of the sequences that are reckoned by brute force
+FEW = 8                                           # steps of the sequences that are computed by brute force
 
 
 @recipes("lds", source=f"{KALMAN}; {SHUMWAY}")

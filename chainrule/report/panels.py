@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chainrule.core.text import shown
+from chainrule.core.text import counted, shown
 from chainrule.evaluate.calibration import Bin, reliability
 from chainrule.evaluate.curves import OperatingPoints, operating_points, precision_recall
 from chainrule.report.charts import nice
@@ -96,7 +96,7 @@ def calibration(bins: Sequence[Bin], n: int) -> Panel:
     plane = Plane(SHARES, SHARES)
     x_ticks, y_ticks = _share_ticks(plane)
     gap = sum(b.count * abs(b.accuracy - b.confidence) for b in bins) / n
-    words = f"{len(bins)} bin{'' if len(bins) == 1 else 's'} of at least {min(b.count for b in bins):,} cases"
+    words = f"{counted(len(bins), 'bin')} of at least {min(b.count for b in bins):,} cases"
     return Panel("Calibration", "How sure, how often right", "confidence: the greatest probability", "share right", x_ticks, y_ticks,
                  (("faint", plane.points([(0, 0), (1, 1)]), ""), ("valid", plane.points([(b.confidence, b.accuracy) for b in bins]), "")),
                  plane.dots([(b.confidence, b.accuracy) for b in bins]),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.core.flow import Flow
-from chainrule.core.text import shown
+from chainrule.core.text import counted, shown
 from chainrule.report.facts import Facts, Picture, Table
 from chainrule.report.page import write
 
@@ -52,7 +52,7 @@ def write_check(out: Path, name: str, record: Mapping[str, Any], pictures: Seque
     if record.get("skipped"):
         several.append(Table("Not looked for", ["what, and why"], [[text] for text in record["skipped"]]))
     n = len(record["findings"])
-    verdict = f"{n} finding{'' if n == 1 else 's'} in {record['rows']:,} rows." if n else f"Nothing was found in {record['rows']:,} rows."
+    verdict = f"{counted(n, 'finding')} in {record['rows']:,} rows." if n else f"Nothing was found in {record['rows']:,} rows."
     return write(out, Facts(title=f"A look at {name}", verdicts=[verdict], warnings=list(record.get("notes", ())), tables=several,
                             pictures=pictures, versions=versions))
 

@@ -21,7 +21,7 @@ from chainrule.rules.one_layer import refuse_frozen
 
 SOURCE = "Baum, Petrie, Soules & Weiss (1970), https://doi.org/10.1214/aoms/1177697196"
 CHAIN = {"initial.log_shares", "transitions.log_shares"}
-BLOCK_NUMBERS = 2**22      # of states' probabilities of sequences that are reckoned with at once
+BLOCK_NUMBERS = 2**22      # of states' probabilities of sequences that are computed with at once
 DISCRETE, GAUSSIAN = {"emissions.log_shares"}, {"emissions.log_weights", "emissions.means", "emissions.scale"}
 
 

@@ -20,7 +20,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.files import open_plain, with_room, write_all
 from chainrule.core.places import state_folder
 from chainrule.core.schema import Misfit, as_type
-from chainrule.core.text import now
+from chainrule.core.text import counted, now
 from chainrule.data.source import Opening
 
 try:
@@ -148,7 +148,7 @@ def _opening(own: Entry, near: Read, far: Read, account: Path | None, unrecorded
         notes.append(f"These test rows were opened before, {often}, in {named}; whatever was chosen by that makes the numbers here too "
                      "good.")
     if missing:
-        notes.append(f"{own.ledger} lacks {len(missing)} opening{'s' * (len(missing) != 1)} of these rows that {account} has: lines were "
+        notes.append(f"{own.ledger} lacks {counted(len(missing), 'opening')} of these rows that {account} has: lines were "
                      "taken out of it, or the file was deleted.")
     notes += [f"Lines of {path} were changed or taken out: they do not follow from one another."
               for path, read in ((own.ledger, near), (account, far)) if not read.whole]

@@ -32,16 +32,16 @@ def compare_runs(opened: Opened, question: dict[str, Any]) -> dict[str, Any]:
 def _cases(opened: Opened, name: str) -> Cases:
     folder = Folder(opened.folder({"run": name}))
     record = folder.read_record()
-    kept = Validation.read(folder, record["run"])
-    if kept is None or kept.truth is None:
+    validation = Validation.read(folder, record["run"])
+    if validation is None or validation.truth is None:
         raise InputError(f"{name} has not come to its end yet, or has no targets; pairs are tested when all have.")
     fingerprint = record["data"]["fingerprint"]
-    if kept.truth.dim() == 1 and not kept.truth.is_floating_point():
-        return Cases(kept.rows, fingerprint, right=kept.answers.argmax(1) == kept.truth)
-    if kept.truth.dim() != 2:
+    if validation.truth.dim() == 1 and not validation.truth.is_floating_point():
+        return Cases(validation.rows, fingerprint, right=validation.answers.argmax(1) == validation.truth)
+    if validation.truth.dim() != 2:
         raise InputError(f"{name} answers neither one class nor numbers for a row; chainrule compare pairs such runs.")
-    costs, measure = squared_costs(kept.answers, kept.truth)
-    return Cases(kept.rows, fingerprint, costs=costs, measure=measure)
+    costs, measure = squared_costs(validation.answers, validation.truth)
+    return Cases(validation.rows, fingerprint, costs=costs, measure=measure)
 
 
 def _only(cases: Cases, rows: torch.Tensor) -> Cases:

@@ -107,13 +107,13 @@ class RunLog:
     def _thin(self) -> None:
         """Leave every second look out. Where the disk has no room for that, what is there stays."""
         self._stride *= 2
-        lines, kept = [], 0
+        lines, looks = [], 0
         for line in read_plain(self.path).splitlines(keepends=True):
             look = next(_looks(line), None)
             if look is not None and look["step"] not in BEGINNING:
                 if look["number"] % self._stride:
                     continue
-                kept += 1
+                looks += 1
                 if look["number"] // self._stride % SELDOM[1] and look["looks"].pop(SELDOM[0], None) is not None:
                     line = json.dumps(look).encode() + b"\n"
             lines.append(line)
@@ -122,7 +122,7 @@ class RunLog:
             file = open_plain(self.path, os.O_RDWR | os.O_APPEND)
             os.close(self._file)
             self._file = file
-        self._looks = kept
+        self._looks = looks
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""

@@ -56,7 +56,7 @@ class Tally:
             self._open = False
         for message, count in self._counts.items():
             if count > 1:
-                self._say(f"{count} of {len(self.names)} runs said: {message}")
+                self._say(f"in {count} of {len(self.names)} runs: {message}")
         self._counts = {}
 
     def _draw(self, last: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chainrule.core.events import Diagnosed, Finished, Planned, Started
-from chainrule.core.text import duration, sentence, visible
+from chainrule.core.text import counted, duration, sentence, visible
 
 SHOWN_SYMBOLS = 80     # of a sample
 ENDINGS = {"budget": "Done", "patience": "Done early, since it no longer got better,", "interrupted": "Interrupted",
@@ -18,9 +18,9 @@ def started(event: Started) -> list[str]:
     data = event.data
     splits = data.get("splits")
     rows = ", ".join(f"{int(n):,} {part}" for part, n in splits.items() if n) if isinstance(splits, Mapping) else ""
-    rows = rows or (f"{int(data['n']):,} rows" if "n" in data else "")
+    rows = rows or (counted(int(data["n"]), "row") if "n" in data else "")
     verb = "Resuming" if event.resumed else "Training"
-    parameters = f"{event.parameters:,} parameter{'' if event.parameters == 1 else 's'}"
+    parameters = counted(event.parameters, "parameter")
     chosen = event.settings.get("chosen")
     lines = [f"{verb} {event.net} ({parameters}) by {event.rule}", f"Data: {data.get('name', 'the data')}{f', {rows}' if rows else ''}"]
     return [*lines, f"Chosen: {', '.join(map(str, chosen))}"] if chosen and not event.resumed else lines
@@ -45,10 +45,10 @@ def finished(event: Finished) -> str:
     """Why it ended, how long it took, and which weights are kept. What they score is the result, which is said once, where results are."""
     seconds = event.timing.get("total", sum(event.timing.values()) or event.seconds)
     count, unit = (event.epochs, "epoch") if event.epochs else (event.steps, "step")
-    length = f"{count:,} {unit}{'' if count == 1 else 's'} in {duration(seconds)}"
+    length = f"{counted(count, unit)} in {duration(seconds)}"
     best = f"; the best was epoch {event.best_epoch}" if event.best and event.best_epoch else ""
-    kept = best or ("; the last weights are kept" if event.best_epoch else "")
-    return f"{ENDINGS.get(event.reason, event.reason)} after {length}{kept}."
+    weights = best or ("; the last weights are kept" if event.best_epoch else "")
+    return f"{ENDINGS.get(event.reason, event.reason)} after {length}{weights}."
 
 
 def measure(name: str, value: Any) -> str:

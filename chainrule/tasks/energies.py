@@ -1,4 +1,4 @@
-"""Likelihoods of energy-based nets: free energies less the log of the partition function, which is reckoned or estimated."""
+"""Likelihoods of energy-based nets: free energies less the log of the partition function, which is computed or estimated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The measures that tasks reckon themselves, many at once and with intervals: which way each is better, and its unit."""
+"""The measures that tasks compute themselves, many at once and with intervals: which way each is better, and its unit."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class SampleTask(ABC):
         return {**validation_costs(runner, part, criterion, raw), **self.quickly(answer, truth), **watched(self, lambda: (answer, truth))}
 
     def quickly(self, answer: Tensor, truth: Tensor) -> dict[str, float]:
-        """Measures that are reckoned after every epoch, without intervals."""
+        """Measures that are computed after every epoch, without intervals."""
         return {}
 
     def answer(self, raw: Tensor, loss: Loss | None) -> Tensor:

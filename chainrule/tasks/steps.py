@@ -115,10 +115,10 @@ def carried(runner: Runner, x: Any, lanes: int = 1) -> Iterator[tuple[slice | Te
 
 
 def of_steps(runner: Runner, part: Part, kinds: Mapping[str, Callable[[Tensor, Any], Tensor]], lanes: int = 1) -> dict[str, Tensor]:
-    """What is reckoned of the outputs for each window and its batch, float64 (n, t) by name, the state carried from window to window."""
+    """What is computed of the outputs for each window and its batch, float64 (n, t) by name, the state carried from window to window."""
     found = {name: torch.empty(part.x.shape[:2], dtype=torch.float64) for name in kinds}
     for rows, outputs in carried(runner, part.x, lanes):
         y = part.y[rows].to(runner.device)
-        for name, reckon in kinds.items():
-            found[name][rows] = reckon(outputs, y).double().cpu()
+        for name, compute in kinds.items():
+            found[name][rows] = compute(outputs, y).double().cpu()
     return found

@@ -144,10 +144,10 @@ def outputs_of(runner: Runner, part: Part, expected: int | None = None, plainly:
     for begin in range(0, len(part), BLOCK_ROWS):
         rows = part.rows_at(begin, begin + BLOCK_ROWS)
         with torch.no_grad():
-            said = runner.net.call("members", runner.ready(rows.x[:].to(runner.device)))       # (n, members, k)
+            outputs = runner.net.call("members", runner.ready(rows.x[:].to(runner.device)))    # (n, members, k)
         assert rows.mask is not None
-        share = rows.mask.to(said)[:, :, None]
-        answers.append((said * share).sum(1) / share.sum(1))
+        share = rows.mask.to(outputs)[:, :, None]
+        answers.append((outputs * share).sum(1) / share.sum(1))
     return torch.cat(answers)
 
 

@@ -22,7 +22,7 @@ from chainrule.audit.labels import Outliers, Suspects, contradiction, mislabelle
 from chainrule.core.errors import Diverged, InputError, Interrupted
 from chainrule.core.events import Finished
 from chainrule.core.files import write_file
-from chainrule.core.text import table
+from chainrule.core.text import counted, table
 from chainrule.data.prepare import prepare
 from chainrule.data.row_contents import content_of
 from chainrule.data.source import Data, Part, Source
@@ -74,13 +74,12 @@ class Check:
                 "skipped": self.skipped, "notes": self.notes}
 
     def __str__(self) -> str:
-        plural = "s" * (len(self.findings) != 1)
-        lines = [f"{self.name}: {len(self.findings)} finding{plural} in {self.rows:,} rows (counted from 1, below any header; as `rows` of "
-                f"{CHECK} from 0)"]
+        lines = [f"{self.name}: {counted(len(self.findings), 'finding')} in {counted(self.rows, 'row')} (counted from 1, below any "
+                 f"header; as `rows` of {CHECK} from 0)"]
         for finding in self.findings:
             lines += ["", f"{finding.kind}: {finding.found}", f"  evidence: {finding.evidence}", f"  what to do: {finding.remedy}"]
             lines += table([list(finding.table[0].keys()), *[[str(v) for v in row.values()] for row in finding.table[:10]]],
-                          left=()) if finding.table else []
+                           left=()) if finding.table else []
         lines += ["", *[f"not checked: {line}" for line in self.skipped]] if self.skipped else []
         return "\n".join([*lines, *[f"note: {line}" for line in self.notes], f"All rows: {self.path / CHECK}"])
 
@@ -334,7 +333,7 @@ class _Looking:
         mine, theirs = parts[a].rows[pairs[:, 0]], parts[b].rows[pairs[:, 1]]
         n = len(pairs)
         return Finding(
-            "duplicate", f"{n} row{'s' * (n != 1)} of the {b} part {'are' if n != 1 else 'is'} {how} as rows of the {a} part, "
+            "duplicate", f"{counted(n, 'row')} of the {b} part {'are' if n != 1 else 'is'} {how} as rows of the {a} part, "
             f"{listed(theirs)} among them.", evidence, f"keep copies in one part: remove them, or name what they share with --group; until "
             f"then the {b} part flatters.", theirs.tolist(),
             table=[{f"row of {a}": int(i) + 1, f"row of {b}": int(j) + 1} for i, j in zip(mine, theirs, strict=True)])
@@ -348,7 +347,7 @@ class _Looking:
         if groups:
             at = rows[torch.tensor([i for g in groups for i in g])]
             yield Finding("label", f"{len(at)} rows with equal inputs have different labels, {listed(at)} among them.",
-                          f"{len(groups)} set{'s' * (len(groups) != 1)} of inputs equal to the last bit bear more than one label "
+                          f"{counted(len(groups), 'set')} of inputs equal to the last bit bear more than one label "
                           "outside the test part.", "correct the labels, or add a column that tells these cases apart.", at.tolist())
 
 

@@ -20,7 +20,7 @@ from chainrule.rules.one_layer import only_layer, seen
 from chainrule.tasks.reconstruction import Reconstruction
 
 ROWS, COLUMNS = 1000, 256                # of the training part, looked at
-WIDEST = 2048                            # layer whose curvature is reckoned
+WIDEST = 2048                            # layer whose curvature is computed
 FEW = 64                                 # columns by which rows are known at first
 HASHED_BYTES = 2**28                     # of a part whose rows are compared with the other's
 ACTIVATIONS = {"ReLU": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softmax": "softmax", "Hardtanh": "hard-tanh",

@@ -91,7 +91,7 @@ def find_rate(data: Any = Dataset.data, *, net: str | nn.Module | None = None, l
     folder = Folder.create(session.out, source.name, "rates")
     rates = replace(rates, path=folder.path / "rates.png")
     figure = descent.rates(rates.rates, rates.losses, rates.smoothed, rates.suggested, rates.edge if rates.diverged else None,
-                                 optimizers.choose(str(job.options.optimizer)).entry.name)
+                           optimizers.choose(str(job.options.optimizer)).entry.name)
     png = to_png(figure)
     assert rates.path is not None
     write_file(rates.path, png)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from chainrule.core.errors import InputError, suggest
-from chainrule.core.text import table
+from chainrule.core.text import counted, table
 from chainrule.job.job import Job
 from chainrule.observe.graph import MOST_EDGES, MOST_NODES, Edge, Graph, Operation, Unreadable, along, of_net, of_operations
 from chainrule.observe.layers import shape_text
@@ -183,7 +183,7 @@ def lines(rows: list[dict[str, Any]]) -> list[str]:
     for row in rows:
         if "from" not in row:
             continue
-        several = f"{row['paths']:,} path{'' if row['paths'] == 1 else 's'}"
+        several = counted(row["paths"], "path")
         text += ["", f"by {row['from']}: {number(row['sum'])}, the sum over {several}"]
         text += [f"  {one['path']}: {' x '.join(map(number, one['factors']))} = {number(one['product'])}" for one in row["largest"]]
         if row["paths"] > len(row["largest"]):
@@ -213,7 +213,7 @@ def layer_lines(rows: list[dict[str, Any]]) -> list[str]:
     layers = [[row["layer"] + (f" x {row['times']}" if row["times"] > 1 else ""), row["kind"], shape_text(tuple(row["gives"])),
                f"{row['times'] * row['parameters']:,}", span(row["values"]), span(row["derivatives"])] for row in rows if "layer" in row]
     (last,) = [row for row in rows if "paths" in row]
-    several = f"{last['paths']:,} path{'' if last['paths'] == 1 else 's'}"
+    several = counted(last["paths"], "path")
     return [f"Drawn by layers, since {last['why']}; values and derivatives are root mean squares.", "",
             *table([["layer", "kind", "gives", "parameters", "value", "derivative"], *layers], left=(0, 1, 2), indent=""), "",
             f"{several} from the input to the loss, the sum over which is the derivative"]
@@ -226,7 +226,7 @@ def draw_layers(graph: LayerGraph, title: str, paths: int) -> Figure:
     names = [node.name + (f" × {node.times}" if node.times > 1 else "") for node in graph.nodes]
     derivatives = [math.sqrt(sum(d * d for d in node.derivatives) / len(node.derivatives)) if node.derivatives else None
                    for node in graph.nodes]
-    several = f"{paths:,} path{'' if paths == 1 else 's'} from the input to the loss"
+    several = f"{counted(paths, 'path')} from the input to the loss"
     return layer_graph(names, [node.kind for node in graph.nodes], [shape_text(node.shape) if node.shape else "" for node in graph.nodes],
                        [numbers(node) for node in graph.nodes], derivatives, graph.edges, title=title,
                        below=f"in each layer what it gives, and d: the derivative of the loss by it,\nroot mean squares; {several}")

@@ -81,7 +81,7 @@ def race(specs: Sequence[str], on: str = Drawing.on, *, steps: int = STEPS) -> t
     paths = {f"{d.spec}, height {d.heights[-1]:.2g} after {len(d.path) - 1} steps": d.path for d in descents}
     name = {"bowl": f"a bowl of condition {CONDITION:g}", "rosenbrock": "Rosenbrock's valley"}[ground]
     return descents, surface(across, up, heights, paths, labels=("first number", "second number"), height="height",
-                                           minimum=MINIMUM[ground], title=name)
+                             minimum=MINIMUM[ground], title=name)
 
 
 def split_specs(text: str) -> list[str]:

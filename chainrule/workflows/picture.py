@@ -76,7 +76,7 @@ def boundary(run: Run) -> Figure:
     centre, factor = inputs.units
     raw = points.double() / factor + centre
     return boundary_picture(across.double() / factor[0] + centre[0], up.double() / factor[1] + centre[1], answers, raw, y, data.classes,
-                                  labels=(names[0], names[1]))
+                            labels=(names[0], names[1]))
 
 
 def weights(run: Run) -> Figure:
@@ -92,7 +92,7 @@ def weights(run: Run) -> Figure:
     classes = run.job.data.classes
     titles = classes if len(matrices) == 1 and len(classes) == len(rows) else ()
     return weight_pictures(rows[: MOST_PICTURES].flatten(1), size, titles=titles[: MOST_PICTURES],
-                                 columns=5 if titles else 10)
+                           columns=5 if titles else 10)
 
 
 def surface(run: Run, *, plane: str = Drawing.plane) -> Figure:

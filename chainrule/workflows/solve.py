@@ -13,7 +13,7 @@ from torch import Tensor
 
 from chainrule.core.errors import ChainruleError, InputError, suggest
 from chainrule.core.options import check
-from chainrule.core.text import table
+from chainrule.core.text import counted, table
 from chainrule.optim.solvers.formula import Formula, read
 from chainrule.optim.solvers.roots import Solution, bisection, gradient_descent, newton_raphson
 from chainrule.workflows.options import Solving
@@ -48,9 +48,8 @@ class Solved:
         rows += [[str(i), *(number(v) for v in self.path[i].tolist())] for i in chosen]
         if count > SHOWN:
             rows.insert(-1, ["...", *[""] * len(self.point)])
-        plural = "" if self.steps == 1 else "s"
         value = "" if self.find == "root" else f", value {number(self.value)}"
-        return "\n".join([f"{self.find.capitalize()} of {self.formula}: {at}{value}, after {self.steps} step{plural} of {self.by}",
+        return "\n".join([f"{self.find.capitalize()} of {self.formula}: {at}{value}, after {counted(self.steps, 'step')} of {self.by}",
                           *table(rows, left=())])
 
 

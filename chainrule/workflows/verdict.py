@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from chainrule.core.abilities.tasks import Decides
-from chainrule.core.text import shown
+from chainrule.core.text import counted, shown
 from chainrule.evaluate.significance import Comparison, compare
 from chainrule.job.job import Job
 from chainrule.runs.validation import Validation
@@ -53,8 +53,7 @@ def _by_class(job: Job, validation: Validation) -> dict[str, Any]:
 def _scores(comparison: Comparison) -> str:
     ours, constant = comparison.scores
     if comparison.counted:
-        plural = "" if ours == 1 else "s"
-        return f"{ours:,.0f} error{plural} against {constant:,.0f}"
+        return f"{counted(round(ours), 'error')} against {constant:,.0f}"
     return f"a {comparison.measure} of {shown(ours)} against {shown(constant)}"
 
 

@@ -75,7 +75,7 @@ def test_a_thread_that_is_gone_is_an_error(after, monkeypatch):
         put(self, item, *given, **options)
 
     monkeypatch.setattr(prefetch.queue.Queue, "put", silent)
-    with pytest.raises(ChainruleError, match=r"the thread that reads t\.rows ended without a word; resume the run from its last save"):
+    with pytest.raises(ChainruleError, match=r"the thread that reads t\.rows ended without a message; resume the run from its last save"):
         list(ahead(ends_without_a_word(after), "t.rows"))
 
 

@@ -16,6 +16,7 @@ from chainrule.bench.sides import BLOCK
 from chainrule.bench.works import EVALUATED, MEMBERS, Setting
 from chainrule.core.errors import Interrupted
 from chainrule.core.events import Evaluated, Planned
+from chainrule.core.text import counted
 from chainrule.data.source import Part
 from chainrule.engine.stop import Stop
 from chainrule.job.job import Job
@@ -145,4 +146,4 @@ def _until_stopped(events: Iterator[Any]) -> Iterator[Any]:
 
 def _described(event: Planned) -> str:
     threads = event.made[-1]["made"]["threads"]
-    return f"{event.name}, {event.precision}" + (f", {threads} thread{'s' * (threads != 1)}" if threads else "")
+    return f"{event.name}, {event.precision}" + (f", {counted(threads, 'thread')}" if threads else "")

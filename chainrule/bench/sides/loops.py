@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from chainrule.bench.sides import BLOCK
 from chainrule.bench.works import Setting, Work
+from chainrule.core.text import counted
 from chainrule.core.threads import torch_threads
 
 EAGER_BATCHES = (100, 1_000)  # rows predicted at once; the faster counts
@@ -82,7 +83,7 @@ class Eager:
             return self._run(units, chosen, count)
 
     def _run(self, units: int, chosen: dict[str, Any], count: int) -> list[float]:
-        self.remarks = f"{count} thread{'s' * (count != 1)}"
+        self.remarks = counted(count, 'thread')
         if self.work.kind == "predict":
             self.remarks += f", {chosen['batch']} rows at once"
             return self._predict(units, chosen["batch"])

@@ -347,15 +347,16 @@ class InputEncoder:
     @classmethod
     def from_state(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> InputEncoder:
         """The encoder that `to_state` described. Raises Misfit where none is."""
-        said: Described = as_type(Described, meta)
-        kind: Kind = as_type(Kind, said.kind)
-        features = None if said.columns is None else Features(said.columns, tensor(tensors, "columns", len(said.columns), 3))
-        if kind == "table" and (features is None or said.shape != (len(features.names),)):
-            raise Misfit(f"a table of {said.shape} numbers", "other columns", "columns")
+        described: Described = as_type(Described, meta)
+        kind: Kind = as_type(Kind, described.kind)
+        features = None if described.columns is None else Features(described.columns, tensor(tensors, "columns", len(described.columns), 3))
+        if kind == "table" and (features is None or described.shape != (len(features.names),)):
+            raise Misfit(f"a table of {described.shape} numbers", "other columns", "columns")
         scale = tensor(tensors, "scale", 2) if "scale" in tensors or kind in ("array", "series", "lagged") else None
-        vocabulary = Vocabulary(said.symbols, said.unit, said.merges) if kind == "symbols" else None
-        return cls(kind, said.shape, said.range, said.flatten, said.maximum, features, scale, vocabulary, said.stride, said.apart,
-                   said.notes, said.formats, said.reading, said.column_kinds, said.sequences, said.series, said.lagged, said.column)
+        vocabulary = Vocabulary(described.symbols, described.unit, described.merges) if kind == "symbols" else None
+        return cls(kind, described.shape, described.range, described.flatten, described.maximum, features, scale, vocabulary,
+                   described.stride, described.apart, described.notes, described.formats, described.reading, described.column_kinds,
+                   described.sequences, described.series, described.lagged, described.column)
 
 
 def _kinds(source: Source) -> dict[str, str]:

@@ -156,9 +156,9 @@ class TargetEncoder:
     @classmethod
     def from_state(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> TargetEncoder:
         """The encoder that `to_state` described. Raises Misfit where none is."""
-        said: DescribedTarget = as_type(DescribedTarget, meta)
-        scale = tensor(tensors, "scale", 2, len(said.names)) if said.kind == "real" else None
-        return cls(said.kind, said.classes, said.names, scale, said.columns, said.open)
+        described: DescribedTarget = as_type(DescribedTarget, meta)
+        scale = tensor(tensors, "scale", 2, len(described.names)) if described.kind == "real" else None
+        return cls(described.kind, described.classes, described.names, scale, described.columns, described.open)
 
 
 def _scaling(source: Source, rows: Tensor, bounded: bool) -> Tensor:

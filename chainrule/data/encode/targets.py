@@ -40,8 +40,7 @@ def of_column(column: Column, where: str, declared: str | None = None) -> Target
     """
     if column.kind == "date":
         raise InputError(f"{where}: the target '{column.name}' holds dates; expected classes or numbers. Make numbers of it, such as "
-                         f"days until "
-                         "then, or name another with --target.")
+                         "days until then, or name another with --target.")
     bad = column.missing if column.categories else ~(column.values.abs() <= LARGEST)
     if bool(bad.any()):
         row = int(bad.nonzero()[0, 0])

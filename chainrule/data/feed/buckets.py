@@ -1,4 +1,4 @@
-"""Batches of sequences of like length, each cut to the longest of its own: what fills up the others is not reckoned with.
+"""Batches of sequences of like length, each cut to the longest of its own: what fills up the others is not counted.
 
 Length bucketing: Khomenko, Shyshkov, Radyvonenko & Bokhan (2016), https://doi.org/10.1109/DSMP.2016.7583516
 """

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from chainrule.core.errors import ChainruleError
 
 T = TypeVar("T")
-POLL_SECONDS = 0.5     # how long a thread that died without a word can go unnoticed
+POLL_SECONDS = 0.5     # how long a thread that died without a message can go unnoticed
 STALLED_SECONDS = 60.0  # without an item, and a thread that lives is taken to hang: a few megabytes take no disk so long
 CLOSING_SECONDS = 5.0   # that closing waits for a thread; one that hangs is left to itself
 
@@ -26,7 +26,7 @@ def ahead(items: Iterator[T], name: str) -> Generator[T, None, None]:
     """The same items in the same order; one waits while another is fetched. `name` says what is read, for a message.
 
     An error of `items` is raised here, in the thread that asked. Closing this generator, or dropping it, ends the thread. Raises
-    ChainruleError where the thread has ended without a word, or brings nothing for STALLED_SECONDS.
+    ChainruleError where the thread has ended without a message, or brings nothing for STALLED_SECONDS.
     """
     waiting: queue.Queue[tuple[str, Any]] = queue.Queue(1)
     closed = threading.Event()
@@ -64,7 +64,7 @@ def ahead(items: Iterator[T], name: str) -> Generator[T, None, None]:
                                          "on; then resume the run from its last save.") from None
                 if thread.is_alive() or not waiting.empty():
                     continue
-                raise ChainruleError(f"the thread that reads {name} ended without a word; resume the run from its last save.") from None
+                raise ChainruleError(f"the thread that reads {name} ended without a message; resume the run from its last save.") from None
             silent = 0
             if kind == "end":
                 return

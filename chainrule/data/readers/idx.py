@@ -70,8 +70,7 @@ def read(*paths: Path, check: Check | None = None) -> Tensor:
             came = file.fill(body)
             if came < len(body):
                 raise CorruptFile(f"{file.path}: the IDX header declares {len(body):,} bytes of values; the content ends at offset "
-                                  f"{file.at}, "
-                                  f"{len(body) - came:,} short. Fetch the file again.")
+                                  f"{file.at}, {len(body) - came:,} short. Fetch the file again.")
             if file.take(1):
                 raise CorruptFile(f"{file.path}: the content goes on beyond offset {file.at - 1}, where its IDX header says it ends. "
                                   "Fetch it again.")

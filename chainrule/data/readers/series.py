@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError
+from chainrule.core.text import counted
 from chainrule.data import fingerprint
 from chainrule.data.clock import NEAR, Clock
 from chainrule.data.encode.columns import Column, Table
@@ -119,7 +120,7 @@ def _form(clock: Clock, stamps: Tensor, targets: tuple[Column, ...], others: tup
     """How a series is read that is to be trained on."""
     assert reading.horizon is not None
     return Lagging(tuple(c.name for c in targets), tuple(c.name for c in others), clock, reading.lags or usual_lags(clock, len(stamps)),
-                reading.horizon, clock.parts(stamps), reading.fill)
+                   reading.horizon, clock.parts(stamps), reading.fill)
 
 
 def _named(form: Lagging | None) -> tuple[str, ...]:
@@ -273,7 +274,7 @@ def _refuse_future(values: Tensor, form: Lagging, where: str) -> None:
             for steps in range(1, min(form.horizon, len(values) // 2) + 1):
                 later, now = values[steps:, j], values[:-steps, j]
                 if _same(values[:-steps, k + i], later) and not _same(now, later):
-                    raise InputError(f"{where}: '{name}' is '{target}' {steps} step{'s' * (steps != 1)} later, which nobody knows at the "
+                    raise InputError(f"{where}: '{name}' is '{target}' {counted(steps, 'step')} later, which nobody knows at the "
                                      f"time of a forecast. Leave it out with --columns {name}:out, or move it {steps} rows down or more.")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.core.errors import CorruptFile, InputError
-from chainrule.core.text import first_line
+from chainrule.core.text import counted, first_line
 from chainrule.data import delimited
 from chainrule.data.memory import afford
 from chainrule.data.readers.gzipped import content, refuse_flood, suffix_of
@@ -127,6 +127,6 @@ def read_words(path: Path, reading: Reading, known: Known | None) -> tuple[Any, 
     frame, comments = dialect.rows(data[dialect.begin :], 1 + data.count(b"\n", 0, dialect.begin))
     comments += dialect.comments
     if comments:
-        notes.append(f"{comments} line{'s' * (comments != 1)} that begin{'s' * (comments == 1)} with # {'are' if comments > 1 else 'is'} "
+        notes.append(f"{counted(comments, 'line')} that begin{'s' * (comments == 1)} with # {'are' if comments > 1 else 'is'} "
                      "passed over.")
     return frame, [*notes, *dialect.notes], dialect.separator == ";"

@@ -66,8 +66,7 @@ def source_of(table: Table | StoredTable, where: str, *, name: str, origin: dict
     out = {n for n, format in formats.items() if format.kind == "out"}
     if taken & out:
         raise InputError(f"--columns {min(taken & out)}:out leaves out a column of {where} that --target, --group, --time or --weight "
-                         f"names. "
-                         "Drop one of the two.")
+                         "names. Drop one of the two.")
     if "weight" in apart and apart["weight"].name in targets:
         raise InputError(f"--weight and --target both name the column '{apart['weight'].name}' of {where}; expected a column of its own "
                          "for weights. Name another with --weight, or leave it out.")

@@ -109,9 +109,9 @@ def _hidden(series: Mapping[str, Any], declared: Collection[str]) -> list[str]:
     import narwhals as nw
 
     notes = []
-    for name, held in series.items():
-        if held.dtype == nw.String and name not in declared:
-            words = stripped(_polars(held))
+    for name, column in series.items():
+        if column.dtype == nw.String and name not in declared:
+            words = stripped(_polars(column))
             if kind := hidden_kind(words):
                 notes.append(f"'{name}' holds words such as '{words.drop_nulls()[0]}'; --columns {name}:{kind} reads them as {kind}s.")
     return notes

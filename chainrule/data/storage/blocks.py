@@ -158,7 +158,7 @@ def pack(path: Path, fields: Sequence[Field], n: int, pieces: Iterable[dict[str,
             with temporary.open("xb") as file:
                 checks = [_write(file, block) for piece in pieces for block in _blocks_of(piece, fields, rows)]
                 header = {"format": FORMAT, "n": n, "rows": rows, "fields": [[f.name, f.dtype, list(f.shape)] for f in fields],
-                        "checks": zlib.crc32(np.array(checks, "<u4").tobytes()), **describe()}
+                          "checks": zlib.crc32(np.array(checks, "<u4").tobytes()), **describe()}
                 text = json.dumps(header).encode()
                 file.write(np.array(checks, "<u4").tobytes())
                 file.write(text + len(text).to_bytes(8, "little") + hashlib.sha256(text).digest() + MAGIC)

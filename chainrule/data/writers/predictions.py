@@ -35,12 +35,12 @@ class Table:
             raise InputError(f"--out {path} should end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
         self.path, self.rows = path, 0
         self.temporary = path.with_name(f".{path.name}.{os.getpid()}{STRAY}")
-        self._held: list[Any] = []
+        self._frames: list[Any] = []
         self._parts: list[Path] = []
         self._folder: Path | None = None
 
     def __enter__(self) -> Table:
-        with self._said():
+        with self._named():
             self.temporary.unlink(missing_ok=True)
             self._file: BinaryIO = self.temporary.open("xb")
         return self
@@ -52,18 +52,18 @@ class Table:
         rows = len(next(iter(columns.values()), ()))
         series = [_shielded_words(polars.Series(name, column)) for name, column in columns.items()]
         frame = polars.DataFrame(series if self.path.suffix == ".npz" else [s.alias(shielded(s.name)) for s in series])
-        with self._said():
+        with self._named():
             if self.path.suffix == ".csv":
                 frame.write_csv(self._file, include_header=self._file.tell() == 0)
             else:
-                self._held.append(frame)
-                if sum(f.estimated_size() for f in self._held) > PART_BYTES:
+                self._frames.append(frame)
+                if sum(f.estimated_size() for f in self._frames) > PART_BYTES:
                     self._part()
         self.rows += rows
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            with self._said():
+            with self._named():
                 if kind is None:
                     if self.path.suffix != ".csv":
                         self._join()
@@ -86,8 +86,8 @@ class Table:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(STRAY, f".{self.path.name}.", self.path.absolute().parent))
         self._parts.append(self._folder / f"{len(self._parts):06}.parquet")
-        polars.concat(self._held).write_parquet(self._parts[-1])
-        self._held = []
+        polars.concat(self._frames).write_parquet(self._parts[-1])
+        self._frames = []
 
     def _join(self) -> None:
         """The parts, in their order, as one file."""
@@ -96,9 +96,9 @@ class Table:
         if self.path.suffix == ".npz":
             self._zip()
         elif not self._parts:
-            polars.concat(self._held).write_parquet(self._file)
+            polars.concat(self._frames).write_parquet(self._file)
         else:
-            if self._held:
+            if self._frames:
                 self._part()
             polars.scan_parquet(self._parts).sink_parquet(self.temporary)
 
@@ -106,7 +106,7 @@ class Table:
         """An array a column, each written part by part."""
         import polars
 
-        if self._held:
+        if self._frames:
             self._part()
         first = polars.read_parquet(self._parts[0])
         with zipfile.ZipFile(self._file, "w") as archive:
@@ -134,7 +134,7 @@ class Table:
         return any(polars.scan_parquet(part).select(polars.col(name).null_count()).collect().item() for part in self._parts)
 
     @contextlib.contextmanager
-    def _said(self) -> Any:
+    def _named(self) -> Any:
         import polars
 
         try:

@@ -91,5 +91,5 @@ def _filler(node: fx.Node) -> Fill:
     if target in (aten.randn.default, aten.randn_like.default):
         return lambda into: into.normal_()
     args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: torch.empty_strided(n.meta["val"].shape, n.meta["val"].stride(),
-                                                                                          dtype=n.meta["val"].dtype))
+                                                                                           dtype=n.meta["val"].dtype))
     return lambda into: into.copy_(target(*args, **kwargs))

@@ -135,7 +135,7 @@ class Scan(torch.autograd.Function):
         strides = (ctypes.c_long(slope.stride(1)), ctypes.c_long(slope.stride(0)))
         rest = (state[0], state[1] if len(state) > 1 else None, dx, *of_weights, of_own)
         native.backward(ctypes.byref(sizes), *map(_pointer, (steps, reads, recurs, hidden, cells, gates, slope)), *strides,
-                             *map(_pointer, rest), at)
+                        *map(_pointer, rest), at)
         return None, None if dx is None else dx.transpose(0, 1), *of_weights, of_own, *state
 
 

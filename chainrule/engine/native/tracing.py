@@ -94,7 +94,7 @@ def trace(step: Step, learner: Learner, batch: Batch) -> Traced:
             graph: Any = run
             for _ in range(2):  # some decompositions write in place again
                 graph = make_fx(torch.func.functionalize(graph), decomposition_table=_table(), tracing_mode="fake",
-                               _allow_non_fake_inputs=True)(*[t.detach() for t in mine + inputs])
+                                _allow_non_fake_inputs=True)(*[t.detach() for t in mine + inputs])
                 if _settled(graph.graph):
                     break
     except PlanRejected:

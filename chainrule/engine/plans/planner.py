@@ -18,6 +18,7 @@ import torch
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError, NotNow, PlanRejected
 from chainrule.core.rule import Learner, Rule
+from chainrule.core.text import counted
 from chainrule.engine.native import Written
 from chainrule.engine.plans.cache import Measured, Memory, about
 from chainrule.engine.plans.eager import Advance
@@ -217,7 +218,7 @@ def _compete(against: Reference, candidate: Plan, best: Trial, planning: Plannin
     measurements.seconds_per_step[candidate.name] = min(trial.seconds_per_step, measurements.seconds_per_step.get(candidate.name, math.inf))
     won = _handicap(best.plan, candidate) * trial.seconds_per_step < best.seconds_per_step
     loser, winner = (best, trial) if won else (trial, best)
-    threads = f", {loser.plan.threads} thread{'s' * (loser.plan.threads > 1)}" if loser.plan.name == winner.plan.name else ""
+    threads = f", {counted(loser.plan.threads, 'thread')}" if loser.plan.name == winner.plan.name else ""
     slower = "slower" if loser.seconds_per_step >= winner.seconds_per_step else "hardly faster"
     rejected.append({"plan": f"{loser.plan.name}{threads}", "reason": f"{slower}: {loser} against {winner}"})
     return winner

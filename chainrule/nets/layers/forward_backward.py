@@ -14,7 +14,7 @@ from torch import Tensor
 
 from chainrule.core.kernels import plain
 
-BLOCK = 16      # steps whose pairs are reckoned at once: what they need stays in the cache
+BLOCK = 16      # steps whose pairs are computed at once: what they need stays in the cache
 
 
 class Chain(NamedTuple):
@@ -79,7 +79,7 @@ def posteriors(chain: Chain, seen: Relative, exists: Tensor, weight: Tensor | No
 
 def _in_place(chain: Chain, seen: Relative, exists: Tensor, weight: Tensor | None) -> Passes:
     """What `posteriors` gives, with nothing to differentiate: sequences lie along the last axis, every step writes into its own place, and
-    what is reckoned of pairs of neighbours is reckoned for a block of steps at once."""
+    what is computed of pairs of neighbours is computed for a block of steps at once."""
     likelihoods = seen.likelihoods.transpose(1, 2).contiguous()                          # (t, k, n), written over on the way back
     there = exists.to(likelihoods.dtype)                                                 # (t, n)
     whole = bool(exists.all())

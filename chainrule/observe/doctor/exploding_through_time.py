@@ -12,8 +12,7 @@ from chainrule.observe.doctor.rate_too_high import clip
 
 
 @diagnoses("exploding-through-time", source="Bengio, Simard & Frasconi (1994), https://doi.org/10.1109/72.279181; Pascanu, Mikolov & "
-           "Bengio "
-           "(2012), https://arxiv.org/abs/1211.5063", code="D35", after=("exploding-gradient",), unless=("init-scale",),
+           "Bengio (2012), https://arxiv.org/abs/1211.5063", code="D35", after=("exploding-gradient",), unless=("init-scale",),
            cause="The weights from step to step lengthen the gradient each time it goes back by one: over a long sequence exponentially.",
            remedy="A limit to its length, `--rule backprop:clip=1` or `--rule bptt:clip=1`, `--init orthogonal`, or `--net lstm`.")
 def exploding_through_time(case: Case, *, ratio: float = 1e3, looks: int = 2, steps: int = 8, steep: float = 20.0,

@@ -31,8 +31,7 @@ def generator_collapse(case: Case, *, validations: int = 5, near: float = 3.0, f
     now = last[-1]
     if all(valid.get("discriminator_accuracy", 0) >= certain and valid["coverage"] < few for valid in last):
         yield Finding("discriminator", f"it tells {100 * now['discriminator_accuracy']:.0f} % of rows and samples apart at {validations} "
-                      f"validations in a "
-                      "row, so that the generator has nothing to follow",
+                      "validations in a row, so that the generator has nothing to follow",
                       remedy("or gan:spectral=yes, or gan:form=wgan-gp", rule="adversarial:discriminator=adam:rate=0.00005"),
                       {"accuracy": now["discriminator_accuracy"], "coverage": now["coverage"]})
     elif all(valid["coverage"] <= covered and (valid["clusters"] <= one or (valid["clusters"] <= few and valid["spread"] <= near))

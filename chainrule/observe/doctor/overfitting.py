@@ -38,8 +38,7 @@ def overfitting(case: Case, *, rise: float = 1.15, lasting: int = 3, fewest: int
     if case.facts.classes and not right(now) - now.valid.get("accuracy", 0.0) > gap:
         return
     yield Finding("net", f"since epoch {best.epoch} the validation loss rose from {least:.3g} to {now.valid['loss']:.3g} while the "
-                  f"training loss fell "
-                  f"from {best.train['loss']:.3g} to {now.train['loss']:.3g}", cure(case.facts),
+                  f"training loss fell from {best.train['loss']:.3g} to {now.train['loss']:.3g}", cure(case.facts),
                   {"since_epoch": best.epoch, "least": least, "validation": now.valid["loss"], "training": now.train["loss"]})
 
 

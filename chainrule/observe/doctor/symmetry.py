@@ -22,6 +22,5 @@ def symmetry(case: Case) -> Iterator[Finding]:
     if not facts.alike or facts.dropout > 0:
         return
     yield Finding(facts.alike[0], f"all units of {', '.join(facts.alike[:4])}{' and more' if len(facts.alike) > 4 else ''} begin with the "
-                  f"same "
-                  "weights and are read with the same weights, so that they stay alike", remedy(init=suited_init(facts)),
+                  "same weights and are read with the same weights, so that they stay alike", remedy(init=suited_init(facts)),
                   {"layers": len(facts.alike)}, variant="")

@@ -24,6 +24,5 @@ def too_much_dropout(case: Case, *, share: float = 0.8, loss: float = 0.7, fewes
         return
     net = altered("net", facts.net, dropout=(0.2,)) or altered("net", facts.net, dropout=0.2)
     yield Finding("dropout", f"{100 * facts.dropout:.0f} % of the units of a layer are dropped, and the loss is {now:.3g}; that of the "
-                  f"constant answer "
-                  f"is {facts.constant_loss:.3g}", remedy(net=net) if net else Remedy({}, "drop a fifth of them"),
+                  f"constant answer is {facts.constant_loss:.3g}", remedy(net=net) if net else Remedy({}, "drop a fifth of them"),
                   {"dropout": facts.dropout, "loss": now})

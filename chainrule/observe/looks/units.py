@@ -36,6 +36,6 @@ def units(scene: Scene) -> dict[str, Any]:
 
 
 def _rounded(rows: Tensor) -> Tensor:
-    """To a thousandth of the power of ten below the largest of them: they are to be looked at, not reckoned with."""
+    """To a thousandth of the power of ten below the largest of them: they are to be looked at, not computed with."""
     step = 10 ** (rows.double().abs().amax().clamp(min=1e-30).log10().floor() - 3)
     return (rows.double() / step).round() * step

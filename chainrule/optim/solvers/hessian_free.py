@@ -65,7 +65,7 @@ def hessian_free(*, damping: float = 1.0, iterations: int = 250, progress: float
         matrix = GaussNewton(surface, surface.start, some, structural=structural * strength) if structural else bare
         scales = (squared_slopes(surface, some) + strength) ** POWER if preconditioned else None
         iterates = minimise(lambda v: matrix(v) + strength * v, slope, decay * state["solution"], scales=scales, iterations=iterations,
-                        progress=progress)
+                            progress=progress)
         last = iterates[-1].solution
         state["solution"].copy_(last)
         move, reached, end = _back(surface, iterates)

@@ -279,7 +279,7 @@ def test_an_error_of_the_reader_is_raised_where_training_waits(error):
 def test_a_reader_that_dies_without_a_word_raises_and_does_not_hang(monkeypatch):
     """A thread that ends at once, as one would that the system killed before it could say why."""
     monkeypatch.setattr(threading.Thread, "run", lambda self: None)
-    with pytest.raises(ChainruleError, match=r"the thread that reads big\.parquet ended without a word; resume"):
+    with pytest.raises(ChainruleError, match=r"the thread that reads big\.parquet ended without a message; resume"):
         next(ahead(iter([1]), "big.parquet"))
 
 
