@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.core.files import writable
@@ -23,39 +23,36 @@ from chainrule.core.options import check, read
 from chainrule.core.registry import losses, tasks
 from chainrule.core.schema import intelligible
 from chainrule.core.text import resuming
-from chainrule.data.source import Opening, Part, Source, validated
+from chainrule.data.source import Part, Source, validated
 from chainrule.engine import checkpoint
 from chainrule.engine.store import SNAPSHOT
 from chainrule.evaluate.result import Result
-from chainrule.evaluate.significance import Cases
 from chainrule.evaluate.standing import Standing
 from chainrule.job.build import build
 from chainrule.job.job import Job
-from chainrule.job.options import Options
 from chainrule.job.record import REMEDY, read_encoder
 from chainrule.job.records import CommitteeRecord
 from chainrule.job.trained import EVALUATION_ROWS, Trained
-from chainrule.runs.folder import COMMITTEE, REPORT, SWEEP, Folder, describe_data, record_of, test_set
+from chainrule.runs.folder import COMMITTEE, REPORT, SWEEP, Folder, describe_data, record_of
 from chainrule.runs.validation import Validation
 from chainrule.workflows.boosting_data import residual_source
 from chainrule.workflows.ensemble_net import ensemble_net
-from chainrule.workflows.ensemble_standing import cases_by, growth_scores, kept_in, standing, standing_in
-from chainrule.workflows.evaluation import cases_of, log_opening, measured_on, open_test, tested
-from chainrule.workflows.onnx_rows import exported
+from chainrule.workflows.ensemble_standing import cases_by, growth_scores, standing, standing_in, validation_standing_in
+from chainrule.workflows.evaluation import measured_on, open_test
 from chainrule.workflows.options import Joining
-from chainrule.workflows.predict import answers, uncertain_answers
 from chainrule.workflows.report import write_ensemble_report
 from chainrule.workflows.run import Run
 from chainrule.workflows.snapshot import Snapshot
 from chainrule.workflows.source import source_again
 from chainrule.workflows.sweep import Sweep
+from chainrule.workflows.trained_folder import TrainedFolder
 
 FORMAT = 3
-ROUNDS, STANDING, KEPT_STANDING = "rounds.safetensors", "standing.json", "valid-standing.json"
+ROUNDS, STANDING, VALID_STANDING = "rounds.safetensors", "standing.json", "valid-standing.json"
 Member = Run | Snapshot
 
 
-class Committee:
+class Committee(TrainedFolder):
     """A committee's folder: its members are run folders, its own net joins them. It tests, predicts and compares as a run does.
 
     Data that existed only in the program's memory must be given again, `data=`; so must members that a folder alone does not restore.
@@ -77,14 +74,6 @@ class Committee:
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self.members)
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    @property
-    def options(self) -> Options:
-        return Options.from_json(self.record["options"])
 
     @cached_property
     def members(self) -> list[Member]:
@@ -149,16 +138,11 @@ class Committee:
         return Trained(Net.of(module), record["net"], encoder, task, loss, device, self.options.precision, self.options.seed,
                        constant=constant)
 
-    @property
-    def net(self) -> nn.Module:
-        """The members joined, as a plain torch module in evaluation mode."""
-        return self.trained.net.module
-
     @cached_property
     def job(self) -> Job:
         """The base job with the committee for a net, and a door of its own that counts openings as the committee's."""
         door = copy.copy(self.base.data.door)
-        door.log, door.opened = self._opened, 0
+        door.log, door.opened = self.log_opening, 0
         return replace(self.base, trained=self.trained, data=replace(self.base.data, door=door))
 
     def each(self, part: Part) -> Tensor:
@@ -176,14 +160,9 @@ class Committee:
         """What the folder keeps of the validation part; of one whose boosting did not come to its end, from the data."""
         return Validation.read(self.folder, self.record["run"]) or Validation.of(self.trained, self.base.data)
 
-    @property
-    def valid(self) -> Result:
-        """Measures with intervals on the validation part."""
-        return self.validation.measured
-
     def standing(self, part: Part | None = None) -> Standing:
         """The committee against each member and against the best of them, on the same cases; of validation where no part is given."""
-        stored = None if part is not None else kept_in(self.folder, KEPT_STANDING)
+        stored = None if part is not None else validation_standing_in(self.folder, VALID_STANDING)
         if stored is not None:
             return stored.standing
         part = self.job.data.valid if part is None else part
@@ -192,7 +171,7 @@ class Committee:
 
     def growth(self, part: Part | None = None) -> tuple[dict[str, list[float]], str]:
         """Errors of the first 1, 2, ... members by each way of combining, and the own way; of validation where no part is given."""
-        stored = None if part is not None else kept_in(self.folder, KEPT_STANDING)
+        stored = None if part is not None else validation_standing_in(self.folder, VALID_STANDING)
         if stored is not None:
             return stored.growth
         part = self.job.data.valid if part is None else part
@@ -201,7 +180,7 @@ class Committee:
     def keep_validation(self) -> None:
         """Write what a report and an export need, for when the data is gone."""
         Validation.of(self.trained, self.base.data).write(self.folder, self.record["run"])
-        self.folder.write_json(KEPT_STANDING, {"standing": self.standing().to_dict(), "growth": self.growth()})
+        self.folder.write_json(VALID_STANDING, {"standing": self.standing().to_dict(), "growth": self.growth()})
 
     def test(self, reason: str = "test") -> Result:
         """Open the test part, once, and measure; `tested_standing` tells how the members did on the same cases."""
@@ -219,49 +198,14 @@ class Committee:
         return measured_on(self.trained, self.options, what, Folder(self.members[0].path))
 
     @property
-    def tested(self) -> Result | None:
-        """What the last opening of the test part found, if there was one."""
-        return tested(self.folder)
-
-    @property
     def tested_standing(self) -> Standing | None:
         """The committee against its members on the cases of the last test; None where there was none."""
         return standing_in(self.folder, STANDING)
 
     @property
-    def test_set(self) -> str:
-        return test_set(self.job.data, self.job.source)
-
-    def cases(self) -> Cases:
-        """What each test case contributed to paired tests; opens the test part where it has not been yet."""
-        if self.folder.read_predictions() is None:
-            self.test("compare")
-        return cases_of(self)
-
-    def truth(self, part: Part) -> Tensor:
-        """Class numbers (n,), or targets in their own units (n, k)."""
-        return self.trained.truth(part)
-
-    def predict(self, what: Any) -> tuple[Tensor, tuple[str, ...]]:
-        """Class probabilities (n, classes), or values in target units (n, k), for new rows, with the names of the columns."""
-        return answers(self.trained, what)
-
-    def uncertainty(self, what: Any, samples: int = 50) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean predictions (n, k) of so many passes with dropout left on, and how uncertain they are. Raises InputError without dropout."""
-        return uncertain_answers(self.trained, what, samples)
-
-    def columns(self, count: int) -> tuple[str, ...]:
-        """What `count` columns of predictions are called: classes, targets, or numbers."""
-        return self.trained.columns(count)
-
-    @property
     def places(self) -> list[str]:
         """Where each member is: the folder of a run, or the file of a snapshot."""
         return [str(_place(self.path, member)) for member in self.record["members"]]
-
-    def export(self, to: str, out: str | Path | None = None, overwrite: bool = False) -> tuple[Path, float]:
-        """Write the joined net as `onnx`, `pt2` or `safetensors`; the path, and the largest difference on rows of the data."""
-        return exported(self.trained, self.validation, self.record, to, writable(Path(out), overwrite) if out else self.path / f"net.{to}")
 
     def report(self, out: str | Path | None = None, overwrite: bool = False) -> Path:
         """One self-contained HTML file about the committee."""
@@ -277,9 +221,6 @@ class Committee:
         return {"committee": str(self.path), "how": self.record["how"], "by": self.record["by"],
                 "members": self.places, "weights": self.record["weights"],
                 "valid": self.standing().to_dict(), "test": result.to_dict() if result else None}
-
-    def _opened(self, reason: str) -> Opening:
-        return log_opening(self, reason)
 
 
 def committee(*several: Member | Sweep | str | Path, by: str = Joining.by, out: str | Path | None = None) -> Committee:
@@ -323,15 +264,15 @@ def committee(*several: Member | Sweep | str | Path, by: str = Joining.by, out: 
 
 
 def write_committee(folder: Folder, *, how: str, by: str, members: Sequence[Member], weights: Sequence[float] | None, net: str, base: Job,
-          data: Any = None, **more: Any) -> Committee:
+                    data: Any = None, **more: Any) -> Committee:
     """Write down who belongs to a committee, and give it back; `more` is what its `how` has to say besides."""
     described = [{"folder": os.path.relpath(run.path, folder.path), "run": run.record["run"],
-             **({"snapshot": run.number} if isinstance(run, Snapshot) else {})} for run in members]
+                  **({"snapshot": run.number} if isinstance(run, Snapshot) else {})} for run in members]
     first = record_of(base.source, base.options, net=net, rule=how, asked=base.options)
     first["data"] |= describe_data(base)
     folder.write_encoder(base.trained, first["run"])
     folder.write_json(COMMITTEE, {"format": FORMAT, **first, "how": how, "by": by, "members": described,
-                                       "weights": None if weights is None else list(weights), **more})
+                                  "weights": None if weights is None else list(weights), **more})
     return Committee(folder.path, data=data, members=members)
 
 

@@ -25,28 +25,28 @@ PART = "one part"  # whose cases are all that is compared
 
 
 @dataclass(frozen=True)
-class Kept:
+class ValidationStanding:
     """How a committee stood on the validation part, and what its first 1, 2, ... members scored."""
 
     standing: Standing
     growth: tuple[dict[str, list[float]], str]
 
     @classmethod
-    def of(cls, stored: dict[str, Any]) -> Kept:
+    def of(cls, stored: dict[str, Any]) -> ValidationStanding:
         """What a folder keeps of it. Raises Misfit."""
-        kept: Kept = as_type(cls, stored)
-        scores, own = kept.growth
+        validated: ValidationStanding = as_type(cls, stored)
+        scores, own = validated.growth
         standing = Standing.from_dict(stored["standing"])
         if own not in scores or {len(one) for one in scores.values()} != {len(standing.names)}:
             raise Misfit(f"scores of {len(standing.names)} members by each way, {own} among them", "others", "growth")
-        return replace(kept, standing=standing)
+        return replace(validated, standing=standing)
 
 
-def kept_in(folder: Folder, name: str) -> Kept | None:
+def validation_standing_in(folder: Folder, name: str) -> ValidationStanding | None:
     """What a folder keeps under a name of the validation part; None where it does not. Raises CorruptFile."""
     stored = folder.read_json(name)
     with intelligible(folder.path / name, REMEDY):
-        return None if stored is None else Kept.of(stored)
+        return None if stored is None else ValidationStanding.of(stored)
 
 
 def standing_in(folder: Folder, name: str) -> Standing | None:

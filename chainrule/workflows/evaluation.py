@@ -124,9 +124,10 @@ def tested(folder: Folder) -> Result | None:
 
 
 def cases_of(run: Tested) -> Cases:
-    """What each test case contributed to paired tests; opens the test part where it has not been yet."""
-    if run.folder.read_predictions() is None:
-        open_test(run, "compare")
+    """What each test case contributed to paired tests, as the last opening of the test part left it.
+
+    Raises InputError where its cases have no likelihood.
+    """
     stored = run.folder.read_predictions()
     assert stored is not None
     tensors, payload = stored

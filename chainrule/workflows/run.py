@@ -13,37 +13,34 @@ from chainrule.core.errors import InputError
 from chainrule.core.events import Diagnosed, Entered, Evaluated, Event, Finished, Planned
 from chainrule.core.files import writable
 from chainrule.core.sampling import Drawn, Request
-from chainrule.data.source import Data, Opening, Part, Source
+from chainrule.data.source import Data, Source
 from chainrule.engine.store import Store
 from chainrule.evaluate.decision import Chosen
 from chainrule.evaluate.result import Result
-from chainrule.evaluate.significance import Cases
 from chainrule.job.build import LossLike, build
 from chainrule.job.job import Job
-from chainrule.job.options import Options
 from chainrule.job.record import read_encoder
 from chainrule.job.records import Summary
 from chainrule.job.start import Start
 from chainrule.job.trained import Trained
 from chainrule.observe.doctor.doctor import ranked
-from chainrule.runs.folder import LOG, REPORT, SUMMARY, Folder, test_set
+from chainrule.runs.folder import LOG, REPORT, SUMMARY, Folder
 from chainrule.runs.validation import MEASURES, Validation, read_result
 from chainrule.sinks import runlog
 from chainrule.workflows.encode import codes_of
-from chainrule.workflows.evaluation import cases_of, log_opening, measured_on, open_test, tested
-from chainrule.workflows.onnx_rows import exported
+from chainrule.workflows.evaluation import measured_on
 from chainrule.workflows.options import OperatingPoint
-from chainrule.workflows.predict import answers, uncertain_answers
 from chainrule.workflows.report import write_run_report
 from chainrule.workflows.sample import samples_of
 from chainrule.workflows.snapshot import Snapshot
 from chainrule.workflows.source import own_of, source_again
 from chainrule.workflows.threshold import choose_threshold
+from chainrule.workflows.trained_folder import TrainedFolder
 
 SUMMARISED = ("code", "name", "layer", "evidence", "remedy", "step", "first", "options")   # of a diagnosis
 
 
-class Run:
+class Run(TrainedFolder):
     """A run folder, which stands alone: its net predicts, reports and is exported from the folder; testing and training ask for the data.
 
     A net, loss, data set or sample weights that existed only in the program's memory must be given again where they are needed: `net=`,
@@ -63,14 +60,6 @@ class Run:
     def __fspath__(self) -> str:
         """A run is given where the path of its folder is: `cr.train(..., from_=run)`."""
         return str(self.path)
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    @property
-    def options(self) -> Options:
-        return Options.from_json(self.record["options"])
 
     @property
     def trainings(self) -> list[Run]:
@@ -99,11 +88,6 @@ class Run:
         """What was wrong with the files that its net was read from."""
         return list(self.trained.warnings)
 
-    @property
-    def net(self) -> nn.Module:
-        """A plain torch module with the best weights, in evaluation mode."""
-        return self.trained.net.module
-
     @cached_property
     def job(self) -> Job:
         """The run's job, the net holding its best weights. Raises InputError where the data is gone or has changed."""
@@ -120,7 +104,7 @@ class Run:
             raise InputError(f"{self.path} weighted its samples. Give the weights again: cr.Run(path, weights=...).")
         start = Start.read(self.path, self.record, read_encoder(self.path, self.record["run"])[0])
         job = build(source, self.options, self._own, start)
-        job.data.door.log = self._opened
+        job.data.door.log = self.log_opening
         return job
 
     @cached_property
@@ -156,42 +140,9 @@ class Run:
         """What the folder keeps of the validation part; of a run that has not come to its end, from the data."""
         return Validation.read(self.folder, self.record["run"]) or Validation.of(self.trained, self.job.data)
 
-    @property
-    def valid(self) -> Result:
-        """Measures with intervals on the validation part. Raises InputError where no rows validate."""
-        return self.validation.measured
-
-    def test(self, reason: str = "test") -> Result:
-        """Open the test part, once more, and measure. The opening is counted in the ledger of the runs folder."""
-        return open_test(self, reason)
-
     def test_on(self, what: Any) -> Result:
         """Measure on other data with targets, in the form the run was trained on; rows of its own test part are counted as an opening."""
         return measured_on(self.trained, self.options, what, self.folder)
-
-    @property
-    def tested(self) -> Result | None:
-        """What the last opening of the test part found, if there was one."""
-        return tested(self.folder)
-
-    @property
-    def test_set(self) -> str:
-        return test_set(self.job.data, self.job.source)
-
-    def cases(self) -> Cases:
-        """What each test case contributed to paired tests; opens the test part where it has not been yet."""
-        return cases_of(self)
-
-    def truth(self, part: Part) -> Tensor:
-        """Class numbers (n,), or targets in their own units (n, k)."""
-        return self.trained.truth(part)
-
-    def predict(self, what: Any) -> tuple[Tensor, tuple[str, ...]]:
-        """Class probabilities (n, classes), or values in target units (n, k), for new rows in the form the run was trained on.
-
-        Returns them with the names of the columns. Raises InputError where columns or shapes do not match.
-        """
-        return answers(self.trained, what)
 
     def encode(self, what: Any, layer: str | None = None) -> Tensor:
         """Codes (n, width) of rows in the form the run was trained on, or what a layer gives for them.
@@ -208,14 +159,6 @@ class Run:
         Raises InputError for a net that makes none.
         """
         return samples_of(self.trained, Request(n, given, temperature, top_k, length, seed, steps))
-
-    def uncertainty(self, what: Any, samples: int = 50) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean predictions (n, k) of so many passes with dropout left on, and how uncertain they are. Raises InputError without dropout."""
-        return uncertain_answers(self.trained, what, samples)
-
-    def columns(self, count: int) -> tuple[str, ...]:
-        """What `count` columns of predictions are called: classes, targets, or numbers."""
-        return self.trained.columns(count)
 
     def threshold(self, positive: str, *, recall: float | None = None, precision: float | None = None, fpr: float | None = None,
                   at: float | None = None) -> Chosen:
@@ -247,13 +190,6 @@ class Run:
             "test": result.to_dict() if result else None,
         }
 
-    def export(self, to: str, out: str | Path | None = None, overwrite: bool = False) -> tuple[Path, float]:
-        """Write the best net as `onnx`, `pt2` or `safetensors`; the path, and the largest difference on rows of the data.
-
-        Raises InputError where `out` is there and is not to be overwritten.
-        """
-        return exported(self.trained, self.validation, self.record, to, writable(Path(out), overwrite) if out else self.path / f"net.{to}")
-
     def report(self, out: str | Path | None = None, overwrite: bool = False) -> Path:
         """One self-contained HTML file about the run. Raises InputError where `out` is there and is not to be overwritten."""
         return write_run_report(writable(Path(out), overwrite) if out else self.path / REPORT, self.path, self.trained, self.events,
@@ -268,12 +204,9 @@ class Run:
         except InputError:
             return None
 
-    def _opened(self, reason: str) -> Opening:
-        return log_opening(self, reason)
-
 
 def run_of(path: Path, job: Job) -> Run:
     """The run in a folder whose job has just trained; openings of its test part are logged there."""
     run = Run(path, job=job)
-    job.data.door.log = run._opened
+    job.data.door.log = run.log_opening
     return run
