@@ -21,6 +21,7 @@ from chainrule.core.loss import Loss, OwnLoss, identity
 from chainrule.core.net import Net
 from chainrule.core.registry import Chosen, Entry, inits, nets, rules, tasks
 from chainrule.core.rule import Learner, Rule
+from chainrule.core.text import counted
 from chainrule.core.traits import PLACED, NetTraits, RuleTraits, TaskTraits
 from chainrule.data.augment import augmentation
 from chainrule.data.class_weights import weighted
@@ -39,7 +40,7 @@ from chainrule.engine.plans.timeline import steps_of
 from chainrule.engine.randomness import Aside
 from chainrule.job.buckets import check_buckets
 from chainrule.job.cross_validation import shared_out
-from chainrule.job.defaults import choose_rule, choose_task, complete, target_kind
+from chainrule.job.defaults import Choice, choose_rule, choose_task, complete, target_kind
 from chainrule.job.device import pick_device
 from chainrule.job.job import Job
 from chainrule.job.memory import check_memory
@@ -57,15 +58,11 @@ from chainrule.nets.init.initial import initialise
 from chainrule.tasks.task import Task, batch_of
 
 LossLike = str | Callable[[Tensor, Tensor], Tensor] | None
-
-
 STRUCTURED = {"steps": "one for every step of its sequences", "labels": "several in a row", "pairs": "one for every pair of steps",
               "maps": "one for every pixel", "boxes": "several, in boxes"}
 USUAL_LOSSES = {"real": "squared", "class": "cross-entropy", "labels": "ctc"}
 FIT_ROWS = 8
 WINDOW = 64  # steps of a long sequence in a row, where its rule names no number
-
-
 INIT_ROWS = 256
 
 
@@ -159,7 +156,6 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     with Aside(options.seed, device):
         if module is None:
             assert choice.net is not None
-
             module = choice.net.make(data.input_shape, task.outputs).to(device=device, dtype=dtype)
             trainable(module, name, choice.net)
             check_ahead(module, name, task_chosen)
@@ -171,8 +167,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
         complete_lazy(module, data.ready(data.train.x[:FIT_ROWS].to(device)))
         trainable(module, name, choice.net)
         if init:
-            drawn = inits.choose(init)
-            initialise(module, drawn, _few(data) if drawn.entry.traits.reads_data else None)
+            _draw_weights(module, init, data)
         if start is not None:
             start = start.into(module, choice.net, data.encoder, task, options.freeze)
         data = with_range(data)
@@ -188,13 +183,7 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
         with Aside(options.seed, device):
             the_loss = _own_loss(loss, net, data, task)
     criterion = separated(task.criterion(the_loss), module)
-    rule = make_rule(rule_chosen, criterion, choice.optimizer, choice.schedule, choice.constraint,
-                     cycles=choice.options.snapshots or 1, lanes=lanes_of(data, choice.options))
-    of_batch = the_loss is not None and the_loss.own is not None and the_loss.own.over in ("sum", "batch")
-    if isinstance(rule, Descend) and (of_batch or (isinstance(module, ReadsBatch) and module.batchwise)):
-        rule.additive = False
-    wanted = inspect.signature(rule_chosen.entry.make).parameters
-    spread = the_loss is not None and the_loss.one_hot and bool(task.classes) and kind == "class" and {"loss", "criterion"} & set(wanted)
+    rule = _rule(choice, criterion, the_loss, module, data)
     trained = Trained(net, name, data.encoder, task, the_loss, device, choice.options.precision, choice.options.seed, dtype,
                       constant=task.constant(net, data.train, data.ready) if len(data.train) else None,
                       views=views_for(options, task, data.encoder.inputs.shape))
@@ -203,18 +192,44 @@ def assemble(data: Data, options: Options, net_chosen: Chosen[NetTraits] | None,
     placed = kind if kind in PLACED else ""
     job = made_as(data.source, data, trained, rule, str(rule_chosen), choice.options, choice.choices,
                   keeps_last=keeps_last or rule_chosen.entry.traits.best == "last",
-                  one_hot=data.outputs if spread else 0,
+                  one_hot=data.outputs if kind == "class" and task.classes and _spreads_classes(rule_chosen, the_loss) else 0,
                   augment=augmentation(options.augment, data.encoder.inputs.shape, data.name, placed) if options.augment else None,
                   mix=_mix(options, data, rule, rule_chosen, criterion), start=start)
-    if (cycles := choice.options.snapshots) and (steps := int(steps_of(job.stages()[0][0], job.feed()))) < cycles:
-        raise InputError(f"--snapshots {cycles} needs at least a step for each; {choice.options.epochs} epochs have {steps}. Give more "
-                         "--epochs, or a smaller --batch.")
-    if rule_chosen.entry.traits.carries:
-        job.feed()    # says where rows do not follow one another
-    check_fit(job, _first_rows(job), choice.net is None)
-    if choice.options.by_stages:
-        job.stages()
+    _check_steps(job, own_module=choice.net is None)
     return job
+
+
+def _draw_weights(module: nn.Module, init: str, data: Data) -> None:
+    """Weights drawn anew as `init` says, from training rows where it reads some."""
+    drawn = inits.choose(init)
+    initialise(module, drawn, _few(data) if drawn.entry.traits.reads_data else None)
+
+
+def _rule(choice: Choice, criterion: Criterion | None, loss: Loss | None, module: nn.Module, data: Data) -> Rule:
+    """The rule that was chosen; one that goes down a value of the whole batch must see the batch undivided."""
+    rule = make_rule(choice.rule, criterion, choice.optimizer, choice.schedule, choice.constraint,
+                     cycles=choice.options.snapshots or 1, lanes=lanes_of(data, choice.options))
+    of_batch = loss is not None and loss.own is not None and loss.own.over in ("sum", "batch")
+    if isinstance(rule, Descend) and (of_batch or (isinstance(module, ReadsBatch) and module.batchwise)):
+        rule.additive = False
+    return rule
+
+
+def _spreads_classes(rule: Chosen[RuleTraits], loss: Loss | None) -> bool:
+    """Whether classes are fed as one number for each of them, since the loss reads such and the rule has a use for a loss."""
+    return loss is not None and loss.one_hot and bool({"loss", "criterion"} & set(inspect.signature(rule.entry.make).parameters))
+
+
+def _check_steps(job: Job, own_module: bool) -> None:
+    """Raises InputError where the steps are too few, rows do not follow one another, or a first step on copies fails."""
+    if (cycles := job.options.snapshots) and (steps := int(steps_of(job.stages()[0][0], job.feed()))) < cycles:
+        raise InputError(f"--snapshots {cycles} needs at least a step for each; got {counted(steps, 'step')} in all. Train for more "
+                         "--epochs or --steps, or with a smaller --batch.")
+    if rules.choose(job.rule_name).entry.traits.carries:
+        job.feed()
+    check_fit(job, _first_rows(job), own_module)
+    if job.options.by_stages:
+        job.stages()
 
 
 def _mix(options: Options, data: Data, rule: Rule, chosen: Chosen[RuleTraits], criterion: Criterion | None) -> Read | None:

@@ -17,14 +17,9 @@ from chainrule.job.rule_spec import constraint_of, schedule_in_shares, schedule_
 from chainrule.tasks.task import Task
 
 AIM_STEPS = 4000                 # epochs are chosen so that a run takes about this many steps, within bounds
-
-
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 200
-
-
-SEQUENTIAL = "lstm:hidden=64"     # of rows that are sequences of steps
-
-
+MANY_ROWS = 500                  # from so many training rows on, a table gets the wider net
+SEQUENTIAL = "lstm:hidden=64"    # of rows that are sequences of steps
 LENET_PIXELS = 16                # from this height and width on, pictures go to a convolutional net
 LONGEST = "longest"              # the option of nets that write: how many symbols at most
 
@@ -63,53 +58,117 @@ def choose_rule(options: Options, own_module: bool,
 
 def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleTraits], task: Task, data: Data, own_module: bool,
              own_loss: bool) -> Choice:
-    """Fill in what the user left open, from the kind and size of the data."""
+    """Fill in what the user left open, from the kind and size of the data. Raises InputError where two settings exclude each other."""
+    net, choices = _net(options, net, task, data, own_module)
+    stages = stage_rule(options, net)
+    loss, because = (None, "") if own_loss else _loss(options, net, rule, task, data)
+    optimizer, batch, whole = _steps(options, net, rule, data)
+    filled, lengths = _lengths(options, rule, batch, data, staged=stages is not None)
+    choices += lengths
+    usual = rule.entry.traits.epochs
+    if options.batch is None and rule.entry.traits.reads != "everything":
+        choices.append("the whole training part at each step" if whole else f"batch {batch}")
+    if options.optimizer is None and usual is None:
+        choices.append(f"optimizer {optimizer}")
+    if options.loss is None and loss is not None:
+        choices.append(f"loss {loss}{because}")
+    schedule, cycles = _schedule(options)
+    choices += cycles
+    constraint = constraint_of(replace(options, constraint=options.constraint or rule.entry.traits.constraint))
+    if options.optimizer is None:
+        rule = with_parts(rule)
+    if stages is not None and options.stages is None:
+        choices.append(f"stages {stages}")
+    stage_optimizer = options.stage_optimizer or (stages.entry.traits.optimizer if stages is not None else None)
+    filled = replace(filled, stages=str(stages) if stages is not None else options.stages, stage_optimizer=stage_optimizer,
+                     net=str(net) if net else options.net, rule=str(rule), loss=str(loss) if loss else options.loss,
+                     schedule=str(schedule) if schedule else None, constraint=str(constraint) if constraint else None,
+                     optimizer=str(optimizer), batch=batch)
+    return Choice(net, rule, loss, optimizer, schedule_in_shares(filled.checked()), constraint, filled, choices)
+
+
+def _net(options: Options, net: Chosen[NetTraits] | None, task: Task, data: Data,
+         own_module: bool) -> tuple[Chosen[NetTraits] | None, list[str]]:
+    """The net, with those of its options that data and task decide, and what was chosen; None where there is a module of one's own."""
     choices = []
-    n, shape = len(data.train), data.input_shape
     asked = {} if options.net is None else nets.choose(options.net).options
     if net is not None and net.entry.traits.suits is not None:
         choices += [f"{name} {'x'.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in net.options.items()
                     if name not in asked]
     if net is None and not own_module:
-        pictures = len(shape) == 3 and min(shape[1:]) >= LENET_PIXELS
-        words = data.encoder.inputs.features is not None and any(c.kind == "text" for c in data.encoder.inputs.features.columns)
-        sequential = traits(data.source).sequential
-        net = nets.choose("lenet" if pictures else SEQUENTIAL if sequential else "mlp:dropout=0.5" if words else "mlp" if n >= 500
-                          else "mlp:hidden=32")
+        net = nets.choose(_usual_net(data))
         choices.append(f"net {net}")
-    if net is not None and not tasks.find(task.name).traits.steps:
+    if net is None:
+        return None, choices
+    if not tasks.find(task.name).traits.steps:
         net = Chosen(net.entry, {**net.entry.traits.whole, **net.options})
-    net = None if net is None else of_rows(of_strings(of_series(net, data), data), n)
-    if net is not None:
-        net = Chosen(net.entry, {**net.entry.traits.for_task.get(task.name, {}), **net.options})
-    stages = stage_rule(options, net)
-    stage_optimizer = options.stage_optimizer or (stages.entry.traits.optimizer if stages is not None else None)
-    loss, because = None, ""
-    if not own_loss and rule.entry.traits.target != "none" and not rule.entry.traits.own_costs:
-        name = options.loss or rule.entry.traits.loss or (net.entry.traits.loss if net else None) or task.loss or "squared"
-        unit_loss = net.entry.traits.unit_loss if net is not None and tasks.find(task.name).traits.targetless else None
-        if options.loss is None and unit_loss is not None and in_unit_range(data):
-            name, because = unit_loss, ": the rows lie in [0, 1]"
-        if data.target_kind == "real" and options.loss is None and name == "cross-entropy":
-            raise InputError(f"{net.entry.name if net else 'this net'} sorts into classes; {data.name} has a numeric target. "
-                             "Use --net linear or --net mlp, or --loss squared.")
-        loss = losses.choose(name)
+    net = of_rows(of_strings(of_series(net, data), data), len(data.train))
+    return Chosen(net.entry, {**net.entry.traits.for_task.get(task.name, {}), **net.options}), choices
+
+
+def _usual_net(data: Data) -> str:
+    """The net for data of this kind and size where neither net nor task says which."""
+    shape, features = data.input_shape, data.encoder.inputs.features
+    if len(shape) == 3 and min(shape[1:]) >= LENET_PIXELS:
+        return "lenet"
+    if traits(data.source).sequential:
+        return SEQUENTIAL
+    if features is not None and any(column.kind == "text" for column in features.columns):
+        return "mlp:dropout=0.5"
+    return "mlp" if len(data.train) >= MANY_ROWS else "mlp:hidden=32"
+
+
+def _loss(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleTraits], task: Task,
+          data: Data) -> tuple[Chosen[NoTraits] | None, str]:
+    """The loss, and in words why where the rows decided it; None for a rule that has no use for one.
+
+    Raises InputError for a net that sorts into classes and a numeric target.
+    """
+    if rule.entry.traits.target == "none" or rule.entry.traits.own_costs:
+        return None, ""
+    because = ""
+    name = options.loss or rule.entry.traits.loss or (net.entry.traits.loss if net else None) or task.loss or "squared"
+    unit_loss = net.entry.traits.unit_loss if net is not None and tasks.find(task.name).traits.targetless else None
+    if options.loss is None and unit_loss is not None and in_unit_range(data):
+        name, because = unit_loss, ": the rows lie in [0, 1]"
+    if data.target_kind == "real" and options.loss is None and name == "cross-entropy":
+        raise InputError(f"{net.entry.name if net else 'this net'} sorts into classes; {data.name} has a numeric target. "
+                         "Use --net linear or --net mlp, or --loss squared.")
+    return losses.choose(name), because
+
+
+def _steps(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleTraits],
+           data: Data) -> tuple[Chosen[OptimizerTraits], int, bool]:
+    """The optimizer, how many samples each step reads, and whether those are the whole training part because one needs them all.
+
+    Raises InputError for an optimizer that compares losses of successive steps, over batches that differ.
+    """
+    n = len(data.train)
     own = net.entry.traits.optimizer(net.options) if net is not None and net.entry.traits.optimizer is not None else None
     optimizer = optimizers.choose(options.optimizer or own or rule.entry.traits.optimizer)
     whole = "everything" in (rule.entry.traits.reads, optimizer.entry.traits.reads if options.batch is None else None)
-    batch = n if whole else options.batch or rule.entry.traits.batch or (32 if n < 5_000 else 50 if len(shape) == 3 else 128)
+    usual = 32 if n < 5_000 else 50 if len(data.input_shape) == 3 else 128
+    batch = n if whole else options.batch or rule.entry.traits.batch or usual
     if optimizer.entry.traits.compares and batch < n:
         raise InputError(f"{optimizer.entry.name} compares each step's loss with the last one's, which must be over the same rows; --batch "
                          f"{batch} of {n:,} gives it others. Leave out --batch, or use --optimizer sgd.")
-    epochs, stage_epochs, usual = options.epochs, options.stage_epochs, rule.entry.traits.epochs
+    return optimizer, batch, whole
+
+
+def _lengths(options: Options, rule: Chosen[RuleTraits], batch: int, data: Data, *, staged: bool) -> tuple[Options, list[str]]:
+    """The options with epochs, epochs of each stage and patience filled in, and what was chosen.
+
+    Raises InputError for patience where no rows validate.
+    """
+    choices = []
+    epochs, stage_epochs, patience, usual = options.epochs, options.stage_epochs, options.patience, rule.entry.traits.epochs
     if epochs is None and options.steps is None and options.seconds is None:
-        per_epoch = max(1, n // batch)
+        per_epoch = max(1, len(data.train) // batch)
         epochs = max(usual or max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(AIM_STEPS / per_epoch))), options.snapshots or 0)
-        if stages is not None and stage_epochs is None:
+        if staged and stage_epochs is None:
             stage_epochs = epochs
-        choices.append(f"{epochs} epochs" if stages is None or options.stage_epochs is not None else f"{epochs} epochs of each stage")
-    patience, validated = options.patience, len(data.valid) > 0
-    if not validated:
+        choices.append(f"{epochs} epochs of each stage" if staged and options.stage_epochs is None else f"{epochs} epochs")
+    if not len(data.valid):
         if patience is not None:
             raise InputError(f"--patience {patience} waits for the validation part to improve, and --split leaves none. Leave it out, or "
                              "write --split train=.7,valid=.15,test=.15.")
@@ -117,32 +176,24 @@ def complete(options: Options, net: Chosen[NetTraits] | None, rule: Chosen[RuleT
     elif patience is None and options.epochs is None and epochs is not None and usual is None and options.snapshots is None:
         patience = max(5, epochs // 4)
         choices.append(f"patience {patience}")
-    if options.batch is None and rule.entry.traits.reads != "everything":
-        choices.append("the whole training part at each step" if whole else f"batch {batch}")
-    if options.optimizer is None and usual is None:
-        choices.append(f"optimizer {optimizer}")
-    if options.loss is None and loss is not None:
-        choices.append(f"loss {loss}{because}")
+    return replace(options, epochs=epochs, stage_epochs=stage_epochs, patience=patience), choices
+
+
+def _schedule(options: Options) -> tuple[ByPart[NoTraits] | None, list[str]]:
+    """The schedule of the rate, that of snapshots where they are kept, and what was chosen.
+
+    Raises InputError for snapshots of a schedule that has cycles of its own.
+    """
     schedule = schedule_of(options)
-    if options.snapshots:
-        cyclic = [one.entry.name for _, one in schedule.chosen if "cycles" in one.entry.options] if schedule is not None else []
-        if cyclic:
-            raise InputError(f"--snapshots begins the schedule anew in each cycle, and {cyclic[0]} has cycles of its own. "
-                             "Use --schedule cosine, or leave it out.")
-        if schedule is None:
-            schedule = ByPart.read(schedules, "cosine")
-            choices.append("schedule cosine, begun anew for each snapshot")
-    constraint = constraint_of(replace(options, constraint=options.constraint or rule.entry.traits.constraint))
-    if options.optimizer is None:
-        rule = with_parts(rule)
-    if stages is not None and options.stages is None:
-        choices.append(f"stages {stages}")
-    filled = replace(options, stages=str(stages) if stages is not None else options.stages, stage_epochs=stage_epochs,
-                     stage_optimizer=stage_optimizer, net=str(net) if net else options.net, rule=str(rule),
-                     loss=str(loss) if loss else options.loss,
-                     schedule=str(schedule) if schedule else None, constraint=str(constraint) if constraint else None,
-                     optimizer=str(optimizer), epochs=epochs, batch=batch, patience=patience)
-    return Choice(net, rule, loss, optimizer, schedule_in_shares(filled.checked()), constraint, filled, choices)
+    if not options.snapshots:
+        return schedule, []
+    if schedule is None:
+        return ByPart.read(schedules, "cosine"), ["schedule cosine, begun anew for each snapshot"]
+    cyclic = [one.entry.name for _, one in schedule.chosen if "cycles" in one.entry.options]
+    if cyclic:
+        raise InputError(f"--snapshots begins the schedule anew in each cycle, and {cyclic[0]} has cycles of its own. "
+                         "Use --schedule cosine, or leave it out.")
+    return schedule, []
 
 
 def of_series(net: Chosen[NetTraits], data: Data) -> Chosen[NetTraits]:

@@ -151,7 +151,7 @@ def test_a_snapshot_of_another_run_or_a_broken_one_is_refused(run, tmp_path):
     ({"snapshots": 1}, "at least 2 cycles; got 1"), ({"snapshots": 3, "seconds": 1.0}, "--seconds does not keep to"),
     ({"snapshots": 3, "patience": 2}, "--patience does not keep to"), ({"snapshots": 3, "stages": "layers"}, "--stages does not keep to"),
     ({"snapshots": 9, "epochs": None, "steps": 5}, "needs a step for each; got --steps 5"),
-    ({"snapshots": 9, "epochs": 1}, "1 epochs have 8"),
+    ({"snapshots": 9, "epochs": 1}, "got 8 steps in all"),
     ({"snapshots": 3, "schedule": "cosine-restarts"}, "has cycles of its own"),
     ({"snapshots": 2, "rule": "averaged", "net": "softmax", "optimizer": None}, "follows no schedule"),
     ({"split_seed": -1}, "--split-seed must be"),
