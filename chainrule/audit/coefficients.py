@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from chainrule.core.text import table
+from chainrule.core.text import label, table
 from chainrule.data.encode.input_encoder import InputEncoder
 from chainrule.job.trained import Trained
 
@@ -56,13 +56,15 @@ class Coefficients:
 
 
 def coefficients(trained: Trained) -> Coefficients | None:
-    """The weights of a net that is one linear layer over a row of numbers, or None for every other net."""
+    """The weights of a net that is one linear layer over a row of numbers, or None for every other net, and for steps of series."""
     layer, inputs, target = trained.net.module, trained.encoder.inputs, trained.encoder.target
     if not isinstance(layer, nn.Linear) or inputs.vocabulary is not None or target.kind not in ("class", "real", "sign"):
         return None
     weight = layer.weight.detach().double().cpu()                                              # (outputs, inputs)
     bias = torch.zeros(len(weight), dtype=torch.float64) if layer.bias is None else layer.bias.detach().double().cpu()
     if weight.shape[1] > MOST_INPUTS or len(weight) > MOST_OUTPUTS:
+        return None
+    if inputs.scale is not None and inputs.scale.shape[1] not in (1, weight.shape[1]):       # a scale for each column, read at many steps
         return None
     centre, factor = _affine(inputs, weight.shape[1])                                          # (inputs,) each
     weight = weight * factor
@@ -79,7 +81,7 @@ def _outputs(trained: Trained, count: int) -> tuple[str, ...]:
     if trained.encoder.target.kind == "sign":
         return (f"score of {trained.encoder.target.classes[1]}",)
     names = trained.columns(count)
-    return names if trained.encoder.target.kind == "real" else tuple(f"score of {name}" for name in names)
+    return names if trained.encoder.target.kind == "real" else tuple(f"score of {label(name)}" for name in names)
 
 
 def _affine(inputs: InputEncoder, width: int) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chainrule.cli.options import Listing, OfRun, Printing, Writing, command
-from chainrule.cli.output import pictures_of, print_json, say, say_files, say_result
+from chainrule.cli.output import drawn_since, pictures_of, print_json, say, say_files, say_result
 from chainrule.core.options import option, required
 
 
@@ -31,10 +31,11 @@ def test(of: OfRun, other: OtherData, listing: Listing, printing: Printing) -> N
     from chainrule.workflows.open import open_run
 
     run = open_run(of.run)
+    before = pictures_of(run.path)
     result = run.test() if other.on is None else run.test_on(other.on)
     say_result(result, listing.full)
     if other.on is None:
-        say_files("Written", pictures_of(run.path))
+        say_files("Written", drawn_since(before, run.path))
     if printing.as_json:
         print_json({"run": str(of.run), **result.to_dict()})
 

@@ -163,7 +163,10 @@ def _mistake(error: typer.TyperException, arguments: list[str]) -> str:
         return f"There is no option {name}." + (f" Did you mean {' or '.join(near)}?" if near else "")
     if name and "requires an argument" in error.format_message():
         return f"{name} lacks its value."
-    flag = (getattr(getattr(error, "param", None), "opts", None) or [""])[-1]
+    param = getattr(error, "param", None)
+    flag = (getattr(param, "opts", None) or [""])[-1]
+    if type(error).__name__ == "MissingParameter" and param is not None:
+        return f"{flag if flag.startswith('-') else param.metavar or flag.upper()} is missing: {param.help}"
     for at, word in enumerate(arguments):
         before = arguments[at - 1] if at else ""
         if before == flag != "" and "valid integer" in error.format_message():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,9 @@ def show_sweep(sweep: Any, test: bool, as_json: bool, full: bool = False) -> Non
     say(str(sweep))
     if test:
         say(f"{sweep.best.path}, best on validation, on the test part:")
+        before = pictures_of(sweep.best.path)
         say_result(sweep.best.test(), full)
-        say_files("Written", pictures_of(sweep.best.path))
+        say_files("Written", drawn_since(before, sweep.best.path))
     if as_json:
         print_json({**sweep.summary(), **({"test": sweep.best.tested.to_dict()} if test else {})})
 
@@ -58,6 +59,7 @@ def show_run(run: Any, test: bool, as_json: bool, full: bool = False) -> None:
     from chainrule.audit.coefficients import coefficients
     from chainrule.audit.one_layer import after  # loads scipy
 
+    before = pictures_of(run.path)
     if test:
         say(f"{run.path}, on the test part:")
         with turning("Testing"):
@@ -73,7 +75,7 @@ def show_run(run: Any, test: bool, as_json: bool, full: bool = False) -> None:
     with turning("Writing the report"):
         page = run.report()
     say(f"Report: {page}")
-    say_files("Written", [*pictures_of(run.path), *sorted(Path(run.path).glob("events.out.tfevents.*"))])
+    say_files("Written", [*drawn_since(before, run.path), *sorted(Path(run.path).glob("events.out.tfevents.*"))])
     if as_json:
         print_json({**run.summary(), "notes": notes, **({} if learned is None else {"weights": learned.to_json()})})
 
@@ -91,18 +93,24 @@ def standing(run: Any) -> list[str]:
     return [f"{run.path}: {result.headline} on {result.n:,} validation samples", *(f"  {line}" for line in result.besides)]
 
 
-def pictures_of(folder: Path | str) -> list[Path]:
-    """The pictures of a test in a run's folder."""
-    return sorted(Path(folder).glob("*.png"))
+def pictures_of(folder: Path | str) -> dict[Path, int]:
+    """The pictures in a run's folder, and when each was written, in nanoseconds."""
+    return {path: path.stat().st_mtime_ns for path in sorted(Path(folder).glob("*.png"))}
+
+
+def drawn_since(before: Mapping[Path, int], folder: Path | str) -> list[Path]:
+    """Those that were not there before, or have been written anew."""
+    return [path for path, written in pictures_of(folder).items() if before.get(path) != written]
 
 
 def show_ensemble(ensemble: Any, test: bool, as_json: bool, full: bool = False) -> None:
     say(f"{ensemble.path}: {ensemble.record['net']}, on validation\n{ensemble.standing()}")
     if test:
         say("On the test part:")
+        before = pictures_of(ensemble.path)
         say_result(ensemble.test(), full)
         say(str(ensemble.tested_standing))
-        say_files("Written", pictures_of(ensemble.path))
+        say_files("Written", drawn_since(before, ensemble.path))
     if as_json:
         print_json(ensemble.summary())
     sys.stdout.flush()

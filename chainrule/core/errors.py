@@ -60,7 +60,7 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     near = nearest(name, known)
     if near:
         return f"Did you mean {' or '.join(near)}?"
-    return f"Known: {', '.join(known[:SHOWN])}{', ...' if len(known) > SHOWN else ''}." if known else "None are known."
+    return f"Known: {', '.join(known[:SHOWN])}{', ...' if len(known) > SHOWN else '.'}" if known else "None are known."
 
 
 def nearest(name: str, choices: Iterable[str]) -> list[str]:

@@ -55,6 +55,15 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def label(name: str) -> str:
+    """A name as it is read within a line: in quotation marks where it is blank, begins or ends so, or has signs that do not print.
+
+    >>> print(label("oak"), label(" "), label("\\n"))
+    oak ' ' '\\n'
+    """
+    return name if name and name == name.strip() and name.isprintable() else repr(name)
+
+
 def natural(text: str) -> list[tuple[int, int, str]]:
     """A key that sorts names as people do: runs of digits by their number.
 

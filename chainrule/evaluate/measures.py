@@ -15,6 +15,7 @@ from torch import Tensor
 
 from chainrule.core.errors import InputError
 from chainrule.core.measure import is_share
+from chainrule.core.text import label
 from chainrule.evaluate.calibration import ece, ece_interval
 from chainrule.evaluate.intervals import Interval, influences, of_area, of_combined, of_log, of_mean, wilson
 from chainrule.evaluate.result import Measure, Result
@@ -374,7 +375,7 @@ def _pointlike(measures: dict[str, Measure]) -> list[str]:
 
 
 def _listed(names: list[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(map(label, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _check_finite(values: Tensor, what: str) -> None:

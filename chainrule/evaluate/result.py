@@ -11,7 +11,7 @@ from typing import Any
 
 from chainrule.core.measure import headline, is_share
 from chainrule.core.schema import Misfit, as_type
-from chainrule.core.text import counted, shown, table
+from chainrule.core.text import counted, label, shown, table
 from chainrule.evaluate.advantage import Advantage
 from chainrule.evaluate.intervals import Interval
 
@@ -189,7 +189,7 @@ def _by_class(r: Result, full: bool, width: int | None) -> list[str]:
     for name, row in zip(r.classes, r.confusion, strict=True):
         several = [r.measures.get(f"{head}[{name}]") for head in heads]
         right = row[len(rows)]
-        rows.append((2.0 if several[1] is None else several[1].value, name, f"{sum(row):,}", f"{right:,}", several))
+        rows.append((2.0 if several[1] is None else several[1].value, label(name), f"{sum(row):,}", f"{right:,}", several))
     rows.sort(key=lambda row: row[0])
     shown_rows = rows if full else rows[:SHOWN_CLASSES]
     title = ["class", "cases", "right", "precision %", "recall %", "F1 %"]

@@ -50,14 +50,9 @@ class Folder:
     @classmethod
     def create(cls, out: str | Path | None, data: str, net: str, *kind: str) -> Folder:
         """A new folder: `out`, or `runs/<data>-<net>-<number>`. Raises InputError where a run is there already."""
+        cls.check_free(out)
         if out is not None:
             path = Path(out)
-            if (path / COMMITTEE).exists():
-                raise InputError(f"{path} already holds a committee. Use another --out.")
-            if (path / RECORD).exists():
-                raise InputError(f"{path} already holds a run. Use another --out, or {resuming(path)}.")
-            if path.exists() and not path.is_dir():
-                raise InputError(f"--out {path} is a file; a folder is expected. Use another --out.")
         else:
             stem = "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", part).strip("._")[:40] or "x" for part in (data, net, *kind))
             number = 1
@@ -68,6 +63,19 @@ class Folder:
         except OSError as error:
             raise InputError(f"The folder {path} cannot be made: {error.strerror}. Use another --out.") from None
         return cls(path)
+
+    @staticmethod
+    def check_free(out: str | Path | None) -> None:
+        """Raises InputError where `out` is a file or holds a run already: called before data is read, since that may take minutes."""
+        if out is None:
+            return
+        path = Path(out)
+        if (path / COMMITTEE).exists():
+            raise InputError(f"{path} already holds a committee. Use another --out.")
+        if (path / RECORD).exists():
+            raise InputError(f"{path} already holds a run. Use another --out, or {resuming(path)}.")
+        if path.exists() and not path.is_dir():
+            raise InputError(f"--out {path} is a file; a folder is expected. Use another --out.")
 
     @classmethod
     def find(cls, path: str | Path) -> Folder:

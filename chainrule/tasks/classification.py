@@ -12,6 +12,7 @@ from torch import Tensor
 from chainrule.core.loss import Loss, identity, shares
 from chainrule.core.net import Net
 from chainrule.core.registry import tasks
+from chainrule.core.text import label
 from chainrule.data.encode.encoder import Encoder
 from chainrule.data.source import Part, Source
 from chainrule.evaluate import measures
@@ -79,7 +80,7 @@ class Classification(SampleTask):
         """Always the most frequent class, whatever threshold the net has, as probable as it is frequent."""
         answer, truth = self.constantly(constant, part, ready), self.truth(part, ready)
         result = measures.classification(answer, truth, self.classes, seed=seed)
-        return baseline_of(f"always {self.classes[int(constant.argmax())]}", result)
+        return baseline_of(f"always {label(self.classes[int(constant.argmax())])}", result)
 
     def constantly(self, constant: Tensor, part: Part, ready: Ready) -> Tensor:
         """Each class as probable as it is frequent."""

@@ -21,6 +21,7 @@ from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss, identity
 from chainrule.core.net import Net
 from chainrule.core.registry import tasks
+from chainrule.core.text import label
 from chainrule.data.source import Part, Source
 from chainrule.evaluate.detection import SURE, detection, matched, quick, suppressed
 from chainrule.evaluate.result import Baseline, Result
@@ -164,7 +165,7 @@ class Detection(SampleTask):
 
     def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
         """That box in every picture."""
-        return baseline_of(f"always one {self.target.classes[int(constant[4])]}",
+        return baseline_of(f"always one {label(self.target.classes[int(constant[4])])}",
                            self.measure(self.constantly(constant, part, ready), self.truth(part, ready), seed=seed))
 
     def constantly(self, constant: Tensor, part: Part, ready: Ready) -> Tensor:

@@ -16,6 +16,7 @@ from chainrule.core.loss import Loss, identity
 from chainrule.core.maps import central
 from chainrule.core.net import Net
 from chainrule.core.registry import tasks
+from chainrule.core.text import label
 from chainrule.data.source import Part, Source
 from chainrule.evaluate.result import Baseline, Result
 from chainrule.evaluate.segmentation import confusions, segmentation, shares
@@ -98,7 +99,7 @@ class Segmentation(SampleTask):
     def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
         """The class that most pixels have, everywhere."""
         most, truth = int(constant.argmax()), self.truth(part, ready).cpu()
-        return baseline_of(f"always {self.target.classes[most]}",
+        return baseline_of(f"always {label(self.target.classes[most])}",
                            self._result(torch.cat([counted(torch.full_like(some, most), some, self.outputs)
                                                    for some in truth.split(BLOCK_ROWS)])))
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from chainrule.core.criterion import Criterion
 from chainrule.core.loss import Loss
 from chainrule.core.net import Net
+from chainrule.core.text import label
 from chainrule.data.source import Part
 from chainrule.evaluate.measures import step_means
 from chainrule.evaluate.result import Baseline, Result
@@ -59,8 +60,8 @@ class StringTask(SampleTask):
 
     def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
         """Always the most frequent string."""
-        truth = self.truth(part, ready)
-        return baseline_of(f"always {self.spelt(constant)[0]}", self.measure(self.constantly(constant, part, ready), truth, seed=seed))
+        answer, truth = self.constantly(constant, part, ready), self.truth(part, ready)
+        return baseline_of(f"always {label(self.spelt(constant)[0])}", self.measure(answer, truth, seed=seed))
 
     def constantly(self, constant: Tensor, part: Part, ready: Ready) -> Tensor:
         return constant.expand(len(part), -1)

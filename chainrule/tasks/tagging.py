@@ -12,6 +12,7 @@ from chainrule.core.criterion import Criterion
 from chainrule.core.errors import InputError
 from chainrule.core.loss import Loss
 from chainrule.core.registry import tasks
+from chainrule.core.text import label
 from chainrule.data.source import Part, Source
 from chainrule.evaluate.measures import step_means
 from chainrule.evaluate.result import Baseline, Result
@@ -75,7 +76,7 @@ class Tagging(StepTask):
     def baseline(self, constant: Tensor, part: Part, ready: Ready, *, seed: int) -> Baseline:
         """The label that most steps have."""
         answer, truth = self.constantly(constant, part, ready), self.truth(part, ready)
-        return baseline_of(f"always {self.target.classes[int(constant.argmax())]}", self.measure(answer, truth, seed=seed))
+        return baseline_of(f"always {label(self.target.classes[int(constant.argmax())])}", self.measure(answer, truth, seed=seed))
 
     def constantly(self, constant: Tensor, part: Part, ready: Ready) -> Tensor:
         return constant.expand(*self.truth(part, ready).shape, -1)

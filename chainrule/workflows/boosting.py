@@ -64,6 +64,7 @@ def boost(data: Any = Dataset.data, *, rounds: int = Boosting.rounds, by: str = 
     asked = Options.from_json({**options, "net": net}).checked()
     session = session_of(out=out, data_dir=data_dir, progress=progress, sinks=sinks, stop=stop)
     _check(boosting, asked)
+    _check_free(session.out)
     source = as_source(data, asked, session.data_dir)
     if source.weights is not None:
         raise InputError(f"Boosting weighs the rows of {source.name} itself; got weights from the column '{source.origin.get('weight')}'. "
@@ -80,11 +81,16 @@ def boost(data: Any = Dataset.data, *, rounds: int = Boosting.rounds, by: str = 
         raise InputError(f"{source.name} leaves {len(base.data.train)} training rows; boosting needs at least {2 * base.data.outputs}. "
                          "Give more rows, or train one net.")
     folder = Folder.create(session.out, source.name, base.net_name.split(":")[0], by)
-    if (folder.path / BOOSTING).exists():
-        raise InputError(f"{folder.path} already holds a boosting. Use another --out, or {resuming(folder.path)}.")
     folder.write_json(BOOSTING, {"format": FORMAT, "boosting": asdict(boosting), "options": asked.to_json(),
                                  "data": {"name": source.name, "origin": dict(source.origin), "fingerprint": source.fingerprint}})
     return _rounds(folder, boosting, asked, base, session)
+
+
+def _check_free(out: Path | None) -> None:
+    """Raises InputError where `out` is a file, or holds a boosting or a run already."""
+    if out is not None and (out / BOOSTING).exists():
+        raise InputError(f"{out} already holds a boosting. Use another --out, or {resuming(out)}.")
+    Folder.check_free(out)
 
 
 def resume_boosting(path: Path, session: Session) -> Committee:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from chainrule.core.errors import ChainruleError, InputError, suggest
-from chainrule.core.text import table
+from chainrule.core.text import counted, table
 from chainrule.evaluate.significance import probability
 
 Verdict = Literal["reached", "missed", "in part", "not judged", "could not run", "not built yet"]
@@ -189,7 +189,7 @@ def summary(standings: Sequence[Standing]) -> str:
     """How many rows ended how, in words."""
     verdicts = [standing.verdict for standing in standings]
     order: tuple[Verdict, ...] = ("reached", "missed", "in part", "not judged", "could not run", "not built yet")
-    return f"{len(standings)} rows: " + ", ".join(f"{verdicts.count(v)} {v}" for v in order if v in verdicts)
+    return f"{counted(len(standings), 'row')}: " + ", ".join(f"{verdicts.count(v)} {v}" for v in order if v in verdicts)
 
 
 def lines(standings: Sequence[Standing]) -> list[str]:

@@ -99,6 +99,7 @@ def check(data: Any = Dataset.data, *, net: str | nn.Module | None = None, loss:
     asked, own, session = options_of(net, loss, options), own_of(net, loss), session_of(out=out, data_dir=data_dir, stop=stop)
     if asked.fold or asked.bootstrap:
         raise InputError("check divides the rows into folds by itself. Leave out --fold and --bootstrap.")
+    Folder.check_free(session.out)
     source = as_source(data, asked, session.data_dir)
     looking = _Looking(source, asked, own, session.stop or Stop())
     folder = Folder.create(session.out, source.name, "check")

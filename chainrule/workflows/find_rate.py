@@ -85,6 +85,7 @@ def find_rate(data: Any = Dataset.data, *, net: str | nn.Module | None = None, l
     """
     asked, own, session = options_of(net, loss, options), own_of(net, loss, weights), session_of(out=out, data_dir=data_dir)
     span = read_options(RateRange, {"steps": steps, "lowest": lowest, "highest": highest})
+    Folder.check_free(session.out)
     source = as_source(data, asked, session.data_dir)
     job = build(source, asked, own)
     rates = range_test(job, steps=span.steps, lowest=span.lowest, highest=span.highest)
@@ -104,7 +105,8 @@ def range_test(job: Job, *, steps: int = RateRange.steps, lowest: float = RateRa
     """Train a copy of the job's net for so many steps, the rate rising evenly in its logarithm. The job stays as it was, to the bit."""
     check(RateRange(steps, lowest, highest))
     if not 0 < lowest < highest < math.inf:
-        raise InputError(f"expected rates with 0 < lowest < highest; got {lowest:g} and {highest:g}.")
+        raise InputError(f"--lowest and --highest are rates, 0 < lowest < highest; got {lowest:g} and {highest:g}. Leave them out for "
+                         f"{RateRange.lowest:g} to {RateRange.highest:g}.")
     chosen = optimizers.choose(str(job.options.optimizer))
     rule = _rising(job, chosen, lowest, highest)
     rates, losses = [], []

@@ -298,10 +298,16 @@ def _member(path: Path) -> Folder:
     return Folder.create(path, "", "")
 
 
-def _create(out: Path | None, data: str, net: str) -> Path:
-    """A new folder for a sweep: `out`, or `runs/<data>-<net>-sweep-<number>`."""
+def check_free(out: Path | None) -> None:
+    """Raises InputError where `out` is a file, or holds a sweep or a run already."""
     if out is not None and (out / SWEEP).exists():
         raise InputError(f"{out} already holds a sweep. Use another --out, or {resuming(out)}.")
+    Folder.check_free(out)
+
+
+def _create(out: Path | None, data: str, net: str) -> Path:
+    """A new folder for a sweep: `out`, or `runs/<data>-<net>-sweep-<number>`."""
+    check_free(out)
     return Folder.create(out, data, net, "sweep").path
 
 
@@ -322,4 +328,5 @@ def sweep(data: Any = Dataset.data, y: Any = None, *, over: Mapping[str, Sequenc
     """
     asked, own = options_of(net, loss, options), own_of(net, loss, weights)
     session = session_of(out=out, data_dir=data_dir, progress=progress, sinks=sinks, stop=stop)
+    check_free(session.out)
     return sweep_over(as_source(paired(data, y), asked, session.data_dir), asked, over, own, session)

@@ -41,7 +41,7 @@ from chainrule.workflows.seen_before import seen_before
 from chainrule.workflows.selection import ignored, selected, sentence
 from chainrule.workflows.session import Session, session_of
 from chainrule.workflows.source import as_source, options_of, own_of
-from chainrule.workflows.sweep import Sweep, sweep_over
+from chainrule.workflows.sweep import Sweep, check_free, sweep_over
 from chainrule.workflows.verdict import judged
 
 
@@ -74,6 +74,7 @@ def train(data: Any = Dataset.data, y: Any = None, *, net: str | nn.Module | Non
     session = session_of(out=out, data_dir=data_dir, progress=progress, sinks=sinks, stop=stop, log=log)
     siblings = read(Siblings, {"members": members})
     check(siblings)
+    check_free(session.out)
     with turning("Reading", session.progress):
         source = as_source(paired(data, y), asked, session.data_dir)
     if siblings.members is not None:

@@ -92,3 +92,12 @@ def test_a_table_of_many_weights_has_the_bias_once(tmp_path):
 def test_of_one_target_the_measures_are_told_once(tmp_path):
     run = cr.train("diabetes", net="linear", epochs=1, plan="eager", out=tmp_path / "run", progress=False)
     assert str(run.test()).count("rmse") == 3, "in the table, of a linear model, and of the constant answer"
+
+
+def test_steps_of_a_series_that_are_read_together_have_no_weights_of_their_own(tmp_path):
+    """Each number of a step has a scale, and a linear net reads many steps; printing its weights ended the command."""
+    rows = [f"{2000 + i // 12}-{i % 12 + 1:02}-01,{i % 12 + i / 9}\n" for i in range(120)]
+    (tmp_path / "series.csv").write_text("date,y\n" + "".join(rows))
+    run = cr.train(tmp_path / "series.csv", time="date", target="y", horizon=3, net="linear", epochs=1, plan="eager", out=tmp_path / "run",
+                   progress=False)
+    assert coefficients(run.trained) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from PIL import Image
 
 from chainrule.cli.main import run_command
 
@@ -201,3 +202,43 @@ def test_a_run_that_diverges_exits_with_1_and_names_the_layer(run):
     assert code == 1
     assert "stopped being finite" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    (("list",), "WHAT is missing: nets, rules, tasks"), (("describe",), "NET is missing: A net, e.g. lenet"),
+    (("sweep", "iris"), "--over is missing: key=v1,v2"), (("export", "r"), "--to is missing: onnx, pt2"),
+])
+def test_what_is_missing_is_named_with_what_it_may_be(run, words, sentence):
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith(sentence)
+
+
+def test_only_pictures_that_a_command_has_written_are_listed_as_written(run, tmp_path):
+    assert run(*TRAIN, "--out", "a")[0] == 0
+    (tmp_path / "a" / "flow.png").write_bytes(b"of another command")
+    written = [line for line in run("test", "a")[1].splitlines() if line.startswith("Written: ")]
+    assert len(written) == 1
+    assert "a/confusion.png" in written[0]
+    assert "flow.png" not in written[0]
+    assert "Written" not in run("resume", "a")[1]
+
+
+def test_other_data_than_a_table_is_named_for_what_it_is(run, tmp_path):
+    (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{i},{'uv'[i % 2]}\n" for i in range(40)))
+    assert run("train", "t.csv", "--target", "y", "--net", "softmax", "--epochs", "1", "--plan", "eager", "--out", "a")[0] == 0
+    code, _, err = run("predict", "a", "digits")
+    assert (code, err) == (2, "digits: expected a table with the columns a; got pictures. Give such a table, e.g. a .csv file.\n")
+    (tmp_path / "new.csv").write_text("a\n1\ntwo\n")
+    code, _, err = run("predict", "a", "new.csv")
+    assert code == 2
+    assert err.endswith("got 'two'. Correct it, or leave it empty if it is missing.\n")
+
+
+def test_pictures_without_classes_are_not_sent_to_columns(run, tmp_path):
+    (tmp_path / "album").mkdir()
+    for i in range(8):
+        Image.new("L", (8, 8), 30 * i).save(tmp_path / "album" / f"{i}.png")
+    code, _, err = run("train", "album")
+    assert code == 2
+    assert "Put each picture into a folder of its class, or use --net rbm." in err

@@ -42,7 +42,7 @@ def test_errors_are_counted_as_a_search_over_all_single_errors_counts_them():
 
 def test_a_long_list_is_cut():
     assert suggest("q", ["b", "a"]) == "Known: a, b."
-    assert suggest("q", [f"column {i:03}" for i in range(500)]).endswith("column 039, ....")
+    assert suggest("q", [f"column {i:03}" for i in range(500)]).endswith("column 039, ...")
 
 
 def test_names_are_listed_as_people_count():

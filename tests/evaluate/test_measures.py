@@ -323,3 +323,10 @@ def test_regression_refuses_what_does_not_fit():
         regression(torch.tensor([[float("inf")]]), torch.zeros(1, 1))
     with pytest.raises(InputError, match="name for each"):
         regression(torch.rand(3, 2), torch.rand(3, 2), ["only one"])
+
+
+def test_blank_classes_and_line_ends_are_shown_in_quotation_marks():
+    scores = torch.eye(4)[torch.tensor([0, 0, 3, 3, 0, 3])]
+    lines = classification(scores, torch.tensor([0, 1, 2, 3, 0, 3]), (" ", "\n", "a ", "b")).text(full=True).splitlines()
+    assert {line.split("  ")[1] for line in lines[-5:] if line.startswith("  ")} >= {"' '", "'\\n'", "'a '", "b"} - {"b"}
+    assert any(line.startswith("  no case is called '\\n', 'a ': precision") for line in lines)

@@ -94,6 +94,13 @@ def names(facts, events):
     return [one.entry.name for one in doctor.diagnoses], doctor
 
 
+def test_inputs_that_are_all_one_number_get_no_remedy_that_divides_by_zero():
+    _, doctor = names(replace(FACTS, inputs={"mean": 0.0, "sd": 0.0, "low": 0.0, "high": 0.0}), [planned()])
+    (one,) = [one for one in doctor.diagnoses if one.entry.name == "input-scale"]
+    assert "in every column of every row" in one.finding.evidence
+    assert "/ 0" not in str(one.finding.remedy)
+
+
 def test_every_diagnosis_has_a_case():
     assert set(CASES) == set(diagnoses.names())
 

@@ -346,7 +346,7 @@ def test_mistakes_are_one_sentence_with_what_to_do(over, sentence):
 @pytest.mark.parametrize(("words", "sentence"), [
     (("--over", "rate"), "expects key=v1,v2"),
     (("--over", "rate=0.1", "--over", "rate=0.2"), "given twice"),
-    ((), "Missing option '--over'"),
+    ((), "--over is missing: key=v1,v2"),
     (("--over", "seed=0..1", "--epoch", "3"), "Did you mean --epochs"),
 ])
 def test_mistakes_on_the_command_line(words, sentence, capsys):

@@ -355,7 +355,8 @@ def _read_as(column: Column, fitted: Fitted, where: str) -> Column:
             return Column(column.name, fitted.kind, codes, spelt)
         strange = [w for i, w in enumerate(spelt) if w not in fitted.categories and bool((codes == i).any())]
         if strange:
-            raise InputError(f"{where}: column '{column.name}' holds '{strange[0]}'; training knew {', '.join(fitted.categories)}.")
+            raise InputError(f"{where}: column '{column.name}' holds '{strange[0]}'; training knew {', '.join(fitted.categories)}. "
+                             "Correct it, or leave it empty if it is missing.")
         to = torch.tensor([fitted.categories.index(w) if w in fitted.categories else -1 for w in spelt] + [-1])
         return Column(column.name, "ordered", to[codes], fitted.categories)
     if column.categories:
@@ -364,9 +365,9 @@ def _read_as(column: Column, fitted: Fitted, where: str) -> Column:
             row = int(known[0, 0])
             raise InputError(f"{where}, row {row + 1}, column '{column.name}': expected "
                              f"{ {'numeric': 'a number', 'date': 'a date'}.get(fitted.kind, 'yes or no')} "
-                             f"as in training; got '{column.word(row)}'.")
+                             f"as in training; got '{column.word(row)}'. Correct it, or leave it empty if it is missing.")
         return Column(column.name, fitted.kind, torch.full((len(column),), torch.nan, dtype=torch.float64))
     if fitted.kind == "date" or column.kind == "date":
         raise InputError(f"{where}, column '{column.name}': expected {'dates' if fitted.kind == 'date' else 'numbers'} as in training; got "
-                         f"{'dates' if column.kind == 'date' else 'numbers'}, such as {column.word(0)}.")
+                         f"{'dates' if column.kind == 'date' else 'numbers'}, such as {column.word(0)}. Write it as it was in training.")
     return Column(column.name, fitted.kind, column.values)

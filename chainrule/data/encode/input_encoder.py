@@ -185,7 +185,7 @@ class InputEncoder:
                 values = tables.typed(values, where, Reading.of_new_rows(self.reading), known, wordy=False).table
             if not isinstance(values, Table | StoredTable):
                 raise InputError(f"{where}: expected a table with the columns {', '.join(c.name for c in self.features.columns[:10])}; "
-                                 "got an array.")
+                                 f"got {_form(values)}. Give such a table, e.g. a .csv file.")
             features = self.features
             features.check(values, where, self.apart, say)
             if isinstance(values, Table):
@@ -391,3 +391,8 @@ def _of_columns(values: Tensor, range: Range) -> Tensor:
     columns = [column[~column.isnan()] for column in values.flatten(0, 1).unbind(1)]
     usual = torch.tensor([0.0, 1.0], dtype=torch.float64)
     return torch.stack([torch.stack(Moments.of(column).scaling(range)) if len(column) else usual for column in columns], 1)
+
+
+def _form(values: Any) -> str:
+    """What came in place of a table, in words."""
+    return "text or sequences" if isinstance(values, Symbols) else "pictures" if getattr(values, "ndim", 0) == 4 else "an array"

@@ -135,7 +135,7 @@ def _of_words(name: str, words: Any, format: Format, where: str, trained: bool, 
     if not lenient and misfits.any():
         row = int(misfits.arg_max())
         raise InputError(f"{where}, row {row + 1}, column '{name}': expected {format.expected}{' as in training' * trained}; got "
-                         f"'{words[row]}'.")
+                         f"'{words[row]}'. Correct it, or leave it empty if it is missing.")
     if format.kind in ("word", "text"):
         needed = WORD_BYTES * len(values) + DISTINCT_BYTES * values.n_unique()
         if needed >= WORTH_ASKING:

@@ -27,6 +27,10 @@ def input_scale(case: Case, *, large: float = 10.0, small: float = 0.01, shifted
     mean, sd = facts.inputs["mean"], facts.inputs["sd"]
     if small <= sd <= large and abs(mean) <= shifted * sd:
         return
+    if sd == 0:
+        yield Finding("input", f"what a step reads is {mean:.3g} in every column of every row, by which no row can be told from another",
+                      Remedy({}, "give columns that differ from row to row"), {"mean": mean, "sd": sd})
+        return
     yield Finding("input", f"what a step reads has a mean of {mean:.3g} and a deviation of {sd:.3g} (from "
                   f"{facts.inputs.get('low', mean):.3g} to "
                   f"{facts.inputs.get('high', mean):.3g})",

@@ -21,5 +21,6 @@ def one_class_only(case: Case, *, fewest: int = 20) -> Iterator[Finding]:
     if len(shares) != 1 or answers.get("n", 0) < fewest or len([n for n in answers.get("counts", {}).values() if n]) < 2:
         return
     name = next(iter(shares))
-    cure = remedy(class_weights="balanced") if case.facts.chance > 1.5 / max(case.facts.classes, 1) else remedy("see the causes above it")
+    cure = remedy(class_weights="balanced") if case.facts.chance > 1.5 / max(case.facts.classes, 1) else remedy(
+        "mend what else was found; where nothing was, train longer or at another rate, as chainrule find-rate suggests")
     yield Finding("output", f"all of {answers['n']:,} validation rows are taken for {name}", cure, {"n": answers["n"]})

@@ -40,7 +40,7 @@ def bisection(f: Function, low: float, high: float, *, tolerance: float = 1e-9, 
     a, b = (float(f(end)) for end in ends)
     if not low < high or not a * b <= 0:
         raise InputError(f"bisection expects two ends, low < high, at which the function has different signs; got f({low}) = {a:.6g} and "
-                         f"f({high}) = {b:.6g}. Choose ends on either side of a zero; x^2 - 6x + 10 has none.")
+                         f"f({high}) = {b:.6g}. Choose ends on either side of a zero.")
     if a == 0 or b == 0:
         at = ends[0 if a == 0 else 1]
         return Solution(at, 0.0, 0, True, at[None])
