@@ -15,6 +15,7 @@ from chainrule.core.registry import nets, optimizers, rules, tasks
 from chainrule.data.row_hashes import row_hashes
 from chainrule.data.source import Part
 from chainrule.job.job import Job
+from chainrule.nets.init.initial import recurrent_weights
 from chainrule.observe.doctor.facts import Facts
 from chainrule.rules.one_layer import only_layer, seen
 from chainrule.tasks.reconstruction import Reconstruction
@@ -43,7 +44,7 @@ def _of_options(job: Job) -> dict[str, Any]:
     decay = 0.0 if str(options.optimizer).startswith(OTHER_DECAY) else float(optimizer.get("decay") or 0.0)
     return {"task": job.task.name, "net": job.net_name, "rule": job.rule_name, "loss": "" if job.loss is None else job.loss.name,
             "own_loss": job.loss is not None and job.loss.own is not None,
-            "optimizer": str(options.optimizer), "schedule": options.schedule or "", "precision": options.precision,
+            "optimizer": str(options.optimizer), "usual": _usual(job), "schedule": options.schedule or "", "precision": options.precision,
             "init": options.init or (family.traits.init if family else "") or "", "rate": optimizer.get("rate"),
             "momentum": float(optimizer.get("momentum") or 0.0), "decay": decay + float(rule.get("l2") or 0.0),
             "batch": options.batch or 0, "steps": _planned(job), "rows": len(job.data.train), "validating": len(job.data.valid),
@@ -51,6 +52,13 @@ def _of_options(job: Job) -> dict[str, Any]:
             "budget": "steps" if options.steps is not None else "seconds" if options.seconds is not None else "epochs",
             "pictures": job.data.encoder.inputs.picture_shape is not None,
             "activation": str(_values(nets, job.net_name).get("activation") or "") or _activation(job.net.module)}
+
+
+def _usual(job: Job) -> str:
+    """The optimizer that net and rule have where none is named."""
+    family = nets.get(job.net_name.partition(":")[0])
+    own = family.traits.optimizer(_values(nets, job.net_name)) if family and family.traits.optimizer else None
+    return own or rules.choose(job.rule_name).entry.traits.optimizer
 
 
 def _planned(job: Job) -> int:
@@ -218,7 +226,7 @@ def _of_net(job: Job) -> dict[str, Any]:
             "alike": tuple(alike(module)), "merged": tuple(merged(module)), "last": _last(module),
             "frozen": tuple(name for name, m in module.named_modules() if name and any(
                 f"{name}.{own}" in frozen for own, _ in m.named_parameters(recurse=False))),
-            "dropout": max(drops, default=0.0),
+            "dropout": max(drops, default=0.0), "recurrent": any(weight.recurs for weight in recurrent_weights(module).values()),
             "normalised": bool(norms), "statistics": min((m.momentum for m in norms if m.momentum is not None), default=None)}
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import chainrule as cr
-from chainrule.core.events import Diagnosed, Finished
+from chainrule.core.events import Diagnosed, Finished, Judged
 
 
 def said(x, y, tmp_path, **options):
@@ -52,3 +52,25 @@ def test_classes_are_held_against_the_most_frequent(tmp_path, labels):
     if constant:
         ours, theirs = map(int, re.search(r"always 0: (\d+) errors against (\d+) on 45 validation cases", constant[0]).groups())
         assert (ours, theirs) == (run.valid.errors, int((y[run.validation.rows] == 1).sum()))
+
+
+def rare(n=400, learnable=True):
+    """Two overlapping clouds, of which one has a tenth of the rows."""
+    generator = torch.Generator().manual_seed(0)
+    y = (torch.arange(n) % 10 == 0).long()
+    x = 1.2 * torch.randn(n, 4, generator=generator) + (y[:, None] if learnable else 0)
+    return x, y
+
+
+def test_errors_count_what_training_has_their_class_count(tmp_path):
+    """Rare rows are found at the price of more errors than the constant answer makes, as was asked; where none are found, that is said."""
+    options = {"net": "softmax", "epochs": 30, "class_weights": "balanced", "split": "train=.4,valid=.5,test=.1"}
+    messages, run = said(*rare(), tmp_path, **options)
+    assert run.valid.errors > int((rare()[1][run.validation.rows] == 1).sum())
+    assert not any("no better than the constant answer" in m for m in messages)
+    judged = next(e for e in run.events if isinstance(e, Judged)).answers
+    misses = sum(1 - share for share in judged["recall"].values()) / 2
+    assert judged["score"] == pytest.approx(misses, abs=0.02)         # shares of classes differ a little between the parts
+    assert judged["constant_score"] == pytest.approx(0.5, abs=0.05)
+    blind, _ = said(*rare(learnable=False), tmp_path / "blind", **options)
+    assert any("a class-weighted error of" in m for m in blind)

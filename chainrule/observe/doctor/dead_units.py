@@ -8,7 +8,7 @@ from chainrule.core.registry import diagnoses
 from chainrule.observe.doctor.case import Case
 from chainrule.observe.doctor.finding import Finding
 from chainrule.observe.doctor.init_scale import suited_init
-from chainrule.observe.doctor.rate_too_high import lower
+from chainrule.observe.doctor.rate_too_high import slower
 from chainrule.observe.doctor.remedy import altered, remedy
 
 RECTIFIED = ("ReLU", "ReLU6")
@@ -38,7 +38,7 @@ def dead_units(case: Case, *, share: float = 0.75, looks: int = 5) -> Iterator[F
     began = case.looks[0].step == 0 and (case.looks[0].of("dead", i) or 0) > share
     fresh = case.facts.init.startswith(suited_init(case.facts))
     cure = remedy(init=suited_init(case.facts)) if began and not fresh else remedy(
-        net=altered("net", case.facts.net, activation="leaky"), optimizer=None if began else lower(case, 0.1))
+        net=altered("net", case.facts.net, activation="leaky"), **{} if began else slower(case).options)
     yield Finding(case.layers[i], f"{100 * dead:.0f} % of the units of {case.layers[i]} are zero for every row looked at, at {looks} looks "
                                   "in a row"
                   + (", from the start" if began else ""), cure, {"dead": dead, "looks": looks}, variant="start" if began else "")

@@ -14,8 +14,9 @@ class Facts:
     """A plain record, stored with the event that begins a run, so that a log can be diagnosed without its data.
 
     `own_loss` says that the loss is a function of the user's own; `net`, `rule`, `loss`, `optimizer`, `schedule` and `init` are spelled as
-    options of `train`. `rate` and `momentum` are the optimizer's, `decay` is what it or the rule takes off the weights a step, over the
-    rate. `shares` (classes,) are those of the training part. `inputs` and `targets` describe numbers as a step reads them: mean, sd, low,
+    options of `train`, `usual` is the optimizer that net and rule have where none is named. `rate` and `momentum` are the optimizer's,
+    `decay` is what it or the rule takes off the weights a step, over the rate. `recurrent` says whether a layer reads itself. `shares`
+    (classes,) are those of the training part. `inputs` and `targets` describe numbers as a step reads them: mean, sd, low,
     high, not_finite (rows), bits (how many a row is told from another by); `spread` is False where inputs are codes or mostly zero by
     nature. `duplicates` counts validation rows that are training rows too, `repeated` is the share of training rows with a twin in
     training. `last` is the activation behind the output layer, `weights` gives the number of weights of each layer by its module's name,
@@ -33,6 +34,8 @@ class Facts:
     loss: str = ""
     own_loss: bool = False
     optimizer: str = ""
+    usual: str = ""
+    recurrent: bool = False
     schedule: str = ""
     init: str = ""
     precision: str = ""

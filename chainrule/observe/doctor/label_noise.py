@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from chainrule.core.registry import diagnoses
 from chainrule.observe.doctor.case import Case
 from chainrule.observe.doctor.finding import Finding
-from chainrule.observe.doctor.overfitting import right
+from chainrule.observe.doctor.overfitting import by_chance, right
 from chainrule.observe.doctor.remedy import Remedy
 
 
@@ -19,7 +18,7 @@ from chainrule.observe.doctor.remedy import Remedy
                  "belong together.",
            remedy="Look at how rows and labels were paired: one of them sorted or shuffled alone, a wrong file; `chainrule check` looks "
                   "for wrong labels.")
-def label_noise(case: Case, *, gap: float = 0.2, deviations: float = 4.0, fewest: int = 50) -> Iterator[Finding]:
+def label_noise(case: Case, *, gap: float = 0.1, deviations: float = 4.0, fewest: int = 50) -> Iterator[Finding]:
     """Training rows are right more often than validation rows by `gap`, and these no more often than by the most frequent class.
 
     Within so many `deviations`; of at least `fewest` validation rows.
@@ -30,8 +29,7 @@ def label_noise(case: Case, *, gap: float = 0.2, deviations: float = 4.0, fewest
     if not facts.loss.startswith("cross-entropy"):
         return
     chance, now, learned = facts.chance, accuracies[-1], right(case.evaluations[-1])
-    sd = math.sqrt(chance * (1 - chance) / facts.validating)
-    if learned > max(now, chance) + gap and max(accuracies) <= chance + deviations * sd:
+    if learned > max(now, chance) + gap and by_chance(case, deviations):
         yield Finding("labels", f"more than {100 * learned:.0f} % of the training rows are right and {100 * now:.1f} % of "
                       f"{facts.validating:,} validation rows; "
                       f"always answering the most frequent class is right in {100 * chance:.1f} %",

@@ -8,7 +8,7 @@ from chainrule.core.events import NOT_FINITE
 from chainrule.core.registry import diagnoses
 from chainrule.observe.doctor.case import Case
 from chainrule.observe.doctor.finding import Finding
-from chainrule.observe.doctor.rate_too_high import clip, lower
+from chainrule.observe.doctor.rate_too_high import clip, slower
 from chainrule.observe.doctor.remedy import Remedy
 
 AT_INPUT = "input"
@@ -30,6 +30,6 @@ def not_finite(case: Case) -> Iterator[Finding]:
     elif event.step == case.began:                    # no step was taken that could be too long
         cure = Remedy({}, f"see what {event.layer} computes: of zero a logarithm, a quotient and the slope of a root are not finite, nor "
                           "is exp of large numbers")
-    elif (optimizer := lower(case, 0.1)) is not None:
-        cure = Remedy({"optimizer": optimizer}, event.remedy)
+    elif (lower := slower(case)).options:
+        cure = Remedy(lower.options, event.remedy)
     yield Finding(event.layer, event.evidence, cure, dict(event.numbers))

@@ -35,6 +35,8 @@ def overfitting(case: Case, *, rise: float = 1.15, lasting: int = 3, fewest: int
         return
     if not (now.train["loss"] < fall * best.train["loss"] and now.valid["loss"] > apart * now.train["loss"]):
         return
+    if by_chance(case):                                 # nothing was learned that could be lost, see D25
+        return
     if case.facts.classes and not right(now) - now.valid.get("accuracy", 0.0) > gap:
         return
     yield Finding("net", f"since epoch {best.epoch} the validation loss rose from {least:.3g} to {now.valid['loss']:.3g} while the "
@@ -45,6 +47,14 @@ def overfitting(case: Case, *, rise: float = 1.15, lasting: int = 3, fewest: int
 def right(e: Evaluated) -> float:
     """A share of training rows that are right at least: a wrong one has a cross-entropy of log 2 or more."""
     return 1 - e.train["loss"] / math.log(2)
+
+
+def by_chance(case: Case, deviations: float = 4.0) -> bool:
+    """Whether no epoch answered validation rows better than by the most frequent class, within so many deviations."""
+    facts = case.facts
+    if not facts.classes or not case.accuracies:
+        return False
+    return max(case.accuracies) <= facts.chance + deviations * math.sqrt(facts.chance * (1 - facts.chance) / max(facts.validating, 1))
 
 
 def cure(facts: Facts) -> Remedy:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from chainrule.core.registry import diagnoses
 from chainrule.observe.doctor.case import Case, quantile
 from chainrule.observe.doctor.finding import Finding
-from chainrule.observe.doctor.remedy import Remedy, altered, at_rate, remedy, rounded
-
-AIM = 0.01          # of a step, over the weights, that a remedy aims at
+from chainrule.observe.doctor.remedy import Remedy, altered, at_rate, option_of, remedy
+from chainrule.observe.doctor.suited_rate import suited
 
 
 @diagnoses("rate-too-high", source="LeCun, Bottou, Orr & Mueller (1998), https://doi.org/10.1007/3-540-49430-8_2; Bengio (2012), "
@@ -44,11 +42,9 @@ def rate_too_high(case: Case, *, first: float = 1.0, strong: float = 0.3, lastin
     else:
         outcome = "the loss is no longer finite"
     rate = case.facts.rate
-    untouched = case.looks[0].moved if case.looks and case.looks[0].step == 0 else step                # by a gradient that is usual yet
-    aim = untouched / (1 - case.facts.momentum) if math.isfinite(untouched) and untouched > 0 else step      # what it grows to
     when = f"in the first {early + 1} steps" if at_once else "over most of the run"
     yield Finding("optimizer", f"at a rate of {rate:g} a step changes the weights by {step:.3g} times their length ({when}), and {outcome}",
-                  remedy(optimizer=lower(case, AIM / aim if math.isfinite(aim) else 1e-4)),
+                  slower(case),
                   {"rate": rate, "step_to_weights": step})
 
 
@@ -58,13 +54,14 @@ def lower(case: Case, share: float) -> str | None:
     return None if rate is None else at_rate(case.facts.optimizer, rate * min(share, 0.1))
 
 
+def slower(case: Case, most: float = 0.5) -> Remedy:
+    """What the untouched net asks for, where that is below `most` of the rate; else a tenth of the rate."""
+    cure = suited(case)
+    rate = option_of("optimizer", cure.options.get("optimizer", ""), "rate")
+    return cure if rate is not None and rate < most * (case.facts.rate or 0.0) else remedy(optimizer=lower(case, 0.1))
+
+
 def clip(case: Case) -> Remedy:
     """A limit to the length of the gradient, where the rule has one, else a lower rate."""
     rule = altered("rule", case.facts.rule, clip=1.0)
     return remedy(rule=rule) if rule else remedy(optimizer=lower(case, 0.1))
-
-
-def raised(case: Case, factor: float) -> str | None:
-    """The optimizer at so many times its rate."""
-    rate = case.facts.rate
-    return None if rate is None else altered("optimizer", case.facts.optimizer, rate=rounded(rate * factor))

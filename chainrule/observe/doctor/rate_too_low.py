@@ -8,11 +8,8 @@ from chainrule.core.registry import diagnoses
 from chainrule.observe.doctor.case import Case, middle
 from chainrule.observe.doctor.facts import Facts
 from chainrule.observe.doctor.finding import Finding
-from chainrule.observe.doctor.rate_too_high import raised
-from chainrule.observe.doctor.remedy import altered, option_of, remedy
-
-TRAVEL = 8.0                    # lengths of the weights that a remedy has the steps of the run go
-WEAK, STRONG = 1e-3, 0.02       # the least and the longest step, over the weights, that it aims at, see `observe/looks/weights.py`
+from chainrule.observe.doctor.remedy import Remedy, altered, option_of, remedy
+from chainrule.observe.doctor.suited_rate import suited
 
 
 @diagnoses("rate-too-low", source="LeCun, Bottou, Orr & Mueller (1998), https://doi.org/10.1007/3-540-49430-8_2; Bengio (2012), "
@@ -44,7 +41,7 @@ def rate_too_low(case: Case, *, step: float = 2e-5, fewest: int = 200, falling: 
     travel = (f"a step changes the weights by {usual:.1e} of their length: to change them by all of it takes {1 / usual:,.0f} steps"
               if usual else "steps are lost when they are rounded: the weights do not change, though there is a gradient")
     yield Finding("optimizer", f"at a rate of {facts.rate:g} {travel}; the loss went from {begin:.3g} to {end:.3g} in {case.step:,}",
-                  remedy(optimizer=faster(case, usual)), {"rate": facts.rate, "step_to_weights": usual})
+                  faster(case), {"rate": facts.rate, "step_to_weights": usual})
 
 
 def lost(case: Case, looks: int = 5) -> bool:
@@ -57,12 +54,13 @@ def lost(case: Case, looks: int = 5) -> bool:
     return True
 
 
-def faster(case: Case, usual: float) -> str | None:
-    """The optimizer at the rate by which the steps of the run go `TRAVEL` lengths of the weights; its own usual rate where none is seen."""
-    if not usual:
-        return altered("optimizer", case.facts.optimizer, rate=usual_rate(case.facts))
-    aim = min(STRONG, max(WEAK, TRAVEL / max(case.step, case.facts.steps)))
-    return raised(case, aim / usual)
+def faster(case: Case, least: float = 2.0) -> Remedy:
+    """What the untouched net asks for, where that is above `least` times the rate; else the optimizer's own usual rate."""
+    cure = suited(case)
+    rate = option_of("optimizer", cure.options.get("optimizer", ""), "rate")
+    if rate is not None and rate > least * (case.facts.rate or 0.0):
+        return cure
+    return remedy(optimizer=altered("optimizer", case.facts.optimizer, rate=usual_rate(case.facts)))
 
 
 def usual_rate(facts: Facts) -> float | None:

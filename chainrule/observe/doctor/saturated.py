@@ -8,7 +8,7 @@ from chainrule.core.registry import diagnoses
 from chainrule.observe.doctor.case import Case
 from chainrule.observe.doctor.finding import Finding
 from chainrule.observe.doctor.init_scale import suited_init
-from chainrule.observe.doctor.rate_too_high import lower
+from chainrule.observe.doctor.rate_too_high import slower
 from chainrule.observe.doctor.remedy import remedy
 
 BENT = ("Sigmoid", "Tanh", "ScaledTanh", "Hardtanh", "ElmanLayer")
@@ -36,5 +36,5 @@ def saturated(case: Case, *, share: float = 0.75, start: float = 0.5, looks: int
         shares = [value for at in recent if (value := at.of("saturated", i)) is not None]
         if len(shares) == looks and min(shares) > share:
             yield Finding(name, f"{100 * shares[-1]:.0f} % of what {name} gives is at the flat ends, at {looks} looks in a row",
-                          remedy(optimizer=lower(case, 0.1)), {"saturated": shares[-1]})
+                          slower(case), {"saturated": shares[-1]})
             return
