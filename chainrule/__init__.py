@@ -1,7 +1,14 @@
 """chainrule: every network of the neural-network canon on your own data, fast, visibly and honestly."""
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+# How long a thread of torch's or of a native program's spins before it sleeps, some 0.2 ms; read when these load the OpenMP library. By
+# its own measure, seventy times as long, a step on all cores takes seven times as long where something else keeps one of them busy
+# (docs/decisions/plans.md).
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 __version__ = "0.2.0.dev0"
 __all__ = ["Committee", "Run", "Sweep", "boost", "check", "committee", "compare", "doctor", "events", "find_rate",

@@ -20,6 +20,7 @@ from chainrule.core.errors import ChainruleError
 ANSWER_SECONDS = 900.0
 START_SECONDS = 180.0
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+USUAL_SPINS = "300000"  # of GNU's OpenMP where nobody sets another: what peers have without chainrule, which does when it is imported
 
 
 class Failed(ChainruleError):
@@ -93,6 +94,8 @@ def environment(name: str, home: Path, cuda: bool, threads: int = 0) -> dict[str
     Ours gets an empty home, so that what an earlier run compiled or measured cannot help it; data sets are found all the same.
     """
     seen = {**reachable(), **SIDES[name].environment}
+    if name != OURS and "OMP_WAIT_POLICY" not in seen:
+        seen["GOMP_SPINCOUNT"] = USUAL_SPINS
     if threads:
         seen |= dict.fromkeys(THREADS, str(threads))
     if not cuda:

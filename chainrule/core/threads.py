@@ -1,11 +1,17 @@
-"""How many threads torch computes with, which is a setting of the whole process: whoever changes it puts it back."""
+"""How many threads can compute at once, and how many torch does with: a setting of the whole process; whoever changes it puts it back."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+
+def cores() -> int:
+    """How many processors this process may use at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

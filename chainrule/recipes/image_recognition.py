@@ -7,7 +7,7 @@ from typing import Any
 
 import chainrule
 from chainrule.core.registry import recipes
-from chainrule.engine.plans.planner import native_bf16
+from chainrule.engine.plans.candidates import native_bf16
 from chainrule.job.device import pick_device
 from chainrule.recipes.outcome import (
     Figure,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
@@ -15,11 +14,6 @@ T = TypeVar("T")
 POLL_SECONDS = 0.5     # how long a thread that died without a message can go unnoticed
 STALLED_SECONDS = 60.0  # without an item, and a thread that lives is taken to hang: a few megabytes take no disk so long
 CLOSING_SECONDS = 5.0   # that closing waits for a thread; one that hangs is left to itself
-
-
-def cores() -> int:
-    """How many processors this process may use at once."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def ahead(items: Iterator[T], name: str) -> Generator[T, None, None]:

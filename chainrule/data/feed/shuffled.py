@@ -17,7 +17,8 @@ from torch import Tensor
 from chainrule.core.batch import Batch, map_tensors
 from chainrule.core.errors import InputError
 from chainrule.core.loss import identity
-from chainrule.data.feed.prefetch import ahead, cores
+from chainrule.core.threads import cores
+from chainrule.data.feed.prefetch import ahead
 from chainrule.data.memory import free_memory
 from chainrule.data.source import Part
 from chainrule.data.storage.stored import Streamed

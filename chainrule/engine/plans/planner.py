@@ -9,8 +9,6 @@ ready. What was measured is remembered for the next run of the same net on the s
 from __future__ import annotations
 
 import math
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -19,19 +17,19 @@ from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError, NotNow, PlanRejected
 from chainrule.core.rule import Learner, Rule
 from chainrule.core.text import counted
+from chainrule.core.threads import cores
 from chainrule.engine.native import Written
 from chainrule.engine.plans.cache import Measured, Memory, about
+from chainrule.engine.plans.candidates import Refused, candidates, convolutional, native_bf16
 from chainrule.engine.plans.eager import Advance
 from chainrule.engine.plans.microbatch import in_fewest_parts, out_of_memory
-from chainrule.engine.plans.plan import FUSED_STEPS, Plan, arrange, splits
+from chainrule.engine.plans.plan import Plan, arrange
 from chainrule.engine.plans.reference import Reference
 from chainrule.engine.plans.signature import Signature, signature
 from chainrule.engine.plans.trial import HOPELESS, LONG_STEP_SECONDS, Trial, begin, enough, in_turns, measure, per_step, shortened
 
 WORTH_PLANNING_SECONDS = 3.0
-BF16_ROUNDING = 2.0**-9         # the most by which a number differs from the nearest in bfloat16, relative to it
 PAYS_BACK = 2.0                 # a program is made at once only where the time it may save is this many times what making it takes
-OVERHEAD_BOUND_SECONDS = 4e-3   # above this a CPU step is arithmetic, which inductor hardly shortens
 WORTH_THREADS_SECONDS = 1e-4    # below this a step of a native program is over before another thread has woken
 HOST_CHUNK_SECONDS = 0.1
 MOST_STEPS_A_CHUNK = 2000
@@ -135,7 +133,7 @@ def _fastest(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> 
     found = Measured(seconds_per_step={"eager": eager.seconds_per_step}, threads={"eager": eager.plan.threads})
     best, rejected, later = eager, [], []
     against = {len(batches): Reference(rule, learner, batches, eager.plan, planning.seed) for batches in (chunk, few)}
-    for candidate in _candidates(rule, learner, eager, planning.precision, len(chunk)):
+    for candidate in candidates(rule, learner, eager, planning.precision, len(chunk)):
         if isinstance(candidate, Refused):
             rejected.append({"plan": candidate.plan.name, "reason": candidate.reason})
             continue
@@ -149,10 +147,13 @@ def _fastest(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> 
         else:
             best = _compete(against[len(chunk if candidate.fused > 1 else few)], candidate, best, planning, step, rejected, found, later)
     best = _with_threads(against[len(few)], best, planning, step, rejected, found, later)
+    compiling = any(one.written for one in later)
+    if compiling:
+        best = _beside_compiler(against[len(few)], best, planning)
     planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(found)[name]} for name in vars(found))))
     measured = 1 + sum(r["reason"].startswith(("slower", "hardly faster")) for r in rejected)
     reason = f"fastest of {measured} measured" if measured > 1 else "no other was worth a trial"
-    if any(one.written for one in later):
+    if compiling:
         reason += "; a native program is being compiled meanwhile"
     return _sized(Choice(best.plan, best.advance, best.seconds_per_step, reason, rejected, best.compiling, later), planning.longest_chunk)
 
@@ -165,25 +166,27 @@ def change_over(rule: Rule, learner: Learner, chunk: Batch, now: Choice, plannin
     arrange(learner, channels_last=False)    # what it is compared with rounds as the net that was given; the caller lays out the weights
     refused: list[dict[str, str]] = []
     measurements = Measured()
-    best = Trial(now.plan, now.advance, now.seconds_per_step)
     eager, candidate = Plan(threads=now.plan.threads), to if written else replace(to, threads=now.plan.threads)
     few = chunk if candidate.fused > 1 else shortened(chunk, now.seconds_per_step)
     step, against = signature(rule, learner, chunk[0], planning.seed), Reference(rule, learner, few, eager, planning.seed)
+    words = about(planning.identity, learner, chunk, step.digest, planning.choices_of_threads)
+    known = planning.memory.recall(words)
+    best = _after_compiler(against, now, known, planning)
     begun: list[Later] = []
     trial = _compete(against, candidate, best, planning, step, refused, measurements, begun, written)
     if begun:
         return replace(now, later=[*begun, *later], compiling=0.0, recorded=True)
     if not now.plan.native:
         trial = _with_threads(against, trial, planning, step, refused, measurements, later)
-    words = about(planning.identity, learner, chunk, step.digest, planning.choices_of_threads)
-    known = planning.memory.recall(words)
     planning.memory.keep(words, Measured(*({**vars(known)[name], **vars(measurements)[name]} for name in vars(measurements))))
     if trial.plan.threads:
         torch.set_num_threads(trial.plan.threads)  # trials have set others
-    if trial.plan == best.plan:
+    if trial.plan == now.plan:
         # Another number of threads for the same program is no news where it is not taken.
         return replace(now, reason=f"stayed with {now.plan.name}", rejected=refused, compiling=0.0, later=later, recorded=now.plan.native)
     reason = f"changed over: {refused[0]['plan']} was {refused[0]['reason']}"
+    if trial.plan == best.plan:
+        reason = f"on {trial.plan.threads} threads now that nothing is compiled; {refused[0]['plan']} was {refused[0]['reason']}"
     choice = Choice(trial.plan, trial.advance, trial.seconds_per_step, reason, refused, trial.compiling, later)
     return _sized(choice, planning.longest_chunk)
 
@@ -243,6 +246,24 @@ def _with_threads(against: Reference, best: Trial, planning: Planning, step: Sig
     return _compete(against, replace(best.plan, threads=many if alone else 1), best, planning, step, rejected, measurements, later)
 
 
+def _beside_compiler(against: Reference, best: Trial, planning: Planning) -> Trial:
+    """The best so far with a core left to the compiler: of threads that wait for one another, one that shares its core holds up all."""
+    plan = best.plan
+    if planning.threads or plan.programmed or not 1 < plan.threads >= cores():
+        return best
+    return measure(against.rule, against.learner, against.chunk, replace(plan, threads=plan.threads - 1), planning.seed)
+
+
+def _after_compiler(against: Reference, now: Choice, known: Measured, planning: Planning) -> Trial:
+    """What runs now, on the threads that it would have had from the start, had no compiler worked beside it."""
+    trial = Trial(now.plan, now.advance, now.seconds_per_step)
+    usual = known.threads.get("eager", _own_threads(against.learner.net.device, planning))
+    if planning.threads or now.plan.programmed or usual <= now.plan.threads:
+        return trial
+    more = measure(against.rule, against.learner, against.chunk, replace(now.plan, threads=usual), planning.seed)
+    return more if more.seconds_per_step < ONE_THREAD_UNLESS * trial.seconds_per_step else trial
+
+
 def _not_worth(candidate: Plan, best: Trial, known: Measured, planning: Planning, operations: int) -> Later | str:
     """Why a candidate is not tried now: it was refused before, it cannot be made in time, or it may be tried later. Else nothing."""
     if candidate.name in known.refused:
@@ -271,7 +292,7 @@ def _making(candidate: Plan, known: Measured, planning: Planning, operations: in
 
 def _requested(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -> Choice:
     threads = planning.threads or _own_threads(learner.net.device, planning)
-    plan = Plan.parse(planning.plan) if planning.plan != "auto" else Plan(channels_last=_convolutional(learner))
+    plan = Plan.parse(planning.plan) if planning.plan != "auto" else Plan(channels_last=convolutional(learner))
     plan = replace(plan, threads=threads, bf16=plan.bf16 or planning.precision == "bf16")
     plain = Plan(threads=threads)
     refused: list[dict[str, str]] = []
@@ -317,59 +338,9 @@ def _eager(rule: Rule, learner: Learner, chunk: Batch, planning: Planning, known
     return in_fewest_parts(attempt, len(chunk[0]))
 
 
-def _convolutional(learner: Learner) -> bool:
-    return any(p.dim() == 4 for p in learner.net.params.values())
-
-
 def _own_threads(device: torch.device, planning: Planning) -> int:
     """Torch's own number of threads, recorded with the plan because sums over threads round differently; 0 where none compute."""
     return planning.most_threads if device.type == "cpu" else 0
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A plan not worth a trial, and the sentence why."""
-
-    plan: Plan
-    reason: str
-
-
-def _candidates(rule: Rule, learner: Learner, eager: Trial, precision: str, batches: int) -> Iterator[Plan | Refused]:
-    """The plans worth a trial, quickest to make first, or the sentence why one is not."""
-    device, threads = learner.net.device, eager.plan.threads
-    convolutional = _convolutional(learner)
-    if convolutional:
-        yield Plan(channels_last=True, threads=threads)
-    coarse = rule.tolerance < BF16_ROUNDING  # no net in it would come as close as the rule asks
-    if precision == "auto" and splits(learner.net):
-        yield Plan(bf16x3=True, threads=threads)
-    if precision == "auto":
-        low = Plan(bf16=True, channels_last=convolutional, threads=threads)
-        if not native_bf16(device):
-            yield Refused(low, "this processor has no native bfloat16")
-        else:
-            yield Refused(low, f"it rounds by up to {BF16_ROUNDING:.0e}, and this rule allows {rule.tolerance:.0e} of the update; "
-                               "--precision bf16 takes it all the same") if coarse else low
-    if device.type == "cuda":
-        yield Plan(graph=True, fused=FUSED_STEPS, threads=threads)
-        if precision == "auto" and native_bf16(device) and not coarse:
-            yield Plan(graph=True, bf16=True, channels_last=convolutional, fused=FUSED_STEPS, threads=threads)
-    fused = Plan(compiled=True, fused=FUSED_STEPS, threads=threads)
-    if device.type == "cpu":
-        native = Plan(native=True, threads=threads)
-        if not any(map(shutil.which, ("cc", "gcc", "clang"))):
-            yield Refused(native, "there is no C compiler on this machine")
-            yield Refused(fused, "there is no C++ compiler on this machine")
-            return
-        yield native
-        if not any(map(shutil.which, ("g++", "clang++"))):
-            yield Refused(fused, "there is no C++ compiler on this machine")
-            return
-        if eager.seconds_per_step > OVERHEAD_BOUND_SECONDS:
-            took = f"a step takes {1e3 * eager.seconds_per_step:.0f} ms of arithmetic"
-            yield Refused(fused, f"{took}, which inductor does not shorten on a CPU")
-            return
-    yield fused if batches >= FUSED_STEPS else Refused(fused, f"it fuses {FUSED_STEPS} steps, and only {batches} pass at once")
 
 
 def _sized(choice: Choice, longest_chunk: int) -> Choice:
@@ -377,10 +348,3 @@ def _sized(choice: Choice, longest_chunk: int) -> Choice:
     steps = int(HOST_CHUNK_SECONDS / max(choice.seconds_per_step, 1e-7))
     choice.plan = choice.plan.sized(max(1, min(steps, longest_chunk, MOST_STEPS_A_CHUNK)))
     return choice
-
-
-def native_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 arithmetic is done by the processor itself rather than emulated."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device)[0] >= 8
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -8,7 +8,7 @@ import torch
 from tiny import BUILD, chunk, convolutional, dense, descend, learner, told_seconds
 
 from chainrule.core.errors import MachineFailed, PlanRejected
-from chainrule.engine.plans import cache, planner, trial
+from chainrule.engine.plans import cache, candidates, trial
 from chainrule.engine.plans.cache import Measured, Memory, about
 from chainrule.engine.plans.plan import Plan
 from chainrule.engine.plans.planner import Planning, choose
@@ -185,7 +185,7 @@ def test_a_remembered_plan_is_still_checked_against_eager(tmp_path, told, monkey
 
 
 def test_the_machine_decides_whether_there_is_a_compiler(monkeypatch, told):
-    monkeypatch.setattr(planner.shutil, "which", lambda name: None)
+    monkeypatch.setattr(candidates.shutil, "which", lambda name: None)
     choice = decide(None)
     assert choice.plan.name == "eager"
     assert {"plan": "native", "reason": "there is no C compiler on this machine"} in choice.rejected

@@ -15,7 +15,7 @@ from chainrule.core.errors import InputError, Interrupted, PlanRejected
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner
 from chainrule.core.tree import clone, leaves
-from chainrule.engine.plans import cache, planner, trial
+from chainrule.engine.plans import cache, candidates, planner, trial
 from chainrule.engine.plans.eager import eager
 from chainrule.engine.plans.plan import Plan
 from chainrule.engine.plans.planner import Planning, choose
@@ -263,13 +263,17 @@ def test_a_plan_asked_for_is_taken_even_if_slow_but_not_if_wrong(monkeypatch):
 
 
 def test_low_precision_is_offered_only_where_the_processor_has_it(monkeypatch):
-    monkeypatch.setattr(planner, "native_bf16", lambda device: False)
+    def processor_has(bf16):
+        for module in (planner, candidates):
+            monkeypatch.setattr(module, "native_bf16", lambda device: bf16)
+
+    processor_has(False)
     with pytest.raises(InputError, match="native bfloat16"):
         decide(precision="bf16")
     with pytest.raises(InputError, match=r"Leave out \+bf16"):
         decide(plan="eager+bf16")
     assert "this processor has no native bfloat16" in str(decide().rejected)
-    monkeypatch.setattr(planner, "native_bf16", lambda device: True)
+    processor_has(True)
     assert decide(plan="eager", precision="bf16").plan.bf16
     assert "bf16" not in str(decide(precision="fp32").rejected)
     refused = {r["plan"]: r["reason"] for r in decide().rejected}

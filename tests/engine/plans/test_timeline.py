@@ -15,8 +15,9 @@ from chainrule.core.net import Net
 from chainrule.core.registry import optimizers, rules
 from chainrule.core.rule import Learner
 from chainrule.core.stage import Budget, Stage
+from chainrule.core.threads import torch_threads
 from chainrule.core.tree import clone, leaves
-from chainrule.engine.plans import cache, planner, timeline, trial
+from chainrule.engine.plans import cache, candidates, planner, timeline, trial
 from chainrule.engine.plans.eager import copied
 from chainrule.engine.plans.microbatch import Accumulated
 from chainrule.engine.plans.plan import Plan, arrange
@@ -172,6 +173,29 @@ def test_training_goes_on_eagerly_while_the_program_is_compiled(quick, monkeypat
     assert all(torch.equal(one.params[k], again.params[k]) for k in one.params)
 
 
+@pytest.mark.parametrize(("native", "after", "reason"), [
+    (1e-5, "native", "changed over: eager was slower: 500 us a step against 5 us"),
+    (1.0, "eager", "on 2 threads now that nothing is compiled; native was slower")])
+def test_a_core_is_left_to_the_compiler_and_taken_back(quick, monkeypatch, native, after, reason):
+    """On all cores a step would wait for the thread that shares its core; what was measured is for the plan on all of them."""
+    monkeypatch.setattr(timeline, "CHANGING_SECONDS", 0.0)
+    monkeypatch.setattr(planner, "cores", lambda: 2)
+    monkeypatch.setattr(Plan, "write", lambda *_: Ready(waits=8))
+    monkeypatch.setattr(cache, "COMPILE_SECONDS", {"native": 0.05, "fused": 1e9})
+    seconds = {"eager": 1e-3, "native": native}
+    monkeypatch.setattr(trial, "_seconds_per_step", lambda advance, one, batches, _: (
+        advance(one, batches), seconds[quick[-1]] / torch.get_num_threads())[1])
+    one = dense(0.3)
+    with torch_threads(2):
+        events = list(running(one, descend(), epochs=20, plan="auto", validate=falling()).run())
+    planned = [e for e in events if isinstance(e, Planned)]
+    assert [(e.name, e.made[-1]["made"]["threads"]) for e in planned] == [("eager", 1), (after, 2)]
+    assert planned[1].reason.startswith(reason)
+    again = dense(0.3)
+    list(running(again, descend(), epochs=20, made=planned[1].made, validate=falling()).run())
+    assert all(torch.equal(one.params[k], again.params[k]) for k in one.params)
+
+
 def test_what_made_the_plan_of_now_is_not_counted_again_when_another_program_is_begun(quick, monkeypatch):
     monkeypatch.setattr(Plan, "write", lambda *_: Ready(waits=8))
     training = running(dense(), descend(), epochs=20, plan="auto", threads=1, patience=5)
@@ -188,7 +212,7 @@ def test_no_other_program_is_made_while_a_native_one_is_compiled(quick, monkeypa
     """Making one takes half a minute in which nothing is trained, and the native one may be ready in a few seconds."""
     monkeypatch.setattr(Plan, "write", lambda *_: Ready(waits=8))
     monkeypatch.setattr(cache, "COMPILE_SECONDS", {"native": 1e-9, "fused": 1e-9})
-    monkeypatch.setattr(planner, "FUSED_STEPS", 2)
+    monkeypatch.setattr(candidates, "FUSED_STEPS", 2)
     training = running(dense(), descend(), epochs=20, plan="auto", threads=1)
     plans = Plans(training.stages[0], training.feed_for(0), training.settings, training.position, torch.device("cpu"), beside=True)
     choice = plans.first(learner(dense(), descend()))
@@ -341,7 +365,7 @@ def test_what_a_later_plan_is_compared_with_has_its_weights_as_the_net_was_given
     """Convolutions of torch round otherwise with channels last: a native program was refused for that."""
     rule, layouts = descend(), []
     training = running(convolutional(), rule, epochs=None, steps=2000)
-    plans = Plans(training.stages[0], training.feed_for(0), Settings(), training.position, torch.device("cpu"))
+    plans = Plans(training.stages[0], training.feed_for(0), Settings(threads=1), training.position, torch.device("cpu"))
     one = learner(training.net, rule)
     arrange(one, channels_last=True)
     kernels = [t for t in one.net.params.values() if t.dim() == 4]
