@@ -79,7 +79,8 @@ def run_command(arguments: list[str]) -> int:
     """The exit code of `chainrule *arguments`."""
     try:
         _check_paths(arguments)
-        app(arguments, standalone_mode=False)
+        if app(arguments, standalone_mode=False) == SIGNALS["SIGINT"]:      # what the parser makes of a KeyboardInterrupt
+            raise KeyboardInterrupt
         sys.stdout.flush()  # here, where a reader that has gone is met quietly
     except typer.Exit as ended:
         return ended.exit_code
@@ -98,7 +99,7 @@ def run_command(arguments: list[str]) -> int:
         return SIGNALS.get(getattr(error, "signal", ""), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         print(again("Interrupted.", arguments), file=sys.stderr)
-        return 130
+        return SIGNALS["SIGINT"]
     except BrokenPipeError:
         _give_up_stdout()
         return 0

@@ -50,7 +50,7 @@ def end_by_signal() -> None:
 
 def again(message: str, arguments: list[str]) -> str:
     """What an interrupted command says, and a command that goes on: the one it names, one that resumes, or the same once more."""
-    if "chainrule " in message:
+    if "chainrule " in message or not arguments:
         return message
     out = next((Path(value) for flag, value in pairwise(arguments) if flag == "--out"), None)
     if out is not None and arguments[0] in ("train", "sweep", "boost") and any((out / name).exists() for name in RESUMED):

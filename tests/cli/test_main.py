@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import runpy
+import shlex
+import sys
+import types
 
 import pytest
 from PIL import Image
@@ -242,3 +246,31 @@ def test_pictures_without_classes_are_not_sent_to_columns(run, tmp_path):
     code, _, err = run("train", "album")
     assert code == 2
     assert "Put each picture into a folder of its class, or use --net rbm." in err
+
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("place", "words"), [
+    ("chainrule.workflows.compare.compare", ("compare", "a", "knn")), ("chainrule.workflows.open.open_run", ("predict", "a", "new.csv")),
+    ("chainrule.workflows.report_of.report", ("report", "a b")), ("chainrule.workflows.train.train", ("train", "digits")),
+])
+def test_ctrl_c_is_no_success(run, monkeypatch, place, words):
+    """The parser gives back the exit code of an interruption and does not raise: 0 was returned, and nothing said."""
+    monkeypatch.setattr(place, interrupted)
+    code, out, err = run(*words)
+    assert (code, out) == (130, "")
+    assert err.strip().splitlines()[-1] == f"Interrupted. Run it again with: {shlex.join(['chainrule', *words])}"
+
+
+def test_ctrl_c_while_the_command_line_is_imported_is_one_sentence(monkeypatch, capsys):
+    class Importing(types.ModuleType):
+        __getattr__ = interrupted
+
+    monkeypatch.setitem(sys.modules, "chainrule.cli.main", Importing("chainrule.cli.main"))
+    monkeypatch.setattr(sys, "argv", ["chainrule", "train", "digits"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("chainrule", run_name="__main__")
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "Interrupted. Run it again with: chainrule train digits\n"
