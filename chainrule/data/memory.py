@@ -1,4 +1,4 @@
-"""How much memory may still be taken: what the machine has free, less where a control group of the process has a limit."""
+"""How much memory may still be taken: what the machine has free, less where a control group or the process itself has a limit."""
 
 from __future__ import annotations
 
@@ -7,12 +7,26 @@ from pathlib import Path
 
 from chainrule.core.errors import InputError
 
+try:
+    import resource
+except ImportError:      # a system without limits of processes
+    resource = None  # type: ignore[assignment]
+
 GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 MACHINE = Path("/proc/meminfo")
+OWN_STATUS = Path("/proc/self/status")
+OWN_LIMITS = {"RLIMIT_AS": "VmSize", "RLIMIT_DATA": "VmData"}    # each with what the kernel holds against it
 
 
 def free_memory() -> int:
-    """Bytes that can be taken without swapping, as the machine and the limits of control groups (versions 1 and 2) have it."""
+    """Bytes that can be taken without swapping, as the machine, the limits of control groups (versions 1 and 2) and those of the process
+    (`ulimit -v`, `ulimit -d`) have it.
+    """
+    return max(min([left_to_processes(), *_left_to_this()]), 0)
+
+
+def left_to_processes() -> int:
+    """Bytes that can be taken by this process and those that it starts, each of which has the limits of a process for itself."""
     free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if MACHINE.exists():
         free = next(int(line.split()[1]) * 1024 for line in MACHINE.read_text().splitlines() if line.startswith("MemAvailable"))
@@ -48,6 +62,18 @@ def _left(group: Path, limit: str, resident: str) -> int | None:
     except (OSError, StopIteration):
         return None
     return int(most) - taken
+
+
+def _left_to_this() -> list[int]:
+    """Bytes left below each limit that this process has of its own."""
+    if resource is None or not OWN_STATUS.exists():
+        return []
+    most = {name: resource.getrlimit(getattr(resource, name))[0] for name in OWN_LIMITS if hasattr(resource, name)}
+    limited = {name: limit for name, limit in most.items() if limit != resource.RLIM_INFINITY}
+    if not limited:
+        return []
+    lines = dict(line.split(":", 1) for line in OWN_STATUS.read_text().splitlines() if ":" in line)
+    return [limit - 1024 * int(lines[OWN_LIMITS[name]].split()[0]) for name, limit in limited.items()]
 
 
 def afford(needed: int, what: str, free: int | None = None) -> None:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from chainrule.core.errors import CorruptFile
-from chainrule.data.memory import free_memory
+from chainrule.data.memory import left_to_processes
 
 SECONDS = 600
 PIECE_VALUES = 2**22     # of a table, rows times columns, read at once
@@ -21,8 +21,10 @@ import sys
 kind, path, memory = sys.argv[1], sys.argv[2], int(sys.argv[3])
 try:
     import resource
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    most = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 except (ImportError, ValueError, OSError):
     pass
 try:
@@ -62,7 +64,7 @@ def check_readable(path: Path, kind: str, content: bytes | None = None) -> None:
     if stamp in _sound:
         return
     where = "-" if content is not None else str(path.absolute())
-    command = [sys.executable, "-P", "-c", PROGRAM, kind, where, str(free_memory())]
+    command = [sys.executable, "-P", "-c", PROGRAM, kind, where, str(left_to_processes())]
     try:
         done = subprocess.run(command, input=content or b"", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=SECONDS,
                               check=False)
