@@ -18,6 +18,7 @@ from chainrule.core.tree import clone
 from chainrule.engine.nonfinite import finite, infinite, watched
 from chainrule.engine.pace import Pace
 from chainrule.engine.plans.eager import eager
+from chainrule.engine.plans.microbatch import OutOfMemory, words_of
 from chainrule.engine.plans.plan import Plan, arrange
 from chainrule.engine.plans.planner import Choice
 from chainrule.engine.plans.timeline import Plans
@@ -113,7 +114,7 @@ class Group(ABC):
 
     @abstractmethod
     def split(self, batches: Any, error: Exception) -> None:
-        """After memory ran out: as before the chunk, each batch in parts. Raises `error` where the group cannot be split."""
+        """After memory ran out: as before the chunk, and less at a time from here on. Raises OutOfMemory where that cannot be."""
 
     def change_due(self) -> bool:
         """Whether another plan is to be taken, or tried, at this step."""
@@ -221,4 +222,4 @@ class Tail(Lone):
         self.choice = Choice(Plan(), eager(self.rule.step), 0.0, "a last batch of another size")
 
     def split(self, batches: Batch, error: Exception) -> None:
-        raise error    # as its group would
+        raise OutOfMemory("a last batch of another size does not fit", words_of(error)) from error

@@ -87,7 +87,7 @@ class Loop:
             seat.counted_from = now, seat.position.step
 
     def _leave_out_ended(self) -> None:
-        if self.group.live and len(self.group.live) < len(self.group.seats):
+        if self.group.live and len(self.group.live) < len(self.group.seats) and not self.stop.requested:
             with self.stop.ending_at_once():
                 self.group = self.group.without_ended()
 
@@ -209,8 +209,12 @@ class Loop:
             yield from self._obey()
 
     def _look_up(self) -> Events:
-        """What may follow chunks, for every seat: validation at an epoch's end, the best weights, stopping, saving."""
-        for i, seat in self.group.live:
+        """What may follow chunks, for every seat: validation at an epoch's end, the best weights, stopping, saving.
+
+        A signal ends all seats at one position, from which they go on together.
+        """
+        live, reasons = self.group.live, []
+        for i, seat in live:
             position, over, reason = seat.position, seat.epoch_over, seat.spent()
             if over:
                 position.epoch, position.batch = position.epoch + 1, 0
@@ -218,8 +222,11 @@ class Loop:
                 self.group.take(i)
                 yield seat, seat.evaluate()
                 reason = reason or seat.spent()
-            if reason := reason or ("interrupted" if seat.stop.requested else ""):
-                seat.end(reason)
+            reasons.append(reason)
+        interrupted = "interrupted" if self.stop.requested else ""
+        for (i, seat), reason in zip(live, reasons, strict=True):
+            if reason or interrupted:
+                seat.end(reason or interrupted)
                 yield from self._save([(i, seat)])
                 yield from self._end(seat)
         if self._due():

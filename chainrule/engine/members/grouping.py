@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from chainrule.core.batch import Batch
-from chainrule.core.errors import InputError, PlanRejected
+from chainrule.core.errors import InputError, NotNow, PlanRejected
 from chainrule.core.events import Event, Planned
 from chainrule.core.rule import Learner, Rule
 from chainrule.core.threads import torch_threads
@@ -24,6 +24,7 @@ from chainrule.engine.members.groups import Apart, Member, Stack
 from chainrule.engine.members.parallel import beside_name, tried
 from chainrule.engine.members.stacked import Abreast, Together, disagreement, draws, shape_of, side_by_side, stack
 from chainrule.engine.plans.eager import Advance, copied, eager, unused
+from chainrule.engine.plans.microbatch import NO_ROOM, out_of_memory, within_memory
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan
 from chainrule.engine.plans.planner import WORTH_PLANNING_SECONDS, Choice, choose
 from chainrule.engine.plans.timeline import Plans, steps_of
@@ -104,7 +105,11 @@ def _again(members: Sequence[Member], going: list[int], size: int, apart: bool) 
 def _first_time(members: Sequence[Member], kin: Kin) -> MemberEvents:
     stop = members[kin.numbers[0]].seat.stop
     with stop.ending_at_once():
-        grouping = _in_turn(kin.why_alone, []) if kin.why_alone else grouped(members, kin)
+        try:
+            with within_memory():
+                grouping = _in_turn(kin.why_alone, []) if kin.why_alone else grouped(members, kin)
+        except NotNow as error:
+            grouping = _in_turn(str(error), [])
     if grouping.size > 1:
         choice = grouping.choice
         for at in range(0, len(kin.numbers), grouping.size):
@@ -256,8 +261,8 @@ def _stacks(members: Sequence[Member], kin: Kin, probes: list[Learner], own: lis
     for size in sorted({math.ceil(math.sqrt(m)), m} - {1}):
         if any(took[s] * s > m * took[1] for s in took):
             break
-        rule, learner, batches = _joined(members, kin, probes, few, size)
         try:
+            rule, learner, batches = _joined(members, kin, probes, few, size)
             apart = disagreement(probes[:size], own[:size], rule, [b[0] for b in few[:size]], seed)
             if not apart <= rule.tolerance:
                 rejected.append(_refused(size, m, f"disagrees with the members alone by {apart:.1e} of the update"))
@@ -268,7 +273,8 @@ def _stacks(members: Sequence[Member], kin: Kin, probes: list[Learner], own: lis
             raise
         except Exception as error:   # what cannot be vectorised says so in many ways
             words = str(error).strip().splitlines() or [""]
-            rejected.append(_refused(size, m, f"failed: {type(error).__name__}: {words[0][:160]}"))
+            why = NO_ROOM if out_of_memory(error) else f"failed: {type(error).__name__}: {words[0][:160]}"
+            rejected.append(_refused(size, m, why))
             break
     return took
 

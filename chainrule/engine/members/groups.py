@@ -21,7 +21,8 @@ from chainrule.engine.members.parallel import Beside, beside_name, tried
 from chainrule.engine.members.stacked import Abreast, Make, Together, member, stack
 from chainrule.engine.nonfinite import finite, infinite, watched
 from chainrule.engine.pace import Pace
-from chainrule.engine.plans.eager import unused
+from chainrule.engine.plans.eager import eager, unused
+from chainrule.engine.plans.microbatch import OutOfMemory, words_of
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan, arrange
 from chainrule.engine.plans.planner import Choice
 from chainrule.engine.plans.timeline import Plans, steps_of
@@ -67,18 +68,29 @@ class Stack(Group):
     def join(self) -> None:
         """Stack the learners of the seats."""
         self.feed = Abreast([seat.feed for seat in self.seats], self.apart)
-        self.rule = Together(self.members[0].make, [{n: m.numbers[n] for n in self.lifted} for m in self.members], self.feed.shared)
+        noted = self.seats[0].position.plan
+        self.rule = Together(self.members[0].make, [{n: m.numbers[n] for n in self.lifted} for m in self.members], self.feed.shared,
+                             noted[-1].get("at_once", 0) if noted else 0)
         self.learner = stack([seat.learner for seat in self.seats], self.rule)
         self.masks = infinite(self.learner.net)
         lead = self.seats[0]
         self.plans = Plans(Stage(self.rule, lead.stage.budget), self.feed, lead.settings, lead.position, lead.net.device)
 
     def choose(self) -> None:
-        self.choice = self.plans.noted(self.under) if self.under else self.plans.first(self.learner)
+        beside = ""
+        while True:
+            try:
+                choice = self.plans.noted(self.under) if self.under else self.plans.first(self.learner)
+                self.choice = replace(choice, reason=choice.reason + beside)
+                return
+            except OutOfMemory as error:
+                lack = error.lack
+            beside = f"; memory does not hold a step of all, so {self.fewer(lack)} take it at a time"
 
     def planned(self) -> Events:
         """Note the choice with every member: what `plans` has written is the list of the one that it follows."""
-        live, entry = self.live, {**self.plans.position.plan[-1], "together": self.size, "apart": self.apart}
+        live, entry = self.live, {**self.plans.position.plan[-1], "together": self.size, "apart": self.apart,
+                            **({"at_once": self.rule.at_once} if self.rule.at_once else {})}
         choice = replace(self.choice, compiling=self.choice.compiling / len(live), rejected=[*self.choice.rejected, *self.rejected])
         arrange(self.learner, choice.plan.channels_last)
         for _, seat in live:
@@ -136,7 +148,30 @@ class Stack(Group):
         return False   # a member that has ended under a program could not go back to where the program was right
 
     def split(self, batches: Any, error: Exception) -> None:
-        raise error    # a group whose batches do not fit was not faster than its members in turn
+        """Fewer members at a time: their tensors stay, and what a step has in between halves."""
+        self.learner.net.load(self.before.net)
+        self.learner = Learner(self.learner.net, self.before.state)
+        self.seats[0].randomness.inside = self.drawn_from
+        self._follow()
+        at_once = self.fewer(words_of(error))
+        reason = (f"Memory ran out: from step {self.plans.position.step} on {at_once} of the {len(self.seats)} nets that train together "
+                  f"take{'s' * (at_once == 1)} a step at a time, which is the same step.")
+        choice = replace(self.choice, reason=reason, rejected=[], later=[], recorded=False, compiling=0.0)
+        self.choice = self.plans.noted(self.divided(batches, choice))
+
+    def fewer(self, lack: str) -> int:
+        """Half as many members at a time as before, at least one. Raises OutOfMemory, in the words `lack`, where it was one already."""
+        now = self.rule.at_once or len(self.seats)
+        if now == 1:
+            raise OutOfMemory("not even one at a time do the nets that train together fit", lack)
+        self.rule.at_once = -(-now // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return self.rule.at_once
+
+    def divided(self, batches: Any, choice: Choice) -> Choice:
+        """A choice whose steps are taken by fewer members at a time, as they are written: a program is of all of them."""
+        return replace(choice, plan=Plan(threads=choice.plan.threads), advance=eager(self.rule.step))
 
     def change(self) -> Group:
         """A program in C runs members beside one another."""
@@ -206,11 +241,22 @@ class Apart(Stack):
             return
         plan, seconds = Plan(**recorded[-1]["made"]), recorded[-1].get("seconds_per_step", 0.0)
         few = next(self.feed.feeds[0].chunks(0, 0, FUSED_STEPS))
-        beside = Beside(plan, self.rule, self.learner, few, min(self.threads, len(self.seats)))
+        beside = Beside(plan, self.rule, self.learner, few, self._threads())
         self.choice = Choice(plan, beside.advance, seconds, "as recorded", recorded=True)
 
     def parts(self, batches: Any) -> Any:
         return lambda i: self.feed.of(batches, i)
+
+    def _threads(self) -> int:
+        return min(self.rule.at_once or self.threads, self.threads, len(self.seats))
+
+    def fewer(self, lack: str) -> int:
+        self.rule.at_once = self._threads() if self.choice.plan.native else 1
+        return super().fewer(lack)
+
+    def divided(self, batches: Any, choice: Choice) -> Choice:
+        beside = Beside(choice.plan, self.rule, self.learner, self.feed.of(batches, 0), self.rule.at_once)
+        return replace(choice, advance=beside.advance)
 
     def without_ended(self) -> Group:
         """Each has a program already, so leaving out the others always pays."""

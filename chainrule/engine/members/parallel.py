@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +19,9 @@ from chainrule.core.errors import PlanRejected
 from chainrule.core.net import Net
 from chainrule.core.rule import Learner, Report, Rule
 from chainrule.core.tree import Tree
-from chainrule.engine.members.stacked import Abreast, Together, distance
+from chainrule.engine.members.stacked import Abreast, Together, distance, view
 from chainrule.engine.plans.eager import copied
+from chainrule.engine.plans.microbatch import within_memory
 from chainrule.engine.plans.plan import Plan
 from chainrule.engine.plans.planner import HOST_CHUNK_SECONDS, Choice
 from chainrule.engine.plans.trial import per_step
@@ -67,15 +68,16 @@ class Beside:
                 for i in range(worker, members, len(self.programs)):
                     _, reports[i] = self.programs[worker](one(learner, i), parts(i))
 
-        list(self.pool.map(some, range(len(self.programs))))
+        running = [self.pool.submit(some, worker) for worker in range(len(self.programs))]
+        wait(running)                                    # all, also where one has failed: what they write is taken back then
+        for each in running:
+            each.result()
         return learner, {name: torch.stack([r[name] for r in reports], 1) for name in reports[0]}
 
 
 def one(stacked: Learner, i: int) -> Learner:
     """The `i`-th member of a stack as a view of its tensors: what is written there is written in the stack."""
-    net = stacked.net
-    params, buffers = ({k: t[i] for k, t in tensors.items()} for tensors in (net.params, net.buffers))
-    return Learner(Net(net.module, params, buffers, caller=net.caller, idle=net.idle), pytree.tree_map(lambda t: t[i], stacked.state))
+    return Learner(view(stacked.net, i), pytree.tree_map(lambda t: t[i], stacked.state))
 
 
 def _one_thread() -> None:
@@ -90,7 +92,7 @@ def tried(rule: Together, stacked: Learner, rules: Sequence[Rule], feed: Abreast
     plan = replace(plan, threads=1)
     began, members = time.perf_counter(), len(rules)
     chunk = next(feed.chunks(0, 0, max(1, min(TRIAL_STEPS, feed.longest_chunk()))))
-    with Aside(seed, stacked.net.device):
+    with within_memory(), Aside(seed, stacked.net.device):
         beside = Beside(plan, rule, stacked, feed.of(chunk, 0), min(threads, members))
         trial = copied(stacked)
         beside.advance(trial, lambda i: feed.of(chunk, i).rows(0, 1))

@@ -31,11 +31,12 @@ class Together:
 
     `make(numbers)` is that rule with these numbers (0-d tensors) in place of its own; `numbers` has those of each member, which the
     state keeps beside the rule's own. Batches are (members, n, ...), or, where all read the same rows, (n, ...): `shared`. Every entry
-    of the report is (members,). Steps that draw random numbers draw others than they would alone: see `draws`.
+    of the report is (members,). Steps that draw random numbers draw others than they would alone: see `draws`. Where memory does not hold
+    what a step of all has in between, `at_once` members take it at a time; 0: all.
     """
 
-    def __init__(self, make: Make, numbers: Sequence[Mapping[str, float]], shared: bool = False):
-        self.make, self.numbers, self.shared = make, numbers, shared
+    def __init__(self, make: Make, numbers: Sequence[Mapping[str, float]], shared: bool = False, at_once: int = 0):
+        self.make, self.numbers, self.shared, self.at_once = make, numbers, shared, at_once
         self.alike = make({})
         self.reads, self.target, self.tolerance = self.alike.reads, self.alike.target, self.alike.tolerance
 
@@ -49,6 +50,19 @@ class Together:
         return {name: torch.tensor([n[name] for n in self.numbers], dtype=kind, device=net.device) for name in self.numbers[0]}
 
     def step(self, net: Net, state: Tree, batch: Batch) -> tuple[Net, Tree, Report]:
+        members, size = len(self.numbers), self.at_once
+        if not 0 < size < members:
+            return net, state, self._step(net, state, batch)
+        reports = []
+        for begin in range(0, members, size):
+            some = slice(begin, begin + size)
+            part = batch if self.shared else batch.map(lambda t: t[some])  # noqa: B023 (called at once)
+            reports.append(self._step(view(net, some), pytree.tree_map(lambda t: t[some], state), part))  # noqa: B023
+        return net, state, {name: torch.cat([report[name] for report in reports]) for name in reports[0]}
+
+    def _step(self, net: Net, state: Tree, batch: Batch) -> Report:
+        """A step of all the members of a stack, written into its tensors."""
+
         def one(net: Net, state: Tree, numbers: dict[str, Tensor], batch: Batch) -> tuple[Tree, Tree, Report]:
             tensors, was = dict(net.tensors), clone_structure(state)
             after, now, report = (self.make(numbers) if numbers else self.alike).step(net, state, batch)
@@ -59,7 +73,14 @@ class Together:
         with torch.no_grad():
             _settle(net.tensors, tensors)
             _settle(state["rule"], anew)
-        return net, state, report
+        own: Report = report
+        return own
+
+
+def view(net: Net, members: int | slice) -> Net:
+    """One member of a stack, or a smaller stack, in the stack's own tensors: what is written there is written in it."""
+    params, buffers = ({name: t[members] for name, t in tensors.items()} for tensors in (net.params, net.buffers))
+    return Net(net.module, params, buffers, caller=net.caller, idle=net.idle)
 
 
 def _anew(before: Tree, after: Tree) -> Tree:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from chainrule.core.batch import Batch
 from chainrule.core.descend import Descend
-from chainrule.core.errors import ChainruleError, PlanRejected
+from chainrule.core.errors import ChainruleError, NotNow, PlanRejected
 from chainrule.core.net import Net
 from chainrule.core.rule import Report, Rule
 from chainrule.core.tree import Tree, add_, scale
@@ -19,6 +20,15 @@ T = TypeVar("T")
 
 MOST_PARTS = 16  # four halvings
 ALLOCATORS = ("DefaultCPUAllocator", "std::bad_alloc")
+NO_ROOM = "memory does not hold its trial"
+
+
+class OutOfMemory(ChainruleError):
+    """Memory ran out, in the words `lack`, and what it did not hold cannot be divided, or not any further: `why`."""
+
+    def __init__(self, why: str, lack: str):
+        super().__init__(f"Memory ran out, and {why}. Use a smaller --batch or net. ({lack})")
+        self.lack = lack
 
 
 class Accumulated:
@@ -65,20 +75,26 @@ def out_of_memory(error: BaseException) -> bool:
         isinstance(error, RuntimeError) and any(word in str(error) for word in ALLOCATORS))
 
 
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """Memory that runs out inside refuses what is tried there: NotNow, a PlanRejected."""
+    try:
+        yield
+    except Exception as error:
+        if not (out_of_memory(error) or isinstance(error, OutOfMemory)):
+            raise
+        raise NotNow(NO_ROOM) from None
+
+
 def words_of(error: BaseException) -> str:
     """The first line of an error's own words, or its type where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0][:160]
 
 
-def unfit(why: str, lack: str) -> ChainruleError:
-    """What is said where memory ran out, in the words `lack`, and a batch cannot be split for it."""
-    return ChainruleError(f"Memory ran out, and {why}. Use a smaller --batch or net. ({lack})")
-
-
 def in_fewest_parts(attempt: Callable[[int], T], rows: int) -> T:
     """What `attempt(parts)` gives for the fewest parts of a batch of so many rows with which memory does not run out.
 
-    Raises ChainruleError where the batch cannot be split, or not any further.
+    Raises OutOfMemory where the batch cannot be split, or not any further.
     """
     parts, lack = 1, ""                # words alone: the error itself would hold on to what the attempt had in memory
     while True:
@@ -87,11 +103,11 @@ def in_fewest_parts(attempt: Callable[[int], T], rows: int) -> T:
         except PlanRejected as refused:
             if not lack:
                 raise
-            raise unfit(str(refused), lack) from None
+            raise OutOfMemory(str(refused), lack) from None
         except Exception as error:
             if not out_of_memory(error):
                 raise
             lack = words_of(error)
         parts *= 2
         if parts > min(MOST_PARTS, rows):
-            raise unfit(f"a batch in {parts // 2} parts does not fit either", lack)
+            raise OutOfMemory(f"a batch in {parts // 2} parts does not fit either", lack)

@@ -22,7 +22,7 @@ from chainrule.engine.native import Written
 from chainrule.engine.plans.cache import Measured, Memory, about
 from chainrule.engine.plans.candidates import Refused, candidates, convolutional, native_bf16
 from chainrule.engine.plans.eager import Advance
-from chainrule.engine.plans.microbatch import in_fewest_parts, out_of_memory
+from chainrule.engine.plans.microbatch import NO_ROOM, in_fewest_parts, out_of_memory
 from chainrule.engine.plans.plan import Plan, arrange
 from chainrule.engine.plans.reference import Reference
 from chainrule.engine.plans.signature import Signature, signature
@@ -312,7 +312,7 @@ def _requested(rule: Rule, learner: Learner, chunk: Batch, planning: Planning) -
 def _refusal(error: Exception) -> str:
     """Why a plan whose trial failed so is not taken. Raises `error` where it is none of the plan's."""
     if out_of_memory(error):
-        return "memory does not hold its trial"
+        return NO_ROOM
     if not isinstance(error, PlanRejected):
         raise error
     return str(error)

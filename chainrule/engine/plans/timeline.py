@@ -16,7 +16,7 @@ from chainrule.core.stage import Stage
 from chainrule.data.feed.shuffled import Feed
 from chainrule.engine.plans.cache import about
 from chainrule.engine.plans.eager import copied
-from chainrule.engine.plans.microbatch import MOST_PARTS, normalises_by_batch, unfit, words_of
+from chainrule.engine.plans.microbatch import MOST_PARTS, OutOfMemory, normalises_by_batch, words_of
 from chainrule.engine.plans.plan import FUSED_STEPS, Plan, arrange
 from chainrule.engine.plans.planner import Choice, Later, Planning, change_over, choose
 from chainrule.engine.plans.signature import signature
@@ -93,16 +93,16 @@ class Plans:
     def in_parts(self, learner: Learner, batches: Batch, now: Choice, error: Exception) -> Choice:
         """After memory ran out: eager, each batch in twice as many parts. The same step, unless layers normalise by the batch.
 
-        Raises ChainruleError where the step cannot be split, or has been split often enough.
+        Raises OutOfMemory where the step cannot be split, or has been split often enough.
         """
         parts = 2 * now.plan.parts
         plan = Plan(threads=now.plan.threads, parts=parts)
         if parts > min(MOST_PARTS, len(batches[0])):
-            raise unfit(f"a batch in {now.plan.parts} parts does not fit either", words_of(error)) from error
+            raise OutOfMemory(f"a batch in {now.plan.parts} parts does not fit either", words_of(error)) from error
         try:
             advance = plan.build(self.stage.rule, learner, batches)
         except PlanRejected as refused:
-            raise unfit(str(refused), words_of(error)) from error
+            raise OutOfMemory(str(refused), words_of(error)) from error
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         beside = " Batch normalisation sees one part at a time." if normalises_by_batch(learner.net) else ""
