@@ -5,48 +5,16 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
+from served import SECONDS, Served
 from synthetic_run import write_run
 
 from chainrule.core.errors import InputError
 from chainrule.serve.server import ADDRESS, bound
-
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-SECONDS = 60
-
-
-class Served:
-    """A server in a process of its own, started as a user does."""
-
-    def __init__(self, folder, *words):
-        command = [sys.executable, "-m", "chainrule", "serve", str(folder), "--no-open", "--json", *words]
-        self.child = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.url = json.loads(self.child.stdout.readline())["url"]
-        self.base, self.token = re.fullmatch(r"(http://127\.0\.0\.1:\d+)/\?token=(.+)", self.url).groups()
-        self.port = int(self.base.rpartition(":")[2])
-
-    def open(self, path, body=None, **headers):
-        known = {"cookie": f"chainrule-{self.port}={self.token}", **headers}
-        if body is not None:
-            known |= {"origin": self.base, "content-type": "application/json"}
-        content = None if body is None else json.dumps(body).encode()
-        return urllib.request.urlopen(urllib.request.Request(self.base + path, content, known), timeout=SECONDS)
-
-    def json(self, path, body=None):
-        with self.open(path, body) as answer:
-            return json.load(answer)
-
-    def end(self):
-        self.child.terminate()
-        _, err = self.child.communicate(timeout=SECONDS)
-        return err
 
 
 @pytest.fixture
