@@ -20,7 +20,7 @@ from chainrule.data.readers.text import in_pieces
 from chainrule.data.reading import Reading
 from chainrule.data.row_contents import content_of
 from chainrule.data.row_hashes import row_hashes
-from chainrule.data.source import Opening, Part
+from chainrule.data.source import Opening, Part, Source
 from chainrule.evaluate.result import Result
 from chainrule.evaluate.significance import Cases
 from chainrule.job.job import Job
@@ -33,6 +33,7 @@ from chainrule.runs.folder import LOG, PREDICTED, TESTED, Folder, test_set
 from chainrule.runs.validation import read_result
 from chainrule.sinks import runlog
 from chainrule.workflows import several_characters
+from chainrule.workflows.other_rows import reading_other_rows
 from chainrule.workflows.report import write_plots
 
 
@@ -82,26 +83,15 @@ def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> R
     folder `own`, and said; where some are of the test part, that is an opening of it.
     """
     encoder = trained.encoder
-    if hasattr(what, "fingerprint"):
-        source = what
-    elif encoder.inputs.kind == "table" or encoder.inputs.lagging is not None or encoder.inputs.column:
-        source = load_inputs(what, like=encoder.inputs, target=encoder.target.columns)
-        if source.targets is None and encoder.inputs.lagging is None:
-            names = ", ".join(encoder.target.columns)
-            raise InputError(f"{source.name} has no target '{names}', or not in every row; measuring needs one for each. "
-                             "Add it, or use predict.")
-    else:
-        known = encoder.inputs.reading if isinstance(what, str | Path) and not datasets.called(what) else {}
-        merges = encoder.inputs.vocabulary.merges if encoder.inputs.vocabulary is not None else ()
-        asked = Reading(resize=known.get("resize"), skip_bad=bool(known.get("skip_bad")), tokens=None if merges else known.get("tokens"))
-        source = load(what, target=options.target, group=options.group, time=options.time, reading=asked)
-        if merges and isinstance(source.inputs, Symbols) and source.inputs.of_text:
-            source = in_pieces(source, merges)
-    if several_characters.present(trained, source):
+    with reading_other_rows():
+        source = _labelled(trained, options, what)
+        several = several_characters.present(trained, source)
+        if not several:
+            source = as_asked(trained, source)
+            x, y = encoder.inputs.encode(source), encoder.target.encode(source)
+    if several:
         return several_characters.measured(trained, source)
-    source = as_asked(trained, source)
-    x = encoder.inputs.encode(source)
-    result = trained.measure(Part(x, encoder.target.encode(source), torch.arange(len(source)), mask=encoder.target.mask(source)))
+    result = trained.measure(Part(x, y, torch.arange(len(source)), mask=encoder.target.mask(source)))
     stored = own.read_rows()
     if stored is None or not isinstance(x, Tensor):
         return result
@@ -116,6 +106,26 @@ def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> R
             f"validation, {counts[2]:,} of its test part{'; this counts as an opening of the test part' if opening.count else ''}. What a "
             "net learned from says little of new rows.")
     return dataclasses.replace(result, opened=opening.count, notes=(*result.notes, note, *opening.notes))
+
+
+def _labelled(trained: Trained, options: Options, what: Any) -> Source:
+    """Other data with targets, raw, read as what was trained on."""
+    encoder = trained.encoder
+    if hasattr(what, "fingerprint"):
+        given: Source = what
+        return given
+    if encoder.inputs.kind == "table" or encoder.inputs.lagging is not None or encoder.inputs.column:
+        source = load_inputs(what, like=encoder.inputs, target=encoder.target.columns)
+        if source.targets is None and encoder.inputs.lagging is None:
+            names = ", ".join(encoder.target.columns)
+            raise InputError(f"{source.name} has no target '{names}', or not in every row; measuring needs one for each. "
+                             "Add it, or use predict.")
+        return source
+    known = encoder.inputs.reading if isinstance(what, str | Path) and not datasets.called(what) else {}
+    merges = encoder.inputs.vocabulary.merges if encoder.inputs.vocabulary is not None else ()
+    asked = Reading(resize=known.get("resize"), skip_bad=bool(known.get("skip_bad")), tokens=None if merges else known.get("tokens"))
+    source = load(what, target=options.target, group=options.group, time=options.time, reading=asked)
+    return in_pieces(source, merges) if merges and isinstance(source.inputs, Symbols) and source.inputs.of_text else source
 
 
 def tested(folder: Folder) -> Result | None:

@@ -34,6 +34,7 @@ from chainrule.job.trained import Trained, as_asked
 from chainrule.sinks.progress import REFRESH_SECONDS
 from chainrule.tasks.prototypes import columns_of
 from chainrule.workflows.anomaly import Flag
+from chainrule.workflows.other_rows import reading_other_rows
 
 STREAM_BYTES = 2**26    # table files that hold as much are read piece by piece
 BLOCK_BATCHES = 8       # of the largest size that a way of running may take
@@ -56,7 +57,8 @@ def answers(trained: Trained, what: Any) -> tuple[Tensor, tuple[str, ...]]:
 
 def rows_of(trained: Trained, what: Any) -> Part:
     """New rows as the net's task reads them, encoded, with the steps of theirs that exist."""
-    return encoded(trained, read_for(trained, what))
+    with reading_other_rows():
+        return encoded(trained, read_for(trained, what))
 
 
 def read_for(trained: Trained, what: Any) -> Source:
@@ -176,6 +178,11 @@ def blocks_of(trained: Trained, what: Any, stream_bytes: int, labels: Labels) ->
     """Encoded rows in blocks that end where batches do, each with the number of rows to be expected in all; at once where rows go on from
     one another. Their labels are added.
     """
+    with reading_other_rows():
+        yield from _blocks_of(trained, what, stream_bytes, labels)
+
+
+def _blocks_of(trained: Trained, what: Any, stream_bytes: int, labels: Labels) -> Iterator[tuple[Part, int]]:
     encoder = trained.encoder.inputs
     rows = rowwise(what, encoder) if encoder.kind == "table" else None
     if rows is None or rows.nbytes < stream_bytes:

@@ -112,8 +112,8 @@ def check_length(series: Lagged, where: str) -> None:
     """Raises InputError for a series that is shorter than what is read of it and what is foretold."""
     form, steps = series.form, len(series.values)
     if steps < form.lags + form.horizon:
-        raise InputError(f"{where} has {steps:,} steps; --lags {form.lags} and --horizon {form.horizon} need at least "
-                         f"{form.lags + form.horizon:,}. Give a longer series, or lower one of the two.")
+        raise InputError(f"{where} has {steps:,} steps; {form.lags} lags and a horizon of {form.horizon} need at least "
+                         f"{form.lags + form.horizon:,}. Give a longer series, or lower --lags or --horizon.")
 
 
 def _form(clock: Clock, stamps: Tensor, targets: tuple[Column, ...], others: tuple[Column, ...], reading: Reading) -> Lagging:

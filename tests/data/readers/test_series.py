@@ -115,7 +115,7 @@ def ahead(frame: pd.DataFrame, steps: int, scale: float = 1.0) -> pd.DataFrame:
     (changed(table(), 20, "y", None), {}, r"row 21: 'y' is empty; a series needs a value at every step \(1 of 60"),
     (changed(table(), 20, "x", None), {}, "row 21: 'x' is empty"),
     (changed(table(), 0, "y", None), {"fill": "linear"}, "no value at the first step"),
-    (table(7), {}, "has 7 steps; --lags 5 and --horizon 3 need at least 8"),
+    (table(7), {}, "has 7 steps; 5 lags and a horizon of 3 need at least 8"),
     (table(), {"target": "day", "time": None}, "'day' holds the stamps of the series"),
     (table(), {"target": "z"}, "no column 'z'"),
     (ahead(table(), 2), {}, "'spy' is 'y' 2 steps later, which nobody knows"),
