@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from chainrule.cli.options import Printing, command
 from chainrule.cli.output import print_json, say, to_stderr
+from chainrule.cli.signals import free_beside
+from chainrule.core.files import folder_for
 from chainrule.core.options import check, option, same
 from chainrule.workflows.options import Dataset, Experiment
 
@@ -44,7 +46,7 @@ def canon(chosen: Chosen, experiment: Experiment, printing: Printing) -> None:
 
     check(experiment)
     wanted = scoreboard.chosen(ROWS, chosen.rows or [])
-    folder = chosen.out or next(f for i in range(1, 10**6) if not (f := Path("recipes") / f"canon-{i}").exists())
+    folder = free_beside(Path("recipes") / "canon") if chosen.out is None else folder_for(chosen.out)
 
     def attempt(name: str) -> dict[str, object]:
         return run(name, Setting(folder / name, experiment.seeds, chosen.short, chosen.data_dir, to_stderr)).to_json()

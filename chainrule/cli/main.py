@@ -32,7 +32,7 @@ from chainrule.cli.recipe import recipe
 from chainrule.cli.report import export, report
 from chainrule.cli.sample import sample
 from chainrule.cli.serve import serve
-from chainrule.cli.signals import SIGNALS, again, end_by_signal
+from chainrule.cli.signals import SIGNALS, again, end_by_signal, heed_no_longer
 from chainrule.cli.solve import solve
 from chainrule.cli.sweep import sweep
 from chainrule.cli.threshold import threshold
@@ -72,18 +72,18 @@ def main() -> None:
     open_streams()
     end_by_signal()
     sys.stdout, sys.stderr = Printable(sys.stdout), Printable(sys.stderr)
-    sys.exit(run_command(sys.argv[1:]))
+    code = run_command(sys.argv[1:])
+    heed_no_longer()
+    sys.exit(code)
 
 
 def run_command(arguments: list[str]) -> int:
     """The exit code of `chainrule *arguments`."""
     try:
         _check_paths(arguments)
-        if app(arguments, standalone_mode=False) == SIGNALS["SIGINT"]:      # what the parser makes of a KeyboardInterrupt
+        if (code := app(arguments, standalone_mode=False)) == SIGNALS["SIGINT"]:  # what the parser makes of SIGINT, without a word
             raise KeyboardInterrupt
         sys.stdout.flush()  # here, where a reader that has gone is met quietly
-    except typer.Exit as ended:
-        return ended.exit_code
     except SystemExit:  # what the parser makes of a reader that closed the pipe, `| head -1`: no failure of the command
         return 0
     except typer.TyperException as error:
@@ -109,7 +109,7 @@ def run_command(arguments: list[str]) -> int:
         with contextlib.suppress(OSError, ValueError):
             print(crashed(error, arguments), file=sys.stderr)
         return 1
-    return 0
+    return code or 0
 
 
 def open_streams() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from chainrule.cli.options import Printing, command
 from chainrule.cli.output import print_json, say, to_stderr
+from chainrule.cli.signals import free_beside
 from chainrule.core.errors import InputError, Interrupted
+from chainrule.core.files import folder_for
 from chainrule.core.options import check, option, required, same
 from chainrule.workflows.options import Dataset, Experiment
 
@@ -31,23 +33,18 @@ def recipe(named: Named, experiment: Experiment, printing: Printing) -> None:
 
     recipes.find(named.name)
     check(experiment)
-    folder = named.out or _free(Path("recipes") / named.name)
+    folder = free_beside(Path("recipes") / named.name) if named.out is None else folder_for(named.out)
     if folder.is_dir() and any(folder.iterdir()):
-        raise InputError(f"{folder} holds something already, and an experiment begins anew. Use --out {_free(folder)}.")
+        raise InputError(f"{folder} holds something already, and an experiment begins anew. Use --out {free_beside(folder)}.")
     try:
         outcome = run(named.name, Setting(folder, experiment.seeds, named.short, named.data_dir, to_stderr))
     except (KeyboardInterrupt, Interrupted) as error:
         how = [named.name, *(["--short"] if named.short else []), "--seeds", str(experiment.seeds),
                *(["--data-dir", str(named.data_dir)] if named.data_dir else [])]
-        command = shlex.join(["chainrule", "recipe", *how, "--out", str(_free(folder))])
+        command = shlex.join(["chainrule", "recipe", *how, "--out", str(free_beside(folder))])
         raise Interrupted(f"Interrupted; an experiment begins anew: {command}", getattr(error, "signal", "SIGINT")) from None
     say(str(outcome))
     if named.short and not outcome.judged:
         say("This was the short form: its figures prove nothing.")
     if printing.as_json:
         print_json({"name": named.name, "short": named.short, **outcome.to_json()})
-
-
-def _free(folder: Path) -> Path:
-    """The first of FOLDER-1, FOLDER-2, ... that is not there."""
-    return next(free for number in range(1, 10**6) if not (free := folder.with_name(f"{folder.name}-{number}")).exists())

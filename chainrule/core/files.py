@@ -17,6 +17,8 @@ STRAY = ".tmp"
 NOT_PLAIN, NO_FILE = "a link, a pipe or a device is in its place", "a pipe or a device is in its place"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+OF_FILES = frozenset((".png", ".jpg", ".svg", ".pdf", ".html", ".json", ".jsonl", ".csv", ".tsv", ".txt", ".md", ".parquet", ".feather",
+                      ".npy", ".npz", ".safetensors", ".onnx", ".pt2", ".pt", ".zip"))
 
 
 def writable(path: Path, overwrite: bool, *sources: Any, folder: bool = False) -> Path:
@@ -35,6 +37,16 @@ def writable(path: Path, overwrite: bool, *sources: Any, folder: bool = False) -
         raise InputError(f"--out {path} is a file; a folder is to be written. Name another.")
     if not overwrite:
         raise InputError(f"{path} is there already. Name another file with --out, or write --overwrite to replace it.")
+    return path
+
+
+def folder_for(path: Path) -> Path:
+    """The path that a user chose for a new folder of files. Raises InputError where a file is there, or it is called as files are."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"--out {path} is a file; a folder is expected. Use another --out.")
+    if path.suffix.lower() in OF_FILES and not path.exists():
+        raise InputError(f"--out {path} is a name for a file; expected that of a folder, into which all is written. Use e.g. --out "
+                         f"{path.with_suffix('')}.")
     return path
 
 

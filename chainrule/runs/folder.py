@@ -15,7 +15,7 @@ import torch
 
 from chainrule.core.abilities.tasks import Calibrates
 from chainrule.core.errors import CorruptFile, InputError, suggest
-from chainrule.core.files import read_plain, write_atomically
+from chainrule.core.files import folder_for, read_plain, write_atomically
 from chainrule.core.schema import Misfit, as_type, conform, intelligible
 from chainrule.core.text import now, resuming
 from chainrule.data.encode.lagged import Lagged
@@ -49,7 +49,7 @@ class Folder:
 
     @classmethod
     def create(cls, out: str | Path | None, data: str, net: str, *kind: str) -> Folder:
-        """A new folder: `out`, or `runs/<data>-<net>-<number>`. Raises InputError where a run is there already."""
+        """A new folder: `out`, or `runs/<data>-<net>-<number>`. Raises InputError where a run, or a file, is there already."""
         cls.check_free(out)
         if out is not None:
             path = Path(out)
@@ -66,7 +66,7 @@ class Folder:
 
     @staticmethod
     def check_free(out: str | Path | None) -> None:
-        """Raises InputError where `out` is a file or holds a run already: called before data is read, since that may take minutes."""
+        """Raises InputError where `out` is a file, or called like one, or holds a run already: called before data is read, since that may take minutes."""
         if out is None:
             return
         path = Path(out)
@@ -74,8 +74,7 @@ class Folder:
             raise InputError(f"{path} already holds a committee. Use another --out.")
         if (path / RECORD).exists():
             raise InputError(f"{path} already holds a run. Use another --out, or {resuming(path)}.")
-        if path.exists() and not path.is_dir():
-            raise InputError(f"--out {path} is a file; a folder is expected. Use another --out.")
+        folder_for(path)
 
     @classmethod
     def find(cls, path: str | Path) -> Folder:
@@ -105,10 +104,12 @@ class Folder:
         return Store(self.path, self.read_record()["run"]).position() is not None or (log.exists() and log.stat().st_size > 0)
 
     @property
-    def finished(self) -> bool:
-        """Whether the run's training ended by itself. Raises CorruptFile."""
+    def complete(self) -> bool:
+        """Whether the run's training ended by itself, and all that follows it was written, of which the summary is the last. Raises
+        CorruptFile.
+        """
         position = Store(self.path, self.read_record()["run"]).position()
-        return bool(position and position.finished)
+        return bool(position and position.finished) and (self.path / SUMMARY).exists()
 
     def write_json(self, name: str, value: Any) -> None:
         self._write(name, json.dumps(value, indent=1, allow_nan=False, default=str))

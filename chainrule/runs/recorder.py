@@ -103,8 +103,11 @@ class Recording:
         close(self.sinks)
 
     def finish(self, reading: float, choosing: float = 0.0) -> Finished:
-        """Write the summary; `reading` the data and `choosing` the net are in seconds."""
+        """Write what a report and an export need, and then the summary, by which the run is complete; `reading` the data and `choosing` the
+        net are in seconds.
+        """
         assert self.finished is not None
+        self._keep_validation()
         timing = self.finished.timing
         total = reading + choosing + timing["training"] + timing["compiling"]
         self.folder.write_json(SUMMARY, {"seconds": {"total": total, "reading": reading, "choosing": choosing, **timing}})
@@ -121,8 +124,8 @@ class Recording:
                 return None
         return self._validation
 
-    def keep_validation(self) -> None:
-        """Write what a report and an export need, for when the data is gone; nothing of a run that is to go on, or cannot be measured."""
+    def _keep_validation(self) -> None:
+        """For when the data is gone; nothing of a run that is to go on, or cannot be measured."""
         validation = self.validation_of(self.finished)
         if validation is not None:
             validation.write(self.folder, self.record["run"])

@@ -136,7 +136,7 @@ def _round(folder: Folder, place: Path, source: Source, weights: Tensor | None, 
     try:
         if (place / RECORD).exists():
             run = Run(place, data=source, weights=weights)
-            return run if run.folder.finished else resume_run(run, session)
+            return run if run.folder.complete else resume_run(run, session)
         began, settled, own = time.perf_counter(), Options(**settings), Own(weights=weights)
         return train_job(build(source, settled, own), settled, own, replace(session, out=place), began)
     except ChainruleError as error:

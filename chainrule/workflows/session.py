@@ -9,6 +9,7 @@ from typing import Any
 
 from chainrule.core.errors import InputError
 from chainrule.core.events import Sink
+from chainrule.core.files import folder_for
 from chainrule.engine.stop import Stop
 from chainrule.sinks.tensorboard import TensorBoard
 
@@ -33,7 +34,7 @@ class Session:
 
 def session_of(*, out: Any = None, data_dir: Any = None, progress: bool = True, sinks: Iterable[Sink] = (),
                stop: Stop | None = None, log: str | None = None) -> Session:
-    """The keyword arguments as a session. Raises InputError for one of another type."""
+    """The keyword arguments as a session. Raises InputError for one of another type, and an `out` that is no folder."""
     if isinstance(sinks, str) or not isinstance(sinks, Iterable):
         raise InputError(f"sinks is a list of functions of one event; got {type(sinks).__name__}.")
     listed = tuple(sinks)
@@ -44,7 +45,8 @@ def session_of(*, out: Any = None, data_dir: Any = None, progress: bool = True, 
         raise InputError(f"stop is a chainrule.engine.stop.Stop; got {type(stop).__name__}.")
     if log not in (None, LOG):
         raise InputError(f"--log is {LOG}, or left out; got '{log}'.")
-    return Session(path_of("out", out), path_of("data_dir", data_dir), bool(progress), listed, stop, log)
+    folder = path_of("out", out)
+    return Session(None if folder is None else folder_for(folder), path_of("data_dir", data_dir), bool(progress), listed, stop, log)
 
 
 def path_of(name: str, value: Any) -> Path | None:

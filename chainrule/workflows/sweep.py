@@ -185,7 +185,7 @@ def go_on(path: Path, session: Session) -> Sweep:
     began = time.perf_counter()
     with RunLock(path):
         folders = [path / m["folder"] for m in read_record(path)["members"]]
-        unfinished = [f for f in folders if not Folder(f).finished]
+        unfinished = [f for f in folders if not Folder(f).complete]
         jobs: list[Job] = []
         source: Source | None = None
         for f in unfinished:
@@ -266,9 +266,9 @@ def _train(path: Path, folders: Sequence[Path], jobs: Sequence[Job], reading: fl
             if isinstance(event, Diagnosed) and event.fatal:
                 faults.append(f"{folders[i].name}: {recordings[i].fault}")
             if isinstance(event, Finished):
-                ended[i] = recordings[i].finish(reading)
-        for i in ended:
-            recordings[i].keep_validation()
+                ended[i] = event
+        for i in ended:                                    # when all are trained: none waits for what another is measured by
+            recordings[i].finish(reading)
     if any(not e.saved for e in ended.values()):
         raise ChainruleError(f"The end of a run could not be saved in {path}. Free some space and go on with: {resuming(path)}")
     if stop.requested:

@@ -202,7 +202,6 @@ def _recorded(path: Path, job: Job, reading: float, session: Session, choosing: 
     finally:
         recording.close()
     finished = recording.finish(reading, choosing)
-    recording.keep_validation()
     if finished.reason in (DIAGNOSED, "diverged") and job.options.doctor == MEND:
         return
     if finished.reason == DIAGNOSED and (cause := first_cause(recording.diagnoses)) is not None:

@@ -29,7 +29,7 @@ from lone_seat import LoneSeat
 from torch import Tensor, nn
 
 from chainrule.cli.main import run_command
-from chainrule.cli.signals import SIGNALS, Signals
+from chainrule.cli.signals import SIGNALS, Signals, end_by_signal, heed_no_longer
 from chainrule.core import files
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Supervised
@@ -278,7 +278,13 @@ def _planning(folder: Path) -> int:
 
 
 def _command(folder: Path, arguments: list[str]) -> int:
-    return run_command(arguments)
+    """A command as a process of its own gives it, whoever started this one and however it heeds signals."""
+    for name in SIGNALS:
+        signal.signal(getattr(signal, name), signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL)
+    end_by_signal()
+    code = run_command(arguments)
+    heed_no_longer()
+    return code
 
 
 def _hold(folder: Path) -> int:

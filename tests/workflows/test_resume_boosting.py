@@ -10,6 +10,7 @@ from stops import After
 import chainrule as cr
 from chainrule.cli.main import run_command
 from chainrule.core.errors import ChainruleError, CorruptFile, InputError, Interrupted
+from chainrule.runs.folder import Folder
 from chainrule.workflows import boosting
 
 ASKED = {"net": "mlp:hidden=6", "epochs": 3, "batch": 4, "optimizer": "adam:rate=0.01", "plan": "eager", "progress": False}
@@ -69,3 +70,41 @@ def test_whatever_ends_a_round_names_the_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(boosting, "train_job", full)
     with pytest.raises(ChainruleError, match=rf"chainrule resume {tmp_path / 'b'}$"):
         cr.boost("wine", rounds=2, out=tmp_path / "b", **ASKED)
+
+
+class Killed(BaseException):
+    """As SIGKILL: nothing catches it."""
+
+
+@pytest.mark.parametrize("name", ["valid.json", "summary.json"])
+@pytest.mark.parametrize("place", [1, 2])
+def test_what_follows_a_training_is_written_where_it_was_killed_in_between(name, place, tmp_path, monkeypatch):
+    """Of a round of a boosting and of a member of a sweep: their training had ended, so it is not gone on with."""
+    write_json, written = Folder.write_json, []
+
+    def killed(folder, file, value):
+        if file == name and folder.path.name != "b":
+            written.append(folder.path)
+            if len(written) == place:
+                raise Killed
+        write_json(folder, file, value)
+
+    def boosted(out):
+        return cr.boost("wine", rounds=2, out=out, **ASKED)
+
+    def swept(out):
+        return cr.sweep("wine", over={"seed": (0, 1)}, out=out, **ASKED)
+
+    for make in (boosted, swept):
+        make(tmp_path / f"whole-{make.__name__}")
+        written.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Folder, "write_json", killed)
+            with pytest.raises(Killed):
+                make(tmp_path / make.__name__)
+        again = [str(one) for one in cr.resume(tmp_path / make.__name__, progress=False)]
+        assert len(again) == 2
+        for whole in sorted((tmp_path / f"whole-{make.__name__}").glob("*/valid.json")):
+            part = tmp_path / make.__name__ / whole.parent.name
+            assert part.joinpath("valid.json").read_text() == whole.read_text()
+            assert part.joinpath("summary.json").exists()
