@@ -66,7 +66,7 @@ class Folder:
 
     @staticmethod
     def check_free(out: str | Path | None) -> None:
-        """Raises InputError where `out` is a file, or called like one, or holds a run already: called before data is read, since that may take minutes."""
+        """Raises InputError where `out` is a file, is called like one, or holds a run already: called before data is read."""
         if out is None:
             return
         path = Path(out)

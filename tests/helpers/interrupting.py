@@ -55,7 +55,7 @@ FAMILIES = {
     "snapshots": ["iris", "--net", "mlp:hidden=6", "--snapshots", "3", "--epochs", "12"],
     "transfer": ["iris", "--from", "{top}/sweep/bootstrap=1", "--freeze", "hidden1", "--epochs", "12"],
 }
-STAGES = ["digits", "--net", "mlp:hidden=16x8", "--stages", "layers", "--stage-epochs", "2", "--epochs", "2", "--batch", "256"]
+STAGES = ["digits", "--net", "mlp:hidden=16x8", "--stages", "layers", "--epochs", "6", "--batch", "256"]
 BOOST = ["--rounds", "3", "--epochs", "3", "--batch", "4", "--optimizer", "adam:rate=0.01"]
 SMALL = ["iris", "--net", "mlp:hidden=4"]
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -189,6 +189,14 @@ class Trials:
             self.whole[name] = results(folder / "left"), time.monotonic() - began
         return self.whole[name]
 
+    def fails(self, name: str) -> str:
+        """Why the command does not even end undisturbed; nothing where it does."""
+        try:
+            self.undisturbed(name)
+        except AssertionError as error:
+            return str(error)
+        return ""
+
     def disturbed(self, name: str, number: int, kills: int, tally: Tally) -> None:
         """Kill, or stop, the command and what goes on from it up to so many times, and let it end. Notes in `tally` what came of it."""
         expected, seconds = self.undisturbed(name)
@@ -285,7 +293,7 @@ def main() -> int:
     os.environ["XDG_STATE_HOME"] = str(asked.folder / "account")
     workers, began = Workers(), time.monotonic()
     trials = Trials(workers, asked.folder, asked.seed)
-    names = asked.only or list(trials.commands)
+    names = list(asked.only or trials.commands)
     tallies = {name: Tally() for name in names}
     wanted, number = -(-asked.kills // len(names)), 0
     while (open_ := [name for name in names if tallies[name].number < wanted]) and number < 5 * wanted:
@@ -294,10 +302,16 @@ def main() -> int:
             if time.monotonic() - began > asked.seconds:
                 break
             before = len(tallies[name].faults)
+            if name not in trials.whole and (why := trials.fails(name)):
+                tallies[name].faults.append(why)
+                print(why, file=sys.stderr, flush=True)
+                names.remove(name)
+                continue
             trials.disturbed(name, number, min(trials.chance.randint(1, asked.at_once), wanted - tallies[name].number), tallies[name])
             for fault in tallies[name].faults[before:]:
                 print(f"{name}: {fault}", file=sys.stderr, flush=True)
-        print(json.dumps({"round": number, "kills": sum(t.number for t in tallies.values())}), file=sys.stderr, flush=True)
+            done = {key: sum(getattr(tally, key) for tally in tallies.values()) for key in ("number", "runs", "same")}
+            print(json.dumps({"round": number, "last": name, **done}), file=sys.stderr, flush=True)
         if time.monotonic() - began > asked.seconds:
             break
     workers.close()
