@@ -179,7 +179,7 @@ def test_boost_is_a_command(tmp_path, capsys):
     assert run_command([*given, "--test", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["test"]["n"] > 0
     assert run_command(given) == 2
-    assert "already holds a committee" in capsys.readouterr().err
+    assert "already holds a boosting" in capsys.readouterr().err
 
 
 def test_members_must_agree(bagged, tmp_path):
