@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.audit.one_layer import before
-from chainrule.core.errors import ChainruleError, Diverged, InputError, Interrupted
+from chainrule.core.errors import ChainruleError, CorruptFile, Diverged, InputError, Interrupted
 from chainrule.core.events import Event, Finished, Sink, first_cause
 from chainrule.core.options import check, read
 from chainrule.core.text import resuming
@@ -29,7 +30,8 @@ from chainrule.job.build import LossLike, build
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import Own
-from chainrule.runs.folder import Folder
+from chainrule.job.record import RECORD
+from chainrule.runs.folder import LOG, Folder
 from chainrule.runs.recorder import Recording, close, lay_down, started, tell, watching
 from chainrule.sinks.spinner import turning
 from chainrule.workflows.doctor import ATTEMPTS, MEND, attended, described, ended_by, good, mended, mending
@@ -61,8 +63,9 @@ def train(data: Any = Dataset.data, y: Any = None, *, net: str | nn.Module | Non
     `data` is whatever `load` takes; `y`, where given, are the targets of inputs in memory: `train(X, y)`. `net` is a name or any
     `torch.nn.Module`, `loss` a name or any function of (outputs, targets). `options` are those of
     `chainrule train` (see `Options`). With `members`, so many nets of consecutive seeds are trained, a sweep. `log` is
-    `tensorboard` where an event file is to be written too. Raises InputError for
-    what does not fit, Diverged when the loss stops being finite (the best weights are kept), Interrupted when `stop` was requested.
+    `tensorboard` where an event file is to be written too. Where `out` holds an unfinished run of the same data and options, it is gone on
+    with. Raises InputError for what does not fit, Diverged when the loss stops being finite (the best weights are kept), Interrupted when
+    `stop` was requested.
 
     >>> import chainrule as cr
     >>> run = cr.train("iris", net="mlp:hidden=8", epochs=3, seed=0, plan="eager", progress=False)
@@ -74,9 +77,18 @@ def train(data: Any = Dataset.data, y: Any = None, *, net: str | nn.Module | Non
     session = session_of(out=out, data_dir=data_dir, progress=progress, sinks=sinks, stop=stop, log=log)
     siblings = read(Siblings, {"members": members})
     check(siblings)
-    check_free(session.out)
+    begun = _unfinished(session.out) if siblings.members is None else None
+    if begun is None:
+        check_free(session.out)
+    else:
+        _check_same(begun, asked)
     with turning("Reading", session.progress):
         source = as_source(paired(data, y), asked, session.data_dir)
+    if begun is not None:
+        if source.fingerprint != begun.record["data"]["fingerprint"]:
+            raise InputError(f"{begun.path} holds an unfinished run on other data, {begun.record['data']['name']}. Use another --out, or "
+                             f"{resuming(begun.path)}.")
+        return resume_run(Run(begun.path, net=own.net, loss=own.loss, weights=own.weights, data=source), session)
     if siblings.members is not None:
         return sweep_over(source, asked, {"seed": range(asked.seed, asked.seed + siblings.members)}, own, session)
     reading = time.perf_counter()
@@ -101,6 +113,30 @@ def train_job(job: Job, asked: Options, own: Own, session: Session, began: float
             for event in observed(job).events(recording.store, session.stop, at=recording.next_at, made=recording.record.get("plan")):
                 recording.tell(event)
         return run_of(folder.path, job)
+
+
+def _unfinished(out: Path | None) -> Run | None:
+    """The run that a folder holds without its end; None where it holds none, or one that has diverged, which would do so again."""
+    if out is None or not (out / RECORD).exists():
+        return None
+    try:
+        run = Run(out)
+        if run.folder.complete:
+            return None
+        last = run.events[-1:] if (out / LOG).exists() else []
+    except CorruptFile:
+        return None
+    return None if any(isinstance(event, Finished) and event.reason == "diverged" for event in last) else run
+
+
+def _check_same(begun: Run, asked: Options) -> None:
+    """Raises InputError where other options are asked for than those that an unfinished run was begun with."""
+    was, now = begun.record["asked"], json.loads(json.dumps({k: v for k, v in asked.to_json().items() if v is not None}))
+    other = [f"{name} was {was.get(name, 'left out')} and is {now.get(name, 'left out')}" for name in sorted({*was, *now})
+             if was.get(name) != now.get(name)]
+    if other:
+        raise InputError(f"{begun.path} holds an unfinished run with other options: {', '.join(other)}. Use another --out, or "
+                         f"{resuming(begun.path)}.")
 
 
 def resume_run(run: Run, session: Session) -> Run:
