@@ -22,7 +22,7 @@ MACHINES = "sgd:rate=0.05,momentum=0.9"
 FULL: dict[str, Any] = {"net": f"dbn:hidden={LAYERS}", "batch": 100, "split": "train=0.95,valid=0.05,test=0", "stages": "divergence",
                         "stage_optimizer": MACHINES, "stage_epochs": 50, "rule": "wake-sleep:steps=5",
                         "optimizer": "sgd:rate=0.02,momentum=0.9", "epochs": 300, "schedule": "linear"}
-QUICK: dict[str, Any] = {**FULL, "stage_epochs": 10, "rule": "wake-sleep:steps=3", "epochs": 15}
+QUICK: dict[str, Any] = {**FULL, "stage_epochs": 15, "rule": "wake-sleep:steps=1", "optimizer": "sgd:rate=0.05,momentum=0.9", "epochs": 60}
 BY_BACKPROP: dict[str, Any] = {"net": f"mlp:hidden={LAYERS},activation=sigmoid", "batch": 100, "stages": "divergence",
                                "stage_optimizer": MACHINES, "stage_epochs": 50, "rule": "backprop",
                                "optimizer": "sgd:rate=0.1,momentum=0.9", "epochs": 60, "schedule": "linear"}
