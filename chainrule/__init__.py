@@ -4,9 +4,9 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-# How long a thread of torch's or of a native program's spins before it sleeps, some 0.2 ms; read when these load the OpenMP library. By
-# its own measure, seventy times as long, a step on all cores takes seven times as long where something else keeps one of them busy
-# (docs/decisions/plans.md).
+# How long a thread of torch's or of a native program's spins before it sleeps; read when these load the OpenMP library. By its own
+# measure, sixty times as long, a step on all cores takes three to seven times as long where something else keeps one of them busy, by
+# this one two and a half times (docs/decisions/plans.md).
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 

@@ -40,9 +40,9 @@ def text_column(setting: Setting) -> Outcome:
             behind.setdefault(row, []).append(float(difference))
         table.append([str(seed), f"{100 * ours.mean():.2f} %", f"{100 * theirs.mean():.2f} %", f"{result.n:,}"])
     points = 100 * torch.tensor([sum(some) / len(some) for some in behind.values()], dtype=torch.float64)
-    low, high = of_mean(points).low, of_mean(points).high
-    return Outcome([Figure("points of test accuracy below TF-IDF and a logistic regression", float(points.mean()), low, high, POINTS,
-                           SOURCE, "none" if setting.short else "at most")], table,
+    ends = of_mean(points)
+    return Outcome([Figure("points of test accuracy below TF-IDF and a logistic regression", float(points.mean()), ends.low, ends.high,
+                           POINTS, SOURCE, "none" if setting.short else "at most")], table,
                    ["The interval is over test sentences, each by the mean of the divisions in which it is tested. Sentences are those of "
                     f"docstrings of {len(set(topics))} packages of this Python's standard library, {len(rows):,} in all."])
 

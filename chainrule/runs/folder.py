@@ -217,10 +217,16 @@ def record_of(source: Source, options: Options, *, net: str, rule: str, asked: O
         **own.record(),
         "data": {"name": source.name, "origin": dict(source.origin), "fingerprint": source.fingerprint, "n": len(source)},
         "options": options.to_json(),
-        "asked": {k: v for k, v in asked.to_json().items() if v is not None},
+        "asked": asked_of(asked),
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
     }
+
+
+def asked_of(asked: Options) -> dict[str, Any]:
+    """What was asked for, by the options' names, as `run.json` says it: without those that were left open."""
+    given: dict[str, Any] = json.loads(json.dumps({name: value for name, value in asked.to_json().items() if value is not None}))
+    return given
 
 
 def test_set(data: Data, source: Source) -> str:

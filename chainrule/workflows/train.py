@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.job.own import Own
 from chainrule.job.record import RECORD
-from chainrule.runs.folder import LOG, Folder
+from chainrule.runs.folder import LOG, Folder, asked_of
 from chainrule.runs.recorder import Recording, close, lay_down, started, tell, watching
 from chainrule.sinks.spinner import turning
 from chainrule.workflows.doctor import ATTEMPTS, MEND, attended, described, ended_by, good, mended, mending
@@ -131,7 +130,7 @@ def _unfinished(out: Path | None) -> Run | None:
 
 def _check_same(begun: Run, asked: Options) -> None:
     """Raises InputError where other options are asked for than those that an unfinished run was begun with."""
-    was, now = begun.record["asked"], json.loads(json.dumps({k: v for k, v in asked.to_json().items() if v is not None}))
+    was, now = begun.record["asked"], asked_of(asked)
     other = [f"{name} was {was.get(name, 'left out')} and is {now.get(name, 'left out')}" for name in sorted({*was, *now})
              if was.get(name) != now.get(name)]
     if other:

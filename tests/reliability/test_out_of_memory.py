@@ -194,19 +194,16 @@ def test_nothing_of_an_attempt_stays_in_memory_while_the_next_is_made():
 
 
 LIMITED = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
 import chainrule as cr
+from address_space import whole_and_split
 from chainrule.core.events import Finished, Warned
 
 ROWS, MB = 3000, 2**20
-
-
-def status(name):
-    return int(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)).split()[1]) * 1024
 
 
 def trained(batch, out):
@@ -222,23 +219,17 @@ def trained(batch, out):
     return log, parts, [e.message for e in events if isinstance(e, Warned)], [e.steps for e in events if isinstance(e, Finished)]
 
 
-out = Path(sys.argv[1])
-trained(50, out / "first")                           # whatever is loaded and kept with the first run
-before = status("VmSize")
-whole = trained(ROWS, out / "whole")
-needed = status("VmPeak") - before
-limit = status("VmSize") + needed * 3 // 4
-resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-split = trained(ROWS, out / "split")
+whole, split, needed = whole_and_split(trained, ROWS, Path(sys.argv[1]))
 print(json.dumps({"needed": needed // MB, "whole": whole, "split": split}))
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
 def test_a_real_limit_of_the_system_halves_the_batches_and_leaves_the_losses(tmp_path):
+    root = Path(__file__).parents[2]
     ended = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], capture_output=True, text=True, check=False, timeout=600,
-                           env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1",
-                                "MALLOC_ARENA_MAX": "1"})
+                           env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (root, root / "tests" / "helpers"))),
+                                "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"})
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout.splitlines()[-1])
     assert told["needed"] > 100, "a batch took little, so a limit tries nothing"

@@ -174,21 +174,18 @@ def test_members_beside_one_another_go_fewer_at_a_time(monkeypatch):
 
 
 LIMITED = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
 import chainrule as cr
+from address_space import whole_and_split
 from chainrule.engine.members import grouping
 
 NETS, ROWS, MB = 6, 1500, 2**20
 grouping.WORTH_STACKING_SECONDS = 0.0
 grouping.grouped = lambda members, kin: grouping.Grouping(len(kin.numbers), "together", [])
-
-
-def status(name):
-    return int(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)).split()[1]) * 1024
 
 
 def trained(batch, out):
@@ -203,14 +200,7 @@ def trained(batch, out):
     return weights, at_once, sorted({e.message for e in events if type(e).__name__ == "Warned"})
 
 
-out = Path(sys.argv[1])
-trained(50, out / "first")                           # whatever is loaded and kept with the first run
-before = status("VmSize")
-whole = trained(ROWS, out / "whole")
-needed = status("VmPeak") - before
-limit = status("VmSize") + needed * 3 // 4
-resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-split = trained(ROWS, out / "split")
+whole, split, needed = whole_and_split(trained, ROWS, Path(sys.argv[1]))
 apart = max(float((one[name] - p).abs().max() / p.abs().max()) for one, net in zip(split[0], whole[0]) for name, p in net.items())
 print(json.dumps({"needed": needed // MB, "whole": whole[1:], "split": split[1:], "apart": apart}))
 """
@@ -218,7 +208,9 @@ print(json.dumps({"needed": needed // MB, "whole": whole[1:], "split": split[1:]
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
 def test_under_a_real_limit_of_the_system_fewer_take_a_step_at_a_time(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    root = Path(__file__).parents[3]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (root, root / "tests" / "helpers"))), "OMP_NUM_THREADS": "1",
+                   "MALLOC_ARENA_MAX": "1"}
     ended = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], capture_output=True, text=True, check=False, timeout=600,
                            env=environment)
     assert ended.returncode == 0, ended.stderr
