@@ -10,6 +10,7 @@ from typing import Any
 
 from chainrule.core.errors import InputError
 from chainrule.core.terminal import columns, fitting
+from chainrule.core.text import counted
 from chainrule.sinks.spinner import turning
 
 
@@ -89,8 +90,8 @@ def standing(run: Any) -> list[str]:
         return [f"{run.path}: the last weights; no rows validate"]
     if not result.headline:
         words = ", ".join(f"{name} {value:.4g}" for name, value in best.items() if name != "epoch")
-        return [f"{run.path}: {words or 'the last weights'} on {result.n:,} validation samples"]
-    return [f"{run.path}: {result.headline} on {result.n:,} validation samples", *(f"  {line}" for line in result.besides)]
+        return [f"{run.path}: {words or 'the last weights'} on {counted(result.n, 'validation sample')}"]
+    return [f"{run.path}: {result.headline} on {counted(result.n, 'validation sample')}", *(f"  {line}" for line in result.besides)]
 
 
 def pictures_of(folder: Path | str) -> dict[Path, int]:

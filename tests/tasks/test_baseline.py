@@ -10,6 +10,7 @@ import torch
 
 import chainrule as cr
 from chainrule.cli.main import run_command
+from chainrule.cli.output import standing
 from chainrule.core.registry import tasks
 from chainrule.evaluate.decision import Threshold
 from chainrule.evaluate.intervals import of_mean
@@ -279,3 +280,10 @@ def test_it_is_of_the_training_part_alone():
     second = cr.train((x, changed), net="linear", **QUICK)
     assert torch.equal(first.job.data.train.rows, second.job.data.train.rows)
     assert torch.equal(first.trained.constant, second.trained.constant)
+
+
+def test_one_validation_sample_is_one(tmp_path):
+    run = cr.train({"a": list(range(8)), "y": list("xzxzxzxz")}, target="y", net="softmax", epochs=1, plan="eager", progress=False,
+                   out=tmp_path / "r")
+    assert run.valid.n == 1
+    assert standing(run)[0].endswith("on 1 validation sample")
