@@ -15,6 +15,6 @@ class GRU(RecurrentNet):
     """
 
     def __init__(self, inputs: tuple[int, ...], outputs: int, *, hidden: int = 256, layers: int = 1, bidirectional: bool = False,
-                 residual: bool = False, answer: Answer = "steps"):
+                 residual: bool = False, dropout: float = 0.0, answer: Answer = "steps"):
         super().__init__("gru", GRULayer, inputs, outputs, hidden=hidden, layers=layers, bidirectional=bidirectional, residual=residual,
-                         answer=answer)
+                         dropout=dropout, answer=answer)

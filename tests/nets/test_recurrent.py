@@ -165,6 +165,26 @@ def test_shortcuts_add_what_a_layer_reads_where_it_is_as_wide(family):
     torch.testing.assert_close(as_wide.states(y), y + as_wide.layers[0].written_out(y, as_wide.layers[0].initial(N))[0])
 
 
+@each_family
+def test_dropout_lies_between_layers_and_before_the_readout_and_never_along_time(family):
+    """As Zaremba et al. have it: torch's layers one by one with its dropout on what each gives, under the same draws."""
+    net, x = varied(family((T, D), K, hidden=H, layers=2, dropout=0.4)), padded()
+    theirs = [FAMILIES[family](layer.reads.in_features, H, batch_first=True) for layer in net.layers]
+    expected = x
+    torch.manual_seed(5)
+    for ours, layer in zip(net.layers, theirs, strict=True):
+        fill(ours, layer, "_l0")
+        start = tuple(part.contiguous()[None] for part in ours.initial(N))
+        expected = F.dropout(layer(expected, start if len(start) > 1 else start[0])[0], 0.4)
+    torch.manual_seed(5)
+    torch.testing.assert_close(net.train()(x), net.output(expected), rtol=1e-5, atol=1e-5)
+    torch.manual_seed(5)
+    torch.testing.assert_close(net.unroll(x, net.initial(N))[0], net.output(expected), rtol=1e-5, atol=1e-5)
+    whole = family((T, D), K, hidden=H, layers=2)
+    whole.load_state_dict(net.state_dict())
+    torch.testing.assert_close(net.eval()(x), whole(x), rtol=0, atol=0)
+
+
 def test_the_gate_that_keeps_begins_open_and_the_others_do_not():
     bias = LSTM((T, D), K, hidden=H).layers[0].reads.bias
     assert torch.equal(bias, torch.tensor([0.0, 1.0, 0.0, 0.0]).repeat_interleave(H))

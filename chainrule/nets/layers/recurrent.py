@@ -1,6 +1,7 @@
 """Layers with memory: one recurrence, and nets of them, stacked, in both directions, past shortcuts, over sequences of unequal length.
 
-Bidirectional: Schuster & Paliwal (1997), https://doi.org/10.1109/78.650093; residual: Wu et al. (2016), https://arxiv.org/abs/1609.08144
+Bidirectional: Schuster & Paliwal (1997), https://doi.org/10.1109/78.650093; residual: Wu et al. (2016), https://arxiv.org/abs/1609.08144;
+dropout: Zaremba, Sutskever & Vinyals (2014), https://arxiv.org/abs/1409.2329
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from chainrule.core.errors import InputError
 from chainrule.core.kernels import offered, plain
 from chainrule.core.symbols import are_symbols, there
+from chainrule.nets.layers.activation import check_dropout
 
 Answer = Literal["steps", "last", "mean"]
 State = tuple[Tensor, ...]          # (n, hidden) each
@@ -94,11 +96,13 @@ class RecurrentStack(nn.Module):
 
     Series of one number a step may come as (n, t). What fills up shorter sequences of symbols is zero: one ends with its last step that is
     not zero throughout. `bidirectional` layers read it from that end too; `residual` ones add what they read to what they give, where
-    both are as wide. Raises InputError for inputs that are no sequences, and sizes below one; `family` is who is then named.
+    both are as wide; `dropout` is the share of what a layer gives to those above it that is left out in training, anew at every step,
+    while what it gives to itself is whole. Raises InputError for inputs that are no sequences, sizes below one, and shares that are none;
+    `family` is who is then named.
     """
 
     def __init__(self, family: str, layer: type[Recurrence], inputs: tuple[int, ...], *, hidden: int, layers: int, bidirectional: bool,
-                 residual: bool = False):
+                 residual: bool = False, dropout: float = 0.0):
         super().__init__()
         if not 1 <= len(inputs) <= 2:
             raise InputError(f"{family} reads sequences of rows (t, d), or series (t,); got inputs of shape {inputs}. Give text or "
@@ -106,11 +110,13 @@ class RecurrentStack(nn.Module):
         if min(hidden, layers) < 1:
             raise InputError(f"{family} expects at least one hidden unit and one layer; got hidden={hidden}, layers={layers}. Write e.g. "
                              f"{family}:hidden=256,layers=1.")
+        check_dropout(family, dropout)
         self.family, self.residual = family, residual
         self.width = hidden * (2 if bidirectional else 1)
         reads = [inputs[1] if len(inputs) == 2 else 1, *[self.width] * (layers - 1)]
         self.layers = nn.ModuleList(layer(size, hidden) for size in reads)
         self.backward_layers = nn.ModuleList(layer(size, hidden) for size in reads if bidirectional)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.parts = layer.parts
 
     @property
@@ -147,7 +153,8 @@ class RecurrentStack(nn.Module):
         return self.states(x)
 
     def _past(self, x: Tensor, outputs: Tensor) -> Tensor:
-        return outputs + x if self.residual and outputs.shape == x.shape else outputs
+        kept: Tensor = self.dropout(outputs)
+        return kept + x if self.residual and outputs.shape == x.shape else kept
 
     def _forward_layers(self) -> list[Recurrence]:
         return [layer for layer in self.layers if isinstance(layer, Recurrence)]
@@ -158,13 +165,15 @@ class RecurrentNet(RecurrentStack):
 
     Series of one number a step may come as (n, t). What fills up shorter sequences of symbols is zero: one ends with its last step that is
     not zero throughout. `bidirectional` layers read it from that end too; `residual` ones add what they read to what they give, where
-    both are as wide. `answer` reads out at all steps, at the end (of the layers that go backward, which end there, at the first step),
-    or the mean over the steps. Raises InputError for inputs that are no sequences, and sizes below one.
+    both are as wide. `dropout` leaves out a share of what a layer gives to those above it. `answer` reads out at all steps, at the end (of
+    the layers that go backward, which end there, at the first step), or the mean over the steps. Raises InputError for inputs that are no
+    sequences, sizes below one, and shares that are none.
     """
 
     def __init__(self, family: str, layer: type[Recurrence], inputs: tuple[int, ...], outputs: int, *, hidden: int, layers: int,
-                 bidirectional: bool, residual: bool, answer: Answer):
-        super().__init__(family, layer, inputs, hidden=hidden, layers=layers, bidirectional=bidirectional, residual=residual)
+                 bidirectional: bool, residual: bool, dropout: float, answer: Answer):
+        super().__init__(family, layer, inputs, hidden=hidden, layers=layers, bidirectional=bidirectional, residual=residual,
+                         dropout=dropout)
         self.answer = answer
         self.output = nn.Linear(self.width, outputs)
 
