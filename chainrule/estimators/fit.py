@@ -27,8 +27,9 @@ from chainrule.core.traits import NetTraits, RuleTraits
 from chainrule.core.tree import Tree
 from chainrule.data.encode.decoding import unscaled
 from chainrule.data.encode.encoder import Encoder
-from chainrule.data.encode.features import Features, scaling
+from chainrule.data.encode.features import Features
 from chainrule.data.encode.input_encoder import InputEncoder
+from chainrule.data.encode.moments import scaling
 from chainrule.data.encode.rows import gather
 from chainrule.data.encode.target_encoder import TargetEncoder
 from chainrule.data.feed.shuffled import Feed

@@ -21,7 +21,7 @@ from chainrule.core.events import Sink
 from chainrule.core.options import check, read
 from chainrule.core.registry import tasks
 from chainrule.core.text import resuming
-from chainrule.data.encode.features import Moments
+from chainrule.data.encode.moments import Moments
 from chainrule.data.source import Part, Source, validated
 from chainrule.engine.stop import Stop
 from chainrule.evaluate.boosting import line_search, negative_gradient, samme_round, start_of

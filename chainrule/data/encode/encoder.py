@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,9 @@ class Encoder:
             classes = inputs.vocabulary.names
         if written:
             classes = symbols_of(source, rows)
-        return cls(inputs, TargetEncoder.fit(source, rows, target, classes=classes, open=follows or written, bounded=bounded,
-                                             like=None if like is None else like.target))
+        targets = TargetEncoder.fit(source, rows, target, classes=classes, open=follows or written, bounded=bounded,
+                                    like=None if like is None else like.target)
+        return cls(replace(inputs, notes=(*inputs.notes, *targets.remarks(source, rows))), targets)
 
     def to_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors for safetensors and a JSON-able rest, from which `from_state` makes an equal encoder."""

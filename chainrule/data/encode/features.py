@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from chainrule.core.errors import InputError, suggest
-from chainrule.core.text import shown
+from chainrule.core.text import counted, shown
 from chainrule.core.traits import Range
 from chainrule.data.dates import PARTS, Part, part_of, turn
 from chainrule.data.encode import words
 from chainrule.data.encode.columns import WORDED, Column, Kind, Table, class_name
+from chainrule.data.encode.flattened import flattened
+from chainrule.data.encode.moments import Moments
 from chainrule.data.encode.targets import several_labels
 from chainrule.data.formats import folded
 from chainrule.data.storage.stored import StoredTable
@@ -25,50 +27,8 @@ FEWEST_INPUTS, MOST_INPUTS = 256, 4096  # that a column of words may have: as ma
 ONE_HOT_BYTES = 2**28
 HASHES = 2      # inputs that stand for a word which has none of its own
 NAMES = 50      # with more distinct words than this, and most rows distinct, a column is names
+SHOWN = 10      # names of columns in one note
 FEWEST_NAMES = 10  # rows that each have a word of their own: those are names
-
-
-def scaling(centre: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
-    """(x - centre) * factor: the factor is 1 / spread, and 0 where there is no spread, or one too small to divide by."""
-    factor = 1 / spread
-    return centre, torch.where(factor.isfinite(), factor, torch.zeros_like(spread))
-
-
-@dataclass(frozen=True)
-class Moments:
-    """What rows say of each feature: how many they are, extremes, mean and mean squared deviation, each (d,) float64 or scalar.
-
-    Those of two sets of rows make those of both: Chan, Golub & LeVeque (1983), https://doi.org/10.1080/00031305.1983.10483115
-    """
-
-    count: int
-    low: Tensor
-    high: Tensor
-    mean: Tensor
-    square: Tensor
-
-    @classmethod
-    def of(cls, values: Tensor) -> Moments:
-        """Of rows (n, d) or (n,), at least one."""
-        low, high = values.aminmax(dim=0)
-        chunks = values.split(65536)
-        mean = sum((c.double().sum(0) for c in chunks), torch.zeros(values.shape[1:], dtype=torch.float64)) / len(values)
-        square = sum(((c.double() - mean).square().sum(0) for c in chunks), torch.zeros_like(mean)) / len(values)
-        return cls(len(values), low.double(), high.double(), mean, square)
-
-    def with_(self, other: Moments) -> Moments:
-        count = self.count + other.count
-        share, apart = other.count / count, other.mean - self.mean
-        return Moments(count, torch.minimum(self.low, other.low), torch.maximum(self.high, other.high), self.mean + apart * share,
-                       self.square * (1 - share) + other.square * share + apart.square() * (share * (1 - share)))
-
-    def scaling(self, range: Range) -> tuple[Tensor, Tensor]:
-        """Centre and factor per feature: minimum and extent for `unit`, else mean and sd."""
-        if range == "unit":
-            return scaling(self.low, self.high - self.low)
-        extent = self.high - self.low
-        usual = torch.where(self.square > 0, self.square.sqrt(), extent)  # squares of what is below 1e-162 are 0
-        return scaling(self.mean, torch.where(extent > 0, usual, torch.zeros_like(usual)))
 
 
 class Summary:
@@ -96,6 +56,15 @@ class Summary:
                 places = part_of(values, part)
                 self.extent[part] = min(low, float(places.min())), max(high, float(places.max()))
         return self
+
+    @property
+    def constant(self) -> bool:
+        """Whether every row has the one value, so that nothing can be learned from it."""
+        if self.absent or not self.n or self.kind == "text":
+            return False
+        if self.kind == "categorical":
+            return int((self.counts > 0).sum()) == 1
+        return self.known is not None and bool(self.known.low == self.known.high)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -160,7 +129,10 @@ class Features:
     def fit(cls, table: Table | StoredTable, rows: Tensor, range: Range) -> tuple[Features, list[str]]:
         """Learn from `rows` of the table alone; the notes say in sentences what was filled in or left out."""
         columns, scale, notes = [], [], []
+        constant = []
         for seen in _summaries(table, rows):
+            if seen.constant:
+                constant.append(seen.name)
             if seen.kind in WORDED:
                 fitted, note = _categories(seen) if seen.kind == "categorical" else _text(seen)
                 if note:
@@ -177,7 +149,7 @@ class Features:
                 notes.append(f"'{seen.name}' has no value in any training row and was left out.")
                 continue
             centre, factor = seen.known.scaling(range)
-            if seen.kind == "boolean" or (seen.kind == "ordered" and range == "unit"):
+            if not seen.constant and (seen.kind == "boolean" or (seen.kind == "ordered" and range == "unit")):
                 centre, factor = torch.zeros_like(centre), torch.ones_like(factor)
             columns.append(Fitted(seen.name, seen.kind, seen.absent > 0, seen.categories, parts=seen.parts))
             scale.append(torch.stack([centre, factor, seen.known.mean]))
@@ -186,6 +158,12 @@ class Features:
                 word = Column(seen.name, "date", mean[None]).word(0) if seen.kind == "date" else shown(float(mean))
                 notes.append(f"'{seen.name}' is missing in {seen.absent} of {seen.n} training rows: the mean {word} stands in, and an "
                              "input of its own says so.")
+            notes += _flattened(table, rows, seen.name, seen.kind, seen.known)
+        if constant:
+            names = f"{', '.join(map(repr, constant[:SHOWN]))}{' and more' if len(constant) > SHOWN else ''}"
+            have = "has" if len(constant) == 1 else "have"
+            notes.append(f"{counted(len(constant), 'input column')} {have} one and the same value in all {len(rows):,} training rows, "
+                         f"and so no influence: {names}.")
         if not columns:
             raise InputError(f"no input column is left to learn from: {notes[0].removesuffix('.')}. Give columns of numbers or categories, "
                              "or train on a text by itself, as a .txt file.")
@@ -247,6 +225,22 @@ def _summaries(table: Table | StoredTable, rows: Tensor) -> Iterator[Summary]:
     yield from summaries
 
 
+def _flattened(table: Table | StoredTable, rows: Tensor, name: str, kind: Kind, known: Moments) -> list[str]:
+    """What is said of a column of numbers or dates that one value makes flat."""
+    if kind not in ("numeric", "date"):
+        return []
+
+    def pieces(_: int) -> Iterator[Tensor]:
+        if isinstance(table, Table):
+            yield table[name].values[rows]
+        else:
+            yield from (piece[name].values for piece in table.only([name]).pieces(rows))
+
+    return [lone.sentence(f"'{name}'", int(rows[lone.first]), f"--columns {name}:out leaves the column out",
+                          written=Column(name, "date", torch.tensor([lone.value], dtype=torch.float64)).word(0) if kind == "date" else "")
+            for _, lone in flattened(known, pieces)]
+
+
 def _encode_column(fitted: Fitted, scale: Tensor, column: Column, out: Tensor) -> None:
     missing = column.missing
     if fitted.kind == "text":
@@ -300,6 +294,8 @@ def _categories(column: Summary) -> tuple[Fitted | None, str]:
     seen, present = int((column.counts > 0).sum()), column.n - column.absent
     if seen == 0:
         return None, f"'{column.name}' has no value in any training row and was left out."
+    if column.constant:
+        return None, ""
     if seen > max(NAMES, present // 2) or (seen == present and seen >= FEWEST_NAMES):
         return None, (f"'{column.name}' holds {seen} different words in {present} training rows, as names do, and was left out; "
                       f"--text {column.name} reads the words in them.")

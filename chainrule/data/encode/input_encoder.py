@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -19,9 +19,11 @@ from chainrule.data import formats
 from chainrule.data.encode import pixels
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.described import Described, tensor
-from chainrule.data.encode.features import Features, Moments
+from chainrule.data.encode.features import Features
+from chainrule.data.encode.flattened import flattened
 from chainrule.data.encode.lagged import Lagged, Lagging
-from chainrule.data.encode.rows import gather
+from chainrule.data.encode.moments import of_columns, over
+from chainrule.data.encode.rows import gather, pieces
 from chainrule.data.encode.series import Form, Series
 from chainrule.data.encode.vocabulary import Symbols, Vocabulary, one_hot, widened
 from chainrule.data.encode.words import word_by_word
@@ -101,12 +103,13 @@ class InputEncoder:
             notes += vocabulary.note(source.inputs, rows)
         elif isinstance(source.inputs, Series):
             kind, shape = "series", source.inputs.shape[1:]
-            scale = like.scale if like and like.kind == kind else _of_columns(source.inputs.values[rows], range)     # (2, d)
+            scale = like.scale if like and like.kind == kind else of_columns(source.inputs.values[rows], range)     # (2, d)
         elif isinstance(source.inputs, Lagged):
             kind, shape = "lagged", source.inputs.shape[1:]
             scale = like.scale if like is not None and like.kind == "lagged" else source.inputs.scaling(rows)      # (2, columns)
             form = replace(source.inputs.form, errors=source.inputs.errors(rows))
             left_out = {name for name, format in source.formats.items() if format.kind == "out"}
+            notes += [] if like is not None else source.inputs.remarks(rows)
         else:
             x = source.inputs
             shape = tuple(x.shape[1:])
@@ -122,8 +125,11 @@ class InputEncoder:
             elif like and like.kind == "array" and like.shape[:1] == shape[:1]:
                 scale = like.scale
             else:
-                pieces = x.pieces(rows) if isinstance(x, StoredArray) else [gather(x, rows)]
-                scale = torch.stack(_moments(pieces).scaling(range))  # (2, d), or (2, 1) for one scale over all
+                moments = over(pieces(x, rows))
+                scale = torch.stack(moments.scaling(range))           # (2, d), or (2, 1) for one scale over all
+                if len(shape) == 1:
+                    notes += [lone.sentence(f"Feature {feature + 1}", int(rows[lone.first]), "if it is right, give its logarithm")
+                              for feature, lone in flattened(moments, lambda d: (piece[:, d] for piece in pieces(x, rows)))]
         if like is not None and like.kind != kind:
             raise InputError(f"{source.name} holds {ROWS[kind]}; the net that is started from reads {ROWS[like.kind]}. Give it such data, "
                              "or leave out --from.")
@@ -378,19 +384,6 @@ def _whole(x: Tensor) -> Tensor:
         raise InputError(f"row {row + 1}, feature {feature + 1}: expected a whole number of at least 0, which the net looks up in its "
                          f"embedding; got {float(x[row].flatten()[feature]):g}. Correct it.")
     return x.long()
-
-
-def _moments(pieces: Iterable[Tensor]) -> Moments:
-    """Over rows of features (n, d), for each of these; over all numbers of rows of more axes, (1,)."""
-    rows = (x if x.is_floating_point() else x.double() for x in pieces)
-    return reduce(Moments.with_, (Moments.of(x if x.dim() == 2 else x.reshape(-1, 1)) for x in rows))
-
-
-def _of_columns(values: Tensor, range: Range) -> Tensor:
-    """Centre and factor (2, d) of the columns of sequences (n, t, d), of what is not missing; as it is where a column has nothing."""
-    columns = [column[~column.isnan()] for column in values.flatten(0, 1).unbind(1)]
-    usual = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    return torch.stack([torch.stack(Moments.of(column).scaling(range)) if len(column) else usual for column in columns], 1)
 
 
 def _form(values: Any) -> str:

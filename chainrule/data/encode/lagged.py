@@ -14,7 +14,8 @@ from torch import Tensor
 from chainrule.core.errors import InputError
 from chainrule.data.clock import Clock
 from chainrule.data.dates import Part, turn
-from chainrule.data.encode.features import Moments
+from chainrule.data.encode.flattened import flattened
+from chainrule.data.encode.moments import Moments
 
 USUAL_LAGS = 24          # at least, and whole seasons
 MOST_SHARE = 4           # no more lags than one in so many steps, where they are chosen
@@ -114,6 +115,13 @@ class Lagged:
             raise InputError(f"the target '{self.form.targets[constant[0]]}' is constant ({float(steps[0, constant[0]]):.6g}) in all "
                              f"{len(steps):,} steps of training; there is nothing to foretell. Pick another with --target.")
         return torch.stack([centre, factor])
+
+    def remarks(self, rows: Tensor) -> list[str]:
+        """What is said of columns that one step makes flat."""
+        at = self.covered(rows)
+        steps = self.values[at]                                                                     # (steps, columns)
+        return [lone.sentence(f"'{self.form.names[column]}'", int(at[lone.first]), "if it is right, give its logarithm", unit="step")
+                for column, lone in flattened(Moments.of(steps), lambda column: [steps[:, column]])]
 
     def errors(self, rows: Tensor) -> tuple[float, ...]:
         """The mean absolute change (targets,) from one step to the next, over the steps that rows take up."""

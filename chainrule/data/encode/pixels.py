@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainrule.data.encode.features import scaling
+from chainrule.data.encode.moments import scaling
 
 
 def scale_of_channels(x: Any, rows: Tensor, maximum: float, flatten: bool) -> Tensor:

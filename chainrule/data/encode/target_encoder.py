@@ -16,8 +16,9 @@ from chainrule.core.schema import as_type
 from chainrule.core.traits import PLACED
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.described import DescribedTarget, tensor
-from chainrule.data.encode.features import Moments
+from chainrule.data.encode.flattened import flattened
 from chainrule.data.encode.lagged import Lagged
+from chainrule.data.encode.moments import Moments
 from chainrule.data.encode.rows import gather
 from chainrule.data.encode.targets import as_codes, as_numbers
 from chainrule.data.encode.vocabulary import Symbols
@@ -56,6 +57,14 @@ class TargetEncoder:
         names = () if scale is None else _names(source, scale.shape[1])
         own = cls(kind, tuple(classes), names, scale, _columns_of_targets(source), open)
         return replace(own, scale=like.scale) if like is not None and own.asks_the_same(like) else own
+
+    def remarks(self, source: Source, rows: Tensor) -> list[str]:
+        """What is said of numbers that one value makes flat; nothing of those of a series, which are among its columns."""
+        if self.kind != "real" or isinstance(source.inputs, Lagged):
+            return []
+        y = as_numbers(source.target_kind, source.targets, source.classes, source.name)[rows].double()      # (n, k)
+        return [lone.sentence(f"The target '{self.names[column]}'", int(rows[lone.first]), "if it is right, learn its logarithm")
+                for column, lone in flattened(Moments.of(y), lambda column: [y[:, column]])]
 
     def asks_the_same(self, other: TargetEncoder) -> bool:
         """Whether outputs mean the same as those of a net whose targets the other encodes: the same classes, or the same numbers."""
