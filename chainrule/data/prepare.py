@@ -18,6 +18,7 @@ from chainrule.data.encode.input_encoder import silent
 from chainrule.data.encode.rows import gather
 from chainrule.data.encode.targets import AS_CLASSES, AS_NUMBER, BOOLEAN, as_codes, as_numbers
 from chainrule.data.encode.vocabulary import SHARES, Symbols
+from chainrule.data.giving_targets import giving_targets
 from chainrule.data.readers import catalog
 from chainrule.data.source import Data, Door, Opening, Part, Source, TargetKind
 from chainrule.data.splits import Splits, marked, sample, split
@@ -95,8 +96,8 @@ def _as_target(source: Source, target: str) -> tuple[Source, TargetKind]:
     if kind not in (kinds := get_args(TargetKind)):
         raise InputError(f"expected a target of {', '.join(kinds)} or auto; got '{kind}'.")
     if kind != "none" and source.targets is None:
-        raise InputError(f"{source.name} has no targets; this rule needs them. Name a column with --target, or use a rule that learns "
-                         "without.")
+        raise InputError(f"{source.name} has no targets; this rule needs them. {giving_targets(source)}, or use a rule that "
+                         "learns without.")
     if kind in ("class", "sign") and source.target_kind == "real":
         different = len(source.targets.unique())
         if different > max(FEW_CLASSES, len(source) // 2):

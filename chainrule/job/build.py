@@ -28,6 +28,7 @@ from chainrule.data.class_weights import weighted
 from chainrule.data.encode.columns import Table
 from chainrule.data.encode.vocabulary import Symbols
 from chainrule.data.encode.words import word_by_word
+from chainrule.data.giving_targets import giving_targets, learning_without
 from chainrule.data.mixing import mixing
 from chainrule.data.prepare import prepare, with_targets
 from chainrule.data.resample import bootstrapped, crossed, folded
@@ -98,7 +99,8 @@ def build(source: Source, options: Options, own: Own = NOTHING, start: Start | N
         raise InputError(f"{rule_chosen.entry.name} carries its state along one text, and the rows of {source.name} do not go on from one "
                          "another. Use --rule backprop, or give a .txt file.")
     if traits.target == "any" and source.target_kind == "none" and not task.traits.targetless:
-        raise InputError(f"{rule_chosen.entry.name} needs targets; {source.name} has none. {_giving_targets(source)}, or use --net rbm.")
+        raise InputError(f"{rule_chosen.entry.name} needs targets; {source.name} has none. {giving_targets(source)}, or use "
+                         f"{learning_without(source)}.")
     before = stage_rule(options, net_chosen)
     scaled_to = reading_range(options.scale, net_chosen, before or rule_chosen)
     encoded = partial(prepare, source, seed=options.division, range=scaled_to, target=kind,
@@ -115,11 +117,6 @@ def build(source: Source, options: Options, own: Own = NOTHING, start: Start | N
     if options.class_weights:
         data = weighted(data, options.class_weights)
     return assemble(data, options, net_chosen, rule_chosen, kind, task, module=own.net, loss=own.loss, start=start)
-
-
-def _giving_targets(source: Source) -> str:
-    """What gives data of this form targets."""
-    return "Put each picture into a folder of its class" if source.origin["kind"] == "folder" else "Name a column with --target"
 
 
 def as_sequences(source: Source, options: Options, own: Own) -> Source:

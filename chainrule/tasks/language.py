@@ -16,6 +16,7 @@ from chainrule.core.registry import tasks
 from chainrule.core.sampling import Drawn, Request
 from chainrule.data.encode.encoder import Encoder
 from chainrule.data.encode.vocabulary import Symbols, Vocabulary, few_of
+from chainrule.data.giving_targets import giving_targets, learning_without
 from chainrule.data.readers.text import as_steps
 from chainrule.data.source import Part, Source
 from chainrule.evaluate.measures import step_means
@@ -58,6 +59,9 @@ class Language(StepTask):
         if source.target_kind == "steps":
             raise InputError(f"language asks which symbol of a text comes next; {source.name} holds sequences with labels. Use --task "
                              "tagging.")
+        if source.target_kind == "none":
+            raise InputError(f"expected a text, of which the next symbol is foretold, or data with targets; {source.name} is no text and "
+                             f"has none. {giving_targets(source)}, or use {learning_without(source)}, which learns without.")
         raise InputError(f"language asks which symbol of a text comes next; {source.name} is no text. Give a .txt file, or leave out "
                          "--task, --net and --rule to have others chosen.")
 

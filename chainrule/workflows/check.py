@@ -23,6 +23,7 @@ from chainrule.core.errors import Diverged, InputError, Interrupted
 from chainrule.core.events import Finished
 from chainrule.core.files import write_file
 from chainrule.core.text import counted, table
+from chainrule.data.giving_targets import giving_targets
 from chainrule.data.prepare import prepare
 from chainrule.data.row_contents import content_of
 from chainrule.data.source import Data, Part, Source
@@ -214,7 +215,7 @@ class _Looking:
     def _too_few(self) -> str:
         """Why nets cannot be asked, or nothing."""
         if self.data.target_kind == "none":
-            return f"{self.source.name} has no targets. Name a column with --target."
+            return f"{self.source.name} has no targets. {giving_targets(self.source)}."
         n = len(self.free)
         if n < FEWEST_ROWS:
             return f"{n} rows outside the test part; at least {FEWEST_ROWS} are needed."

@@ -21,15 +21,26 @@ def source(name, tmp_path):
         lines = [f">s{i}\n{'ACDE'[i % 4] * (4 + i % 3)}\n{'HE'[i % 2] * (4 + i % 3)}" for i in range(40)]
         (tmp_path / "t.fasta").write_text("\n".join(lines) + "\n")
         return cr.load(tmp_path / "t.fasta")
+    if name == "sequences":
+        (tmp_path / "t.fasta").write_text("".join(f">s{i}\n{'ACDE'[i % 4] * (4 + i % 3)}\n" for i in range(40)))
+        return cr.load(tmp_path / "t.fasta")
+    if name == "table":
+        return cr.load({"a": list(range(40)), "b": [i % 3 for i in range(40)]}, target="none")
     return cr.load(name)
 
 
+LABELLING = r"Write a label into the header of each sequence, e\.g\. >seq1 label=coding, or one for each letter into a line below it"
 NO_TEXT = "language asks which symbol of a text comes next; {} is no text"
 NOT_ALONG = "bptt carries its state along one text, and the rows of {} do not go on from one another"
 CASES = [
     ("digits", {"net": "rnn"}, r"rnn reads sequences of rows \(t, d\), or series \(t,\); got inputs of shape \(1, 8, 8\)"),
     ("iris", {"task": "language"}, NO_TEXT.format("iris")), ("digits", {"task": "language"}, NO_TEXT.format("digits")),
     ("iris", {"rule": "bptt"}, NOT_ALONG.format("iris")), ("digits", {"rule": "bptt"}, NOT_ALONG.format("digits")),
+    *(("sequences", asked, "expected a text, of which the next symbol is foretold, or data with targets; t is no text and has none. "
+       + LABELLING + ", or use --net hmm, which learns without") for asked in ({"net": "lstm"}, {"net": "rnn"})),
+    ("sequences", {"net": "mlp"}, "backprop needs targets; t has none. " + LABELLING + ", or use --net hmm"),
+    ("sequences", {"rule": "perceptron"}, LABELLING),
+    ("table", {"net": "lstm"}, "has none. Name a column with --target, or use --net rbm"),
     ("labels", {"task": "language"}, "holds sequences with labels. Use --task tagging"),
     ("labels", {"rule": "bptt"}, NOT_ALONG.format("t")),
     ("labels", {"rule": "pocket"}, "pocket reads one target a sample; t has one for every step"),
