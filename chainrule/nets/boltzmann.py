@@ -33,7 +33,7 @@ def _unit(options: Mapping[str, Any]) -> Range:
 
 
 @nets("boltzmann", source="Ackley, Hinton & Sejnowski (1985), https://doi.org/10.1207/s15516709cog0901_7", rule="boltzmann-learning",
-      kind="energy", range=_unit)
+      kind="energy", tasks=("density", "generation"), range=_unit)
 class Boltzmann(nn.Module):
     """A Boltzmann machine: (n, ...) -> the means of the hidden units in the mean field of the inputs, (n, hidden).
 

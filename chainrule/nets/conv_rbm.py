@@ -13,7 +13,7 @@ STEPS = 1000     # of the chain that a sample comes from
 
 
 @nets("conv-rbm", source="Lee, Grosse, Ranganath & Ng (2009), https://doi.org/10.1145/1553374.1553453", rule="divergence", kind="energy",
-      pictures=True)
+      tasks=("density", "generation"), pictures=True)
 class ConvolutionalRBM(ConvolutionalMachine):
     """One machine whose weights every place of a picture shares: (n, c, h, w) -> probabilities of its pooling units (n, codes).
 

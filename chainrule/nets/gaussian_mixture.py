@@ -16,7 +16,8 @@ from chainrule.core.registry import nets
 from chainrule.nets.layers.gaussian import drawn, log_density, unit_scales
 
 
-@nets("mixture", source="Pearson (1894), https://doi.org/10.1098/rsta.1894.0003", rule="expectation", kind="generative")
+@nets("mixture", source="Pearson (1894), https://doi.org/10.1098/rsta.1894.0003", rule="expectation", kind="generative",
+      tasks=("density", "generation"))
 class Mixture(nn.Module):
     """A mixture of Gaussians: (n, ...) -> the log of each component's weight times its density (n, components).
 

@@ -37,7 +37,7 @@ def optimizer_of(options: Mapping[str, Any]) -> str | None:
 
 
 @nets("rbm", source="Smolensky (1986); Hinton (2002), https://doi.org/10.1162/089976602760128018", rule="divergence", kind="energy",
-      suits=suited, range=range_of, optimizer=optimizer_of)
+      tasks=("density", "generation"), suits=suited, range=range_of, optimizer=optimizer_of)
 class RBM(Restricted):
     """A restricted Boltzmann machine: (n, ...) -> the means of the hidden units (n, hidden), of binary ones their probabilities.
 

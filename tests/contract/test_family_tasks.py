@@ -18,13 +18,11 @@ from chainrule.tasks.task import Task
 
 FAMILIES = {entry.name: entry.traits for entry in nets.entries() if entry.traits.kind != "fixed"}   # the others have nothing to train
 MADE_FOR = [(name, task) for name, traits in FAMILIES.items() for task in traits.tasks]
-FREE = {name: traits.rule or "backprop" for name, traits in FAMILIES.items() if not traits.tasks}
-UNTARGETED = [name for name, rule in FREE.items() if rules.find(rule).traits.target == "none"]
-PLAIN = [name for name in FREE if name not in UNTARGETED]
+PLAIN = [name for name, traits in FAMILIES.items() if not traits.tasks]
+UNTARGETED = [name for name, traits in FAMILIES.items() if traits.rule and rules.choose(traits.rule).entry.traits.target == "none"]
 # they read sequences, and no pictures
 SERIAL = [name for name, task in MADE_FOR if task == "tagging" or FAMILIES[name].sequences or name.startswith("sequence-")]
-SERVED = [*MADE_FOR, *((name, "density") for name in UNTARGETED),
-          *((name, task) for name in PLAIN for task in ("classification", "regression"))]
+SERVED = [*MADE_FOR, *((name, task) for name in PLAIN for task in ("classification", "regression"))]
 
 
 def asked(family: str, task: str, folder) -> Job:
@@ -71,6 +69,16 @@ def test_every_family_serves_some_task():
     """What a family is made for exists, and no family is left out of the table above."""
     assert {task for _, task in SERVED} <= set(tasks.names())
     assert {name for name, _ in SERVED} == set(FAMILIES)
+
+
+@pytest.mark.parametrize("task", [name for name in tasks.names() if tasks.find(name).traits.targetless])
+@pytest.mark.parametrize("family", UNTARGETED)
+def test_a_family_that_reads_no_targets_refuses_what_it_cannot_answer(family, task, tmp_path):
+    """Before it has been trained: what it gives of a row need not be a row."""
+    if task in FAMILIES[family].tasks:
+        return
+    with pytest.raises(InputError, match=f"The net {family} is made for .* Use --task "):
+        build(small(task, tmp_path), Options(net=small_spec(family, task), task=task, steps=2))
 
 
 @pytest.mark.parametrize("name", tasks.names())
