@@ -2,11 +2,15 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
+import chainrule as cr
 from chainrule.core.batch import Batch
 from chainrule.core.errors import InputError
 from chainrule.core.net import Net
 from chainrule.core.registry import nets, optimizers, rules
+from chainrule.job.build import build
+from chainrule.job.options import Options
 from chainrule.job.rule_spec import make_rule
 from chainrule.rules.contrastive_divergence import contrast_of_shared
 
@@ -62,3 +66,13 @@ def test_persistent_chains_are_refused_for_shared_weights():
     rule = make_rule(rules.choose("divergence:persistent=yes"), None, optimizers.choose("sgd"), None)
     with pytest.raises(InputError, match="Leave out persistent"):
         rule.init(machine())
+
+
+def test_filters_part_from_one_another():
+    """From weights that drive units alike, as those of a hundredth do, 15 of these 16 become one blurred stroke."""
+    job = build(cr.load("digits"), Options(net="conv-rbm:filters=16,kernel=5", optimizer="sgd:rate=0.5,momentum=0.5", batch=20, epochs=4,
+                                           plan="eager", threads=1))
+    *_, _ = job.events()
+    filters = F.normalize(job.net.params["weight"].detach().flatten(1), dim=1)
+    cosines = (filters @ filters.T).fill_diagonal_(0)
+    assert int((cosines.amax(1) > 0.95).sum()) <= 8

@@ -56,7 +56,8 @@ class ConvolutionalMachine(nn.Module):
         self.shape, self.pool, self.units = shape, pool, units
         self._visible: Units = Binary() if units == "binary" else Gaussian()
         self.pooled_shape = (filters, maps[0] // pool, maps[1] // pool)
-        self.weight = nn.Parameter(torch.randn(filters, channels, kernel, kernel).mul_(0.01))
+        # so that what drives the units differs: from the small weights of machines without shared ones, most filters stay one and the same
+        self.weight = nn.Parameter(torch.randn(filters, channels, kernel, kernel).mul_((channels * kernel**2) ** -0.5))
         self.visible_bias = nn.Parameter(torch.zeros(channels))
         self.hidden_bias = nn.Parameter(torch.zeros(filters))
 
