@@ -256,10 +256,12 @@ def searching(trained: Trained, beam: int | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def interruptible(out: Path) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP end the work as an exception does, so that nothing is left behind."""
+    """SIGINT, SIGTERM and SIGHUP end the work as an exception does, so that nothing is left behind; it says so, or that `out` is whole."""
+    at_first = _version(out)
 
     def handle(number: int, _: object) -> None:
-        raise Interrupted(f"Interrupted. Nothing was written to {out}.", signal.Signals(number).name)
+        end = f"Nothing was written to {out}." if _version(out) == at_first else f"{out} was written before that, and is whole."
+        raise Interrupted(f"Interrupted. {end}", signal.Signals(number).name)
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     try:
@@ -271,6 +273,14 @@ def interruptible(out: Path) -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """What differs once a file, or a file in a folder, has been put in its place; None where there is nothing."""
+    with contextlib.suppress(OSError):
+        stat = path.stat()
+        return stat.st_ino, stat.st_mtime_ns
+    return None
 
 
 class Line:

@@ -1,5 +1,7 @@
 """Maps on disk: what was predicted is read again as it was, from a folder of masks or an NPZ file."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,24 @@ def test_a_folder_is_read_again_as_masks(tmp_path, classes):
     source = cr.load(str(tmp_path / "set"))
     names = np.array(source.classes)[source.targets.numpy()]
     assert (names == np.array(classes)[MAPS.numpy()]).all()
+
+
+def test_an_interruption_between_two_files_ends_after_the_last(tmp_path, monkeypatch):
+    """Of masks that take the place of others, all or none do."""
+    folder = written(tmp_path / "masks", ("0", "1", "2"))
+    replace, moved = os.replace, []
+
+    def replaced(a, b):
+        replace(a, b)
+        moved.append(b)
+        if len(moved) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", replaced)
+    with pytest.raises(KeyboardInterrupt):
+        written(folder, ("0", "1", "2"), maps=2 - MAPS)
+    values = [np.asarray(Image.open(folder / name)) for name in ("a.png", "b.png", "c.png", "deep/d.png")]
+    assert (np.stack(values) == (2 - MAPS).numpy()).all()
 
 
 def test_no_name_leads_out_of_the_folder(tmp_path):

@@ -247,6 +247,25 @@ def test_an_interrupted_write_leaves_the_old_file(run, tmp_path, small_pieces, m
     assert signal.getsignal(number) == before
 
 
+@pytest.mark.parametrize("old", [True, False])
+def test_an_interruption_that_comes_too_late_does_not_deny_what_was_written(run, tmp_path, monkeypatch, old):
+    rows(20, seed=3).write_csv(tmp_path / "new.csv")
+    out = tmp_path / "predicted.csv"
+    if old:
+        out.write_bytes(b"old")
+    replace = os.replace
+
+    def replaced(a, b):
+        replace(a, b)
+        if Path(b) == out:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(os, "replace", replaced)
+    with pytest.raises(Interrupted, match=r"predicted\.csv was written before that, and is whole"):
+        predict_to(run.trained, tmp_path / "new.csv", out, overwrite=True)
+    assert len(pl.read_csv(out)) == 20
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel does not say what a process took at most")
 def test_memory_does_not_grow_with_the_file(tmp_path):
     """Six times the rows, read whole, cost far more than the bound; read in pieces they stay under it."""

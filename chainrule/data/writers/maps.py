@@ -96,11 +96,21 @@ class Maps:
             self._folder.chmod(0o755)
             os.replace(self._folder, self.path)
         else:
-            for written in [p for p in self._folder.rglob("*") if p.is_file()]:
-                place = self.path / written.relative_to(self._folder)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(written, place)
+            waiting = [p for p in self._folder.rglob("*") if p.is_file()]
+            try:
+                self._place(waiting)
+            finally:                                     # an interruption between two files ends after the last
+                self._place(waiting)
         sync_folder(self.path.absolute().parent)
+
+    def _place(self, waiting: list[Path]) -> None:
+        """Move these files into the folder that they are for, and take them from the list."""
+        while waiting:
+            place = self.path / waiting[-1].relative_to(self._folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if waiting[-1].exists():
+                os.replace(waiting[-1], place)
+            waiting.pop()
 
     @property
     def _explained(self) -> bool:
