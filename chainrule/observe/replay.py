@@ -173,8 +173,11 @@ class Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Without hooks and graphs what was noted is free: a tensor's hook that leads to the tensor is never collected."""
         for handle in self.handles:
             handle.remove()
+        for layer in self.known.values():
+            layer.output = layer.output.detach() if layer.output is not None else None
 
     def layers(self) -> list[Layer]:
         """The layers in the order in which they ran, then those that did not run."""
@@ -254,7 +257,7 @@ class Watch:
         self.calls += 1
         layer.output, layer.call = y, self.calls
         if y.requires_grad:
-            y.register_hook(self._coming_back(layer, self.calls))
+            self.handles.append(y.register_hook(self._coming_back(layer, self.calls)))
 
     def _coming_back(self, layer: Layer, call: int) -> Callable[[Tensor], None]:
         def note(slope: Tensor) -> None:

@@ -1,11 +1,14 @@
 """Layers as a step runs them, against nets whose layers are known; the step itself against the rule's own."""
 
+import gc
+
 import pytest
 import torch
 from tiny import dense, descend, learner, part
 from torch import nn
 from torch.nn import functional as F
 
+import chainrule as cr
 from chainrule.core.batch import Batch
 from chainrule.core.criterion import Stepwise, Supervised
 from chainrule.core.descend import Descend
@@ -126,3 +129,15 @@ def test_a_weight_that_is_made_of_others_belongs_to_its_layer():
     assert [below.kind, top.kind] == ["ParametrizedLinear + ReLU", "Linear"]
     assert below.weights == ["0.parametrizations.weight.original"]
     assert below.output.shape == (6, 4)
+
+
+def test_a_training_that_was_looked_at_leaves_no_tensor_behind(tmp_path):
+    """A tensor's hook that leads to the tensor is never collected: a sweep of hundreds of trainings filled the memory."""
+    def remaining(number):
+        cr.train("iris", net="mlp:hidden=4x4", epochs=2, plan="eager", threads=1, progress=False, seed=number, out=tmp_path / str(number))
+        gc.collect()
+        return sum(type(thing) in (torch.Tensor, torch.nn.Parameter) for thing in gc.get_objects())
+
+    first = remaining(0)
+    remaining(1)
+    assert remaining(2) <= first
