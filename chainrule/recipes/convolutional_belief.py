@@ -21,7 +21,7 @@ from chainrule.recipes.outcome import Figure, Outcome, Setting
 from chainrule.workflows.run import Run
 
 SOURCE = "Lee, Grosse, Ranganath & Ng (2009), https://doi.org/10.1145/1553374.1553453"
-FULL: dict[str, Any] = {"net": "conv-dbn:filters=40x40,kernels=9x5", "stages": "divergence:sparsity=0.1,sparsity_cost=1",
+FULL: dict[str, Any] = {"net": "conv-dbn:filters=40x40,kernels=9x5", "stages": "divergence:sparsity=0.03,sparsity_cost=5",
                         "stage_epochs": 5, "stage_optimizer": "sgd:rate=0.5,momentum=0.5", "steps": 1, "batch": 20}
 SMALL: dict[str, Any] = {**FULL, "net": "conv-dbn:filters=16x16,kernels=3x2", "stage_epochs": 20}
 LABELLED = 10_000                   # rows whose codes are read with their classes
