@@ -16,6 +16,7 @@ ROWS = 256                  # training rows, always the same ones, that a step i
 SHARE = 0.02                # of the time of training that looking may take
 FREE_SECONDS = 0.5          # that it may take in any case: a training of seconds is judged by its last looks too, see docs/decisions
 MOST = 200                  # looks wanted of a stage whose length is known
+BEGIN = 0.5                 # of that time, where the length is known, for the beginning: the end is to be seen too
 GROWTH = 50                 # and where it is not: the next one after a fiftieth of the steps so far
 
 
@@ -24,12 +25,14 @@ class Looking:
     """The looks of one seat: whether the next one is due, and when the one after it will be.
 
     `every` steps, never, or as the time allows (None). What it has cost, and when it goes on, stands in the position, so that a run that is
-    resumed goes on looking as it did. `cost` is what the last look took, in seconds.
+    resumed goes on looking as it did. `stages` is how many stages share that time, `least` what a look takes, as the quickest shows: the
+    first of their kind in a process take far longer.
     """
 
     observer: Observer | None
     every: int | None
-    cost: float = 0.0
+    stages: int = 1
+    least: float = field(default=math.inf, init=False)
     failed: str = field(default="", init=False)
 
     def due(self, position: Position) -> bool:
@@ -48,23 +51,27 @@ class Looking:
         `trained` are the seconds that training took up to now, `step_seconds` those of a step, `steps` how many the stage has in all, and
         `beside` how many seats share that time.
         """
-        self.cost = seconds
         position.looks += 1
         position.looking += seconds
+        self.least = min(self.least, seconds)
         position.look_next = self._next(position, trained, step_seconds, steps, beside)
 
     def _next(self, position: Position, trained: float, step_seconds: float, steps: float, beside: int) -> int:
         done = position.stage_step
         if self.every is not None:
             return (done // self.every + 1) * self.every
-        spent = (position.looking + self.cost) * beside                    # with the next look, as if all seats had looked so often
-        expected = 0.0 if math.isinf(steps) else steps * step_seconds
+        endless, a_step = math.isinf(steps), max(step_seconds, 1e-9)
+        spent, usual = position.looking * beside, self.least * beside      # as if all seats had looked so often
+        free = FREE_SECONDS * (position.stage + 1) / self.stages
+        allowed = max(free, SHARE * (trained if endless else trained + (steps - done) * step_seconds))
         early = next((step for step in BEGINNING if step > done), None)
-        if early is not None and spent <= max(FREE_SECONDS, SHARE * max(expected, trained)):
+        if early is not None and spent + usual <= allowed * (1.0 if endless else BEGIN):
             return early
-        missing = 0.0 if spent <= FREE_SECONDS else max(0.0, spent / SHARE - trained)
-        wanted = done / GROWTH if math.isinf(steps) else steps / MOST
-        gap = max(1.0, wanted, missing / max(step_seconds, 1e-9))
+        if spent + usual > allowed or endless:
+            gap = max(0.0, (spent + usual) / SHARE - trained) / a_step if spent + usual > free else 0.0
+        else:
+            gap = (steps - done) * usual / (allowed - spent)   # what may still be spent reaches to the end
+        least, gap = gap, max(1.0, gap, done / GROWTH if endless else steps / MOST)
         even = 1 << math.ceil(math.log2(gap))                              # a power of two, so that seats side by side look together
         after = (done // even + 1) * even
-        return after if after - done >= missing / max(step_seconds, 1e-9) else after + even
+        return after if after - done >= least else after + even

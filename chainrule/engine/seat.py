@@ -126,7 +126,8 @@ class Seat:
         elif self.store and not self.position.step:
             self.store.check_room(self.net, self.learner.state)
         lasts = self.settings.look is not None or steps_of(self.stage, self.feed) > 1          # one step has no course to be watched
-        self.looking, self.looked_at = Looking(self.settings.observer if lasts else None, self.settings.look), None
+        self.looking = Looking(self.settings.observer if lasts else None, self.settings.look, len(self.stages))
+        self.looked_at = None
         self.net.train()
 
     def _feed_of_stage(self) -> Feed:

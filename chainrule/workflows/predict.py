@@ -257,10 +257,10 @@ def searching(trained: Trained, beam: int | None) -> Iterator[None]:
 @contextlib.contextmanager
 def interruptible(out: Path) -> Iterator[None]:
     """SIGINT, SIGTERM and SIGHUP end the work as an exception does, so that nothing is left behind; it says so, or that `out` is whole."""
-    at_first = _version(out)
+    at_first = _stamp(out)
 
     def handle(number: int, _: object) -> None:
-        end = f"Nothing was written to {out}." if _version(out) == at_first else f"{out} was written before that, and is whole."
+        end = f"Nothing was written to {out}." if _stamp(out) == at_first else f"{out} was written before that, and is whole."
         raise Interrupted(f"Interrupted. {end}", signal.Signals(number).name)
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -275,7 +275,7 @@ def interruptible(out: Path) -> Iterator[None]:
             signal.signal(getattr(signal, name), handler)
 
 
-def _version(path: Path) -> tuple[int, int] | None:
+def _stamp(path: Path) -> tuple[int, int] | None:
     """What differs once a file, or a file in a folder, has been put in its place; None where there is nothing."""
     with contextlib.suppress(OSError):
         stat = path.stat()

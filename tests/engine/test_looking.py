@@ -6,6 +6,8 @@ import copy
 import itertools
 import math
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -215,6 +217,43 @@ def test_the_beginning_is_seen_closely_and_later_looks_are_about_as_many_as_want
     assert MOST / 2 <= len(at) - len(BEGINNING) <= MOST
     assert share <= SHARE
     assert len({b - a for a, b in itertools.pairwise(at[25:])}) <= 3
+
+
+@pytest.mark.parametrize("fifth", [5e-3, 0.4])
+def test_a_training_of_a_second_is_seen_to_its_end(fifth):
+    """Of 400 steps of 2.5 ms; the first look of its kind, as the fifth is, may take many times what others do."""
+    costs = itertools.chain([5e-3] * 4, [fifth], itertools.repeat(5e-3))
+    looking, position, at = Looking(StepObserver(""), None), Position(), []
+    for step in range(400):
+        position.stage_step = step
+        if looking.due(position):
+            at.append(step)
+            looking.took(position, next(costs), step * 2.5e-3, 2.5e-3, 400, 1)
+    assert position.looking <= FREE_SECONDS
+    assert at[-1] >= 360
+    assert len(at) >= 15
+
+
+def test_a_second_stage_is_seen_to_its_end_too():
+    looking, position, trained = Looking(StepObserver(""), None, stages=2), Position(), 0.0
+    for stage in range(2):
+        position.stage, position.stage_step, position.look_next, at = stage, 0, 0, []
+        for step in range(5_000):
+            position.stage_step = step
+            if looking.due(position):
+                at.append(step)
+                looking.took(position, 5e-3, trained, 1e-3, 5_000, 1)
+            trained += 1e-3
+        assert at[-1] >= 4_500
+    assert position.looking <= FREE_SECONDS
+
+
+def test_curvature_imports_nothing_that_takes_longer_than_it():
+    """`torch.autograd.grad` of vectors imports sympy, half a second: more than a short training may spend on looks."""
+    code = ("import sys, chainrule; list(chainrule.events('xor', net='mlp:hidden=8', steps=50, plan='eager', look='every=1'))\n"
+            "print('sympy' in sys.modules)")
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split()[-1] == "False"
 
 
 def test_every_so_many_steps_is_obeyed_whatever_it_costs():

@@ -43,8 +43,8 @@ def curvature(scene: Scene) -> dict[str, Any]:
 
 
 def _bends(params: Vector, slope: Vector) -> dict[str, Any]:
-    def times(v: Vector) -> Vector:
-        product = torch.autograd.grad(slope, params, v, retain_graph=True, allow_unused=True)
+    def times(v: Vector) -> Vector:     # of a scalar: for vectors torch imports sympy first, half a second
+        product = torch.autograd.grad(inner(slope, v), params, retain_graph=True, allow_unused=True)
         return [torch.zeros_like(p) if h is None else h for p, h in zip(params, product, strict=True)]
 
     g = [t.detach() for t in slope]
