@@ -85,7 +85,7 @@ def commands() -> dict[str, list[str]]:
         "compare": ["compare", "{own}", "knn", "--out", "{out}.html"],
         "predict": ["predict", run, "iris", "--out", "{out}.parquet"],
         "encode": ["encode", run, "iris", "--layer", "hidden1", "--out", "{out}.npz"],
-        "picture": ["picture", run, "weights", "--out", "{out}.png"],
+        "picture": ["picture", run, "histograms", "--out", "{out}.png"],
         "report": ["report", run, "--out", "{out}.html"],
         "export": ["export", run, "--to", "safetensors", "--out", "{out}.safetensors"],
     }
@@ -158,6 +158,7 @@ class Trials:
         (top / "text.txt").write_text(TEXT * 12)
         asked = ["sweep", *SMALL, "--over", "bootstrap=1,2", "--epochs", "2", *PLAIN, "--out", str(top / "sweep")]
         assert self.run(asked, top / "first") == 0, (top / "first" / "worker.txt").read_text()
+        shutil.copytree(top / "sweep" / "bootstrap=1", top / "untouched")      # a report leaves what it has computed in the run itself
 
     def start(self, arguments: list[str], folder: Path) -> int:
         folder.mkdir(exist_ok=True)
@@ -173,7 +174,7 @@ class Trials:
         (folder / "left").mkdir(parents=True)
         words = self.commands[name]
         if "{own}" in words:
-            shutil.copytree(self.top / "sweep" / "bootstrap=1", folder / "left" / "own")
+            shutil.copytree(self.top / "untouched", folder / "left" / "own")
         for place, path in places.items():
             words = [word.replace(place, path) for word in words]
         return words
