@@ -74,7 +74,8 @@ def lenet5(setting: Setting) -> Outcome:
 @recipes("capsule", source=CAPSULES)
 def capsule(setting: Setting) -> Outcome:
     """The capsule net with its reconstruction part on MNIST moved by up to two pixels: at most 0.6 % error are asked, 0.25 % published."""
-    return errors(setting, "mnist", quick(CAPSULE), {"net": "convnet:pattern=8-pool"}, most=0.6, source=f"{CAPSULES}, 0.25 % after many epochs")
+    return errors(setting, "mnist", quick(CAPSULE), {"net": "convnet:pattern=8-pool"}, most=0.6,
+                  source=f"{CAPSULES}, 0.25 % after many epochs")
 
 
 @recipes("transformations", source=SIMARD)
