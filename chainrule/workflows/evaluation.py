@@ -69,11 +69,20 @@ def open_test(run: Tested, reason: str) -> Result:
         tensors["rows"] = cases.rows
         tensors |= {key: t for key, t in (("right", cases.right), ("costs", cases.costs)) if t is not None}
         about |= {"measure": cases.measure, "block": cases.block}
-    run.folder.write_tensors(PREDICTED, tensors, about)
-    run.folder.write_json(TESTED, result.to_dict())
-    if (len(truth) and trained.loss is not None) or isinstance(trained.net.module, HasSteps):
-        write_plots(trained, predictions, truth, run.path, part)
+    try:
+        if (len(truth) and trained.loss is not None) or isinstance(trained.net.module, HasSteps):
+            write_plots(trained, predictions, truth, run.path, part)
+    except (InputError, MemoryError):            # pictures may be missing, what was measured may not
+        _keep_test(run.folder, result, tensors, about)
+        raise
+    _keep_test(run.folder, result, tensors, about)
     return result
+
+
+def _keep_test(folder: Folder, result: Result, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+    """Write what a test measured, its answers last: where a folder has them, all the rest has been written, its pictures among it."""
+    folder.write_json(TESTED, result.to_dict())
+    folder.write_tensors(PREDICTED, tensors, about)
 
 
 def measured_on(trained: Trained, options: Options, what: Any, own: Folder) -> Result:

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import chainrule as cr
-from chainrule.core.errors import InputError
+from chainrule.core.errors import InputError, Interrupted
 from chainrule.core.events import TestOpened
+from chainrule.workflows import evaluation
 from chainrule.workflows.compare import KIND, NAMES, compare, fitted_cases, model
 from chainrule.workflows.run import Run
 
@@ -37,6 +38,22 @@ def test_all_stand_in_one_table_on_the_same_cases_and_the_opening_is_logged(iris
     assert [e.reason for e in opened] == ["compare knn naive-bayes svm tree boosting forest logistic", "compare"]
     json.loads(table.to_json())
     assert "exact McNemar, Holm-corrected over 28 pairs" in str(table)
+
+
+@pytest.mark.parametrize(("came", "measured"), [(Interrupted("a signal"), False), (InputError("roc.png cannot be written"), True)])
+def test_a_comparison_interrupted_while_its_run_is_drawn_draws_it_the_next_time(tmp_path, monkeypatch, came, measured):
+    """What was measured is kept where pictures cannot be written; else a run that has been measured has its pictures."""
+    def fail(*_):
+        raise came
+
+    run = cr.train("iris", net="softmax", epochs=2, plan="eager", progress=False, out=tmp_path / "run")
+    with monkeypatch.context() as m, pytest.raises(type(came)):
+        m.setattr(evaluation, "write_plots", fail)
+        compare(run, "knn")
+    assert (run.tested is not None) == measured
+    compare(Run(run.path), "knn")
+    assert Run(run.path).tested is not None
+    assert (run.path / "roc.png").exists() == (not measured)
 
 
 def test_one_page_has_each_models_share_with_its_interval_and_every_pair(iris, tmp_path):
