@@ -15,7 +15,7 @@ from chainrule.observe.doctor.doctor import order
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "diagnoses"
 WHEN = {"Beginning": "before the first step", "Looked": "at each look", "Evaluated": "after each epoch", "Finished": "at the end",
-        "Judged": "when the trained net is judged", "Broken": "where a number is no longer finite"}
+        "Judged": "when the trained net is judged", "Joined": "when a committee is made", "Broken": "where a number is no longer finite"}
 HEAD = """# What the doctor knows
 
 `chainrule train` says what is wrong while it trains, `chainrule doctor RUN` of any run by its log, finished or not, and `cr.doctor(run)` in
@@ -40,7 +40,7 @@ ABSENT = """
 | D27 | waiting for data | the next chunk is gathered while the last one trains; what is waited is not measured yet |
 
 Of D09, an optimizer that does not hold all parameters cannot be written; a module of one's own whose output is detached can. Of D08, named
-losses cannot be below zero; one's own can. Not looked for yet: members that agree too well. Of bfloat16 and
+losses cannot be below zero; one's own can. Of bfloat16 and
 float16: `--precision bf16` holds weights in float32, and numbers of bfloat16 reach as far as those of float32, so that nothing there is
 scaled or skipped; in a module of one's own with weights of few digits steps are rounded away (D36), and float16 overflows (D21).
 """

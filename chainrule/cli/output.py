@@ -106,6 +106,8 @@ def drawn_since(before: Mapping[Path, int], folder: Path | str) -> list[Path]:
 
 def show_ensemble(ensemble: Any, test: bool, as_json: bool, full: bool = False) -> None:
     say(f"{ensemble.path}: {ensemble.record['net']}, on validation\n{ensemble.standing()}")
+    if ensemble.diagnoses.listed:
+        say(str(ensemble.diagnoses))
     if test:
         say("On the test part:")
         before = pictures_of(ensemble.path)

@@ -113,6 +113,16 @@ class Judged(Event):
 
 
 @dataclass(frozen=True)
+class Joined(Event):
+    """So many members of a committee have the share `shared` of their `errors` on validation in common, counted by rows or not."""
+
+    members: int
+    shared: float
+    errors: int
+    counted: bool
+
+
+@dataclass(frozen=True)
 class Diagnosed(Event):
     """A fault after `step`, or what might be better. `first` says that it is the first cause of all so far: the last event that says so has
     it, and the others are its consequences. `remedy` is `options` of train, as typed, with words; `numbers` are those of the evidence.
@@ -181,8 +191,8 @@ class Finished(Event):
 
 KINDS: dict[str, type[Event]] = {
     c.__name__.lower(): c
-    for c in (Started, Entered, Planned, Progressed, Looked, Evaluated, Sampled, Judged, Diagnosed, Commanded, Warned, Saved, TestOpened,
-              Finished)
+    for c in (Started, Entered, Planned, Progressed, Looked, Evaluated, Sampled, Judged, Joined, Diagnosed, Commanded, Warned, Saved,
+              TestOpened, Finished)
 }
 
 

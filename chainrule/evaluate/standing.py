@@ -8,6 +8,7 @@ from typing import Any
 
 from chainrule.core.schema import Misfit, as_type
 from chainrule.core.text import shown, table
+from chainrule.evaluate.agreement import Agreement
 from chainrule.evaluate.significance import Pair, probability
 
 SHOWN = 20
@@ -17,7 +18,8 @@ SHOWN = 20
 class Standing:
     """Errors (or mean squared errors) of a committee and of its members on `n` cases; `pairs` compare it with each of them, in order.
 
-    `best` is the member with the fewest: where the cases are those it is then judged by, that choice flatters it.
+    `best` is the member with the fewest: where the cases are those it is then judged by, that choice flatters it. `agreement` is that of
+    members whose answers are to whole rows.
     """
 
     n: int
@@ -26,6 +28,7 @@ class Standing:
     names: tuple[str, ...]
     scores: tuple[float, ...]
     pairs: tuple[Pair, ...]
+    agreement: Agreement | None = None
 
     @property
     def best(self) -> int:

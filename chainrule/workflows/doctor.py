@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.core.errors import ChainruleError
-from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, first_cause
+from chainrule.core.events import Diagnosed, Evaluated, Event, Finished, Joined, first_cause
 from chainrule.core.text import table
 from chainrule.engine.seat import DIAGNOSED
+from chainrule.evaluate.standing import Standing
 from chainrule.job.job import Job
 from chainrule.job.options import Options
 from chainrule.observe.doctor.doctor import Doctor, diagnosed, facts_in
+from chainrule.observe.doctor.facts import NOTHING
 from chainrule.observe.doctor.remedy import Remedy
 from chainrule.runs.folder import COMMITTEE, LOG, SWEEP, Folder
 from chainrule.sinks import runlog
+from chainrule.workflows.ensemble_standing import VALID_STANDING, validation_standing_in
 from chainrule.workflows.facts import facts_of
 
 ATTEMPTS = 3                   # remedies, one after the other, that `mend` tries
@@ -42,7 +45,8 @@ class Diagnoses:
     def __str__(self) -> str:
         if self.several:
             rows = [[name, *(_short(one[0]) if one else ("", "nothing is wrong"))] for name, one in self.several.items()]
-            return "\n".join(table([["run", "code", "first cause"], *rows], left=(0, 1, 2)))
+            own = [line for one in self.listed for line in lines(one)]
+            return "\n".join([*own, *table([["run", "code", "first cause"], *rows], left=(0, 1, 2))])
         if not self.listed:
             return f"{self.path}: nothing is wrong that its log shows."
         return "\n".join(line for one in self.listed for line in lines(one))
@@ -66,13 +70,27 @@ def doctor(path: str | Path) -> Diagnoses:
     path = Path(path)
     for record in (SWEEP, COMMITTEE):
         if members := (Folder(path).read_json(record) or {}).get("members"):
-            return Diagnoses(path, (), {one["folder"]: _of(path / one["folder"]) for one in members})
+            validated = validation_standing_in(Folder(path), VALID_STANDING) if record == COMMITTEE else None
+            return Diagnoses(path, () if validated is None else of_members(validated.standing),
+                             {one["folder"]: _of(path / one["folder"]) for one in members})
     return Diagnoses(path, _of(path), {})
+
+
+def of_members(standing: Standing) -> tuple[Mapping[str, Any], ...]:
+    """What is wrong with a committee as a whole, by how its members stand on the validation part."""
+    alike = standing.agreement
+    if alike is None:
+        return ()
+    return _keys(diagnosed([Joined(0, 0.0, len(standing.names), alike.share, alike.n, alike.counted)], NOTHING))
 
 
 def _of(path: Path) -> tuple[Mapping[str, Any], ...]:
     events = runlog.read(Folder.find(path).path / LOG)
-    return tuple({key: one.get(key) for key in KEYS} for one in diagnosed(events))
+    return _keys(diagnosed(events))
+
+
+def _keys(several: list[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    return tuple({key: one.get(key) for key in KEYS} for one in several)
 
 
 def lines(one: Mapping[str, Any]) -> list[str]:

@@ -36,8 +36,17 @@ from chainrule.job.trained import EVALUATION_ROWS, Trained
 from chainrule.runs.folder import COMMITTEE, REPORT, SWEEP, Folder, describe_data, record_of
 from chainrule.runs.validation import Validation
 from chainrule.workflows.boosting_data import residual_source
+from chainrule.workflows.doctor import Diagnoses, of_members
 from chainrule.workflows.ensemble_net import ensemble_net
-from chainrule.workflows.ensemble_standing import cases_by, growth_scores, standing, standing_in, validation_standing_in
+from chainrule.workflows.ensemble_standing import (
+    VALID_STANDING,
+    agreement,
+    cases_by,
+    growth_scores,
+    standing,
+    standing_in,
+    validation_standing_in,
+)
 from chainrule.workflows.evaluation import measured_on, open_test
 from chainrule.workflows.options import Joining
 from chainrule.workflows.report import write_ensemble_report
@@ -48,7 +57,7 @@ from chainrule.workflows.sweep import Sweep
 from chainrule.workflows.trained_folder import TrainedFolder
 
 FORMAT = 3
-ROUNDS, STANDING, VALID_STANDING = "rounds.safetensors", "standing.json", "valid-standing.json"
+ROUNDS, STANDING = "rounds.safetensors", "standing.json"
 Member = Run | Snapshot
 
 
@@ -167,7 +176,14 @@ class Committee(TrainedFolder):
             return stored.standing
         part = self.job.data.valid if part is None else part
         names = [f"after round {i + 1}" if self.record["how"] == "gradient" else run.name for i, run in enumerate(self.members)]
-        return standing(names, self.trained.predictions(part), self.each(part), cases_by(self.trained, part), seed=self.options.seed)
+        each, alike = self.each(part), self.record["how"] == "joined"         # rounds of boosting are no members of one kind
+        return standing(names, self.trained.predictions(part), each, cases_by(self.trained, part), seed=self.options.seed,
+                        agreement=agreement(self.trained, each, part) if alike else None)
+
+    @property
+    def diagnoses(self) -> Diagnoses:
+        """What is wrong with it as a whole; `chainrule doctor` tells what is wrong with its members too."""
+        return Diagnoses(self.path, of_members(self.standing()), {})
 
     def growth(self, part: Part | None = None) -> tuple[dict[str, list[float]], str]:
         """Errors of the first 1, 2, ... members by each way of combining, and the own way; of validation where no part is given."""
@@ -213,14 +229,16 @@ class Committee(TrainedFolder):
                    for run, place in zip(self.members, self.places, strict=True)]
         return write_ensemble_report(writable(Path(out), overwrite) if out else self.path / REPORT, self.path, self.record, self.trained,
                                      validation=self.validation, tested=self.tested, standing=self.standing(),
-                                     tested_standing=self.tested_standing, growth=self.growth(), members=members)
+                                     tested_standing=self.tested_standing, growth=self.growth(), members=members,
+                                     diagnoses=self.diagnoses.listed)
 
     def summary(self) -> dict[str, Any]:
         """The keys that `chainrule committee --json` prints."""
         result = self.tested
         return {"committee": str(self.path), "how": self.record["how"], "by": self.record["by"],
                 "members": self.places, "weights": self.record["weights"],
-                "valid": self.standing().to_dict(), "test": result.to_dict() if result else None}
+                "valid": self.standing().to_dict(), "test": result.to_dict() if result else None,
+                "diagnoses": [dict(one) for one in self.diagnoses.listed]}
 
 
 def committee(*several: Member | Sweep | str | Path, by: str = Joining.by, out: str | Path | None = None) -> Committee:

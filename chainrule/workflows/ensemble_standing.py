@@ -14,6 +14,7 @@ from torch import Tensor
 from chainrule.core.registry import tasks
 from chainrule.core.schema import Misfit, as_type, intelligible
 from chainrule.data.source import Part
+from chainrule.evaluate.agreement import Agreement, of_classes, of_numbers
 from chainrule.evaluate.combination import WAYS, combine
 from chainrule.evaluate.significance import Cases, compare, squared_costs
 from chainrule.evaluate.standing import Standing
@@ -21,6 +22,7 @@ from chainrule.job.record import REMEDY
 from chainrule.job.trained import Trained
 from chainrule.runs.folder import Folder
 
+VALID_STANDING = "valid-standing.json"
 PART = "one part"  # whose cases are all that is compared
 
 
@@ -94,8 +96,17 @@ def growth_scores(each: Tensor, cases: Callable[[Tensor], Cases], record: dict[s
     return scores, own
 
 
-def standing(names: Sequence[str], answer: Tensor, each: Tensor, cases: Callable[[Tensor], Cases], *, seed: int) -> Standing:
+def agreement(trained: Trained, each: Tensor, part: Part) -> Agreement | None:
+    """What members whose answers are (members, n, ...) have in common of their errors on a part; None of answers at steps."""
+    if not tasks.find(trained.task.name).traits.rowwise:
+        return None
+    truth = trained.truth(part)
+    return of_numbers(each, truth) if truth.is_floating_point() else of_classes(each.argmax(2), truth)
+
+
+def standing(names: Sequence[str], answer: Tensor, each: Tensor, cases: Callable[[Tensor], Cases], *, seed: int,
+             agreement: Agreement | None = None) -> Standing:
     """A committee's answer (n, ...) beside those of its members (members, n, ...); verdicts of the corrected tests."""
     own = cases(answer)
     judged = compare(("the committee", *names), (own, *(cases(one) for one in each)), seed=seed, with_first=True)
-    return Standing(len(own.rows), judged.measure, judged.scores[0], tuple(names), judged.scores[1:], judged.pairs)
+    return Standing(len(own.rows), judged.measure, judged.scores[0], tuple(names), judged.scores[1:], judged.pairs, agreement)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +96,7 @@ def branched(trained: Trained) -> dict[str, Any] | None:
 
 def write_ensemble_report(out: Path, path: Path, record: dict[str, Any], trained: Trained, *, validation: Validation, tested: Result | None,
                           standing: Standing, tested_standing: Standing | None, growth: tuple[dict[str, list[float]], str],
-                          members: Sequence[tuple[str, str, int, str]]) -> Path:
+                          members: Sequence[tuple[str, str, int, str]], diagnoses: Sequence[Mapping[str, Any]]) -> Path:
     """One self-contained HTML file about a committee, from its folder and its members'."""
     settings = {name: record.get(name) for name in ("how", "by", "rule", "weights", "steps", "shrinkage")}
     data = {name: record["data"][name] for name in ("name", "n", "inputs", "classes")}
@@ -109,6 +109,7 @@ def write_ensemble_report(out: Path, path: Path, record: dict[str, Any], trained
         settings={k: v for k, v in settings.items() if v is not None}, valid=validation.measured.to_dict(),
         test=tested.to_dict() if tested else None, tables=tables, mistakes=worst, mistaken=mistaken,
         verdicts=[best_verdict(tested_standing or standing)],
+        diagnoses=[{key: str(one[key]) for key in ("code", "name", "layer", "evidence", "remedy")} | {"options": ""} for one in diagnoses],
         panels=panels_of(path, trained, validation, tested is not None),
         pictures=[*mistakes(trained, validation), growth_picture(scores, own, standing, record["how"] == "gradient")],
         versions=versions(), about=about(record), next=next_step(path, record, (), tested), files=files_in(path)))

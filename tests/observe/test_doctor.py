@@ -9,7 +9,7 @@ import pytest
 from histories import FACTS, LAYERS, evaluated, falling, finished, healthy, judged, look, looked, planned, progressed
 
 from chainrule.core.errors import InputError
-from chainrule.core.events import Diagnosed, from_json
+from chainrule.core.events import Diagnosed, Joined, from_json
 from chainrule.core.registry import diagnoses
 from chainrule.core.traits import DiagnosisTraits
 from chainrule.observe.doctor import doctor as doctors
@@ -82,6 +82,7 @@ CASES = {                                                               # name: 
     "rate-above-curvature": (replace(FACTS, curvature=1174.0, optimizer="sgd:rate=0.01", rate=0.01), [planned()]),
     "interval-too-wide": (replace(FACTS, rows=300, validating=20), [judged(n=20, low=-0.9, high=-0.3, score=4, constant_score=16)]),
     "rounded-away": (FACTS, looked([50, 60, 70, 80, 90], lambda s: look(rounded=[0.99, 0.95, 0.6, 0.2], loss=2.2))),
+    "members-agree": (FACTS, [Joined(0, 0.0, 5, 0.97, 40, True)]),
     "does-not-mix": (replace(FACTS, rule="divergence"), looked([250, 300, 350, 400, 450], lambda s: look(
         reconstruction=5.0, free_energy_gap=s / 10))),
 }
@@ -245,7 +246,7 @@ def test_the_order_is_that_of_the_causes():
     assert [code for code, _ in codes] == [
         "D01", "D05", "D02", "D03", "D06", "D07", "D08", "D12", "D37", "D22", "D36", "D20", "D18", "D13", "D15", "D17", "D13", "D19", "D37",
         "D18", "D16", "D35", "D14", "D29", "D17", "D09", "D22", "D23", "D25", "D24", "D21", "D11", "D28", "D34", "D26", "D30", "D31", "D11",
-        "D32", "D33"]
+        "D32", "D33", "D38"]
     assert [variant for _, variant in codes if variant] == ["start", "start", "loss", "measured", "outcome"]
 
 

@@ -11,6 +11,7 @@ import chainrule as cr
 from chainrule.cli.main import run_command
 from chainrule.core.errors import InputError
 from chainrule.evaluate.combination import combine
+from chainrule.workflows.doctor import doctor
 
 WEAK = {"net": "mlp:hidden=8", "epochs": 8, "optimizer": "adam:rate=0.01", "plan": "eager", "batch": 32, "progress": False}
 HALVED = "train=.4,valid=.1,test=.5"      # so that the test part is large enough to tell nets apart
@@ -212,3 +213,24 @@ def test_samme_needs_classes_and_enough_rows(tmp_path):
     x = torch.randn(6, 2)
     with pytest.raises(InputError, match="boosting needs at least"):
         cr.boost((x, ["a", "b", "c", "a", "b", "c"]), **WEAK, split="train=.5,valid=.5", out=tmp_path / "c")
+
+
+def test_members_that_err_alike_are_told_and_others_are_not(tmp_path, capsys):
+    """A softmax net's loss has one minimum: from any seed it is the same net. Small nets on other rows each err differently."""
+    alike = cr.sweep("digits", over={"seed": (0, 1, 2)}, split_seed=0, net="softmax", split="train=.2,valid=.4,test=.4", epochs=60,
+                     progress=False, plan="eager", out=tmp_path / "alike")
+    made = cr.committee(alike, out=tmp_path / "one")
+    (told,) = made.diagnoses.listed
+    assert told["code"] == "D38"
+    assert "know hardly more than one" in told["evidence"]
+    assert made.summary()["diagnoses"][0]["numbers"]["members"] == 3
+    again = doctor(tmp_path / "one")
+    assert again.listed == made.diagnoses.listed
+    assert len(again.several) == 3
+    assert str(again).splitlines()[0].strip().startswith("D38 members agree (members)")
+    assert "members agree" in made.report().read_text()
+    apart = cr.sweep("digits", over={"bootstrap": (1, 2, 3)}, net="mlp:hidden=4", epochs=5, progress=False, plan="eager",
+                     out=tmp_path / "apart")
+    other = cr.committee(apart, out=tmp_path / "two")
+    assert other.diagnoses.listed == ()
+    assert other.standing().agreement.share < 0.8

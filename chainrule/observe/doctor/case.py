@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 from typing import Any
 
-from chainrule.core.events import Diagnosed, Entered, Evaluated, Event, Finished, Judged, Looked, Progressed
+from chainrule.core.events import Diagnosed, Entered, Evaluated, Event, Finished, Joined, Judged, Looked, Progressed
 from chainrule.observe.doctor.facts import Facts
 from chainrule.observe.look import Look
 
@@ -48,6 +48,7 @@ class Case:
     curve: list[tuple[int, float]] = field(default_factory=list)       # (step, loss): of rows looked at, of batches, means of epochs
     evaluations: list[Evaluated] = field(default_factory=list)
     judged: Judged | None = None
+    joined: Joined | None = None
     finished: Finished | None = None
     broken: Diagnosed | None = None
     step: int = 0                     # of the stage, which began after so many of the run
@@ -83,6 +84,8 @@ class Case:
                 self.step, self.epoch = max(self.step, event.step - self.began), event.epoch
             case Judged():
                 self.judged = event
+            case Joined():
+                self.joined = event
             case Finished():
                 self.finished = event
             case Diagnosed() if event.fatal:
