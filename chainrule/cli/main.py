@@ -32,7 +32,7 @@ from chainrule.cli.recipe import recipe
 from chainrule.cli.report import export, report
 from chainrule.cli.sample import sample
 from chainrule.cli.serve import serve
-from chainrule.cli.signals import SIGNALS, again, end_by_signal, heed_no_longer
+from chainrule.cli.signals import SIGNALS, again, as_interrupted, end_by_signal, heed_no_longer
 from chainrule.cli.solve import solve
 from chainrule.cli.sweep import sweep
 from chainrule.cli.threshold import threshold
@@ -81,7 +81,9 @@ def run_command(arguments: list[str]) -> int:
     """The exit code of `chainrule *arguments`."""
     try:
         _check_paths(arguments)
-        if (code := app(arguments, standalone_mode=False)) == SIGNALS["SIGINT"]:  # what the parser makes of SIGINT, without a word
+        with as_interrupted():
+            code = app(arguments, standalone_mode=False)
+        if code == SIGNALS["SIGINT"]:  # what the parser makes of SIGINT, without a word
             raise KeyboardInterrupt
         sys.stdout.flush()  # here, where a reader that has gone is met quietly
     except SystemExit:  # what the parser makes of a reader that closed the pipe, `| head -1`: no failure of the command

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 from chainrule.core.errors import Interrupted
@@ -13,6 +15,7 @@ RESUMED = ("run.json", "sweep.json", "boosting.json")     # what a folder has th
 COMMITTEE = "committee.json"
 CARRIED = ("--test", "--full", "--json")                  # what a training was to do at its end, which is as well to be done by `resume`
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
+_came: list[str] = []                                     # the signal that is ending the command
 
 
 class Signals:
@@ -50,9 +53,23 @@ def end_by_signal() -> None:
 
 def _end(number: int, _: object) -> None:
     heed_no_longer()
+    _came.append(signal.Signals(number).name)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise Interrupted("Interrupted.", signal.Signals(number).name)
+
+
+@contextlib.contextmanager
+def as_interrupted() -> Iterator[None]:
+    """Raises Interrupted for whatever else comes out once a signal has come: where it meets a library that is being imported, what the
+    handler raises is lost, and the import fails.
+    """
+    try:
+        yield
+    except Exception as error:
+        if _came and not isinstance(error, Interrupted):
+            raise Interrupted("Interrupted.", _came[-1]) from error
+        raise
 
 
 def heed_no_longer() -> None:

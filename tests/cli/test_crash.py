@@ -1,6 +1,9 @@
 """What nothing else catches: one sentence, exit code 1, the traceback in a new file."""
 
 import errno
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -51,3 +54,26 @@ def test_where_nothing_can_be_written_the_sentence_says_so(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path / "here")
     (tmp_path / "here").rmdir()
     assert crashed(ValueError("no"), []).endswith("the traceback could not be written.")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_a_signal_that_meets_an_import_is_an_interruption_and_no_crash(tmp_path, number, code):
+    """What a handler raises in a compiled library that is being imported comes out as `ImportError: initialization failed`."""
+    script = f"""
+import os, sys, time
+from chainrule.cli import main, signals
+
+def importing(*_, **__):
+    try:
+        os.kill(os.getpid(), {int(number)})
+        time.sleep(10)
+    except BaseException:
+        raise ImportError("initialization failed") from None
+
+signals.end_by_signal()
+main.app = importing
+sys.exit(main.run_command(["compare", "run", "knn"]))
+"""
+    ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (code, "Interrupted. Run it again with: chainrule compare run knn\n")
+    assert not (tmp_path / "crash.txt").exists()

@@ -247,6 +247,20 @@ def test_an_interrupted_write_leaves_the_old_file(run, tmp_path, small_pieces, m
     assert signal.getsignal(number) == before
 
 
+def test_an_interruption_that_a_library_loses_in_its_import_is_one(run, tmp_path, monkeypatch):
+    rows(20, seed=3).write_csv(tmp_path / "new.csv")
+
+    def imported(self, *_):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Interrupted:
+            raise ImportError("initialization failed") from None
+
+    monkeypatch.setattr(Table, "add", imported)
+    with pytest.raises(Interrupted, match="Nothing was written"):
+        predict_to(run.trained, tmp_path / "new.csv", tmp_path / "predicted.csv")
+
+
 @pytest.mark.parametrize("old", [True, False])
 def test_an_interruption_that_comes_too_late_does_not_deny_what_was_written(run, tmp_path, monkeypatch, old):
     rows(20, seed=3).write_csv(tmp_path / "new.csv")
