@@ -21,7 +21,7 @@ from chainrule.rules.clipping import check_clip, clipped
 
 
 @rule("bptt", source="Williams & Peng (1990), https://doi.org/10.1162/neco.1990.2.4.490", nets=("rnn", "lstm", "gru"),
-      optimizer="adam:rate=0.002", carries=True, batch=32)
+      optimizer="adam:rate=0.004", carries=True, batch=32)
 class TruncatedBackprop:
     """The gradient within windows of `window` steps, from the state that the window before left, in as many lanes as a batch has rows.
 

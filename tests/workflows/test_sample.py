@@ -17,7 +17,7 @@ from chainrule.tasks.language import Language
 from chainrule.workflows.likeness import likeness
 
 TEXT = "to be, or not to be:\tthat is\nthe question. " * 40
-QUICK = {"net": "rnn:hidden=12", "plan": "eager", "threads": 1, "progress": False}
+QUICK = {"net": "rnn:hidden=12", "plan": "eager", "optimizer": "adam:rate=0.002", "threads": 1, "progress": False}
 
 
 @pytest.fixture(scope="module")
