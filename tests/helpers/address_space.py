@@ -15,6 +15,6 @@ def whole_and_split(trained, rows, out):
     before = status("VmSize")
     whole = trained(rows, out / "whole")
     needed = status("VmPeak") - before
-    limit = status("VmSize") + needed * 3 // 4
+    limit = before + needed * 3 // 4                      # not from what is there now: memory that was kept would be used again
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     return whole, trained(rows, out / "split"), needed

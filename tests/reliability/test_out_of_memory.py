@@ -229,7 +229,7 @@ def test_a_real_limit_of_the_system_halves_the_batches_and_leaves_the_losses(tmp
     root = Path(__file__).parents[2]
     ended = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], capture_output=True, text=True, check=False, timeout=600,
                            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (root, root / "tests" / "helpers"))),
-                                "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"})
+                                "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"})
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout.splitlines()[-1])
     assert told["needed"] > 100, "a batch took little, so a limit tries nothing"
