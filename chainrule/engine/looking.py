@@ -17,6 +17,7 @@ SHARE = 0.02                # of the time of training that looking may take
 FREE_SECONDS = 0.5          # that it may take in any case: a training of seconds is judged by its last looks too, see docs/decisions
 MOST = 200                  # looks wanted of a stage whose length is known
 BEGIN = 0.5                 # of that time, where the length is known, for the beginning: the end is to be seen too
+FIRST = 5                   # looks that may take it all, since diagnoses of the beginning are medians over five
 GROWTH = 50                 # and where it is not: the next one after a fiftieth of the steps so far
 
 
@@ -65,7 +66,7 @@ class Looking:
         free = FREE_SECONDS * (position.stage + 1) / self.stages
         allowed = max(free, SHARE * (trained if endless else trained + (steps - done) * step_seconds))
         early = next((step for step in BEGINNING if step > done), None)
-        if early is not None and spent + usual <= allowed * (1.0 if endless else BEGIN):
+        if early is not None and spent + usual <= allowed * (1.0 if endless or position.looks < FIRST else BEGIN):
             return early
         if spent + usual > allowed or endless:
             gap = max(0.0, (spent + usual) / SHARE - trained) / a_step if spent + usual > free else 0.0
