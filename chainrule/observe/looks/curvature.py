@@ -6,6 +6,7 @@ https://doi.org/10.1162/neco.1994.6.1.147; the power method on them: LeCun, Sima
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from chainrule.observe.scene import Scene
 
 ROUNDS = 32         # of the power method at most
 NEAR = 0.002        # by which two rounds differ where it ends
+SECONDS, FEWEST = 0.1, 4    # after which a net whose products are dear has no other round, and rounds that it has in any case
 LARGEST = 2 * 10**7  # parameters of a net whose curvature is asked for
 
 Vector = list[Tensor]
@@ -58,7 +60,8 @@ def _bends(params: Vector, slope: Vector) -> dict[str, Any]:
 def largest(times: Callable[[Vector], Vector], start: Vector) -> float:
     """The largest eigenvalue of a symmetric matrix that is known by its products with vectors.
 
-    The power method finds the one of largest size; where that is below zero, the matrix is shifted by it and asked again.
+    The power method finds the one of largest size; where that is below zero, the matrix is shifted by it and asked again. Where it ends for
+    the time, the value is below that of the eigenvalue.
     """
     value = _dominant(times, start, 0.0)
     return value if value >= 0 else value + _dominant(times, start, value)
@@ -66,8 +69,10 @@ def largest(times: Callable[[Vector], Vector], start: Vector) -> float:
 
 def _dominant(times: Callable[[Vector], Vector], start: Vector, shift: float) -> float:
     """The eigenvalue of largest size of a matrix less a shift, as near as the one of the matrix is to be known."""
-    v, value = _unit(start), 0.0
-    for _ in range(ROUNDS):
+    v, value, end = _unit(start), 0.0, time.perf_counter() + SECONDS
+    for number in range(ROUNDS):
+        if number >= FEWEST and time.perf_counter() > end:
+            break
         product = times(v)
         if shift:
             product = list(torch._foreach_add(product, v, alpha=-shift))

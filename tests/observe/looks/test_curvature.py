@@ -12,6 +12,7 @@ from chainrule.core.batch import Batch
 from chainrule.core.criterion import Supervised, mean_costs
 from chainrule.core.net import Net
 from chainrule.losses.classic import cross_entropy, squared
+from chainrule.observe.looks import curvature as looks
 from chainrule.observe.looks.curvature import curvature, largest
 from chainrule.observe.looks.noise import noise, scale_of
 from chainrule.observe.observer import on_host
@@ -54,6 +55,29 @@ def hessian(module, x, y, criterion):
         return criterion.costs(out, Batch(x, y)).mean()
 
     return torch.autograd.functional.hessian(loss, flat), torch.func.grad(loss)(flat)
+
+
+@pytest.fixture(autouse=True)
+def _as_long_as_it_takes(monkeypatch):
+    monkeypatch.setattr(looks, "SECONDS", math.inf)
+
+
+def test_a_dear_product_is_taken_a_few_times_only(monkeypatch):
+    """Two eigenvalues so near that 32 rounds do not part them; with no time left there are four, and the value is below the largest."""
+    matrix, taken = torch.diag(torch.tensor([1.0, 0.97], dtype=torch.float64)), []
+
+    def times(v):
+        taken.append(1)
+        return [matrix @ v[0]]
+
+    start = [torch.tensor([0.01, 1.0], dtype=torch.float64)]
+    monkeypatch.setattr(looks, "NEAR", 0.0)
+    assert 0.97 < largest(times, start) <= 1
+    assert len(taken) == looks.ROUNDS
+    taken.clear()
+    monkeypatch.setattr(looks, "SECONDS", -1.0)
+    assert 0.97 < largest(times, start) < 0.98
+    assert len(taken) == looks.FEWEST
 
 
 def test_curvature_is_the_largest_eigenvalue_of_the_whole_hessian():
