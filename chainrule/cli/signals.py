@@ -15,7 +15,7 @@ RESUMED = ("run.json", "sweep.json", "boosting.json")     # what a folder has th
 COMMITTEE = "committee.json"
 CARRIED = ("--test", "--full", "--json")                  # what a training was to do at its end, which is as well to be done by `resume`
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
-_came: list[str] = []                                     # the signal that is ending the command
+_ended_by: list[str] = []                                 # the signal that is ending the command
 
 
 class Signals:
@@ -53,7 +53,7 @@ def end_by_signal() -> None:
 
 def _end(number: int, _: object) -> None:
     heed_no_longer()
-    _came.append(signal.Signals(number).name)
+    _ended_by.append(signal.Signals(number).name)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise Interrupted("Interrupted.", signal.Signals(number).name)
@@ -67,8 +67,8 @@ def as_interrupted() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if _came and not isinstance(error, Interrupted):
-            raise Interrupted("Interrupted.", _came[-1]) from error
+        if _ended_by and not isinstance(error, Interrupted):
+            raise Interrupted("Interrupted.", _ended_by[-1]) from error
         raise
 
 

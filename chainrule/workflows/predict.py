@@ -257,12 +257,12 @@ def searching(trained: Trained, beam: int | None) -> Iterator[None]:
 @contextlib.contextmanager
 def interruptible(out: Path) -> Iterator[None]:
     """SIGINT, SIGTERM and SIGHUP end the work as an exception does, so that nothing is left behind; it says so, or that `out` is whole."""
-    at_first, came = _stamp(out), list[Interrupted]()
+    at_first, interruptions = _stamp(out), list[Interrupted]()
 
     def handle(number: int, _: object) -> None:
         end = f"Nothing was written to {out}." if _stamp(out) == at_first else f"{out} was written before that, and is whole."
-        came.append(Interrupted(f"Interrupted. {end}", signal.Signals(number).name))
-        raise came[0]
+        interruptions.append(Interrupted(f"Interrupted. {end}", signal.Signals(number).name))
+        raise interruptions[0]
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     try:
@@ -272,8 +272,8 @@ def interruptible(out: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if came and not isinstance(error, Interrupted):      # a library that was being imported has lost it, and failed
-            raise came[0] from error
+        if interruptions and not isinstance(error, Interrupted):      # a library that was being imported has lost it, and failed
+            raise interruptions[0] from error
         raise
     finally:
         for name, handler in before.items():
