@@ -29,6 +29,6 @@ def members_agree(case: Case, *, share: float = 0.9, fewest: int = 10) -> Iterat
               f"(the mean over pairs; {joined.errors:,} rows that any has wrong)" if joined.counted else
               f"the squared error of their mean is {100 * joined.shared:.0f} % of the mean of theirs on {joined.errors:,} validation rows")
     yield Finding("members", f"{common}: {joined.members:,} nets know hardly more than one",
-                  Remedy({}, "other nets or columns for each member; other rows where they had the same, chainrule sweep DATA --over bootstrap=1..8; or one "
-                             "of them alone"),
+                  Remedy({}, "other nets or columns for each member; other rows where they had the same, chainrule sweep DATA --over "
+                             "bootstrap=1..8; or one of them alone"),
                   {"shared": joined.shared, "errors": joined.errors, "members": joined.members})
